@@ -1,0 +1,222 @@
+"""Every error that this package raises on purpose.
+
+    TasbQdrantError                 exit code 1 on the command line
+    ├── InvalidInputError           what a person or a file gave
+    │   ├── InvalidPassageError     an empty text, a bad id, a payload that is not JSON (also a ValueError)
+    │   ├── SourceError             a file or stream that can't be read
+    │   │   └── MissingFieldError   the source has no such column or field
+    │   ├── RejectedError           the first reject, when no rejects file was named
+    │   ├── FilterError             a filter that can't mean what was meant (also a ValueError)
+    │   │   ├── FilterSyntaxError   the text form doesn't parse
+    │   │   └── FilterTypeError     a value whose type can never match the field
+    │   └── SettingsError           an option or environment variable that makes no sense
+    ├── ModelError                  the encoder
+    │   ├── ModelNotFoundError      no such model or folder, or it lacks a file
+    │   ├── HubUnreachableError     the Hugging Face hub can't be reached and the model isn't cached
+    │   ├── UnsafeWeightsError      pickle weights only
+    │   ├── CorruptModelError       files that are there but can't be right
+    │   ├── DeviceError             a device or precision that this machine doesn't have
+    │   └── EncodingError           the encoder gave vectors that can't be stored
+    └── CollectionError             the store
+        ├── CollectionNotFoundError
+        ├── ContractMismatchError   another model, pooling, size or distance made the vectors
+        ├── NotOurCollectionError   a collection without a model contract
+        ├── StoreLockedError        the embedded store is open elsewhere
+        ├── StoreCorruptError       files of the embedded store that can't be right
+        ├── ServerUnreachableError  nothing answers at the address
+        ├── ServerTooOldError
+        ├── UnauthorizedError       a key is needed, or the one given isn't accepted
+        ├── ServerBusyError         the server refused or failed for longer than the retries lasted
+        └── RequestRefusedError     the server understood the request and refused it
+
+A message is one line: what was expected, what was found, what to do. The values in it are attributes
+of the exception, for programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class TasbQdrantError(Exception):
+    """The root: `except TasbQdrantError` catches everything that this package raises on purpose."""
+
+
+class InvalidInputError(TasbQdrantError):
+    """Something that a person or a file gave can't be used."""
+
+
+class InvalidPassageError(InvalidInputError, ValueError):
+    """A passage that can't be stored. `reason` says why, `field` which part of it."""
+
+    def __init__(self, reason: str, *, field: str) -> None:
+        self.reason = reason
+        self.field = field
+        super().__init__(reason)
+
+
+class SourceError(InvalidInputError):
+    """A file or stream that can't be read. `source` names it, `line` is 1-based or None."""
+
+    def __init__(self, reason: str, *, source: str, line: int | None = None) -> None:
+        self.reason = reason
+        self.source = source
+        self.line = line
+        place = source if line is None else f"{source}:{line}"
+        super().__init__(f"{place}: {reason}")
+
+
+class MissingFieldError(SourceError):
+    """The source has no such column or field. `wanted` names it, `available` lists those there are."""
+
+    def __init__(self, *, source: str, wanted: str, available: Iterable[str], option: str) -> None:
+        self.wanted = wanted
+        self.available = tuple(available)
+        self.option = option
+        listed = ", ".join(self.available) or "none"
+        super().__init__(
+            f"no column {wanted!r}; the columns are: {listed}; choose one with {option}", source=source
+        )
+
+
+class RejectedError(InvalidInputError):
+    """An input that can't be stored, with nowhere to keep it. `source`, `line`, `reason`."""
+
+    def __init__(self, *, source: str, line: int, reason: str) -> None:
+        self.source = source
+        self.line = line
+        self.reason = reason
+        super().__init__(
+            f"{source}:{line}: {reason}; correct the line, or keep such lines in a file with --rejects FILE"
+        )
+
+
+class FilterError(InvalidInputError, ValueError):
+    """A filter that can't mean what was meant."""
+
+
+class FilterSyntaxError(FilterError):
+    """The text form doesn't parse. `column` is 1-based, `expected` says what could stand there."""
+
+    def __init__(self, text: str, *, column: int, expected: str, found: str) -> None:
+        self.text = text
+        self.column = column
+        self.expected = expected
+        self.found = found
+        pointer = " " * (column - 1) + "^"
+        super().__init__(
+            f"filter, column {column}: expected {expected}, found {found}\n  {text}\n  {pointer}"
+        )
+
+
+class FilterTypeError(FilterError):
+    """A value whose type can never match the field. `field`, `indexed_as`, `value`."""
+
+    def __init__(self, *, field: str, indexed_as: str, value: object, hint: str = "") -> None:
+        self.field = field
+        self.indexed_as = indexed_as
+        self.value = value
+        kind = {str: "string", bool: "boolean", int: "integer", float: "float"}.get(
+            type(value), type(value).__name__
+        )
+        shown = f'"{value}"' if isinstance(value, str) else repr(value)
+        message = f"{field} is indexed as {indexed_as}, got the {kind} {shown}, which can never match"
+        super().__init__(f"{message}; {hint}" if hint else message)
+
+
+class SettingsError(InvalidInputError):
+    """An option or an environment variable that makes no sense."""
+
+
+class ModelError(TasbQdrantError):
+    """The encoder can't be loaded or used."""
+
+
+class ModelNotFoundError(ModelError):
+    """No such model or folder, or it lacks a file."""
+
+
+class HubUnreachableError(ModelError):
+    """The Hugging Face hub can't be reached and the model is not in the cache."""
+
+
+class UnsafeWeightsError(ModelError):
+    """The model has pickle weights only, which can run code when they are loaded."""
+
+
+class CorruptModelError(ModelError):
+    """Model files that are there but can't be right."""
+
+
+class DeviceError(ModelError):
+    """A device or precision that this machine doesn't have."""
+
+
+class EncodingError(ModelError):
+    """The encoder gave vectors that can't be stored: wrong shape, or not finite."""
+
+
+class CollectionError(TasbQdrantError):
+    """The store can't do what was asked."""
+
+
+class CollectionNotFoundError(CollectionError):
+    """No such collection. `name`, `location`, and the `available` ones."""
+
+    def __init__(self, name: str, *, location: str, available: Iterable[str]) -> None:
+        self.name = name
+        self.location = location
+        self.available = tuple(available)
+        listed = ", ".join(self.available) or "none"
+        super().__init__(
+            f"no collection {name!r} at {location}; collections there: {listed}; "
+            "make it with 'tasb-qdrant ingest', or correct --collection"
+        )
+
+
+class ContractMismatchError(CollectionError):
+    """Another model, pooling, size or distance made the vectors. `differences`: (what, stored, given)."""
+
+    def __init__(self, name: str, differences: Iterable[tuple[str, object, object]]) -> None:
+        self.name = name
+        self.differences = tuple(differences)
+        listed = "; ".join(
+            f"{what}: the collection has {stored}, this run has {given}"
+            for what, stored, given in self.differences
+        )
+        super().__init__(
+            f"collection {name!r} was made otherwise ({listed}); "
+            "use the same model and settings, or another --collection"
+        )
+
+
+class NotOurCollectionError(CollectionError):
+    """A collection without a model contract: nothing says which encoder made its vectors."""
+
+
+class StoreLockedError(CollectionError):
+    """The embedded store is open in another process."""
+
+
+class StoreCorruptError(CollectionError):
+    """Files of the embedded store that are there but can't be right."""
+
+
+class ServerUnreachableError(CollectionError):
+    """Nothing answers at the address."""
+
+
+class ServerTooOldError(CollectionError):
+    """The server lacks something that this package rests on."""
+
+
+class UnauthorizedError(CollectionError):
+    """A key is needed, or the one given isn't accepted."""
+
+
+class ServerBusyError(CollectionError):
+    """The server refused or failed for longer than the retries lasted."""
+
+
+class RequestRefusedError(CollectionError):
+    """The server understood the request and refused it."""

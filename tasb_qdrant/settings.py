@@ -1,0 +1,168 @@
+"""Small frozen settings objects, and the only place that reads the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal, Self, get_args
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tasb_qdrant.errors import SettingsError
+
+IndexType = Literal["keyword", "integer", "float", "bool", "datetime", "geo", "text", "uuid"]
+"""The payload indexes that both stores have."""
+
+Quantization = Literal["none", "int8", "binary", "turbo4"]
+Transport = Literal["auto", "grpc", "rest"]
+
+DEFAULT_STORE: Final = Path("tasb_qdrant_data")
+"""The embedded store's folder when neither a server nor a folder is named."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class PayloadKeys(_Frozen):
+    """Names under which a passage's id, text and title stand in the payload, beside its own fields."""
+
+    id: str = Field(default="passage_id", min_length=1)
+    text: str = Field(default="text", min_length=1)
+    title: str = Field(default="title", min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len({self.id, self.text, self.title}) < 3:
+            raise ValueError("the payload keys of id, text and title must differ")
+        return self
+
+
+class CollectionSettings(_Frozen):
+    """How a collection is made. An existing collection keeps what it has; only indexes are added.
+
+    `indexing_threshold_kb` is what is in force after a bulk load; during the load it is 0 (no building).
+    """
+
+    indexes: dict[str, IndexType] = Field(default_factory=dict)
+    quantization: Quantization = "none"
+    on_disk: bool = False
+    hnsw_m: int = Field(default=16, ge=4, le=512)
+    hnsw_ef_construct: int = Field(default=128, ge=16, le=4096)
+    indexing_threshold_kb: int = Field(default=10_000, ge=1)
+    shards: int | None = Field(default=None, ge=1, le=1024)
+    replicas: int | None = Field(default=None, ge=1, le=64)
+    write_consistency: int | None = Field(default=None, ge=1, le=64)
+    keys: PayloadKeys = Field(default_factory=PayloadKeys)
+
+
+class StoreSettings(_Frozen):
+    """Where a collection lives: on a Qdrant server (`url`) or embedded in a folder (`path`).
+
+    The key is a SecretStr, so that no repr, log or traceback shows it.
+    """
+
+    url: str | None = None
+    path: Path | None = None
+    api_key: SecretStr | None = None
+    transport: Transport = "auto"
+    grpc_port: int | None = Field(default=None, ge=1, le=65535)
+    timeout: float = Field(default=60.0, gt=0)
+    retry_seconds: float = Field(default=120.0, ge=0)
+    allow_plain_http_key: bool = False
+
+    @field_validator("url")
+    @classmethod
+    def _http_only(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError(f"the url must start with http:// or https://, got {url!r}")
+        return url
+
+    @property
+    def location(self) -> str:
+        """The url or folder, for messages."""
+        return self.url if self.url is not None else str(self.path)
+
+
+class _Environment(BaseSettings):
+    """`QDRANT_URL` and `QDRANT_API_KEY`. Read once for each call that needs them, never at import."""
+
+    model_config = SettingsConfigDict(env_prefix="QDRANT_", extra="ignore")
+
+    url: str | None = None
+    api_key: SecretStr | None = None
+
+
+def store_settings(
+    *,
+    url: str | None = None,
+    path: str | Path | None = None,
+    api_key: str | SecretStr | None = None,
+    transport: Transport = "auto",
+    grpc_port: int | None = None,
+    timeout: float = 60.0,
+    retry_seconds: float = 120.0,
+    allow_plain_http_key: bool = False,
+) -> StoreSettings:
+    """Where to go: what is given first, else `$QDRANT_URL`, else the embedded store in DEFAULT_STORE.
+
+    The key is `api_key`, else `$QDRANT_API_KEY`. Raises SettingsError.
+    """
+    if url is not None and path is not None:
+        raise SettingsError(
+            f"both a server ({url}) and a folder ({path}) are named; give one of --url and --path"
+        )
+    environment = _Environment()
+    if url is None and path is None:
+        url = environment.url or None
+    if url is None and path is None:
+        path = DEFAULT_STORE
+    key = SecretStr(api_key) if isinstance(api_key, str) else api_key
+    if key is None and url is not None:
+        key = environment.api_key
+    try:
+        return StoreSettings(
+            url=url,
+            path=None if path is None else Path(path),
+            api_key=key if key is not None and key.get_secret_value() else None,
+            transport=transport,
+            grpc_port=grpc_port,
+            timeout=timeout,
+            retry_seconds=retry_seconds,
+            allow_plain_http_key=allow_plain_http_key,
+        )
+    except ValidationError as error:
+        raise SettingsError(first_problem(error)) from None
+
+
+def first_problem(error: ValidationError) -> str:
+    """One line out of pydantic's many: where, and what is wrong with it."""
+    problem = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
+
+
+def parse_indexes(specifications: tuple[str, ...] | list[str]) -> dict[str, IndexType]:
+    """`["year:integer", "lang:keyword"]` as {"year": "integer", "lang": "keyword"}. Raises SettingsError."""
+    indexes: dict[str, IndexType] = {}
+    known: tuple[IndexType, ...] = get_args(IndexType)
+    for specification in specifications:
+        name, colon, kind = specification.rpartition(":")
+        match = next((k for k in known if k == kind), None)
+        if not colon or not name or match is None:
+            raise SettingsError(
+                f"--index takes FIELD:TYPE with TYPE one of {', '.join(known)}; got {specification!r}"
+            )
+        if indexes.get(name, match) != match:
+            raise SettingsError(f"--index names {name!r} twice, as {indexes[name]} and as {match}")
+        indexes[name] = match
+    return indexes
