@@ -74,9 +74,7 @@ class MissingFieldError(SourceError):
         self.available = tuple(available)
         self.option = option
         listed = ", ".join(self.available) or "none"
-        super().__init__(
-            f"no column {wanted!r}; the columns are: {listed}; choose one with {option}", source=source
-        )
+        super().__init__(f"no column {wanted!r}; the columns are: {listed}; choose one with {option}", source=source)
 
 
 class RejectedError(InvalidInputError):
@@ -103,24 +101,23 @@ class FilterSyntaxError(FilterError):
         self.column = column
         self.expected = expected
         self.found = found
-        pointer = " " * (column - 1) + "^"
-        super().__init__(
-            f"filter, column {column}: expected {expected}, found {found}\n  {text}\n  {pointer}"
-        )
+        start = max(0, column - 61)  # a window: a filter may be 64 KiB long, and may have line breaks
+        shown = "".join(c if c.isprintable() else " " for c in text[start : start + 120])
+        pointer = " " * (column - 1 - start) + "^"
+        super().__init__(f"filter, column {column}: expected {expected}, found {found}\n  {shown}\n  {pointer}")
 
 
 class FilterTypeError(FilterError):
-    """A value whose type can never match the field. `field`, `indexed_as`, `value`."""
+    """A value whose type can never match the field. `field`, `indexed_as` (None without an index), `value`."""
 
-    def __init__(self, *, field: str, indexed_as: str, value: object, hint: str = "") -> None:
+    def __init__(self, *, field: str, indexed_as: str | None, value: object, hint: str = "") -> None:
         self.field = field
         self.indexed_as = indexed_as
         self.value = value
-        kind = {str: "string", bool: "boolean", int: "integer", float: "float"}.get(
-            type(value), type(value).__name__
-        )
+        kind = {str: "string", bool: "boolean", int: "integer", float: "float"}.get(type(value), type(value).__name__)
         shown = f'"{value}"' if isinstance(value, str) else repr(value)
-        message = f"{field} is indexed as {indexed_as}, got the {kind} {shown}, which can never match"
+        index = f"is indexed as {indexed_as}" if indexed_as else "has no index"
+        message = f"{field} {index}, got the {kind} {shown}, which can never match"
         super().__init__(f"{message}; {hint}" if hint else message)
 
 
@@ -153,7 +150,15 @@ class DeviceError(ModelError):
 
 
 class EncodingError(ModelError):
-    """The encoder gave vectors that can't be stored: wrong shape, or not finite."""
+    """The encoder gave vectors that can't be stored: wrong shape, or not finite.
+
+    `index` is the text's position among those given, or None when no single text is to blame.
+    """
+
+    def __init__(self, reason: str, *, index: int | None = None) -> None:
+        self.reason = reason
+        self.index = index
+        super().__init__(reason)
 
 
 class CollectionError(TasbQdrantError):
@@ -181,8 +186,7 @@ class ContractMismatchError(CollectionError):
         self.name = name
         self.differences = tuple(differences)
         listed = "; ".join(
-            f"{what}: the collection has {stored}, this run has {given}"
-            for what, stored, given in self.differences
+            f"{what}: the collection has {stored}, this run has {given}" for what, stored, given in self.differences
         )
         super().__init__(
             f"collection {name!r} was made otherwise ({listed}); "

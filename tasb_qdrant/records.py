@@ -37,7 +37,7 @@ def point_id(passage_id: str) -> int | str:
     if _DECIMAL.fullmatch(passage_id) and (number := int(passage_id)) < 2**64:
         return number
     if _UUID.fullmatch(passage_id):
-        return str(uuid.UUID(passage_id))
+        return str(uuid.UUID(passage_id.lower()))  # uuid knows its "urn:uuid:" prefix in lower case only
     return str(uuid.uuid5(POINT_ID_NAMESPACE, passage_id))
 
 
@@ -55,23 +55,25 @@ class Passage:
     payload: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_string(self.id, "id")
-        if not self.id or self.id.isspace():
+        passage_id, text, payload = self.id, self.text, self.payload
+        if not _storable(passage_id):
+            raise _unstorable(passage_id, "id", field="id")
+        if not passage_id or passage_id.isspace():
             raise InvalidPassageError("the id is empty", field="id")
-        if len(self.id) > MAX_ID_CHARS:
+        if len(passage_id) > MAX_ID_CHARS:
             raise InvalidPassageError(
-                f"the id has {len(self.id)} characters, at most {MAX_ID_CHARS} are allowed", field="id"
+                f"the id has {len(passage_id)} characters, at most {MAX_ID_CHARS} are allowed", field="id"
             )
-        _check_string(self.text, "text")
-        if not self.text or self.text.isspace():
+        if not _storable(text):
+            raise _unstorable(text, "text", field="text")
+        if not text or text.isspace():
             raise InvalidPassageError("the text is empty", field="text")
-        if self.title is not None:
-            _check_string(self.title, "title")
-        if not isinstance(self.payload, Mapping):
-            raise InvalidPassageError(
-                f"the payload must be an object, got {type(self.payload).__name__}", field="payload"
-            )
-        for key, value in self.payload.items():
+        if self.title is not None and not _storable(self.title):
+            raise _unstorable(self.title, "title", field="title")
+        # A dict is a Mapping, but asking the abstract class takes ten times as long.
+        if type(payload) is not dict and not isinstance(payload, Mapping):
+            raise InvalidPassageError(f"the payload must be an object, got {type(payload).__name__}", field="payload")
+        for key, value in payload.items():
             _check_key(key)
             _check_json(value, key, depth=1)
 
@@ -178,8 +180,10 @@ class IngestReport:
     """What a run of `ingest` did. Every passage read is stored, skipped or rejected: they add up.
 
     `skipped` counts those already stored with the same content and those repeated word for word in the
-    source; `truncated` those longer than the model reads; `tokens` what the encoder saw. `stages` holds
-    the busy seconds of each stage; they overlap, so they don't add up to `seconds`.
+    source; `truncated` those longer than the model reads; `tokens` what the encoder saw. `points` is the
+    collection's exact count afterwards, `points_expected` what it must be (None where an overwriting run
+    can't tell). `notes` say what was chosen on the person's behalf. `stages` holds the busy seconds of
+    each stage; they overlap, so they don't add up to `seconds`.
     """
 
     collection: str
@@ -194,10 +198,18 @@ class IngestReport:
     truncated: int
     tokens: int
     points: int
+    points_expected: int | None
     seconds: float
     stages: Mapping[str, float]
     rejects_file: str | None = None
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    proposed_indexes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def verified(self) -> bool:
+        """Whether the collection holds just as many points as it should after this run."""
+        return self.points_expected is None or self.points == self.points_expected
 
     @property
     def passages_per_second(self) -> float:
@@ -213,38 +225,51 @@ class IngestReport:
         """As printed by --json."""
         return {
             **asdict(self),
-            "warnings": list(self.warnings),
+            "verified": self.verified,
             "passages_per_second": round(self.passages_per_second, 1),
             "tokens_per_second": round(self.tokens_per_second, 1),
         }
 
 
-def _check_string(value: object, name: str) -> None:
-    if not isinstance(value, str):
-        raise InvalidPassageError(f"the {name} must be a string, got {type(value).__name__}", field=name)
-    if bad := _UNSTORABLE.search(value):
-        what = "a NUL character" if bad.group() == "\x00" else "half of a surrogate pair"
-        raise InvalidPassageError(
-            f"the {name} has {what} at offset {bad.start()}; is the file UTF-16 or binary?", field=name
-        )
+def _storable(value: object) -> bool:
+    """A string without NUL and surrogates. Encoding finds surrogates three times as fast as a regex."""
+    if not isinstance(value, str) or "\x00" in value:
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unstorable(value: object, name: str, *, field: str) -> InvalidPassageError:
+    """Why `_storable` refused the value."""
+    if not isinstance(value, str) or (bad := _UNSTORABLE.search(value)) is None:
+        return InvalidPassageError(f"the {name} must be a string, got {type(value).__name__}", field=field)
+    what = "a NUL character" if bad.group() == "\x00" else "half of a surrogate pair"
+    return InvalidPassageError(
+        f"the {name} has {what} at offset {bad.start()}; is the file UTF-16 or binary?", field=field
+    )
 
 
 def _check_key(key: object) -> None:
     if not isinstance(key, str):
-        raise InvalidPassageError(
-            f"payload field names must be strings, got {type(key).__name__}", field="payload"
-        )
+        raise InvalidPassageError(f"payload field names must be strings, got {type(key).__name__}", field="payload")
     if not key:
         raise InvalidPassageError("a payload field has an empty name", field="payload")
-    _check_string(key, f"payload field name {key!r}")
+    if not _storable(key):
+        raise _unstorable(key, f"payload field name {key!r}", field="payload")
 
 
 def _check_json(value: object, name: str, *, depth: int) -> None:
     """Refuse what JSON can't say, and numbers that Qdrant would change: outside i64, or not finite."""
-    if value is None or isinstance(value, bool):
-        return
     if isinstance(value, str):
-        _check_string(value, f"payload field {name!r}")
+        if not _storable(value):
+            raise _unstorable(value, f"payload field {name!r}", field="payload")
+    elif value is None or isinstance(value, bool):
+        return
     elif isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise InvalidPassageError(
@@ -252,23 +277,24 @@ def _check_json(value: object, name: str, *, depth: int) -> None:
             )
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidPassageError(
-                f"payload field {name!r} is {value}, which JSON can't say", field="payload"
-            )
-    elif isinstance(value, Mapping | list | tuple):
-        if depth >= MAX_PAYLOAD_DEPTH:
-            raise InvalidPassageError(
-                f"payload field {name!r} is nested deeper than {MAX_PAYLOAD_DEPTH}", field="payload"
-            )
-        if isinstance(value, Mapping):
-            for key, item in value.items():
-                _check_key(key)
-                _check_json(item, f"{name}.{key}", depth=depth + 1)
-        else:
-            for item in value:
-                _check_json(item, f"{name}[]", depth=depth + 1)
+            raise InvalidPassageError(f"payload field {name!r} is {value}, which JSON can't say", field="payload")
+    elif isinstance(value, (dict, list, tuple, Mapping)):  # a tuple: a union would be built at each call
+        _check_nested(value, name, depth=depth)
     else:
         raise InvalidPassageError(
             f"payload field {name!r} has a value of type {type(value).__name__}, which is not JSON",
             field="payload",
         )
+
+
+def _check_nested(value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], name: str, *, depth: int) -> None:
+    if depth >= MAX_PAYLOAD_DEPTH:
+        raise InvalidPassageError(f"payload field {name!r} is nested deeper than {MAX_PAYLOAD_DEPTH}", field="payload")
+    if isinstance(value, (list, tuple)):
+        item_name = f"{name}[]"
+        for item in value:
+            _check_json(item, item_name, depth=depth + 1)
+    else:
+        for key, item in value.items():
+            _check_key(key)
+            _check_json(item, f"{name}.{key}", depth=depth + 1)

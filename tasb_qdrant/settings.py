@@ -50,6 +50,7 @@ class CollectionSettings(_Frozen):
     """How a collection is made. An existing collection keeps what it has; only indexes are added.
 
     `indexing_threshold_kb` is what is in force after a bulk load; during the load it is 0 (no building).
+    `keys` None means those that the collection has, or the defaults for a new one.
     """
 
     indexes: dict[str, IndexType] = Field(default_factory=dict)
@@ -61,7 +62,7 @@ class CollectionSettings(_Frozen):
     shards: int | None = Field(default=None, ge=1, le=1024)
     replicas: int | None = Field(default=None, ge=1, le=64)
     write_consistency: int | None = Field(default=None, ge=1, le=64)
-    keys: PayloadKeys = Field(default_factory=PayloadKeys)
+    keys: PayloadKeys | None = None
 
 
 class StoreSettings(_Frozen):
@@ -117,9 +118,7 @@ def store_settings(
     The key is `api_key`, else `$QDRANT_API_KEY`. Raises SettingsError.
     """
     if url is not None and path is not None:
-        raise SettingsError(
-            f"both a server ({url}) and a folder ({path}) are named; give one of --url and --path"
-        )
+        raise SettingsError(f"both a server ({url}) and a folder ({path}) are named; give one of --url and --path")
     environment = _Environment()
     if url is None and path is None:
         url = environment.url or None
@@ -143,6 +142,39 @@ def store_settings(
         raise SettingsError(first_problem(error)) from None
 
 
+def collection_settings(
+    *,
+    indexes: dict[str, IndexType],
+    quantization: str,
+    on_disk: bool,
+    hnsw_m: int,
+    hnsw_ef_construct: int,
+    shards: int | None,
+    replicas: int | None,
+    write_consistency: int | None,
+    keys: dict[str, str | None],
+) -> CollectionSettings:
+    """CollectionSettings from the command line's values; keys that are None take their default.
+
+    Raises SettingsError.
+    """
+    named = {part: key for part, key in keys.items() if key is not None}
+    try:
+        return CollectionSettings(
+            indexes=indexes,
+            quantization=quantization,  # type: ignore[arg-type]  # checked here
+            on_disk=on_disk,
+            hnsw_m=hnsw_m,
+            hnsw_ef_construct=hnsw_ef_construct,
+            shards=shards,
+            replicas=replicas,
+            write_consistency=write_consistency,
+            keys=PayloadKeys(**named) if named else None,
+        )
+    except ValidationError as error:
+        raise SettingsError(first_problem(error)) from None
+
+
 def first_problem(error: ValidationError) -> str:
     """One line out of pydantic's many: where, and what is wrong with it."""
     problem = error.errors(include_url=False, include_input=False)[0]
@@ -159,9 +191,7 @@ def parse_indexes(specifications: tuple[str, ...] | list[str]) -> dict[str, Inde
         name, colon, kind = specification.rpartition(":")
         match = next((k for k in known if k == kind), None)
         if not colon or not name or match is None:
-            raise SettingsError(
-                f"--index takes FIELD:TYPE with TYPE one of {', '.join(known)}; got {specification!r}"
-            )
+            raise SettingsError(f"--index takes FIELD:TYPE with TYPE one of {', '.join(known)}; got {specification!r}")
         if indexes.get(name, match) != match:
             raise SettingsError(f"--index names {name!r} twice, as {indexes[name]} and as {match}")
         indexes[name] = match

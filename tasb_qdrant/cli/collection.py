@@ -1,0 +1,168 @@
+"""`tasb-qdrant collection`: list, info, optimize, delete."""
+
+from __future__ import annotations
+
+import click
+
+from tasb_qdrant.cli.options import StoreOptions, collection_option, json_option, settings_of, store_options
+
+
+@click.group("collection")
+def collection_group() -> None:
+    """List, describe, optimize and delete collections.
+
+    \b
+    Examples:
+      tasb-qdrant collection list
+      tasb-qdrant collection info --collection docs --json
+    """
+
+
+@collection_group.command("list")
+@store_options
+@json_option
+def list_command(*, store: StoreOptions, as_json: bool) -> int:
+    """List the collections of the store.
+
+    \b
+    Example:
+      tasb-qdrant collection list --url http://localhost:6333
+    """
+    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.render import note, print_json, print_table
+    from tasb_qdrant.collection.manage import list_collections
+
+    found = list_collections(settings_of(store))
+    if as_json:
+        print_json([listed.to_dict() for listed in found])
+    elif not found:
+        note(f"No collections at {settings_of(store).location}.")
+    else:
+        print_table(
+            ["name", "points", "model", "remark"],
+            [
+                [
+                    listed.name,
+                    "" if listed.info is None else f"{listed.info.points}",
+                    "" if listed.info is None else listed.info.contract.model,
+                    listed.remark,
+                ]
+                for listed in found
+            ],
+        )
+    return DONE
+
+
+@collection_group.command("info")
+@collection_option
+@store_options
+@json_option
+def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
+    """Show what a collection is and holds.
+
+    \b
+    Example:
+      tasb-qdrant collection info --collection docs
+    """
+    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.render import print_json, print_table
+    from tasb_qdrant.collection.open import open_existing
+
+    opened = open_existing(collection, settings_of(store))
+    try:
+        info = opened.info()
+    finally:
+        opened.close()
+    if as_json:
+        print_json(info.to_dict())
+        return DONE
+    contract = info.contract
+    normalised = "normalised" if contract.normalized else "not normalised"
+    print_table(
+        ["", ""],
+        [
+            ["collection", info.name],
+            ["at", f"{info.location} ({info.store})"],
+            ["status", info.status],
+            ["passages", f"{info.points:,}"],
+            ["in the vector index", f"{info.indexed:,}"],
+            ["payload indexes", ", ".join(f"{field}:{kind}" for field, kind in sorted(info.indexes.items())) or "none"],
+            ["quantization", info.quantization],
+            ["model", f"{contract.model} (weights {contract.weights[:12]}, {contract.precision})"],
+            [
+                "vectors",
+                f"{contract.dim} float32, {contract.pooling} pooling, {normalised}, {contract.distance}",
+            ],
+            ["longest passage", f"{contract.max_length} tokens"],
+            ["payload keys", f"{info.keys.id}, {info.keys.text}, {info.keys.title}"],
+            ["made by", f"tasb-qdrant {contract.version}"],
+        ],
+    )
+    return DONE
+
+
+@collection_group.command("optimize")
+@collection_option
+@store_options
+@json_option
+def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
+    """Build the vector index over every passage, and wait until it is built.
+
+    `ingest` does so at its end; after --no-optimize, or a run that was killed, this makes up for it.
+
+    \b
+    Example:
+      tasb-qdrant collection optimize --collection docs
+    """
+    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.progress import ProgressDisplay
+    from tasb_qdrant.cli.render import print_json, stdout
+    from tasb_qdrant.collection.open import open_existing
+    from tasb_qdrant.ingest.progress import Progress
+
+    opened = open_existing(collection, settings_of(store))
+    try:
+        with ProgressDisplay() as display:
+            opened.optimize(lambda index: display(Progress(phase="building the vector index", index=index)))
+        info = opened.info()
+    finally:
+        opened.close()
+    if as_json:
+        print_json(info.to_dict())
+    else:
+        stdout().print(f"{info.indexed:,} of {info.points:,} vectors are in the index of {info.name!r}.")
+    return DONE
+
+
+@collection_group.command("delete")
+@collection_option
+@store_options
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@json_option
+def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: bool) -> int:
+    """Delete a collection and everything in it.
+
+    \b
+    Example:
+      tasb-qdrant collection delete --collection docs --yes
+    """
+    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.render import print_json, stdout
+    from tasb_qdrant.collection.open import open_store
+    from tasb_qdrant.collection.schema import check_name
+
+    settings = settings_of(store)
+    opened = open_store(settings)
+    try:
+        if not yes:
+            click.confirm(
+                f"Delete collection {collection!r} at {settings.location} and everything in it?", abort=True, err=True
+            )
+        opened.delete(check_name(collection))
+    finally:
+        opened.close()
+    if as_json:
+        print_json({"deleted": collection, "location": settings.location})
+    else:
+        stdout().print(f"Deleted {collection!r} at {settings.location}.")
+    return DONE

@@ -1,0 +1,48 @@
+"""`tasb-qdrant demo`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tasb_qdrant.cli.options import json_option
+
+
+@click.command("demo")
+@click.option("--url", help="Use this Qdrant server instead of the embedded store.")
+@click.option(
+    "--path",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the embedded store. [default: ./tasb_qdrant_data]",
+)
+@json_option
+def demo_command(*, url: str | None, path: Path | None, as_json: bool) -> int:
+    """Put the bundled corpus of 200 passages into a collection, and ask it four questions.
+
+    \b
+    Example:
+      tasb-qdrant demo
+    """
+    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.progress import ProgressDisplay
+    from tasb_qdrant.cli.render import note, print_hits, print_json, print_report, stdout
+    from tasb_qdrant.demo import run_demo
+
+    with ProgressDisplay() as display:
+        result = run_demo(url=url, path=path, on_progress=display)
+    if result.model_note:
+        note(result.model_note)
+    if as_json:
+        print_json(result.to_dict())
+        return DONE
+    print_report(result.report)
+    for search in result.searches:
+        stdout().rule()
+        where = f"   where {search.where}" if search.where else ""
+        stdout().print(f"{search.query}{where}", style="bold", markup=False)
+        print_hits(search.hits)
+    stdout().rule()
+    location = f"--url {url}" if url else f"--path {result.report.location}"
+    note(f'Ask your own: tasb-qdrant search "…" --collection {result.report.collection} {location}')
+    return DONE

@@ -1,0 +1,33 @@
+"""`tasb-qdrant doctor`."""
+
+from __future__ import annotations
+
+import click
+
+from tasb_qdrant.cli.options import StoreOptions, json_option, store_options
+
+
+@click.command("doctor")
+@store_options
+@json_option
+def doctor_command(*, store: StoreOptions, as_json: bool) -> int:
+    """Check versions, device, stores, hub and model, and say what to do where something is amiss.
+
+    Ends with status 1 if something that a run needs is missing.
+
+    \b
+    Examples:
+      tasb-qdrant doctor
+      tasb-qdrant doctor --url http://localhost:6333 --json
+    """
+    from tasb_qdrant.cli.main import DONE, NAMED_ERROR
+    from tasb_qdrant.cli.options import settings_of
+    from tasb_qdrant.cli.render import print_checks, print_json
+    from tasb_qdrant.doctor import diagnose
+
+    checks = diagnose(settings_of(store))
+    if as_json:
+        print_json([check.to_dict() for check in checks])
+    else:
+        print_checks(checks)
+    return NAMED_ERROR if any(check.status == "failed" for check in checks) else DONE

@@ -1,0 +1,158 @@
+"""`tasb-qdrant ingest`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tasb_qdrant.cli.options import (
+    ModelOptions,
+    StoreOptions,
+    collection_option,
+    json_option,
+    model_options,
+    store_options,
+)
+
+
+@click.command("ingest")
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@collection_option
+@store_options
+@model_options(default="tas-b")
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(["msmarco", "jsonl", "csv", "tsv", "parquet"]),
+    help="Needed for standard input; else seen from the file.",
+)
+@click.option("--id-field", help="Field or column of the id; dots reach into objects. [default: recognised]")
+@click.option("--text-field", help="The same for the text.")
+@click.option("--title-field", help="The same for the title.")
+@click.option(
+    "--index",
+    "indexes",
+    multiple=True,
+    metavar="FIELD:TYPE",
+    help="Payload index, for filters: keyword, integer, float, bool, datetime, geo, text or uuid. Repeatable.",
+)
+@click.option(
+    "--quantization",
+    type=click.Choice(["none", "int8", "binary", "turbo4"]),
+    default="none",
+    show_default=True,
+    help="Smaller vectors in memory, for a new collection.",
+)
+@click.option("--on-disk", is_flag=True, help="Keep the vectors on disk rather than in memory, for a new collection.")
+@click.option("--hnsw-m", type=int, default=16, show_default=True, help="Edges a vector has in the index.")
+@click.option("--hnsw-ef-construct", type=int, default=128, show_default=True, help="Care taken in building it.")
+@click.option("--shards", type=int, help="Shards of a new collection on a server.")
+@click.option("--replicas", type=int, help="Copies of each shard, on a cluster.")
+@click.option("--write-consistency", type=int, help="Copies that must confirm a write.")
+@click.option("--id-key", help="Payload name of the id. [default: passage_id]")
+@click.option("--text-key", help="Payload name of the text. [default: text]")
+@click.option("--title-key", help="Payload name of the title. [default: title]")
+@click.option(
+    "--rejects",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep inputs that can't be stored in this file (JSONL), and go on. [default: stop at the first]",
+)
+@click.option("--overwrite", is_flag=True, help="Encode and store again what is stored with the same content already.")
+@click.option("--no-optimize", is_flag=True, help="Don't build the vector index at the end.")
+@json_option
+def ingest_command(
+    *,
+    sources: tuple[str, ...],
+    collection: str,
+    store: StoreOptions,
+    encoder: ModelOptions,
+    format_name: str | None,
+    id_field: str | None,
+    text_field: str | None,
+    title_field: str | None,
+    rejects: Path | None,
+    overwrite: bool,
+    no_optimize: bool,
+    as_json: bool,
+    **collection_options: Any,
+) -> int:
+    """Encode the passages of SOURCE and store them.
+
+    SOURCE is a file, a folder, a glob, or - for standard input: MS MARCO's collection.tsv, JSONL (BEIR's
+    and others), CSV or TSV with a header, Parquet; plain, .gz or .zst. Passages that are stored already
+    are skipped, so running the same again is safe, and goes on where a run was interrupted.
+
+    \b
+    Examples:
+      tasb-qdrant ingest collection.tsv --collection msmarco --url http://localhost:6333
+      tasb-qdrant ingest corpus.jsonl --collection docs --index year:integer --index lang:keyword
+      zcat dump.jsonl.gz | tasb-qdrant ingest - --format jsonl --collection docs --rejects rejects.jsonl
+    """
+    from tasb_qdrant.cli.main import DONE, INCOMPLETE
+    from tasb_qdrant.cli.progress import ProgressDisplay
+    from tasb_qdrant.cli.render import note, print_json, print_report
+    from tasb_qdrant.ingest import ingest
+    from tasb_qdrant.sources import SourceFields
+
+    with ProgressDisplay() as display:
+        report = ingest(
+            list(sources),
+            collection=collection,
+            url=store.url,
+            path=store.path,
+            api_key=store.api_key,
+            transport=store.transport,
+            grpc_port=store.grpc_port,
+            timeout=store.timeout,
+            allow_plain_http_key=store.allow_plain_http_key,
+            model=encoder.model or "tas-b",
+            revision=encoder.revision,
+            allow_pickle=encoder.allow_pickle,
+            device=encoder.device,
+            precision=encoder.precision,
+            format=format_name,
+            fields=SourceFields(id=id_field, text=text_field, title=title_field),
+            settings=_settings(**collection_options),
+            rejects=rejects,
+            overwrite=overwrite,
+            optimize=not no_optimize,
+            on_progress=display,
+        )
+    for sentence in report.notes:
+        note(sentence)
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        print_report(report)
+    return DONE if report.verified and not report.rejected else INCOMPLETE
+
+
+def _settings(
+    *,
+    indexes: tuple[str, ...],
+    quantization: str,
+    on_disk: bool,
+    hnsw_m: int,
+    hnsw_ef_construct: int,
+    shards: int | None,
+    replicas: int | None,
+    write_consistency: int | None,
+    id_key: str | None,
+    text_key: str | None,
+    title_key: str | None,
+) -> Any:
+    from tasb_qdrant.settings import collection_settings, parse_indexes
+
+    return collection_settings(
+        indexes=parse_indexes(indexes),
+        quantization=quantization,
+        on_disk=on_disk,
+        hnsw_m=hnsw_m,
+        hnsw_ef_construct=hnsw_ef_construct,
+        shards=shards,
+        replicas=replicas,
+        write_consistency=write_consistency,
+        keys={"id": id_key, "text": text_key, "title": title_key},
+    )

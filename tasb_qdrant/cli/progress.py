@@ -1,0 +1,90 @@
+"""The progress of a run on stderr: a live bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Final, Self
+
+import click
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from tasb_qdrant.ingest.progress import Progress as Moment
+
+PLAIN_SECONDS: Final = 10.0
+
+
+class ProgressDisplay:
+    """Call it with each moment of a run; use it in a `with` block."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bar: Progress | None = None
+        self._last_line = 0.0
+        self._last_phase = ""
+        if console.is_terminal:
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=24),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[counts]}"),
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+                console=console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("starting", total=None, counts="")
+
+    def __call__(self, moment: Moment) -> None:
+        """Show it."""
+        if self._bar is not None:
+            done, total = _extent(moment)
+            self._bar.update(self._task, description=moment.phase, completed=done, total=total, counts=_counts(moment))
+        elif moment.phase != self._last_phase or time.monotonic() - self._last_line >= PLAIN_SECONDS:
+            self._last_phase, self._last_line = moment.phase, time.monotonic()
+            fraction = moment.fraction
+            share = "" if fraction is None or not moment.read else f" {fraction:.0%}"
+            click.echo(f"{moment.phase}{share} {_counts(moment)}".rstrip(), file=sys.stderr)
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _extent(moment: Moment) -> tuple[float, float | None]:
+    if moment.index is not None:
+        return moment.index.indexed, moment.index.points if moment.index.indexed else None
+    fraction = moment.fraction
+    return (0.0, None) if fraction is None or not moment.read else (fraction, 1.0)
+
+
+def _counts(moment: Moment) -> str:
+    if moment.index is not None:
+        waiting = f", waiting for {moment.index.waiting_for}" if moment.index.waiting_for else ""
+        return f"{moment.index.indexed:,} of {moment.index.points:,} vectors{waiting}"
+    if not moment.read:
+        return ""
+    seconds = moment.seconds or 1.0
+    return (
+        f"{moment.stored:,} stored, {moment.encoded / seconds:,.0f} passages/s, {moment.tokens / seconds:,.0f} tokens/s"
+        + (f", {moment.skipped:,} skipped" if moment.skipped else "")
+        + (f", {moment.rejected:,} rejected" if moment.rejected else "")
+    )

@@ -1,0 +1,123 @@
+"""Results for people: tables and coloured lines on a terminal, plain ones elsewhere; and as JSON."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import click
+import orjson
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from tasb_qdrant.doctor import Check
+from tasb_qdrant.records import Hit, IngestReport
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+
+
+def warn(message: str) -> None:
+    """One line on stderr."""
+    click.echo(f"{click.style('Warning:', fg='yellow')} {message}", err=True)
+
+
+def note(message: str) -> None:
+    """One line on stderr: what was chosen on the person's behalf."""
+    click.secho(message, err=True, dim=True)
+
+
+def stdout() -> Console:
+    """A console for results; made anew each time, as tests exchange stdout."""
+    return Console(file=sys.stdout, highlight=False, soft_wrap=False)
+
+
+def print_hits(hits: Sequence[Hit]) -> None:
+    """Rank, score, title, id, text and payload of each hit."""
+    console = stdout()
+    if not hits:
+        console.print("No hits.")
+    for rank, hit in enumerate(hits, 1):
+        head = Text.assemble(
+            (f"{rank:>2}. ", "bold"),
+            (f"{hit.score:.3f}  ", "cyan"),
+            (hit.title or "", "bold"),
+            ("  " if hit.title else "", ""),
+            (f"[{hit.id}]", "dim"),
+        )
+        console.print(head)
+        console.print(Text(_shortened(hit.text)), style="default")
+        if hit.payload:
+            fields = "  ".join(f"{name}={_value(value)}" for name, value in hit.payload.items())
+            console.print(Text(_shortened(fields, 200), style="dim"))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A table: framed on a terminal, tab-separated elsewhere, so that other programs can read it."""
+    console = stdout()
+    if not console.is_terminal:
+        for row in (columns, *rows):
+            click.echo("\t".join(str(cell) for cell in row))
+        return
+    table = Table(*columns, header_style="bold", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    console.print(table)
+
+
+def print_report(report: IngestReport) -> None:
+    """The counts of a run, and what to make of them."""
+    console = stdout()
+    console.print(
+        Text.assemble(
+            ("Stored ", "bold"),
+            (f"{report.stored:,} passages", "bold green"),
+            f" in collection {report.collection!r} at {report.location}, which now holds {report.points:,}.",
+        )
+    )
+    console.print(
+        f"Read {report.read:,}: stored {report.stored:,}, skipped {report.skipped:,}, "
+        f"rejected {report.rejected:,}. Truncated {report.truncated:,}. "
+        f"{report.seconds:.1f} s, {report.passages_per_second:,.0f} passages/s, "
+        f"{report.tokens_per_second:,.0f} tokens/s on {report.device} in {report.precision}."
+    )
+    if report.truncated:
+        warn(f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded")
+    if report.rejected:
+        warn(f"{report.rejected:,} inputs were rejected; see {report.rejects_file}")
+    if not report.verified:
+        warn(
+            f"the collection should hold {report.points_expected:,} passages and holds {report.points:,}; "
+            "is another program writing to it? Run the same again to check"
+        )
+    for warning in report.warnings:
+        warn(warning)
+    if report.proposed_indexes:
+        options = " ".join(f"--index {field}:{kind}" for field, kind in report.proposed_indexes.items())
+        console.print(Text(f"To filter fast on payload fields, run the same again with: {options}"))
+
+
+def print_checks(checks: Sequence[Check]) -> None:
+    """A line a check, and under it what to do."""
+    console = stdout()
+    styles = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+    for check in checks:
+        console.print(
+            Text.assemble((f"{check.status:<8}", styles[check.status]), (check.name, "bold"), f": {check.found}")
+        )
+        if check.advice:
+            console.print(Text(f"        {check.advice}", style="dim"))
+
+
+def _shortened(text: str, limit: int = 400) -> str:
+    text = " ".join(text.split())
+    return f"    {text}" if len(text) <= limit else f"    {text[:limit].rstrip()}…"
+
+
+def _value(value: object) -> str:
+    return ",".join(str(item) for item in value) if isinstance(value, list) else str(value)

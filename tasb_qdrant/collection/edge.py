@@ -1,0 +1,311 @@
+"""A collection embedded in a folder: the Qdrant engine in this process, no server.
+
+DIR/NAME/collection.json    the schema: contract, key names, wanted settings
+DIR/NAME/lock               held while the collection is open; one process at a time
+DIR/NAME/shard/             the engine's own files
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import qdrant_edge as edge
+from numpy.typing import NDArray
+
+from tasb_qdrant.collection.edge_files import EdgeLock, load_schema, shard_folder
+from tasb_qdrant.collection.payload import to_hit, to_payload
+from tasb_qdrant.collection.protocol import (
+    CollectionInfo,
+    OptimizeProgress,
+    PointBatch,
+    PointId,
+    SearchOptions,
+    Where,
+    index_conflicts,
+)
+from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.errors import CollectionError, RequestRefusedError, StoreCorruptError
+from tasb_qdrant.records import Hit, ModelContract
+from tasb_qdrant.settings import IndexType, PayloadKeys
+
+INDEX_TYPES: Final[dict[IndexType, edge.PayloadSchemaType]] = {
+    "keyword": edge.PayloadSchemaType.Keyword,
+    "integer": edge.PayloadSchemaType.Integer,
+    "float": edge.PayloadSchemaType.Float,
+    "bool": edge.PayloadSchemaType.Bool,
+    "datetime": edge.PayloadSchemaType.Datetime,
+    "geo": edge.PayloadSchemaType.Geo,
+    "text": edge.PayloadSchemaType.Text,
+    "uuid": edge.PayloadSchemaType.Uuid,
+}
+
+_POLL_SECONDS: Final = 0.1
+
+
+class EdgeCollection:
+    """An open embedded collection. Its methods may be called from several threads; they take turns."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file_lock = EdgeLock(folder)
+        self._turn = threading.RLock()
+        self._file_lock.acquire()
+        try:
+            self._schema: CollectionSchema = load_schema(folder)
+            self._shard: edge.EdgeShard | None = self._load()
+        except BaseException:
+            self._file_lock.release()
+            raise
+
+    @property
+    def name(self) -> str:
+        """The collection's name: its folder's."""
+        return self._folder.name
+
+    @property
+    def location(self) -> str:
+        """The folder that holds the collections."""
+        return str(self._folder.parent)
+
+    @property
+    def contract(self) -> ModelContract:
+        """What made the vectors."""
+        return self._schema.contract
+
+    @property
+    def keys(self) -> PayloadKeys:
+        """The payload's names for id, text and title."""
+        return self._schema.keys
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing is ever chosen on the person's behalf here."""
+        return ()
+
+    def upsert(self, batch: PointBatch) -> None:
+        """Store the batch; on return it is in the write-ahead log, which a killed process leaves intact."""
+        if not batch.passages:
+            return
+        if batch.vectors.shape[1] != self.contract.dim:
+            raise RequestRefusedError(
+                f"collection {self.name!r} holds vectors of {self.contract.dim}, got {batch.vectors.shape[1]}"
+            )
+        points = [
+            edge.Point(passage.point_id, vector, to_payload(passage, self.keys))
+            for passage, vector in zip(batch.passages, batch.vectors, strict=True)
+        ]
+        with self._engine("storing passages") as shard:
+            shard.update(edge.UpdateOperation.upsert_points(points))
+
+    def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
+        """The hits of each row, best first, in one batch."""
+        where = _edge_filter(options.where)
+        params = edge.SearchParams(exact=options.exact, hnsw_ef=options.hnsw_ef)
+        requests = [
+            edge.QueryRequest(
+                limit=options.limit,
+                offset=options.offset,
+                query=edge.Query.Nearest(vector),
+                filter=where,
+                score_threshold=options.score_threshold,
+                params=params,
+                with_payload=True,
+            )
+            for vector in vectors
+        ]
+        if not requests:
+            return []
+        with self._engine("searching") as shard:
+            answers = shard.query_batch(edge.QueryBatchRequest(requests))
+        return [[to_hit(_plain_id(p.id), p.score, p.payload, self.keys) for p in points] for points in answers]
+
+    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
+        """The whole payload of each of these points that is there."""
+        with self._engine("reading stored passages") as shard:
+            records = shard.retrieve(list(ids), with_payload=True)
+        return {_plain_id(record.id): record.payload or {} for record in records}
+
+    def sample(self, limit: int) -> list[Mapping[str, Any]]:
+        """The payloads of the first `limit` points in the order of ids."""
+        with self._engine("reading stored passages") as shard:
+            records, _ = shard.scroll(edge.ScrollRequest(limit=limit, with_payload=True))
+        return [record.payload or {} for record in records]
+
+    def count(self, where: Where | None = None) -> int:
+        """The exact number of points that match."""
+        request = edge.CountRequest(exact=True, filter=_edge_filter(where))
+        with self._engine("counting") as shard:
+            return shard.count(request)
+
+    def indexes(self) -> dict[str, IndexType]:
+        """The payload indexes there are."""
+        with self._engine("reading the collection's state") as shard:
+            return _indexes(shard.info())
+
+    def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
+        """Make the payload indexes that are missing."""
+        with self._engine("indexing a payload field") as shard:
+            there = _indexes(shard.info())
+            for field, is_, wanted in index_conflicts(there, indexes):
+                raise RequestRefusedError(
+                    f"{self.location}: field {field!r} of collection {self.name!r} is indexed as {is_}, not as "
+                    f"{wanted}; drop that index, or ask for {field}:{is_}"
+                )
+            for field, kind in indexes.items():
+                if field not in there:
+                    shard.update(edge.UpdateOperation.create_field_index(field, INDEX_TYPES[kind]))
+
+    def defer_indexing(self) -> None:
+        """Nothing to do: the engine builds the vector index in `optimize` alone."""
+
+    def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
+        """Build the vector index over every point.
+
+        The engine holds the interpreter's lock for as long as it builds, so a process of its own does
+        the work: progress and Ctrl-C stay alive here.
+        """
+        with self._turn:
+            points = self.count()
+            self.flush()
+            self._close_shard()
+            try:
+                self._optimize_in_child(points, on_progress)
+            finally:
+                self._shard = self._load()
+            if on_progress is not None:
+                on_progress(OptimizeProgress(points, self._open_shard().info().indexed_vectors_count, ""))
+
+    def info(self) -> CollectionInfo:
+        """What the collection is and holds now."""
+        with self._engine("reading the collection's state") as shard:
+            described = shard.info()
+            return CollectionInfo(
+                name=self.name,
+                location=self.location,
+                store="embedded",
+                points=self.count(),
+                indexed=described.indexed_vectors_count,
+                status="open",
+                indexes=_indexes(described),
+                quantization=self._schema.quantization,
+                keys=self.keys,
+                contract=self.contract,
+            )
+
+    def flush(self) -> None:
+        """Return when everything stored so far is on disk."""
+        with self._engine("writing to disk") as shard:
+            shard.flush()
+
+    def close(self) -> None:
+        """Write everything to disk, and let other processes open the collection."""
+        with self._turn:
+            if self._shard is not None:
+                self._close_shard()
+            self._file_lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _optimize_in_child(self, points: int, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "tasb_qdrant.collection.edge_optimize",
+            str(shard_folder(self._folder)),
+        ]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as child:  # noqa: S603  # our own module
+            try:
+                while True:
+                    try:
+                        child.wait(_POLL_SECONDS)
+                        break
+                    except subprocess.TimeoutExpired:
+                        if on_progress is not None:
+                            on_progress(OptimizeProgress(points, 0, "the vector index"))
+            except BaseException:
+                child.kill()
+                raise
+            if child.returncode:
+                message = child.stderr.read().decode("utf-8", "replace").strip() if child.stderr else ""
+                raise CollectionError(
+                    f"{self._folder}: building the vector index ended with status {child.returncode} "
+                    f"({message or 'killed; is there enough memory?'}); the passages are safe: run "
+                    f"'tasb-qdrant collection optimize' again"
+                )
+
+    @contextmanager
+    def _engine(self, doing: str) -> Iterator[edge.EdgeShard]:
+        """The shard, for one caller at a time. What the engine raises becomes an error of ours."""
+        with self._turn:
+            shard = self._open_shard()
+            try:
+                yield shard
+            except CollectionError:
+                raise
+            except Exception as error:
+                # The engine raises bare Exception; an error of another class is a bug, to be seen as such.
+                if type(error) is not Exception:
+                    raise
+                raise _named_error(error, f"{self._folder}, {doing}") from error
+
+    def _open_shard(self) -> edge.EdgeShard:
+        if self._shard is None:
+            raise CollectionError(f"collection {self.name!r} is closed; open it again")
+        return self._shard
+
+    def _close_shard(self) -> None:
+        shard, self._shard = self._open_shard(), None
+        shard.close()
+
+    def _load(self) -> edge.EdgeShard:
+        folder = shard_folder(self._folder)
+        try:
+            return edge.EdgeShard.load(str(folder))
+        except Exception as error:
+            raise StoreCorruptError(
+                f"{folder}: the embedded store can't be opened ({error}); restore the folder from a backup, or "
+                f"delete the collection and ingest again"
+            ) from error
+
+
+def _named_error(error: Exception, place: str) -> CollectionError:
+    text = str(error)
+    if "No space left" in text or "StorageFull" in text:
+        return CollectionError(f"{place}: the disk is full; free some space, and run the same again")
+    return RequestRefusedError(f"{place}: the embedded engine refused the request: {text}")
+
+
+def _indexes(described: edge.ShardInfo) -> dict[str, IndexType]:
+    by_type = {str(theirs): ours for ours, theirs in INDEX_TYPES.items()}
+    found: dict[str, IndexType] = {}
+    for field, index in described.payload_schema.items():
+        if (kind := by_type.get(str(index.data_type))) is not None:
+            found[field] = kind
+    return found
+
+
+def _edge_filter(where: Where | None) -> edge.Filter | None:
+    """One translation for both stores: ours to Qdrant's, Qdrant's to the engine's."""
+    if where is None:
+        return None
+    # Imported here since they bring in qdrant-client, 0.6 s that a search without a filter needn't wait.
+    from tasb_qdrant.collection.filter_edge import to_edge
+    from tasb_qdrant.collection.filter_qdrant import to_qdrant
+    from tasb_qdrant.filters import Filter
+
+    return to_edge(to_qdrant(where) if isinstance(where, Filter) else where)
+
+
+def _plain_id(point_id: Any) -> PointId:
+    return point_id if isinstance(point_id, int) else str(point_id)

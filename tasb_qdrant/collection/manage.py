@@ -1,0 +1,48 @@
+"""Looking over a whole store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tasb_qdrant.collection.open import open_store
+from tasb_qdrant.collection.protocol import CollectionInfo, Store
+from tasb_qdrant.errors import NotOurCollectionError, StoreCorruptError, StoreLockedError
+from tasb_qdrant.settings import StoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCollection:
+    """A collection of a store. `info` is None where it can't be told, and `remark` says why."""
+
+    name: str
+    info: CollectionInfo | None
+    remark: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As printed by --json."""
+        return {"name": self.name, "info": None if self.info is None else self.info.to_dict(), "remark": self.remark}
+
+
+def list_collections(settings: StoreSettings) -> list[ListedCollection]:
+    """Every collection of the store, sorted by name; also those of others, and those open elsewhere."""
+    store = open_store(settings)
+    try:
+        return [_look_at(store, name) for name in store.names()]
+    finally:
+        store.close()
+
+
+def _look_at(store: Store, name: str) -> ListedCollection:
+    try:
+        collection = store.open(name)
+    except NotOurCollectionError:
+        return ListedCollection(name, None, "made by another program")
+    except StoreLockedError:
+        return ListedCollection(name, None, "open in another process")
+    except StoreCorruptError as error:
+        return ListedCollection(name, None, str(error))
+    try:
+        return ListedCollection(name, collection.info())
+    finally:
+        collection.close()

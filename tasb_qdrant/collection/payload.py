@@ -1,0 +1,45 @@
+"""A passage as a flat payload, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasb_qdrant.errors import InvalidPassageError
+from tasb_qdrant.records import Hit, Passage
+from tasb_qdrant.settings import PayloadKeys
+
+
+def to_payload(passage: Passage, keys: PayloadKeys) -> dict[str, Any]:
+    """Id, text, title and the passage's own fields side by side, so that filters are plain field names.
+
+    Raises InvalidPassageError when a field has the name of one of the three.
+    """
+    payload = dict(passage.payload)
+    for part, key in (("id", keys.id), ("text", keys.text), ("title", keys.title)):
+        if key in payload:
+            raise InvalidPassageError(
+                f"payload field {key!r} has the name under which the passage's {part} is stored; "
+                f"rename the field, or store the {part} under another name with --{part}-key",
+                field="payload",
+            )
+    payload[keys.id] = passage.id
+    payload[keys.text] = passage.text
+    if passage.title is not None:
+        payload[keys.title] = passage.title
+    return payload
+
+
+def to_hit(point_id: int | str, score: float, payload: Mapping[str, Any] | None, keys: PayloadKeys) -> Hit:
+    """The hit that a stored point is. A point that another tool wrote may lack id or text."""
+    rest = dict(payload or {})
+    passage_id = rest.pop(keys.id, None)
+    text = rest.pop(keys.text, None)
+    title = rest.pop(keys.title, None)
+    return Hit(
+        id=str(point_id if passage_id is None else passage_id),
+        score=score,
+        text="" if text is None else str(text),
+        title=None if title is None else str(title),
+        payload=rest,
+    )

@@ -1,0 +1,203 @@
+"""What a collection promises, whichever store holds it, and the nouns that it takes and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.errors import EncodingError
+from tasb_qdrant.filters import Filter
+from tasb_qdrant.records import Hit, ModelContract, Passage
+from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys
+
+if TYPE_CHECKING:
+    from qdrant_client import models  # 0.6 s to import: only the stores that need it do so
+
+Where: TypeAlias = "Filter | models.Filter"
+"""A filter of ours, or one of qdrant-client's."""
+
+PointId = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class PointBatch:
+    """Passages and their vectors, float32 (n, dim), row for row.
+
+    A batch that can't be stored can't be made: EncodingError for a wrong shape, another dtype, or a
+    vector that is not finite (both stores would accept NaN, and rank it first).
+    """
+
+    passages: Sequence[Passage]
+    vectors: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        shape = self.vectors.shape
+        if len(shape) != 2 or shape[0] != len(self.passages):
+            raise EncodingError(
+                f"expected one vector for each of {len(self.passages)} passages, got an array of shape {shape}"
+            )
+        if self.vectors.dtype != np.float32:
+            raise EncodingError(f"vectors must be float32, got {self.vectors.dtype}")
+        finite = np.isfinite(self.vectors).all(axis=1)
+        if not finite.all():
+            bad = self.passages[int(np.argmin(finite))]
+            raise EncodingError(
+                f"the vector of passage {bad.id!r} is not finite; try --precision fp32, or check the model"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """What to find. `exact` compares with every vector; `hnsw_ef` trades time for recall."""
+
+    limit: int = 10
+    offset: int = 0
+    where: Where | None = None
+    score_threshold: float | None = None
+    exact: bool = False
+    hnsw_ef: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizeProgress:
+    """How far the vector index is. `indexed` of `points` vectors; `waiting_for` says what is pending."""
+
+    points: int
+    indexed: int
+    waiting_for: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionInfo:
+    """What a collection is and holds. `points` is an exact count, `indexed` the store's own estimate."""
+
+    name: str
+    location: str
+    store: str
+    points: int
+    indexed: int
+    status: str
+    indexes: Mapping[str, IndexType]
+    quantization: str
+    keys: PayloadKeys
+    contract: ModelContract
+
+    def to_dict(self) -> dict[str, Any]:
+        """As printed by --json."""
+        return {
+            **{name: getattr(self, name) for name in ("name", "location", "store", "points", "indexed")},
+            "status": self.status,
+            "indexes": dict(self.indexes),
+            "quantization": self.quantization,
+            "keys": self.keys.model_dump(),
+            "contract": asdict(self.contract),
+        }
+
+
+class Collection(Protocol):
+    """Vectors and payload at rest. Every method raises CollectionError or one of its kinds."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def location(self) -> str:
+        """The server's url or the embedded store's folder."""
+        ...
+
+    @property
+    def contract(self) -> ModelContract: ...
+
+    @property
+    def keys(self) -> PayloadKeys: ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was chosen on the person's behalf, a sentence each."""
+        ...
+
+    def upsert(self, batch: PointBatch) -> None:
+        """Store, or replace, each passage of the batch. Returning means stored, not merely accepted."""
+        ...
+
+    def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
+        """For each row of float32 (n, dim) its hits, best first."""
+        ...
+
+    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
+        """The whole payload of each of these points that is there."""
+        ...
+
+    def sample(self, limit: int) -> list[Mapping[str, Any]]:
+        """The whole payloads of up to `limit` points, no matter which."""
+        ...
+
+    def count(self, where: Where | None = None) -> int:
+        """The exact number of points that match."""
+        ...
+
+    def indexes(self) -> dict[str, IndexType]:
+        """The payload indexes there are."""
+        ...
+
+    def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
+        """Make the payload indexes that are missing. RequestRefusedError when one has another type."""
+        ...
+
+    def defer_indexing(self) -> None:
+        """Build no vector index until `optimize`, for a bulk load."""
+        ...
+
+    def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
+        """Build the vector index over every point, and return when it is built and settings are restored."""
+        ...
+
+    def info(self) -> CollectionInfo: ...
+
+    def flush(self) -> None:
+        """Return when everything acknowledged so far is on disk."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Store(Protocol):
+    """A place that holds collections: a server, or a folder."""
+
+    @property
+    def location(self) -> str: ...
+
+    def names(self) -> list[str]:
+        """All collections there, sorted; on a server also those that others made."""
+        ...
+
+    def exists(self, name: str) -> bool: ...
+
+    def open(self, name: str, *, own_store: bool = False) -> Collection:
+        """The collection; with `own_store`, closing it closes this store too.
+
+        Raises CollectionNotFoundError, NotOurCollectionError, StoreLockedError.
+        """
+        ...
+
+    def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
+        """Make an empty collection, whole or not at all."""
+        ...
+
+    def delete(self, name: str) -> None: ...
+
+    def close(self) -> None:
+        """Close the connection that the collections opened here share."""
+        ...
+
+
+def index_conflicts(
+    there: Mapping[str, IndexType], wanted: Mapping[str, IndexType]
+) -> Iterable[tuple[str, IndexType, IndexType]]:
+    """(field, type there, type wanted) where they differ."""
+    return [(field, there[field], kind) for field, kind in wanted.items() if there.get(field, kind) != kind]

@@ -1,0 +1,96 @@
+"""What is stored with a collection about itself: the model contract, key names, wanted settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tasb_qdrant.errors import ContractMismatchError, NotOurCollectionError, SettingsError, StoreCorruptError
+from tasb_qdrant.records import ModelContract
+from tasb_qdrant.settings import CollectionSettings, PayloadKeys, Quantization, first_problem
+
+METADATA_KEY: Final = "tasb_qdrant"
+FORMAT: Final = 1
+
+# Qdrant uses the name as a folder's name, and so does the embedded store.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}", re.ASCII)
+
+
+class CollectionSchema(BaseModel):
+    """The record itself: server collections hold it in their metadata, embedded ones in a sidecar file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int = FORMAT
+    contract: ModelContract
+    keys: PayloadKeys
+    quantization: Quantization = "none"
+    indexing_threshold_kb: int
+
+    @classmethod
+    def of(cls, contract: ModelContract, settings: CollectionSettings) -> Self:
+        """What a new collection with these settings records."""
+        return cls(
+            contract=contract,
+            keys=settings.keys or PayloadKeys(),
+            quantization=settings.quantization,
+            indexing_threshold_kb=settings.indexing_threshold_kb,
+        )
+
+    def to_metadata(self) -> dict[str, Any]:
+        """A JSON object under one key of our own, beside whatever others keep there."""
+        return {METADATA_KEY: self.model_dump(mode="json")}
+
+
+def read_schema(metadata: Mapping[str, Any] | None, *, name: str, location: str) -> CollectionSchema:
+    """The inverse of `to_metadata`. Raises NotOurCollectionError, StoreCorruptError."""
+    stored = (metadata or {}).get(METADATA_KEY)
+    if stored is None:
+        raise NotOurCollectionError(
+            f"collection {name!r} at {location} has no model contract, so nothing says which encoder made its "
+            "vectors; ingest into another --collection"
+        )
+    try:
+        schema = CollectionSchema.model_validate(stored)
+    except ValidationError as error:
+        raise StoreCorruptError(
+            f"the model contract of collection {name!r} at {location} can't be read ({first_problem(error)}); "
+            "restore it from a backup, or ingest into another --collection"
+        ) from None
+    if schema.format > FORMAT:
+        raise StoreCorruptError(
+            f"collection {name!r} at {location} was made by a later version (format {schema.format}, this one "
+            f"reads {FORMAT}); upgrade tasb-qdrant"
+        )
+    return schema
+
+
+def check_name(name: str) -> str:
+    """The name itself, if both stores can hold it. Raises SettingsError."""
+    if not _NAME.fullmatch(name):
+        raise SettingsError(
+            f"a collection's name has 1 to 200 letters, digits, '_', '-' or '.', not first a '.' or '-'; got {name!r}"
+        )
+    return name
+
+
+def check_contract(name: str, stored: ModelContract, given: ModelContract) -> None:
+    """Refuse vectors of another model. Raises ContractMismatchError with every difference."""
+    if differences := stored.differences(given):
+        raise ContractMismatchError(name, differences)
+
+
+def check_keys(name: str, stored: PayloadKeys, given: PayloadKeys | None) -> None:
+    """Refuse to write under other key names into a collection that is there; None takes those it has."""
+    if given is None:
+        return
+    differences = [
+        (f"payload key of the {part}", getattr(stored, part), getattr(given, part))
+        for part in ("id", "text", "title")
+        if getattr(stored, part) != getattr(given, part)
+    ]
+    if differences:
+        raise ContractMismatchError(name, differences)

@@ -1,0 +1,132 @@
+"""A Qdrant server: its collections, made, listed, opened, deleted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from qdrant_client import models
+
+from tasb_qdrant.collection.connection import connect
+from tasb_qdrant.collection.retry import call
+from tasb_qdrant.collection.schema import CollectionSchema, read_schema
+from tasb_qdrant.collection.server import ServerCollection
+from tasb_qdrant.errors import CollectionNotFoundError, ContractMismatchError, ServerTooOldError
+from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
+
+T = TypeVar("T")
+
+_TURBO_SINCE: Final = (1, 18, 0)
+
+
+class ServerStore:
+    """The collections of a server, over one connection. `sleep` is injectable for tests."""
+
+    def __init__(self, settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._connection = connect(settings)
+        self._client = self._connection.client
+        self._settings = settings
+        self._sleep = sleep
+
+    @property
+    def location(self) -> str:
+        """The server's url."""
+        return self._settings.location
+
+    def names(self) -> list[str]:
+        """The collections on the server, sorted."""
+        answer = self._call(self._client.get_collections, "listing collections")
+        return sorted(described.name for described in answer.collections)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a collection, ours or not."""
+        return self._call(lambda: self._client.collection_exists(name), "looking for the collection")
+
+    def open(self, name: str, *, own_store: bool = False) -> ServerCollection:
+        """The collection, over this store's connection. Raises CollectionNotFoundError."""
+        if not self.exists(name):
+            raise CollectionNotFoundError(name, location=self.location, available=self.names())
+        return ServerCollection(
+            name,
+            connection=self._connection,
+            settings=self._settings,
+            schema=self._schema(name),
+            close_connection=own_store,
+            sleep=self._sleep,
+        )
+
+    def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
+        """Make an empty collection with the unnamed dense vector, so that every simple client can search it."""
+        self._call(
+            lambda: self._client.create_collection(
+                name,
+                vectors_config=models.VectorParams(
+                    size=schema.contract.dim, distance=models.Distance.DOT, on_disk=settings.on_disk or None
+                ),
+                hnsw_config=models.HnswConfigDiff(m=settings.hnsw_m, ef_construct=settings.hnsw_ef_construct),
+                optimizers_config=models.OptimizersConfigDiff(indexing_threshold=settings.indexing_threshold_kb),
+                quantization_config=self._quantization(settings.quantization),
+                shard_number=settings.shards,
+                replication_factor=settings.replicas,
+                write_consistency_factor=settings.write_consistency,
+                metadata=schema.to_metadata(),
+            ),
+            "making the collection",
+        )
+
+    def delete(self, name: str) -> None:
+        """Remove the collection and everything in it. Raises CollectionNotFoundError."""
+        if not self.exists(name):
+            raise CollectionNotFoundError(name, location=self.location, available=self.names())
+        self._call(lambda: self._client.delete_collection(name), "deleting the collection")
+
+    def close(self) -> None:
+        """Close the connection, which the collections opened here share."""
+        self._client.close()
+
+    def _schema(self, name: str) -> CollectionSchema:
+        """What the collection says about itself, checked against what the server says of its vectors.
+
+        Raises NotOurCollectionError, StoreCorruptError, ContractMismatchError.
+        """
+        described = self._call(lambda: self._client.get_collection(name), "reading the collection's state")
+        schema = read_schema(described.config.metadata, name=name, location=self._settings.location)
+        vectors = described.config.params.vectors
+        if isinstance(vectors, models.VectorParams):
+            contract = schema.contract
+            pairs = (
+                ("dim", vectors.size, contract.dim),
+                ("distance", vectors.distance.value, contract.distance),
+            )
+            if wrong := [(what, is_, said) for what, is_, said in pairs if is_ != said]:
+                raise ContractMismatchError(name, wrong)
+        return schema
+
+    def _quantization(self, kind: Quantization) -> models.QuantizationConfig | None:
+        if kind == "int8":
+            return models.ScalarQuantization(
+                scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
+            )
+        if kind == "binary":
+            return models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
+        if kind == "turbo4":
+            if self._connection.version < _TURBO_SINCE:
+                version = ".".join(map(str, self._connection.version))
+                raise ServerTooOldError(
+                    f"{self._settings.location}: --quantization turbo4 needs Qdrant 1.18 or later, this is "
+                    f"{version}; upgrade the server, or choose int8 or binary"
+                )
+            return models.TurboQuantization(
+                turbo=models.TurboQuantQuantizationConfig(bits=models.TurboQuantBitSize.BITS4, always_ram=True)
+            )
+        return None
+
+    def _call(self, request: Callable[[], T], doing: str) -> T:
+        return call(
+            request,
+            location=self._settings.location,
+            doing=doing,
+            retry_seconds=self._settings.retry_seconds,
+            sleep=self._sleep,
+        )

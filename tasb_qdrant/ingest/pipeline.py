@@ -1,0 +1,122 @@
+"""THE WRITE PATH: passages -> windows -> tokens -> vectors -> collection, each arrow a bounded queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.ingest.flow import Channel, Flow, T
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.propose import IndexProposal
+from tasb_qdrant.ingest.reading import PassageSource, canonical, read_windows
+from tasb_qdrant.ingest.rejects import RejectLog
+from tasb_qdrant.ingest.uploader import Uploader, batches_of
+from tasb_qdrant.ingest.window import TokenizedWindow, Window
+from tasb_qdrant.settings import IndexType
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the counters don't tell: the points that were there before, those of them that were replaced
+    (None when nobody looked), and the payload indexes that would suit."""
+
+    points_before: int
+    replaced: int | None
+    proposal: dict[str, IndexType]
+
+
+def run_pipeline(
+    source: PassageSource,
+    *,
+    encoder: Encoder,
+    collection: Collection,
+    rejects: RejectLog,
+    counters: Counters,
+    overwrite: bool,
+) -> Outcome:
+    """Store the passages of `source`; returns when the collection has confirmed every one of them.
+
+    Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a few windows are under
+    way, however long the source is. What any stage raises is raised here, once the others have ended.
+    """
+    points_before = collection.count()
+    if not points_before:
+        collection.defer_indexing()
+    sieve = _Sieve(collection, counters) if points_before and not overwrite else None
+    proposal = IndexProposal()
+    counters.phase("encoding")
+    with Flow() as flow:
+        windows: Channel[Window] = flow.channel(2)
+        tokenized: Channel[TokenizedWindow] = flow.channel(2)
+        uploader = Uploader(collection, flow, counters)
+        reading = read_windows(
+            source,
+            keys=collection.keys,
+            indexes=collection.indexes(),
+            rejects=rejects,
+            counters=counters,
+            proposal=proposal,
+        )
+        flow.spawn("read", lambda: _feed(counters.timed("read", reading), windows))
+        flow.spawn("tokenize", lambda: _feed(_tokenize(windows, encoder, sieve, counters), tokenized))
+        for item in tokenized.items(waiting=counters.tell):
+            with counters.busy("encode"):
+                vectors = encoder.encode_tokens(item.tokens, on_progress=counters.encoded)
+            for batch in batches_of(item.window, vectors):
+                uploader.batches.put(batch, waiting=counters.tell)
+        uploader.batches.close()
+        flow.join(waiting=counters.tell)
+    return Outcome(
+        points_before=points_before,
+        replaced=sieve.replaced if sieve is not None else (None if points_before else 0),
+        proposal=proposal.indexes(),
+    )
+
+
+class _Sieve:
+    """Lets through what the collection doesn't hold in just this form already."""
+
+    def __init__(self, collection: Collection, counters: Counters) -> None:
+        self._collection = collection
+        self._counters = counters
+        self.replaced = 0
+
+    def sift(self, window: Window) -> Window:
+        """The window without the passages that are stored with the same payload."""
+        with self._counters.busy("compare"):
+            stored = self._collection.payloads([passage.point_id for passage in window.passages])
+            kept: list[int] = []
+            for index, passage in enumerate(window.passages):
+                there = stored.get(passage.point_id)
+                if there is None:
+                    kept.append(index)
+                elif canonical(there) != window.contents[index]:
+                    kept.append(index)
+                    self.replaced += 1
+        self._counters.add(skipped=len(window.passages) - len(kept))
+        return Window(
+            number=window.number,
+            passages=[window.passages[index] for index in kept],
+            contents=[window.contents[index] for index in kept],
+        )
+
+
+def _tokenize(
+    windows: Iterable[Window], encoder: Encoder, sieve: _Sieve | None, counters: Counters
+) -> Iterable[TokenizedWindow]:
+    for window in windows:
+        wanted = window if sieve is None else sieve.sift(window)
+        if not wanted.passages:
+            continue
+        with counters.busy("tokenize"):
+            tokens = encoder.tokenize_passages([passage.encoder_text for passage in wanted.passages])
+        counters.add(tokens=tokens.tokens, truncated=tokens.truncated)
+        yield TokenizedWindow(wanted, tokens)
+
+
+def _feed(items: Iterable[T], channel: Channel[T]) -> None:
+    for item in items:
+        channel.put(item)
+    channel.close()

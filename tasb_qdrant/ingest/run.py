@@ -1,0 +1,97 @@
+"""An ingest run from outside: open everything, run the write path, build the index, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasb_qdrant.records import IngestReport
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from tasb_qdrant.encoder import Encoder
+    from tasb_qdrant.ingest.progress import Progress
+    from tasb_qdrant.ingest.steps import Source
+    from tasb_qdrant.settings import CollectionSettings, Transport
+    from tasb_qdrant.sources import SourceFields
+
+
+def ingest(
+    source: Source,
+    *,
+    collection: str,
+    url: str | None = None,
+    path: str | Path | None = None,
+    api_key: str | SecretStr | None = None,
+    transport: Transport = "auto",
+    grpc_port: int | None = None,
+    timeout: float = 60.0,
+    allow_plain_http_key: bool = False,
+    model: str | Path = "tas-b",
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    encoder: Encoder | None = None,
+    format: str | None = None,  # noqa: A002  # the option's name everywhere
+    fields: SourceFields | None = None,
+    settings: CollectionSettings | None = None,
+    rejects: str | Path | None = None,
+    overwrite: bool = False,
+    optimize: bool = True,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> IngestReport:
+    """Encode the passages of `source` and store them in `collection`, made if it isn't there.
+
+    `source` is a file, folder, glob or "-", several of them, or an iterable of `Passage`. Passages that
+    are stored with the same content already are skipped (not with `overwrite`), so the same call twice
+    changes nothing, and a call that was killed goes on where it was. An input that can't be stored goes
+    to the file `rejects`, or raises RejectedError. With an `encoder` given, `model`, `device` and the
+    like are not used. `on_progress` is called in this thread, several times a second.
+
+    Raises the kinds of TasbQdrantError; what was stored until then stays stored.
+    """
+    # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
+    from tasb_qdrant.collection.open import open_for_writing, open_store
+    from tasb_qdrant.encoder import load_encoder
+    from tasb_qdrant.ingest.pipeline import run_pipeline
+    from tasb_qdrant.ingest.progress import Counters
+    from tasb_qdrant.ingest.rejects import RejectLog
+    from tasb_qdrant.ingest.steps import build_index, open_source, report
+    from tasb_qdrant.settings import CollectionSettings, store_settings
+
+    settings = settings or CollectionSettings()
+    store_at = store_settings(
+        url=url,
+        path=path,
+        api_key=api_key,
+        transport=transport,
+        grpc_port=grpc_port,
+        timeout=timeout,
+        allow_plain_http_key=allow_plain_http_key,
+    )
+    counters = Counters(on_progress=on_progress)
+    log = RejectLog(None if rejects is None else Path(rejects), on_reject=lambda: counters.add(rejected=1))
+    with log, open_source(source, format, fields, settings, log, counters) as passages:
+        counters.phase("connecting")
+        store = open_store(store_at)
+        try:
+            if encoder is None:
+                counters.phase("loading the model")
+                encoder = load_encoder(
+                    model, device=device, precision=precision, revision=revision, allow_pickle=allow_pickle
+                )
+            target = open_for_writing(collection, store, contract=encoder.contract, settings=settings)
+            try:
+                outcome = run_pipeline(
+                    passages, encoder=encoder, collection=target, rejects=log, counters=counters, overwrite=overwrite
+                )
+                if optimize:
+                    build_index(target, counters)
+                return report(target, encoder, outcome, counters, rejects_file=log.name)
+            finally:
+                target.close()
+        finally:
+            store.close()

@@ -1,0 +1,91 @@
+"""The steps of an ingest run around the write path: opening the source, building the index, reporting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import cast
+
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.ingest.pipeline import Outcome
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.reading import PassagesInMemory, PassageSource
+from tasb_qdrant.ingest.rejects import RejectLog
+from tasb_qdrant.records import IngestReport, Passage, Reject
+from tasb_qdrant.settings import CollectionSettings
+from tasb_qdrant.sources import SourceFields, open_sources
+
+Source = str | Path | Sequence[str | Path] | Iterable[Passage]
+
+
+def open_source(
+    source: Source,
+    format_name: str | None,
+    fields: SourceFields | None,
+    settings: CollectionSettings,
+    log: RejectLog,
+    counters: Counters,
+) -> AbstractContextManager[PassageSource]:
+    """Files are looked at before anything slow is begun; passages in memory are taken as they come."""
+    if isinstance(source, str | Path):
+        names: list[str | Path] = [source]
+    else:
+        items = source if isinstance(source, Sequence) else None
+        if items is None or not all(isinstance(item, str | Path) for item in items):
+            log.open()
+            return nullcontext(PassagesInMemory(cast("Iterable[Passage]", source)))
+        names = list(cast("Sequence[str | Path]", items))
+
+    def reject(reject: Reject) -> None:
+        counters.add(read=1)
+        log.add(reject)
+
+    reader = open_sources(
+        names, format=format_name, fields=fields or SourceFields(), column_types=settings.indexes, on_reject=reject
+    )
+    log.open(sources=reader.files)
+    return reader
+
+
+def build_index(collection: Collection, counters: Counters) -> None:
+    counters.phase("building the vector index")
+    collection.flush()
+    collection.optimize(lambda index: counters.phase("building the vector index", index))
+
+
+def report(
+    collection: Collection, encoder: Encoder, outcome: Outcome, counters: Counters, *, rejects_file: str | None
+) -> IngestReport:
+    collection.flush()
+    points = collection.count()
+    now = counters.snapshot()
+    warnings = [*collection.notes]
+    if (stored := collection.contract.precision) != encoder.contract.precision:
+        warnings.append(
+            f"the collection was begun in {stored}, this run encoded in {encoder.contract.precision}; "
+            f"the vectors agree to a cosine of 0.999, say --precision {stored} for the same ones"
+        )
+    expected = None if outcome.replaced is None else outcome.points_before + now.stored - outcome.replaced
+    return IngestReport(
+        collection=collection.name,
+        location=collection.location,
+        model=encoder.contract.model,
+        device=encoder.device,
+        precision=encoder.contract.precision,
+        read=now.read,
+        stored=now.stored,
+        skipped=now.skipped,
+        rejected=now.rejected,
+        truncated=now.truncated,
+        tokens=now.tokens,
+        points=points,
+        points_expected=expected,
+        seconds=round(now.seconds, 3),
+        stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
+        rejects_file=rejects_file,
+        notes=tuple(encoder.notes),
+        warnings=tuple(warnings),
+        proposed_indexes={} if collection.indexes() else outcome.proposal,
+    )
