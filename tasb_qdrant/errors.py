@@ -110,14 +110,23 @@ class FilterSyntaxError(FilterError):
 class FilterTypeError(FilterError):
     """A value whose type can never match the field. `field`, `indexed_as` (None without an index), `value`."""
 
-    def __init__(self, *, field: str, indexed_as: str | None, value: object, hint: str = "") -> None:
+    def __init__(
+        self,
+        *,
+        field: str,
+        indexed_as: str | None,
+        value: object,
+        problem: str = "which can never match",
+        hint: str = "",
+    ) -> None:
         self.field = field
         self.indexed_as = indexed_as
         self.value = value
-        kind = {str: "string", bool: "boolean", int: "integer", float: "float"}.get(type(value), type(value).__name__)
-        shown = f'"{value}"' if isinstance(value, str) else repr(value)
+        names = {str: "string", bool: "boolean", int: "integer", float: "float", tuple: "place"}
+        kind = names.get(type(value), type(value).__name__)
+        shown = f'"{value}"' if isinstance(value, str) else str(value)
         index = f"is indexed as {indexed_as}" if indexed_as else "has no index"
-        message = f"{field} {index}, got the {kind} {shown}, which can never match"
+        message = f"{field} {index}, got the {kind} {shown}, {problem}"
         super().__init__(f"{message}; {hint}" if hint else message)
 
 

@@ -1,0 +1,66 @@
+"""Fixtures that several test folders share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.qdrant_servers import QdrantServer
+
+# Read before `_no_servers_in_the_environment` hides them from the code under test.
+_OWN_URL = os.environ.get("QDRANT_URL")
+_OWN_KEY = os.environ.get("QDRANT_API_KEY")
+
+
+@pytest.fixture(autouse=True)
+def _no_servers_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reaches a server that its author didn't name."""
+    monkeypatch.delenv("QDRANT_URL", raising=False)
+    monkeypatch.delenv("QDRANT_API_KEY", raising=False)
+
+
+def _serve(version: str, folders: pytest.TempPathFactory, *, api_key: str | None = None) -> Iterator[QdrantServer]:
+    folder = folders.mktemp(f"qdrant-{version}")
+    if _OWN_URL and api_key is None:
+        yield QdrantServer.external(_OWN_URL, api_key=_OWN_KEY, folder=folder)
+        return
+    with QdrantServer.start(version, folder, api_key=api_key) as server:
+        yield server
+    shutil.rmtree(folder / "storage")  # pytest keeps the folders of three runs; the log is enough
+
+
+@pytest.fixture(scope="session")
+def qdrant_1_16(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantServer]:
+    """Qdrant 1.16.3, or the person's own with QDRANT_BINARY or QDRANT_URL. Don't stop it: others use it."""
+    yield from _serve("1.16.3", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def qdrant_1_17(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantServer]:
+    """Qdrant 1.17.0, or the person's own with QDRANT_BINARY or QDRANT_URL. Don't stop it: others use it."""
+    yield from _serve("1.17.0", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def keyed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantServer]:
+    """Qdrant 1.17.0 that answers only to its `api_key`. Always our own process."""
+    yield from _serve("1.17.0", tmp_path_factory, api_key=f"key-{uuid.uuid4().hex}")
+
+
+@pytest.fixture(scope="session", params=["1.16.3", "1.17.0"])
+def qdrant_server(request: pytest.FixtureRequest) -> QdrantServer:
+    """Each server in turn."""
+    names = {"1.16.3": "qdrant_1_16", "1.17.0": "qdrant_1_17"}
+    server = request.getfixturevalue(names[request.param])
+    assert isinstance(server, QdrantServer)
+    return server
+
+
+@pytest.fixture
+def collection_name() -> str:
+    """A name that no other test uses."""
+    return f"tasb-test-{uuid.uuid4().hex}"

@@ -1,0 +1,109 @@
+"""Which device and which arithmetic: what is asked for if the machine has it, else what suits it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tasb_qdrant.errors import DeviceError
+
+PRECISIONS: Final = ("fp32", "bf16", "fp16")
+
+_DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?", re.ASCII)
+_CPU_ALLOCATOR: Final = ("DefaultCPUAllocator", "not enough memory")
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """A device torch knows ("cpu", "cuda:0"), and one of PRECISIONS that it can do."""
+
+    device: str
+    precision: str
+    notes: tuple[str, ...]
+
+
+def check_names(device: str, precision: str) -> None:
+    """Raise DeviceError for names that no machine has; this needs no torch, so it costs nothing."""
+    if not _DEVICE.fullmatch(device):
+        raise DeviceError(f"no device {device!r}; the devices are auto, cpu, cuda and cuda:N")
+    if precision not in ("auto", *PRECISIONS):
+        raise DeviceError(f"no precision {precision!r}; the precisions are auto, {', '.join(PRECISIONS)}")
+
+
+def choose_hardware(device: str, precision: str) -> Hardware:
+    """The device and precision to use here. Raises DeviceError naming what this machine has."""
+    check_names(device, precision)
+    chosen, device_note = _choose_device(device)
+    notes = [device_note] if device_note else []
+    if precision == "auto":
+        precision, note = _suited_precision(chosen)
+        notes.append(note)
+    else:
+        _check_precision(chosen, precision)
+        if chosen == "cpu" and precision == "bf16" and not has_amx():
+            notes.append("Precision bf16 was asked for; this CPU has no AMX, so fp32 may be faster.")
+    return Hardware(chosen, precision, tuple(notes))
+
+
+def has_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the CPU multiplies bf16 tiles (AMX), where bf16 is 6 times as fast as fp32.
+
+    Where there is no such file (macOS, Windows) the answer is no: fp32 is right everywhere.
+    """
+    try:
+        return re.search(r"\bamx_bf16\b", cpuinfo.read_text()) is not None
+    except OSError:
+        return False
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a smaller batch may succeed. The CPU's allocator has no exception type of its own."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _CPU_ALLOCATOR)
+
+
+def release_memory(device: str) -> None:
+    """Give cached blocks back, which may be too scattered for the next, smaller batch."""
+    import torch
+
+    if device.startswith("cuda"):
+        torch.cuda.empty_cache()
+
+
+def _choose_device(device: str) -> tuple[str, str]:
+    """(the device, a note or "")."""
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if device == "auto":
+        return ("cuda:0", f"Device cuda:0: {torch.cuda.get_device_name(0)}.") if count else ("cpu", "")
+    if device == "cpu":
+        return "cpu", ""
+    match = _DEVICE.fullmatch(device)
+    number = int(match.group(1) or 0) if match else 0
+    if number >= count:
+        here = f"cuda:0 to cuda:{count - 1}" if count > 1 else "cuda:0" if count else "no CUDA device"
+        raise DeviceError(f"no device {device} here: torch sees {here}; give --device auto or cpu")
+    return f"cuda:{number}", ""
+
+
+def _suited_precision(device: str) -> tuple[str, str]:
+    if device != "cpu":
+        return "fp16", "Precision fp16: the device is a GPU."
+    if has_amx():
+        return "bf16", "Precision bf16: this CPU has AMX."
+    return "fp32", "Precision fp32: this CPU has no AMX."
+
+
+def _check_precision(device: str, precision: str) -> None:
+    import torch
+
+    if device == "cpu" and precision == "fp16":
+        raise DeviceError("fp16 needs a CUDA device; on a CPU give --precision fp32 or bf16")
+    if device != "cpu" and precision == "bf16" and not torch.cuda.is_bf16_supported():
+        raise DeviceError(f"{device} can't compute in bf16; give --precision fp16 or fp32")

@@ -1,0 +1,183 @@
+"""How a model folder says that it wants to be used: sentence-transformers' files where there are any."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from tasb_qdrant.errors import CorruptModelError, ModelError, ModelNotFoundError
+
+Pooling = Literal["cls", "mean"]
+
+FAMILIES: Final = ("bert", "distilbert", "roberta", "xlm-roberta", "camembert", "electra")
+"""Architectures (`model_type`) known to be encoders whose first token is CLS."""
+
+_OLD_POOLING_KEYS: Final = {
+    "pooling_mode_cls_token": "cls",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+    "pooling_mode_weightedmean_tokens": "weightedmean",
+    "pooling_mode_lasttoken": "lasttoken",
+}
+_PASSAGE_PROMPTS: Final = ("document", "passage", "corpus")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the transformer's files are, and how its output becomes a vector.
+
+    `max_length` is what the layout says, None if it doesn't; prompts are put before the text as they are.
+    """
+
+    transformer: Path
+    pooling: Pooling = "cls"
+    normalized: bool = False
+    max_length: int | None = None
+    lowercase: bool = False
+    query_prompt: str = ""
+    passage_prompt: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def read_layout(folder: Path) -> Layout:
+    """The layout of `folder`, checked to hold config.json and a tokenizer of a known family.
+
+    Raises ModelNotFoundError naming a file that isn't there, CorruptModelError for one that can't be
+    read, ModelError for what can't be done: another pooling, a Dense module, an unknown architecture.
+    """
+    layout = _sentence_transformers(folder) if (folder / "modules.json").is_file() else _plain(folder)
+    inside = layout.transformer
+    config = _read_object(inside / "config.json")
+    if not any((inside / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        raise ModelNotFoundError(
+            f"{inside} has no tokenizer: it needs tokenizer.json or vocab.txt; complete the folder"
+        )
+    _check_architecture(config, inside)
+    return layout
+
+
+def _plain(folder: Path) -> Layout:
+    note = (
+        "Pooling is CLS without normalising, as TAS-B was trained: the model has no modules.json that says otherwise."
+    )
+    return Layout(folder, notes=(note,))
+
+
+def _sentence_transformers(folder: Path) -> Layout:
+    modules = _read_json(folder / "modules.json")
+    try:
+        parts = [(str(part["type"]).rpartition(".")[2], str(part["path"])) for part in modules]
+    except (TypeError, KeyError) as error:
+        raise CorruptModelError(
+            f"{folder / 'modules.json'} must list modules with type and path; get the file again"
+        ) from error
+    kinds = tuple(kind for kind, _ in parts)
+    if kinds not in (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize")):
+        raise ModelError(
+            f"{folder / 'modules.json'} chains {', '.join(kinds) or 'nothing'}; "
+            "supported is Transformer, Pooling and maybe Normalize; choose another --model"
+        )
+    transformer, pooling_folder = (_inside(folder, path) for _, path in parts[:2])
+    pooling_config = _read_object(pooling_folder / "config.json")
+    pooling = _pooling(pooling_config, pooling_folder)
+    query_prompt, passage_prompt = _prompts(folder)
+    if pooling == "mean" and (query_prompt or passage_prompt) and not pooling_config.get("include_prompt", True):
+        raise ModelError(
+            f"{pooling_folder / 'config.json'} leaves the prompt out of the mean, which is not supported; "
+            "choose another --model"
+        )
+    settings = _transformer_settings(transformer)
+    normalized = "Normalize" in kinds
+    how = f"{'CLS' if pooling == 'cls' else 'mean'}, {'normalised' if normalized else 'not normalised'}"
+    return Layout(
+        transformer,
+        pooling=pooling,
+        normalized=normalized,
+        max_length=_max_length(settings, transformer),
+        lowercase=settings.get("do_lower_case") is True,
+        query_prompt=query_prompt,
+        passage_prompt=passage_prompt,
+        notes=(f"Pooling is {how}, as the model's modules.json says.",),
+    )
+
+
+def _pooling(config: dict[str, Any], folder: Path) -> Pooling:
+    modes = config.get("pooling_mode")
+    if modes is None:
+        modes = [mode for key, mode in _OLD_POOLING_KEYS.items() if config.get(key)] or ["mean"]
+    elif isinstance(modes, str):
+        modes = [modes]
+    if modes == ["cls"]:
+        return "cls"
+    if modes == ["mean"]:
+        return "mean"
+    named = "+".join(str(mode) for mode in modes) if isinstance(modes, list) else repr(modes)
+    raise ModelError(
+        f"{folder / 'config.json'} asks for {named} pooling; supported are cls and mean; choose another --model"
+    )
+
+
+def _prompts(folder: Path) -> tuple[str, str]:
+    """(query prompt, passage prompt), "" where the model has none."""
+    path = folder / "config_sentence_transformers.json"
+    prompts = (_read_object(path).get("prompts") or {}) if path.is_file() else {}
+    if not isinstance(prompts, dict) or not all(isinstance(p, str | None) for p in prompts.values()):
+        raise CorruptModelError(f"{path} must map prompt names to texts; get the file again")
+    passage = next((prompts[name] for name in _PASSAGE_PROMPTS if prompts.get(name)), "")
+    return prompts.get("query") or "", passage
+
+
+def _transformer_settings(transformer: Path) -> dict[str, Any]:
+    """sentence_bert_config.json, whose middle word older versions took from the architecture."""
+    paths = sorted(transformer.glob("sentence_*_config.json"))
+    return _read_object(paths[0]) if paths else {}
+
+
+def _max_length(settings: dict[str, Any], transformer: Path) -> int | None:
+    value = settings.get("max_seq_length")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise CorruptModelError(f"{transformer} has a max_seq_length of {value!r}; expected a positive number")
+    return value
+
+
+def _check_architecture(config: dict[str, Any], folder: Path) -> None:
+    family = config.get("model_type")
+    if family not in FAMILIES:
+        raise ModelError(
+            f"{folder / 'config.json'} describes the architecture {family!r}; "
+            f"supported are {', '.join(FAMILIES)}; choose another --model"
+        )
+    for key in ("quantization_config", "is_decoder"):
+        if config.get(key):
+            raise ModelError(f"{folder / 'config.json'} sets {key}, which is not supported; choose another --model")
+
+
+def _inside(folder: Path, path: str) -> Path:
+    """`folder / path`, which a downloaded file must not lead out of the folder."""
+    parts = Path(path).parts
+    if Path(path).is_absolute() or ".." in parts:
+        raise CorruptModelError(f"{folder / 'modules.json'} leads out of the folder ({path!r}); don't use it")
+    return folder / path
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    value = _read_json(path)
+    if not isinstance(value, dict):
+        raise CorruptModelError(f"{path} must hold a JSON object, found {type(value).__name__}; get it again")
+    return value
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ModelNotFoundError(f"{path.parent} has no {path.name}; complete the folder") from error
+    except (ValueError, RecursionError) as error:  # ValueError: malformed JSON, or text that isn't UTF-8
+        raise CorruptModelError(f"{path} is not valid JSON ({error}); get the file again") from error
+    except OSError as error:
+        raise ModelNotFoundError(f"{path} can't be read ({error.strerror}); check its permissions") from error

@@ -1,0 +1,96 @@
+"""From a model's name to an encoder, every choice along the way noted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from tasb_qdrant.encoder.hardware import check_names, choose_hardware
+from tasb_qdrant.encoder.layout import read_layout
+from tasb_qdrant.encoder.protocol import Encoder
+from tasb_qdrant.encoder.resolve import TAS_B, resolve_model
+from tasb_qdrant.encoder.weights import find_weights, hash_files, read_tensors
+from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.records import ModelContract
+
+CPU_BATCH_TOKENS: Final = 4096
+CUDA_BATCH_TOKENS: Final = 65_536
+
+HUB_TIMEOUT: Final = 8.0
+"""Seconds to wait for the hub: with the time to import and start, an unreachable one shows within 10."""
+
+
+def load_encoder(
+    model: str | Path = TAS_B,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    batch_tokens: int | None = None,
+    hub_timeout: float = HUB_TIMEOUT,
+) -> Encoder:
+    """An encoder for `model`: "tas-b", a hub id, or a folder. Its `notes` say what was chosen.
+
+    `device` is auto, cpu, cuda or cuda:N; `precision` auto, fp32, bf16 or fp16. `batch_tokens` bounds the
+    tokens encoded at once, `hub_timeout` the seconds to wait for the hub's first answer (not a download).
+    Pickle weights load only with `allow_pickle`, and then as tensors alone.
+
+    Raises ModelNotFoundError, HubUnreachableError, UnsafeWeightsError, CorruptModelError, DeviceError,
+    ModelError for a model of a kind that isn't supported, SettingsError.
+    """
+    check_names(device, precision)
+    if batch_tokens is not None and batch_tokens < 1:
+        raise SettingsError(f"batch_tokens must be at least 1, found {batch_tokens}")
+    source = resolve_model(model, revision=revision, allow_pickle=allow_pickle, hub_timeout=hub_timeout)
+    layout = read_layout(source.folder)
+    files = find_weights(layout.transformer, allow_pickle=allow_pickle)
+    hardware = choose_hardware(device, precision)
+
+    # torch and transformers take seconds to import; whoever only imports this package doesn't wait.
+    from tasb_qdrant.encoder.batching import BatchedEncoder
+    from tasb_qdrant.encoder.reference import ReferenceForward, build_model, read_config
+    from tasb_qdrant.encoder.tokens import load_tokenization
+
+    weights = hash_files(files.files)
+    tensors, weight_notes = read_tensors(files, sha256=weights)
+    config = read_config(layout.transformer)
+    tokenization = load_tokenization(layout, config)
+    contract = ModelContract(
+        model=source.id,
+        weights=weights,
+        pooling=layout.pooling,
+        normalized=layout.normalized,
+        distance="Dot",
+        dim=int(config.hidden_size),
+        max_length=tokenization.max_length,
+        precision=hardware.precision,
+        query_prompt=layout.query_prompt,
+        passage_prompt=layout.passage_prompt,
+        version=_version(),
+    )
+    forward = ReferenceForward(
+        build_model(config, tensors, folder=layout.transformer),
+        pooling=layout.pooling,
+        normalized=layout.normalized,
+        device=hardware.device,
+        precision=hardware.precision,
+    )
+    on_cpu = hardware.device == "cpu"
+    return BatchedEncoder(
+        contract=contract,
+        device=hardware.device,
+        notes=(*source.notes, *layout.notes, *weight_notes, *hardware.notes),
+        tokenization=tokenization,
+        forward=forward,
+        batch_tokens=batch_tokens or (CPU_BATCH_TOKENS if on_cpu else CUDA_BATCH_TOKENS),
+    )
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("tasb-qdrant")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "unknown"

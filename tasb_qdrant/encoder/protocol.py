@@ -1,0 +1,85 @@
+"""What every encoder promises, and the tokens that pass between its two halves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from tasb_qdrant.records import ModelContract
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TokenBatch:
+    """Token ids of several texts, in their order, without padding.
+
+    `ids` is int32 (tokens,), one text after the other; text i is `ids[offsets[i]:offsets[i + 1]]`, so
+    `offsets` is int64 (count + 1,). `truncated` counts the texts that were longer than the model reads.
+    """
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    truncated: int
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> NDArray[np.int32]:
+        """The ids of one text, special tokens included: int32 (length,), a view."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.ids[self.offsets[index] : self.offsets[index + 1]]
+
+    @property
+    def count(self) -> int:
+        """How many texts."""
+        return len(self)
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens in all, special tokens included."""
+        return len(self.ids)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text: int64 (count,)."""
+        return self.offsets[1:] - self.offsets[:-1]
+
+
+class Encoder(Protocol):
+    """Text to vectors. Safe to call from several threads.
+
+    Every vector is finite float32; arrays are C-contiguous, (n, contract.dim), in input order, and
+    (0, dim) for no texts. Scores are dot products, whatever the model.
+    """
+
+    @property
+    def contract(self) -> ModelContract:
+        """What makes these vectors comparable with others."""
+
+    @property
+    def device(self) -> str:
+        """Where the forward pass runs: "cpu", "cuda:0"."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was chosen on the person's behalf, a sentence each; may grow while encoding."""
+
+    def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
+        """The ids that `encode_tokens` takes, passage prompt included. Raises InvalidInputError."""
+
+    def encode_tokens(
+        self, tokens: TokenBatch, *, on_progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Vectors of tokenised passages; `on_progress` gets the number of passages just done, after
+        each batch of the device. Raises EncodingError."""
+
+    def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of passages. Raises InvalidInputError, EncodingError."""
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of queries; an empty query raises InvalidInputError."""

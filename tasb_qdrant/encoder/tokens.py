@@ -1,0 +1,169 @@
+"""Text to token ids, exactly as the model's own tokenizer gives them, whatever a text's length."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers
+
+from tasb_qdrant.encoder.layout import Layout
+from tasb_qdrant.encoder.protocol import TokenBatch
+from tasb_qdrant.errors import CorruptModelError, InvalidInputError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+LONG: Final = 16
+"""Characters a token, above which a text is read from its beginning only as far as the model reads."""
+
+_AT_ONCE: Final = 1024  # an Encoding takes about 10 KB, so this bounds memory; two threads stay busy
+_WINDOW: Final = 1024
+_BERT_BREAKS: Final = " \t\n\r!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u3002\u3001\uff0c\uff01\uff1f"
+_CJK: Final = "\u3400-\u4dbf\u4e00-\u9fff"
+
+
+class Tokenization:
+    """A tokenizer cut to `max_length` tokens. Safe to use from several threads."""
+
+    def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
+        self.max_length = max_length
+        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length)
+        self._prefix = _Prefix.of(self._tokenizer)
+
+    def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
+        """The ids of `prompt + text`, with special tokens. Raises InvalidInputError."""
+        check_texts(texts)
+        lists: list[list[int]] = []
+        truncated = 0
+        for start in range(0, len(texts), _AT_ONCE):
+            part = [prompt + text for text in texts[start : start + _AT_ONCE]]
+            for encoding in self._encode(part):
+                lists.append(encoding.ids)
+                truncated += bool(encoding.overflowing)
+        offsets = np.zeros(len(lists) + 1, dtype=np.int64)
+        np.cumsum([len(ids) for ids in lists], out=offsets[1:])
+        flat = np.fromiter(chain.from_iterable(lists), dtype=np.int32, count=int(offsets[-1]))
+        return TokenBatch(flat, offsets, truncated)
+
+    def _encode(self, texts: list[str]) -> list[Encoding]:
+        longest = LONG * self.max_length
+        if self._prefix is None or all(len(text) <= longest for text in texts):
+            return self._batch(texts)
+        short = iter(self._batch([text for text in texts if len(text) <= longest]))
+        return [next(short) if len(text) <= longest else self._encode_long(text) for text in texts]
+
+    def _encode_long(self, text: str) -> Encoding:
+        """As for the whole text, from the shortest beginning that is enough: 16 MiB of Chinese would
+        otherwise take 46 s and 5 GB."""
+        if self._prefix is None:
+            return self._batch([text])[0]
+        text = self._prefix.collapse(text)
+        size = LONG * self.max_length
+        while size < len(text):
+            if cut := self._prefix.last_break(text, size):
+                encoding = self._batch([text[:cut]])[0]
+                if encoding.overflowing:
+                    return encoding
+            size *= 2
+        return self._batch([text])[0]
+
+    def _batch(self, texts: list[str]) -> list[Encoding]:
+        return self._tokenizer.encode_batch_fast(texts)
+
+
+class _Prefix:
+    """Where a text can be cut so that the beginning's tokens are the same as in the whole text."""
+
+    def __init__(self, *, breaks: re.Pattern[str], word_limit: int) -> None:
+        self._breaks = breaks
+        self._run = re.compile(rf"[A-Za-z0-9]{{{word_limit + 2},}}")
+        self._kept = word_limit + 1
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> _Prefix | None:
+        """None for a tokenizer that isn't BERT's: its words may reach across any character.
+
+        BERT's normaliser changes each character by itself, and its words end before every white space,
+        punctuation mark and ideograph, so a cut there changes nothing on its left. Only a special token
+        in the text, such as [SEP], reaches across punctuation: its characters are no places to cut.
+        """
+        normalizer, model = tokenizer.normalizer, tokenizer.model
+        plain = (
+            isinstance(normalizer, normalizers.BertNormalizer)
+            and isinstance(tokenizer.pre_tokenizer, pre_tokenizers.BertPreTokenizer)
+            and isinstance(model, models.WordPiece)
+        )
+        added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+        bracketed = all(not text[:1].isalnum() and not text[-1:].isalnum() for text in added)
+        if not plain or not bracketed:
+            return None
+        taken = set("".join(added))
+        breaks = re.escape("".join(sorted(set(_BERT_BREAKS) - taken)))
+        cjk = _CJK if normalizer.handle_chinese_chars and not re.search(f"[{_CJK}]", "".join(taken)) else ""
+        return cls(breaks=re.compile(f"[{breaks}{cjk}]"), word_limit=model.max_input_chars_per_word)
+
+    def collapse(self, text: str) -> str:
+        """`text` with overlong runs of letters shortened: [UNK] whatever their length beyond the limit."""
+        return self._run.sub(lambda run: run.group()[: self._kept], text)
+
+    def last_break(self, text: str, end: int) -> int:
+        """The last place before `end` to cut at, or 0 if there is none nearby."""
+        start = max(1, end - _WINDOW)
+        return max((match.start() for match in self._breaks.finditer(text, start, end)), default=0)
+
+
+def load_tokenization(layout: Layout, config: PretrainedConfig) -> Tokenization:
+    """The model's tokenizer as transformers loads it, cut to what layout, tokenizer and model allow.
+
+    Raises CorruptModelError.
+    """
+    from transformers import AutoTokenizer
+
+    folder = layout.transformer
+    try:
+        own = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
+        tokenizer: Tokenizer = Tokenizer.from_str(own.backend_tokenizer.to_str())
+    except Exception as error:  # the Rust side raises Exception itself for a file that it can't parse
+        raise CorruptModelError(f"the tokenizer in {folder} can't be loaded ({error}); get its files again") from error
+    if layout.lowercase and not getattr(tokenizer.normalizer, "lowercase", False):
+        parts = [normalizers.Lowercase(), *([tokenizer.normalizer] if tokenizer.normalizer else [])]
+        tokenizer.normalizer = normalizers.Sequence(parts)
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    if highest >= config.vocab_size:
+        raise CorruptModelError(
+            f"the tokenizer in {folder} has ids up to {highest}, but the model embeds {config.vocab_size}; "
+            "the files belong to different models"
+        )
+    max_length = min(layout.max_length or own.model_max_length, _positions(config))
+    if max_length <= tokenizer.num_special_tokens_to_add(is_pair=False):
+        raise CorruptModelError(f"{folder} reads {max_length} tokens, which leaves none for the text")
+    return Tokenization(tokenizer, max_length=max_length)
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise InvalidInputError for anything but a sequence of strings that UTF-8 can say."""
+    if isinstance(texts, str):
+        raise InvalidInputError("expected a sequence of texts, found a single string; put it into a list")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidInputError(f"text {index} must be a string, found {type(text).__name__}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInputError(
+                f"text {index} has half of a surrogate pair at offset {error.start}; correct its encoding"
+            ) from error
+
+
+def _positions(config: PretrainedConfig) -> int:
+    """Tokens that the model has positions for; RoBERTa's start behind the padding id."""
+    positions = int(config.max_position_embeddings)
+    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
+        return positions - int(config.pad_token_id or 0) - 1
+    return positions

@@ -1,0 +1,172 @@
+"""The weight files of a model: found, hashed, and read without running anything that they hold."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from tasb_qdrant.errors import CorruptModelError, ModelError, ModelNotFoundError, UnsafeWeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+_PICKLE_SHARD = re.compile(r"pytorch_model-\d{5}-of-\d{5}\.bin")
+_HASH_BLOCK: Final = 1 << 20
+_POINTER: Final = b"version https://git-lfs"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightNames:
+    """Names of weight files, an index first if there is one. `safe` is False for pickles."""
+
+    names: tuple[str, ...]
+    safe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFiles:
+    """Weight files in the order in which they are hashed. `safe` is False for pickles."""
+
+    files: tuple[Path, ...]
+    safe: bool
+
+
+def pick_weights(names: Iterable[str]) -> WeightNames | None:
+    """Which of a folder's files hold the weights: safetensors where there are any, then pickles."""
+    listed = set(names)
+    for single, shard, safe in (
+        ("model.safetensors", _SHARD, True),
+        ("pytorch_model.bin", _PICKLE_SHARD, False),
+    ):
+        if single in listed:
+            return WeightNames((single,), safe)
+        index = f"{single}.index.json"
+        if index in listed:
+            return WeightNames((index, *sorted(filter(shard.fullmatch, listed))), safe)
+    return None
+
+
+def find_weights(folder: Path, *, allow_pickle: bool) -> WeightFiles:
+    """The weight files in `folder`. Raises ModelNotFoundError, UnsafeWeightsError, CorruptModelError."""
+    found = pick_weights(os.listdir(folder))
+    if found is None:
+        raise ModelNotFoundError(f"{folder} has no weights (model.safetensors); complete the folder")
+    if not found.safe and not allow_pickle:
+        raise UnsafeWeightsError(
+            f"{folder} holds pickle weights only ({found.names[0]}), which can run code when loaded; "
+            "choose a safetensors version of the model, or give --allow-pickle"
+        )
+    if not found.names[0].endswith(".index.json"):
+        return WeightFiles((folder / found.names[0],), found.safe)
+    files = _indexed(folder / found.names[0], _SHARD if found.safe else _PICKLE_SHARD)
+    for path in files:
+        if not path.is_file():
+            raise ModelNotFoundError(f"{folder} has no {path.name}, which {found.names[0]} names; complete it")
+    return WeightFiles(files, found.safe)
+
+
+def hash_files(files: Sequence[Path]) -> str:
+    """sha256 over the files' bytes, one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as stream:
+            while block := stream.read(_HASH_BLOCK):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def read_tensors(weights: WeightFiles, *, sha256: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
+    """The tensors by name, and notes on how they were had.
+
+    Pickles go through torch's restricted loader once; their tensors are kept as safetensors in the
+    cache, under `sha256` of the pickles. Raises CorruptModelError, UnsafeWeightsError.
+    """
+    if weights.safe:
+        return _read_safetensors(weights.files), ()
+    from huggingface_hub import cached_assets_path, constants
+
+    cache = cached_assets_path("tasb-qdrant", "safetensors", sha256, assets_dir=constants.HF_ASSETS_CACHE)
+    kept = cache / "model.safetensors"
+    if not kept.is_file():
+        _convert(weights.files, kept)
+    note = f"{weights.files[0].name} is a pickle: its tensors alone were read, and are kept in {kept}."
+    return _read_safetensors((kept,)), (note,)
+
+
+def _indexed(index: Path, shard: re.Pattern[str]) -> tuple[Path, ...]:
+    try:
+        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        bad = next((name for name in names if not shard.fullmatch(name)), None)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptModelError(f"{index} is no index of weight files; get the model again") from error
+    if bad is not None or not names:
+        raise CorruptModelError(f"{index} names {bad!r}, which is no weight file; get the model again")
+    return tuple(index.parent / name for name in names)
+
+
+def _read_safetensors(files: Sequence[Path]) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    tensors: dict[str, Tensor] = {}
+    for path in files:
+        try:
+            tensors.update(load_file(path))
+        except (SafetensorError, ValueError, OSError) as error:  # ValueError: an empty file can't be mapped
+            raise CorruptModelError(f"{path} is no valid safetensors file ({_reason(path, error)})") from error
+    return tensors
+
+
+def _reason(path: Path, error: Exception) -> str:
+    with path.open("rb") as stream:
+        if stream.read(len(_POINTER)) == _POINTER:
+            return "it is a git-lfs pointer: run 'git lfs pull'"
+    return f"{error}; get the file again"
+
+
+def _convert(files: Sequence[Path], kept: Path) -> None:
+    """Write the pickles' tensors to `kept`: whole or not at all, also with two processes at it."""
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Tensor] = {}
+    for path in files:
+        tensors.update(_unpickle(path))
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=kept.parent, suffix=".part")
+        os.close(handle)
+        try:
+            save_file(tensors, name, metadata={"format": "pt"})
+            os.replace(name, kept)
+        finally:
+            Path(name).unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelError(f"the converted weights can't be written to {kept} ({error}); set HF_HOME") from error
+
+
+def _unpickle(path: Path) -> dict[str, Tensor]:
+    import pickle  # only for the name of the loader's error
+
+    import torch
+
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UnsafeWeightsError(
+            f"{path} holds more than tensors, so it is refused even with --allow-pickle; "
+            "choose a safetensors version of the model"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise CorruptModelError(f"{path} is no valid file of weights; get the file again") from error
+    if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        raise CorruptModelError(f"{path} must hold a dictionary of tensors; choose another model")
+    # A copy each: safetensors refuses tensors that share memory, as tied weights do.
+    return {str(name): value.detach().clone().contiguous() for name, value in loaded.items()}

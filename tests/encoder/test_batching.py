@@ -1,0 +1,135 @@
+"""Memory that runs out shrinks the batch; vectors that can't be stored are refused by position."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.encoder.batching import BatchedEncoder
+from tasb_qdrant.errors import EncodingError
+
+Ids = Sequence[NDArray[np.int32]]
+Vectors = NDArray[np.float32]
+
+TEXTS = [f"passage {'word ' * (n % 7)}number {n}" for n in range(20)]
+
+
+def torch_out_of_memory() -> Exception:
+    import torch
+
+    return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+
+def allocator_out_of_memory() -> Exception:
+    return RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+
+
+def around(encoder: Encoder, forward: Callable[[Ids], Vectors], batch_tokens: int = 10_000) -> BatchedEncoder:
+    """MiniLM's tokenizer and contract around another forward pass."""
+    assert isinstance(encoder, BatchedEncoder)
+    return BatchedEncoder(
+        contract=encoder.contract,
+        device="cpu",
+        notes=("First note.",),
+        tokenization=encoder._tokenize,
+        forward=forward,
+        batch_tokens=batch_tokens,
+    )
+
+
+def bag_of_ids(texts: Ids) -> Vectors:
+    """A forward pass that costs nothing, and whose vectors tell texts apart."""
+    vectors = np.zeros((len(texts), 384), dtype=np.float32)
+    for vector, ids in zip(vectors, texts, strict=True):
+        np.add.at(vector, ids % 384, np.arange(1, len(ids) + 1, dtype=np.float32))
+    return vectors
+
+
+def with_room_for(
+    encoder: Encoder, room: int, failure: Callable[[], Exception], forward: Callable[[Ids], Vectors] = bag_of_ids
+) -> BatchedEncoder:
+    """An encoder on a device whose memory holds `room` tokens, padding included."""
+
+    def limited(texts: Ids) -> Vectors:
+        if len(texts) * max(map(len, texts)) > room:
+            raise failure()
+        return forward(texts)
+
+    return around(encoder, limited)
+
+
+def test_minilm_on_a_small_memory_gives_the_vectors_that_it_gives_on_a_large_one(minilm_fp32: Encoder) -> None:
+    assert isinstance(minilm_fp32, BatchedEncoder)
+    encoder = with_room_for(minilm_fp32, 90, torch_out_of_memory, minilm_fp32._forward)
+    np.testing.assert_allclose(encoder.encode_passages(TEXTS), minilm_fp32.encode_passages(TEXTS), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("failure", [torch_out_of_memory, allocator_out_of_memory, MemoryError])
+def test_a_full_memory_halves_the_batch_and_loses_nothing(
+    minilm_fp32: Encoder, failure: Callable[[], Exception]
+) -> None:
+    encoder = with_room_for(minilm_fp32, 40, failure)
+    done: list[int] = []
+    vectors = encoder.encode_tokens(encoder.tokenize_passages(TEXTS), on_progress=done.append)
+    np.testing.assert_array_equal(vectors, around(minilm_fp32, bag_of_ids).encode_passages(TEXTS))
+    assert sum(done) == len(TEXTS)
+    assert encoder.notes[0] == "First note."
+    assert "instead of 10000: the memory of cpu was too small" in encoder.notes[-1]
+
+
+def test_the_smaller_budget_is_remembered(minilm_fp32: Encoder) -> None:
+    failures: list[int] = []
+
+    def failure() -> Exception:
+        failures.append(1)
+        return torch_out_of_memory()
+
+    encoder = with_room_for(minilm_fp32, 40, failure)
+    encoder.encode_passages(TEXTS)
+    seen = len(failures)
+    assert seen > 0
+    encoder.encode_passages(TEXTS)
+    assert len(failures) == seen
+    assert len(encoder.notes) == 2
+
+
+def test_a_single_text_that_does_not_fit_is_named(minilm_fp32: Encoder) -> None:
+    encoder = with_room_for(minilm_fp32, 20, torch_out_of_memory)
+    texts = ["short", "much longer " * 20, "short too"]
+    with pytest.raises(EncodingError, match=r"text 1 \(\d+ tokens\) alone doesn't fit the memory of cpu") as caught:
+        encoder.encode_passages(texts)
+    assert caught.value.index == 1
+
+
+def test_any_other_failure_of_the_forward_pass_is_not_taken_for_full_memory(minilm_fp32: Encoder) -> None:
+    def broken(texts: Ids) -> Vectors:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+        around(minilm_fp32, broken).encode_passages(TEXTS)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_vector_that_is_not_finite_is_refused_with_its_position(minilm_fp32: Encoder, bad: float) -> None:
+    assert isinstance(minilm_fp32, BatchedEncoder)
+    culprit = minilm_fp32.tokenize_passages(["culprit"])[0].tolist()
+
+    def forward(texts: Ids) -> Vectors:
+        vectors = np.zeros((len(texts), 384), dtype=np.float32)
+        vectors[[ids.tolist() == culprit for ids in texts], 7] = bad
+        return vectors
+
+    with pytest.raises(EncodingError, match="vector of text 2 is not finite in fp32") as caught:
+        around(minilm_fp32, forward).encode_passages(["a", "b c d", "culprit", "e f"])
+    assert caught.value.index == 2
+
+
+def test_vectors_of_another_shape_or_type_are_refused(minilm_fp32: Encoder) -> None:
+    for vectors in (np.zeros((2, 3), np.float32), np.zeros((1, 384), np.float32), np.zeros((2, 384), np.float64)):
+        encoder = around(minilm_fp32, lambda texts, given=vectors: given)  # type: ignore[misc]  # bound per turn
+        with pytest.raises(EncodingError, match=r"expected float32 vectors \(2, 384\)"):
+            encoder.encode_passages(["a", "b"])
