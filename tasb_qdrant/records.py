@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from hashlib import sha1
 from typing import Any, Final
 
 from tasb_qdrant.errors import InvalidPassageError
@@ -38,7 +39,15 @@ def point_id(passage_id: str) -> int | str:
         return number
     if _UUID.fullmatch(passage_id):
         return str(uuid.UUID(passage_id.lower()))  # uuid knows its "urn:uuid:" prefix in lower case only
-    return str(uuid.uuid5(POINT_ID_NAMESPACE, passage_id))
+    return _uuid5(passage_id)
+
+
+def _uuid5(name: str) -> str:
+    """uuid.uuid5(POINT_ID_NAMESPACE, name) as a string, in a quarter of its time: every passage needs one."""
+    digest = sha1(POINT_ID_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
+    text = digest[:16].hex()
+    variant = "89ab"[digest[8] >> 4 & 3]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,153 @@
+"""What a person names as sources (files, folders, globs, `-`), as the list of what is to be read."""
+
+from __future__ import annotations
+
+import glob
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, NoReturn
+
+from tasb_qdrant.errors import SettingsError, SourceError
+
+STDIN: Final = "-"
+
+COMPRESSED_ENDINGS: Final = (".gz", ".zst", ".zstd")
+
+_KINDS: Final = (
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something to read. `path` is None for standard input; `size` in bytes is None for streams."""
+
+    path: Path | None
+    kind: Literal["file", "fifo", "stdin"]
+    size: int | None
+    identity: tuple[int, int] | None
+
+    @property
+    def name(self) -> str:
+        """As shown to people."""
+        return "<stdin>" if self.path is None else str(self.path)
+
+
+def discover(sources: Sequence[str | Path], *, endings: Sequence[str]) -> list[Found]:
+    """What the names stand for, in the order given; what a folder or glob holds is sorted by path.
+
+    In a folder, every file counts whose name ends in one of `endings`, however deep; hidden files and
+    folders and links to folders don't. A glob (`**` crosses folders) stands for every file it
+    matches, and for the folders too where it has no `**`. Raises SourceError for a name that stands for
+    nothing or for what can't be read, and for a file named twice: its passages would be doubled.
+    """
+    if isinstance(sources, str | Path):
+        raise SettingsError(f"sources must be a list of names, got the single name {str(sources)!r}")
+    if not sources:
+        raise SettingsError("no source is named; name a file, a folder, a glob, or - for standard input")
+    found: list[Found] = []
+    seen: dict[tuple[int, int] | None, Found] = {}
+    for source in sources:
+        for one in _expand(source, endings):
+            if one.identity in seen:
+                _refuse_twice(seen[one.identity], one)
+            seen[one.identity] = one
+            found.append(one)
+    return found
+
+
+def _expand(source: str | Path, endings: Sequence[str]) -> Iterator[Found]:
+    name = str(source)
+    if not name:
+        raise SettingsError("a source with an empty name; name a file, a folder, a glob, or -")
+    if name == STDIN:
+        yield Found(path=None, kind="stdin", size=None, identity=None)
+    elif glob.has_magic(name) and not os.path.lexists(name):
+        yield from _matches(name, endings)
+    else:
+        yield from _folder_or_file(Path(name), endings)
+
+
+def _folder_or_file(path: Path, endings: Sequence[str]) -> Iterator[Found]:
+    status = _stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        yield from _folder(path, endings)
+    else:
+        yield _file(path, status)
+
+
+def _matches(pattern: str, endings: Sequence[str]) -> Iterator[Found]:
+    paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+    if "**" in pattern:
+        paths = [path for path in paths if not path.is_dir()]
+    if not paths:
+        raise SourceError("the pattern matches no file; correct it, or look at what is there with ls", source=pattern)
+    for path in paths:
+        yield from _folder_or_file(path, endings)
+
+
+def _folder(folder: Path, endings: Sequence[str]) -> Iterator[Found]:
+    paths = sorted(path for path in _visible_files(folder) if _plain_name(path).endswith(tuple(endings)))
+    if not paths:
+        raise SourceError(
+            f"the folder holds no file that ends in {', '.join(endings)} (with or without "
+            f"{', '.join(COMPRESSED_ENDINGS)}); name the files, or a glob, with --format",
+            source=str(folder),
+        )
+    for path in paths:
+        yield _file(path, _stat(path))
+
+
+def _visible_files(folder: Path) -> Iterator[Path]:
+    def unreadable(error: OSError) -> NoReturn:
+        raise _unreadable(Path(error.filename), error) from None
+
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
+        folders[:] = (name for name in folders if not name.startswith("."))
+        yield from (Path(parent, name) for name in files if not name.startswith("."))
+
+
+def _plain_name(path: Path) -> str:
+    """The name in lower case, without the ending of a compression."""
+    name = path.name.lower()
+    return next((name.removesuffix(end) for end in COMPRESSED_ENDINGS if name.endswith(end)), name)
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        raise SourceError("no such file or folder; correct the name", source=str(path)) from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _file(path: Path, status: os.stat_result) -> Found:
+    identity = (status.st_dev, status.st_ino)
+    if stat.S_ISREG(status.st_mode):
+        return Found(path=path, kind="file", size=status.st_size, identity=identity)
+    if stat.S_ISFIFO(status.st_mode):
+        return Found(path=path, kind="fifo", size=None, identity=identity)
+    kind = next((kind for is_kind, kind in _KINDS if is_kind(status.st_mode)), "not a regular file")
+    raise SourceError(f"{kind}, and only files, folders and pipes are read; use - for standard input", source=str(path))
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> SourceError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return SourceError(f"can't be read ({reason}); correct the name or its permissions", source=str(path))
+
+
+def _refuse_twice(first: Found, second: Found) -> NoReturn:
+    again = "" if first.name == second.name else f", before as {first.name}"
+    raise SourceError(f"is named twice{again}; its passages would be doubled, so name it once", source=second.name)
+
+
+def ending(name: str, endings: Iterable[str]) -> str | None:
+    """The one of `endings` that the file's name has before that of a compression, or None."""
+    plain = _plain_name(Path(name))
+    return next((end for end in endings if plain.endswith(end)), None)

@@ -1,0 +1,114 @@
+"""Which format a source has: what was asked for, else its name, else its first bytes."""
+
+from __future__ import annotations
+
+from codecs import BOM_UTF8
+from collections.abc import Mapping
+from typing import Final
+
+from tasb_qdrant.errors import SettingsError, SourceError
+from tasb_qdrant.sources.discover import ending
+from tasb_qdrant.sources.fields import ID_NAMES, TEXT_NAMES, SourceFields
+from tasb_qdrant.sources.streams import Head, Input
+
+FORMATS: Final = ("msmarco", "jsonl", "csv", "tsv", "parquet")
+
+ENDINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    ".tsv": ("msmarco", "tsv"),
+    ".jsonl": ("jsonl",),
+    ".ndjson": ("jsonl",),
+    ".json": ("jsonl",),
+    ".csv": ("csv",),
+    ".parquet": ("parquet",),
+}
+
+_PARQUET: Final = b"PAR1"
+_TAR: Final = b"ustar"
+_TAR_AT: Final = 257
+
+# A column's name is short. A first line is taken for a passage only where its second cell is longer, or
+# its first one a number, as all ids of MS MARCO are.
+_NAME_CHARS: Final = 64
+_NAME_WORDS: Final = 4
+
+
+def check_format(name: str | None) -> None:
+    """Raises SettingsError for a format that there isn't."""
+    if name is not None and name not in FORMATS:
+        raise SettingsError(f"--format takes one of {', '.join(FORMATS)}; got {name!r}")
+
+
+def endings_of(name: str | None) -> tuple[str, ...]:
+    """The endings by which a folder's files are chosen: those of the format, or all."""
+    return tuple(end for end, formats in ENDINGS.items() if name is None or name in formats)
+
+
+def is_parquet(source: Input, *, given: str | None) -> bool:
+    """Whether the source is asked for or named as Parquet, the one format that isn't text."""
+    return given == "parquet" or (given is None and ending(source.name, ENDINGS) == ".parquet")
+
+
+def format_of(source: Input, head: Head, *, given: str | None, fields: SourceFields) -> str:
+    """One of FORMATS but Parquet. Raises SourceError or SettingsError where only a person can tell.
+
+    A `.tsv` has a header ("tsv") when `fields` names columns, when its first line has other than two
+    columns, or when the two are known names of id and text. It is "msmarco" when the first of two is a
+    number, or the second longer than a name. Two that could be either are an error which asks for
+    --format, since a guess would lose the first passage or store a header as one.
+    """
+    if given is not None:
+        return given
+    known = None if source.is_stream and source.path is None else ending(source.name, ENDINGS)
+    if known == ".tsv":
+        return _kind_of_tsv(head, fields, source=source.name)
+    if known is not None:
+        return ENDINGS[known][0]
+    if head.data.removeprefix(BOM_UTF8).lstrip()[:1] == b"{":
+        return "jsonl"
+    choices = ", ".join(FORMATS)
+    if source.is_stream:
+        raise SettingsError(f"{source.name}: a stream has no ending that tells its format; give --format ({choices})")
+    raise SourceError(
+        f"the name doesn't tell the format; give --format ({choices}), or one of the endings {', '.join(ENDINGS)}",
+        source=source.name,
+    )
+
+
+def check_text(head: Head, *, source: str) -> None:
+    """Raises SourceError for what is no UTF-8 text at all: UTF-16, a Parquet file, a tar archive."""
+    data = head.data
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise SourceError(
+            "UTF-16 text, expected UTF-8; convert it with: iconv -f utf-16 -t utf-8 FILE > NEW", source=source
+        )
+    if data.startswith(_PARQUET):
+        raise SourceError("a Parquet file, expected text; give --format parquet", source=source)
+    if data[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
+        raise SourceError(
+            "a tar archive, expected one file; unpack it, or pipe it: "
+            "tar -xOf FILE | tasb-qdrant ingest - --format FORMAT",
+            source=source,
+        )
+
+
+def _kind_of_tsv(head: Head, fields: SourceFields, *, source: str) -> str:
+    if fields.given:
+        return "tsv"
+    lines = (line for line in head.data.removeprefix(BOM_UTF8).split(b"\n") if line.strip())
+    first = next(lines, b"").decode(errors="replace").removesuffix("\r")
+    if first.count("\t") != 1:
+        return "tsv" if first else "msmarco"
+    left, right = (cell.strip('"') for cell in first.split("\t"))
+    is_id, is_text = left in ID_NAMES, right in TEXT_NAMES
+    if is_id and is_text:
+        return "tsv"
+    is_long = len(right) > _NAME_CHARS or len(right.split()) > _NAME_WORDS
+    is_number = left.isascii() and left.isdigit()
+    if is_id or is_text or not (is_long or is_number):
+        raise SourceError(
+            f"the first line ({left!r}, {right[:_NAME_CHARS]!r}) could be a header or a passage; "
+            "give --format tsv for a header, or --format msmarco for none",
+            source=source,
+            line=1,
+        )
+    return "msmarco"

@@ -1,0 +1,109 @@
+"""JSON Lines: one object a line, BEIR's corpora among them."""
+
+from __future__ import annotations
+
+import json
+from codecs import BOM_UTF8
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+from tasb_qdrant.errors import InvalidPassageError, SourceError
+from tasb_qdrant.records import Passage
+from tasb_qdrant.sources.cursor import Cursor
+from tasb_qdrant.sources.fields import FieldPlan, SourceFields, plan_fields
+from tasb_qdrant.sources.lines import TOO_LONG, line_blocks, undecodable
+from tasb_qdrant.sources.streams import ByteStream, Head
+
+_SAMPLES: Final = 100
+
+
+def plan_jsonl(head: Head, fields: SourceFields, *, source: str) -> FieldPlan | None:
+    """Where the fields stand, by the first records; None when no record can be read there.
+
+    Raises MissingFieldError, and SourceError for one JSON array that holds all the records.
+    """
+    lines = head.data.removeprefix(BOM_UTF8).lstrip()
+    if lines.startswith(b"["):
+        raise SourceError(
+            "a JSON array, expected one object a line; convert it with: jq -c '.[]' FILE > FILE.jsonl",
+            source=source,
+        )
+    samples: list[dict[str, Any]] = []
+    for line in head.lines():
+        try:
+            record = orjson.loads(line.removeprefix(BOM_UTF8))
+        except orjson.JSONDecodeError:
+            continue
+        if type(record) is dict:
+            samples.append(record)
+        if len(samples) == _SAMPLES:
+            break
+    return plan_fields(samples, fields, source=source) if samples else None
+
+
+def read_jsonl(stream: ByteStream, cursor: Cursor, plan: FieldPlan | None, fields: SourceFields) -> Iterator[Passage]:
+    """The passages in order. Blank lines hold nothing and are passed over.
+
+    Without a plan the first record makes one, which can raise MissingFieldError.
+    """
+    number = 0
+    for block in line_blocks(stream, source=cursor.source):
+        for raw in block:
+            number += 1
+            if not raw:
+                if raw is None:
+                    cursor.reject(number, TOO_LONG)
+                continue
+            try:
+                record = orjson.loads(raw)
+                if type(record) is not dict:
+                    cursor.reject(number, f"expected a JSON object, got {_kind(record)}")
+                    continue
+                if _has_vast_float(record):
+                    record = json.loads(raw)
+                plan = plan or plan_fields([record], fields, source=cursor.source)
+                passage = plan.passage(record)
+            except InvalidPassageError as error:
+                cursor.reject(number, error.reason)
+                continue
+            except ValueError as error:
+                if not raw.isspace():
+                    cursor.reject(number, _why(raw, error))
+                continue
+            cursor.line = number
+            yield passage
+
+
+def _has_vast_float(value: dict[str, Any]) -> bool:
+    """Whether a number lies beyond 64 bits.
+
+    orjson makes a float of such an integer, and so another number. The slower parser of the standard
+    library keeps it, and then an id stays what it was and a payload is refused rather than changed.
+    """
+    return any(_is_vast(item) for item in value.values())
+
+
+def _is_vast(value: object) -> bool:
+    if type(value) is float:
+        return not -(2**63) < value < 2**63
+    if type(value) is dict:
+        return any(_is_vast(item) for item in value.values())
+    if type(value) is list:
+        return any(_is_vast(item) for item in value)
+    return False
+
+
+def _why(raw: bytes, error: ValueError) -> str:
+    if reason := undecodable(raw):
+        return reason
+    column = error.colno if isinstance(error, json.JSONDecodeError) else 1
+    message = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+    return f"malformed JSON at column {column}: {message}"
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "null"
+    return {list: "an array", str: "a string", bool: "a boolean"}.get(type(value), "a number")

@@ -1,0 +1,42 @@
+"""MS MARCO's collection.tsv: `pid<TAB>text` a line, no header, no quoting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tasb_qdrant.records import Passage
+from tasb_qdrant.sources.cursor import Cursor
+from tasb_qdrant.sources.lines import TOO_LONG, line_blocks, undecodable
+from tasb_qdrant.sources.streams import ByteStream
+
+
+def read_msmarco(stream: ByteStream, cursor: Cursor) -> Iterator[Passage]:
+    """The passages in order. Blank lines are passed over; the text is taken as it stands."""
+    number = 0
+    for block in line_blocks(stream, source=cursor.source):
+        for raw in block:
+            number += 1
+            if not raw:
+                if raw is None:
+                    cursor.reject(number, TOO_LONG)
+                continue
+            # ValueError: not UTF-8, not two columns, or not a passage. Told apart afterwards, since
+            # asking each of the many good lines would cost more than the rest of the loop.
+            try:
+                passage_id, text = raw.decode().split("\t")
+                passage = Passage(id=passage_id, text=text.removesuffix("\r"))
+            except ValueError as error:
+                if not raw.isspace():
+                    cursor.reject(number, _why(raw, error))
+                continue
+            cursor.line = number
+            yield passage
+
+
+def _why(raw: bytes, error: ValueError) -> str:
+    if reason := undecodable(raw):
+        return reason
+    columns = raw.count(b"\t") + 1
+    if columns != 2:
+        return f"{columns} column{'s' * (columns > 1)}, expected 2 (pid<TAB>text)"
+    return str(error)
