@@ -1,0 +1,18 @@
+"""Filters: which passages to search. `F("year") >= 2020`, or the same as text.
+
+    where = (F("year") >= 2020) & F("lang").in_(["en", "de"]) & ~(F("draft") == True)
+    where = parse_filter('year >= 2020 and lang in ["en", "de"] and not draft = true')
+
+What each operator means is in docs/filters.md; it means the same on every store.
+"""
+
+from __future__ import annotations
+
+from tasb_qdrant.filters.check import check_filter
+from tasb_qdrant.filters.field import F, all_of, any_of
+from tasb_qdrant.filters.kinds import seen_kinds
+from tasb_qdrant.filters.nodes import Filter
+from tasb_qdrant.filters.text import parse_filter
+from tasb_qdrant.filters.write import format_filter
+
+__all__ = ["F", "Filter", "all_of", "any_of", "check_filter", "format_filter", "parse_filter", "seen_kinds"]

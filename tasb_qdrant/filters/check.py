@@ -1,0 +1,214 @@
+"""A filter against a collection: values that can never match are errors, unknown fields warnings."""
+
+from __future__ import annotations
+
+import difflib
+import uuid
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from tasb_qdrant.errors import FilterTypeError
+from tasb_qdrant.filters.conditions import (
+    Between,
+    Compare,
+    Contains,
+    Equals,
+    Exists,
+    In,
+    InBox,
+    IsEmpty,
+    IsNull,
+    Leaf,
+    Within,
+    leaves,
+)
+from tasb_qdrant.filters.literals import write_literal
+from tasb_qdrant.filters.nodes import Filter
+from tasb_qdrant.filters.path import canonical_path, parse_path
+from tasb_qdrant.filters.values import EXACT, Scalar, kind_of, parse_datetime
+
+if TYPE_CHECKING:  # settings imports pydantic, which takes longer than all of this package
+    from tasb_qdrant.settings import IndexType
+
+_KIND_OF_INDEX: Final = {
+    "keyword": "string",
+    "text": "string",
+    "uuid": "string",
+    "integer": "number",
+    "float": "number",
+    "bool": "boolean",
+    "datetime": "datetime",
+    "geo": "object",
+}
+_ARTICLE: Final = {"string": "a string", "number": "a number", "boolean": "a boolean", "object": "a place"}
+_JSON_KIND: Final = {"string": "string", "number": "number", "boolean": "boolean", "datetime": "string"}
+
+
+def check_filter(
+    where: Filter,
+    *,
+    indexes: Mapping[str, IndexType],
+    seen: Mapping[str, frozenset[str]] | None = None,
+) -> list[str]:
+    """Warnings: unknown fields with the closest names, and values of a kind that the field doesn't hold.
+
+    `indexes` are the collection's payload indexes; `seen` is `seen_kinds` of a sample of its payloads,
+    or None where there is none, and then only the indexes are checked. Raises FilterTypeError for a
+    value that can't match the field's index, and for a condition that needs another one.
+    """
+    kinds = {canonical_path(field): kind for field, kind in indexes.items()}
+    sampled = {canonical_path(field): found for field, found in (seen or {}).items()}
+    warnings: list[str] = []
+    for leaf in leaves(where):
+        kind = kinds.get(leaf.field)
+        if kind is not None:
+            _check_indexed(leaf, kind)
+            continue
+        _check_unindexed(leaf)
+        if sampled:
+            warnings.extend(_warn(leaf, sampled, kinds))
+    return list(dict.fromkeys(warnings))
+
+
+def _check_indexed(leaf: Filter, kind: IndexType) -> None:
+    match leaf:
+        case Exists() | IsNull() | IsEmpty():
+            return
+        case Contains():
+            if kind != "text":
+                raise _no_text_index(leaf, kind)
+        case Within(field, lat, lon) | InBox(field, lat, lon):
+            if kind != "geo":
+                hint = f"store {{lat, lon}} objects and index them with --index {field}:geo"
+                raise FilterTypeError(field=field, indexed_as=kind, value=(lat, lon), hint=hint)
+        case Equals(field, value):
+            _check_equal(field, kind, value)
+        case In(field, values):
+            for value in values:
+                _check_equal(field, kind, value)
+        case Compare(field, order, value):
+            _check_range(field, kind, value, f"{field} {order} ")
+        case Between(field, low, high):
+            for value in (low, high):
+                _check_range(field, kind, value, f"{field} between … ")
+
+
+def _check_equal(field: str, kind: IndexType, value: Scalar) -> None:
+    if kind_of(value) != _KIND_OF_INDEX[kind]:
+        raise FilterTypeError(field=field, indexed_as=kind, value=value, hint=_hint(field, kind, value, f"{field} = "))
+    if kind == "uuid" and not _is_uuid(str(value)):
+        raise FilterTypeError(field=field, indexed_as=kind, value=value, hint="it is not a UUID")
+    if kind == "integer" and isinstance(value, float) and (not value.is_integer() or abs(value) > EXACT):
+        raise FilterTypeError(field=field, indexed_as=kind, value=value, hint="write a whole number")
+
+
+def _check_range(field: str, kind: IndexType, value: Scalar, written: str) -> None:
+    if kind not in ("integer", "float", "datetime"):
+        raise FilterTypeError(
+            field=field,
+            indexed_as=kind,
+            value=value,
+            hint="it has no order: compare it with = or in, or index numbers as integer or float, dates as datetime",
+        )
+    if kind_of(value) != _KIND_OF_INDEX[kind]:
+        raise FilterTypeError(field=field, indexed_as=kind, value=value, hint=_hint(field, kind, value, written))
+    if kind == "integer" and isinstance(value, float) and abs(value) > EXACT:
+        raise FilterTypeError(field=field, indexed_as=kind, value=value, hint=f"bounds of integers are within ±{EXACT}")
+
+
+def _hint(field: str, kind: IndexType, value: Scalar, written: str) -> str:
+    if isinstance(value, str):
+        if (kind in ("integer", "float") and _is_number(value)) or (kind == "datetime" and parse_datetime(value)):
+            return f"write {written}{value} without quotes"
+        if kind == "bool" and value.lower() in ("true", "false"):
+            return f"write {written}{value.lower()} without quotes"
+        if kind == "datetime":
+            return "write a date as 2020-01-31 or 2020-01-31T10:00:00Z"
+    if kind in ("keyword", "text", "uuid"):
+        quoted = f'"{value.isoformat()}"' if isinstance(value, datetime) else f'"{write_literal(value)}"'
+        return f"write {written}{quoted} with quotes"
+    if kind == "geo":
+        return f"write {field} within 5 km of (lat, lon), or {field} in box (lat, lon) to (lat, lon)"
+    return f"compare with a {_KIND_OF_INDEX[kind]}"
+
+
+def _no_text_index(leaf: Contains, kind: IndexType | None) -> FilterTypeError:
+    return FilterTypeError(
+        field=leaf.field,
+        indexed_as=kind,
+        value=leaf.text,
+        problem="and contains needs a text index: without one Qdrant looks for letters, not words",
+        hint=f"make one with --index {leaf.field}:text",
+    )
+
+
+def _check_unindexed(leaf: Filter) -> None:
+    match leaf:
+        case Contains():
+            raise _no_text_index(leaf, None)
+        case Compare(field, _, str() as value) | Between(field, str() as value):
+            raise FilterTypeError(
+                field=field,
+                indexed_as=None,
+                value=value,
+                hint="strings have no order in Qdrant; write numbers and dates without quotes",
+            )
+
+
+def _warn(leaf: Leaf, sampled: Mapping[str, frozenset[str]], indexes: Mapping[str, IndexType]) -> Iterator[str]:
+    field = leaf.field
+    found = _kinds_at(field, sampled)
+    if found is None:
+        if _place(field) in map(_place, indexes):
+            return
+        yield f'no field "{field}" in this collection; {_told(field, [*indexes, *sampled])}'
+        return
+    wanted = _wanted(leaf)
+    held = found - {"null"}
+    if wanted is not None and held and wanted not in held:
+        yield f"{field} holds {' and '.join(sorted(held))}s, which {_ARTICLE[wanted]} never matches"
+
+
+def _told(field: str, known: list[str]) -> str:
+    same = [name for name in known if name.replace("[]", "") == field.replace("[]", "")]
+    close = same or difflib.get_close_matches(field, known, n=3, cutoff=0.6)
+    return f"closest: {', '.join(dict.fromkeys(close))}" if close else f"fields: {', '.join(sorted(set(known))[:8])}"
+
+
+def _kinds_at(field: str, sampled: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
+    """The kinds seen there; None where no field is. `tags[0]` and `tags[]` are in `tags`."""
+    wanted = _place(field)
+    found = [kinds for name, kinds in sampled.items() if _place(name) == wanted]
+    return frozenset().union(*found) if found else None
+
+
+def _place(field: str) -> list[tuple[str, int]]:
+    """Names and how many arrays are opened after each: authors.name is not in authors[].name."""
+    *parents, last = parse_path(field)
+    return [*((segment.name, len(segment.elements)) for segment in parents), (last.name, 0)]
+
+
+def _wanted(leaf: Filter) -> str | None:
+    match leaf:
+        case Equals(_, value) | In(_, (value, *_)) | Compare(_, _, value) | Between(_, value):
+            return _JSON_KIND[kind_of(value)]
+        case Within() | InBox():
+            return "object"
+    return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        uuid.UUID(text)
+    except ValueError:
+        return False
+    return True

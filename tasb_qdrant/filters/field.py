@@ -1,0 +1,151 @@
+"""`F("year") >= 2020`: filters written in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from typing import NoReturn, TypeAlias
+
+from tasb_qdrant.errors import FilterError
+from tasb_qdrant.filters.conditions import (
+    Between,
+    Compare,
+    Contains,
+    Equals,
+    Exists,
+    In,
+    InBox,
+    IsEmpty,
+    IsNull,
+    Order,
+    Within,
+)
+from tasb_qdrant.filters.nodes import And, Filter, Not, Or
+from tasb_qdrant.filters.path import canonical_path
+from tasb_qdrant.filters.values import check_number, check_point
+
+Value: TypeAlias = str | bool | int | float | date
+"""What fields compare with; a datetime is a date. A naive datetime is in UTC, a date its midnight in UTC."""
+
+Ordered: TypeAlias = int | float | date | str
+Point: TypeAlias = tuple[float, float]
+"""(latitude, longitude) in degrees."""
+
+
+class F:
+    """A payload field to filter by: `F("year")`, `F("author.name")`, `F("authors[].name")`.
+
+    Comparisons make filters: `(F("year") >= 2020) & ~(F("lang") == "en")`. A field that is an array
+    matches when any element does. Values are checked at once: FilterError says what to write instead.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = canonical_path(name)
+
+    @property
+    def name(self) -> str:
+        """The path, in the one spelling that filters have."""
+        return self._name
+
+    def __repr__(self) -> str:
+        return f"F({self._name!r})"
+
+    def __bool__(self) -> bool:
+        raise TypeError(f'F("{self._name}") is neither true nor false; write F("{self._name}").exists()')
+
+    # == makes a filter, as in every query builder: object's signature can't hold, and nothing hashes.
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, value: Value) -> Equals:  # type: ignore[override]
+        return Equals(self._name, self._plain(value))  # type: ignore[arg-type]  # dates become datetimes inside
+
+    def __ne__(self, value: Value) -> Not:  # type: ignore[override]
+        return Not(self == value)
+
+    def __lt__(self, value: Ordered) -> Compare:
+        return self._compare("<", value)
+
+    def __le__(self, value: Ordered) -> Compare:
+        return self._compare("<=", value)
+
+    def __gt__(self, value: Ordered) -> Compare:
+        return self._compare(">", value)
+
+    def __ge__(self, value: Ordered) -> Compare:
+        return self._compare(">=", value)
+
+    def between(self, low: Ordered, high: Ordered) -> Between:
+        """From low to high, both included."""
+        return Between(self._name, self._plain(low), self._plain(high))  # type: ignore[arg-type]  # dates become datetimes inside
+
+    def in_(self, values: Iterable[Value]) -> In:
+        """One of the values, which are all of one kind: strings, numbers, booleans or datetimes."""
+        return In(self._name, values)  # type: ignore[arg-type]  # becomes a tuple inside
+
+    def not_in(self, values: Iterable[Value]) -> Not:
+        """None of the values; also where the field is missing."""
+        return Not(self.in_(values))
+
+    def exists(self) -> Exists:
+        """There, and neither null nor an empty list."""
+        return Exists(self._name)
+
+    def is_null(self) -> IsNull:
+        """Null, or an array with a null in it; not where the field is missing."""
+        return IsNull(self._name)
+
+    def is_empty(self) -> IsEmpty:
+        """Missing, null or an empty list."""
+        return IsEmpty(self._name)
+
+    def contains(self, text: str) -> Contains:
+        """All the words, in any order and case. The field needs a text index."""
+        return Contains(self._name, text)
+
+    def within(self, *, of: Point, km: float | None = None, m: float | None = None) -> Within:
+        """Less than `km` kilometres (or `m` metres) from the place `of`, (lat, lon)."""
+        if (km is None) == (m is None):
+            raise FilterError(f"{self._name}: within takes one distance, in km or in m: within(km=5, of=(52.5, 13.4))")
+        metres = m if km is None else check_number(km, self._name, "the distance") * 1000
+        return Within(self._name, *check_point(of, self._name), metres)  # type: ignore[arg-type]  # one of the two is a number
+
+    def in_box(self, *, top_left: Point, bottom_right: Point) -> InBox:
+        """Inside the box between two corners, (lat, lon) each."""
+        return InBox(self._name, *check_point(top_left, self._name), *check_point(bottom_right, self._name))
+
+    def __and__(self, other: object) -> NoReturn:
+        raise TypeError(
+            f"{self!r} alone is no filter, and & and | bind closer than comparisons; put each comparison in "
+            'parentheses: (F("year") >= 2020) & (F("lang") == "en")'
+        )
+
+    __rand__ = __or__ = __ror__ = __and__
+
+    def _compare(self, order: Order, value: Ordered) -> Compare:
+        return Compare(self._name, order, self._plain(value))  # type: ignore[arg-type]  # dates become datetimes inside
+
+    def _plain(self, value: Value) -> Value:
+        if isinstance(value, F):
+            raise FilterError(f"{self._name}: Qdrant can't compare two fields; compare with a value")
+        return value
+
+
+def all_of(filters: Iterable[Filter]) -> Filter:
+    """All of them match; one filter is itself. Raises FilterError for none."""
+    return _join(And, list(filters))
+
+
+def any_of(filters: Iterable[Filter]) -> Filter:
+    """At least one matches; one filter is itself. Raises FilterError for none."""
+    return _join(Or, list(filters))
+
+
+def _join(kind: type[And] | type[Or], filters: list[Filter]) -> Filter:
+    flat: list[Filter] = []
+    for each in filters:
+        flat.extend(each.operands if isinstance(each, kind) else (each,))
+    if not flat:
+        raise FilterError("there is no filter to join; pass at least one")
+    return flat[0] if len(flat) == 1 else kind(tuple(flat))

@@ -1,0 +1,92 @@
+"""The grammar of the text form, and what its terminals are called when one is missing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tasb_qdrant.filters.path import BARE, RESERVED
+
+_NAME = rf"(?:{BARE}|`[^`]+`)(?:\[\d*\])*"
+_NOT_RESERVED = rf"(?!(?i:{'|'.join(sorted(RESERVED))})(?![\w\-.\[]))"
+
+# Keywords end where a name would end, so that `in-stock` is a field and not `in`.
+GRAMMAR: Final = rf"""
+?start: disjunction
+
+?disjunction: conjunction (_OR conjunction)*    -> any_of
+?conjunction: negation (_AND negation)*         -> all_of
+?negation: _NOT negation                        -> negate
+    | "(" disjunction ")"                       -> same
+    | predicate
+
+?predicate: FIELD CMP value                     -> compare
+    | FIELD _IN list                            -> one_of
+    | FIELD _NOT _IN list                       -> none_of
+    | FIELD _BETWEEN value _AND value           -> between
+    | FIELD _EXISTS                             -> exists
+    | FIELD _IS _NULL                           -> is_null
+    | FIELD _IS _NOT _NULL                      -> is_not_null
+    | FIELD _IS _EMPTY                          -> is_empty
+    | FIELD _IS _NOT _EMPTY                     -> is_not_empty
+    | FIELD _CONTAINS STRING                    -> contains
+    | FIELD _WITHIN NUMBER UNIT _OF point       -> within
+    | FIELD _IN _BOX point _TO point            -> in_box
+
+list: "[" value ("," value)* "]"
+point: "(" NUMBER "," NUMBER ")"
+value: DATE | NUMBER | STRING | TRUE | FALSE
+
+FIELD.1: /{_NOT_RESERVED}{_NAME}(?:\.{_NAME})*/
+CMP: /==|!=|<=|>=|<(?!>)|>|=(?![<>])/
+DATE.4: /\d{{4}}-\d\d-\d\d(?:[Tt]\d\d:\d\d(?::\d\d(?:\.\d{{1,6}})?)?(?:[Zz]|[+-]\d\d:\d\d)?)?(?![\w:.+-])/
+NUMBER.3: /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/
+STRING: /"(?:[^"\\]|\\(?s:.))*"|'(?:[^'\\]|\\(?s:.))*'/
+UNIT.2: /(?:km|m)(?![\w\-])/i
+TRUE.2: /true(?![\w\-])/i
+FALSE.2: /false(?![\w\-])/i
+_AND.2: /and(?![\w\-])/i
+_OR.2: /or(?![\w\-])/i
+_NOT.2: /not(?![\w\-])/i
+_IN.2: /in(?![\w\-])/i
+_IS.2: /is(?![\w\-])/i
+_NULL.2: /null(?![\w\-])/i
+_EMPTY.2: /empty(?![\w\-])/i
+_EXISTS.2: /exists(?![\w\-])/i
+_BETWEEN.2: /between(?![\w\-])/i
+_CONTAINS.2: /contains(?![\w\-])/i
+_WITHIN.2: /within(?![\w\-])/i
+_OF.2: /of(?![\w\-])/i
+_BOX.2: /box(?![\w\-])/i
+_TO.2: /to(?![\w\-])/i
+
+%ignore /\s+/
+"""
+
+WORDS: Final[tuple[tuple[frozenset[str], str], ...]] = (
+    (frozenset({"FIELD"}), "a field name"),
+    (
+        frozenset({"CMP", "_IN", "_IS", "_CONTAINS", "_EXISTS", "_WITHIN", "_BETWEEN"}),
+        "an operator (= != < <= > >=, in, not in, between, contains, exists, is null, is empty, within)",
+    ),
+    (
+        frozenset({"STRING", "NUMBER", "DATE"}),
+        'a value (a number, "text" in quotes, true, false, or a date such as 2020-01-31)',
+    ),
+    (frozenset({"_AND", "_OR"}), '"and", "or"'),
+    (frozenset({"_IN"}), '"in"'),
+    (frozenset({"_NULL", "_EMPTY"}), '"null" or "empty"'),
+    (frozenset({"_AND"}), '"and"'),
+    (frozenset({"STRING"}), '"text" in quotes'),
+    (frozenset({"NUMBER"}), "a number"),
+    (frozenset({"UNIT"}), '"km" or "m"'),
+    (frozenset({"_OF"}), '"of"'),
+    (frozenset({"_TO"}), '"to"'),
+    (frozenset({"_BOX"}), '"box"'),
+    (frozenset({"LPAR"}), '"("'),
+    (frozenset({"LSQB"}), '"["'),
+    (frozenset({"COMMA"}), '","'),
+    (frozenset({"RPAR"}), '")"'),
+    (frozenset({"RSQB"}), '"]"'),
+    (frozenset({"$END"}), "the end of the filter"),
+)
+"""The first group whose terminals could all stand somewhere names them; "(" and "not" go with a field."""

@@ -1,0 +1,77 @@
+"""Where in a payload a filter looks: `year`, `author.name`, `authors[].name`, `tags[0]`, `` `odd name` ``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from tasb_qdrant.errors import FilterError
+
+RESERVED: Final = frozenset({"and", "or", "not", "in", "is", "null", "true", "false", "between"})
+"""Words of the text form that a bare field name can't be; in backticks it can."""
+
+BARE: Final = r"[^\W\d][\w\-]*"
+"""A name that needs no backticks, as a regular expression."""
+
+_BARE_NAME = re.compile(BARE)
+_QDRANT_BARE = re.compile(r"[A-Za-z0-9_\-]+")
+_SEGMENT = re.compile(r"""(?:`([^`]+)`|"([^"]+)"|([^.\[\]`"]+))((?:\[\d*\])*)""")
+_INDEX = re.compile(r"\[(\d*)\]")
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One key of a path, and which elements of the array there: a position, or None for every one."""
+
+    name: str
+    elements: tuple[int | None, ...] = ()
+
+
+def parse_path(text: str) -> tuple[Segment, ...]:
+    """The segments of a path. Names may stand in backticks or, as Qdrant has it, in double quotes.
+
+    Raises FilterError.
+    """
+    if not isinstance(text, str):
+        raise FilterError(f"a field name must be a string, got {type(text).__name__}")
+    if _UNSTORABLE.search(text):
+        raise FilterError(f"the field name {text!r} has a NUL or half of a surrogate pair")
+    segments: list[Segment] = []
+    position = 0
+    while match := _SEGMENT.match(text, position):
+        name = match[1] or match[2] or match[3]
+        if '"' in name or "`" in name:
+            raise FilterError(f"the field name {name!r} has a quote in it, which Qdrant's paths can't say")
+        elements = tuple(int(i) if i else None for i in _INDEX.findall(match[4]))
+        segments.append(Segment(name, elements))
+        position = match.end()
+        if position == len(text):
+            return tuple(segments)
+        if text[position] != ".":
+            break
+        position += 1
+    raise FilterError(
+        f"{text!r} is no field name; write year, author.name or authors[].name, "
+        "and put names with dots or brackets in backticks"
+    )
+
+
+def canonical_path(text: str) -> str:
+    """The one spelling of a path in this package: bare names where they may be, backticks elsewhere."""
+    return ".".join(_bare_or(segment, "`") for segment in parse_path(text))
+
+
+def qdrant_path(text: str) -> str:
+    """The path as Qdrant's JSON paths spell it: double quotes around anything but letters, digits, - and _."""
+    return ".".join(_bare_or(segment, '"') for segment in parse_path(text))
+
+
+def _bare_or(segment: Segment, quote: str) -> str:
+    if quote == "`":
+        bare = _BARE_NAME.fullmatch(segment.name) is not None and segment.name.lower() not in RESERVED
+    else:
+        bare = _QDRANT_BARE.fullmatch(segment.name) is not None
+    name = segment.name if bare else f"{quote}{segment.name}{quote}"
+    return name + "".join(f"[{'' if i is None else i}]" for i in segment.elements)

@@ -1,0 +1,137 @@
+"""What a filter may compare with, checked when the filter is built."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import Final, TypeAlias
+
+from tasb_qdrant.errors import FilterError
+
+Scalar: TypeAlias = str | bool | int | float | datetime
+
+EXACT: Final = 2**53 - 1
+"""Qdrant makes ranges of 64-bit floats: up to here every whole number is one, beyond it isn't."""
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+_DATETIME = re.compile(
+    r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII | re.IGNORECASE
+)
+
+
+def kind_of(value: Scalar) -> str:
+    """string, boolean, number or datetime: values of different kinds are never equal."""
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, bool):
+        return "boolean"
+    return "datetime" if isinstance(value, datetime) else "number"
+
+
+def check_value(value: object, field: str) -> Scalar:
+    """The value as filters keep it: datetimes in UTC, subclasses of str, int and float as those.
+
+    A naive datetime is in UTC, a date is its midnight in UTC. Raises FilterError.
+    """
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if _UNSTORABLE.search(value):
+            raise FilterError(f"{field}: {value!r} has a NUL or half of a surrogate pair, which no stored text has")
+        return str.__str__(value)
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise FilterError(f"{field}: {value} doesn't fit a 64-bit integer, so no stored number equals it")
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise FilterError(f"{field}: {value} is not a finite number, which JSON can't say; leave it out")
+        return float(value) + 0.0  # so that -0.0 and 0.0, which are equal, are one value
+    if isinstance(value, date):
+        return _utc(value, field)
+    if value is None:
+        raise FilterError(f'{field}: nothing equals null; write F("{field}").is_null(), or "{field} is null"')
+    raise FilterError(
+        f"{field}: a filter compares with str, bool, int, float, datetime or date, got {type(value).__name__}"
+    )
+
+
+def check_ordered(value: object, field: str) -> int | float | str | datetime:
+    """A value that has an order: a number or a datetime. A string that is an ISO datetime becomes one.
+
+    Other strings are kept, so that the schema check can say which index they miss; they can't be
+    translated. Raises FilterError.
+    """
+    checked = check_value(value, field)
+    if isinstance(checked, bool):
+        raise FilterError(
+            f"{field}: {str(checked).lower()} has no order; compare booleans with = and !=, or use a number"
+        )
+    if isinstance(checked, str):
+        return parse_datetime(checked) or checked
+    if isinstance(checked, int) and abs(checked) > EXACT:
+        raise FilterError(
+            f"{field}: Qdrant makes ranges of 64-bit floats, and {checked} is beyond ±{EXACT}, where they "
+            "skip whole numbers; use a smaller bound, or a float if the field holds floats"
+        )
+    return checked
+
+
+def check_list(values: object, field: str) -> tuple[Scalar, ...]:
+    """The values of an `in`: at least one, all of one kind, in the order given. Raises FilterError."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise FilterError(f"{field}: `in` takes a list, got {type(values).__name__}; write [{values!r}]")
+    checked = tuple(check_value(value, field) for value in values)
+    if not checked:
+        raise FilterError(f"{field}: `in` takes at least one value, got an empty list; no passage could match")
+    kinds = {kind_of(value) for value in checked}
+    if len(kinds) > 1:
+        raise FilterError(
+            f"{field}: the values of a list must be of one kind, got {' and '.join(sorted(kinds))}s; "
+            "join two lists with `or`"
+        )
+    return checked
+
+
+def check_number(value: object, name: str, what: str) -> float:
+    """The finite float; raises FilterError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise FilterError(f"{name}: {what} must be a finite number, got {value!r}")
+    return float(value) + 0.0
+
+
+def check_point(point: object, name: str) -> tuple[float, float]:
+    """(lat, lon) in degrees; raises FilterError."""
+    if not isinstance(point, tuple | list) or len(point) != 2:
+        raise FilterError(f"{name}: a place is (lat, lon) in degrees, got {point!r}")
+    lat = check_number(point[0], name, "the latitude")
+    lon = check_number(point[1], name, "the longitude")
+    if not -90 <= lat <= 90 or not -180 <= lon <= 180:
+        raise FilterError(
+            f"{name}: latitude is from -90 to 90 and longitude from -180 to 180, got ({lat}, {lon}); "
+            "latitude comes first"
+        )
+    return lat, lon
+
+
+def parse_datetime(text: str) -> datetime | None:
+    """The datetime in UTC that an ISO text says, or None where it says none."""
+    if not _DATETIME.fullmatch(text):
+        return None
+    try:
+        return _utc(datetime.fromisoformat(text.upper()), text)
+    except ValueError:
+        return None
+
+
+def _utc(value: date, field: str) -> datetime:
+    if not isinstance(value, datetime):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if value.tzinfo is None:
+        return value.replace(tzinfo=UTC, fold=0)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise FilterError(f"{field}: {value.isoformat()} is outside the years 1 to 9999 once it is in UTC") from None

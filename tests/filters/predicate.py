@@ -1,0 +1,149 @@
+"""What each filter means, in plain Python: the oracle that every store is compared with.
+
+Written without the package's own paths, kinds and translators, so that it can disagree with them.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from tasb_qdrant.filters import Filter
+from tasb_qdrant.filters.conditions import (
+    Between,
+    Compare,
+    Contains,
+    Equals,
+    Exists,
+    In,
+    InBox,
+    IsEmpty,
+    IsNull,
+    Within,
+)
+from tasb_qdrant.filters.nodes import And, Not, Or
+
+EARTH_METRES = 6_371_008.8
+
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_STORED_DATETIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)?)?")
+_STEP = re.compile(r"`([^`]+)`|\[(\d*)\]|([^.\[\]`]+)")
+
+
+def matches(where: Filter, payload: Mapping[str, Any]) -> bool:
+    """Whether a passage with this payload is among those that the filter selects."""
+    match where:
+        case And(operands):
+            return all(matches(each, payload) for each in operands)
+        case Or(operands):
+            return any(matches(each, payload) for each in operands)
+        case Not(operand):
+            return not matches(operand, payload)
+    found = list(_at(payload, where.field))  # type: ignore[attr-defined]  # all others have a field
+    match where:
+        case Exists():
+            return not all(value is None or value == [] for value in found)
+        case IsEmpty():
+            return all(value is None or value == [] for value in found)
+        case IsNull():
+            return None in found or any(isinstance(value, list) and None in value for value in found)
+        case Contains(_, text):
+            have = {word for value in _opened(found) if isinstance(value, str) for word in _words(value)}
+            return set(_words(text)) <= have
+    return any(_fits(where, value) for value in _opened(found))
+
+
+def _fits(where: Filter, value: Any) -> bool:
+    match where:
+        case Equals(_, wanted):
+            return _same(value, wanted)
+        case In(_, several):
+            return any(_same(value, wanted) for wanted in several)
+        case Compare(_, order, bound):
+            return _ordered(value, bound, _ORDERS[order])
+        case Between(_, low, high):
+            return _ordered(value, low, operator.ge) and _ordered(value, high, operator.le)
+        case Within(_, lat, lon, metres):
+            return _is_place(value) and _metres(lat, lon, value["lat"], value["lon"]) < metres
+        case InBox(_, top, left, bottom, right):
+            return _is_place(value) and bottom < value["lat"] < top and _between_meridians(value["lon"], left, right)
+    raise AssertionError(where)
+
+
+def _at(payload: Any, path: str) -> Iterator[Any]:
+    found = [payload]
+    for quoted, position, bare in _STEP.findall(path):
+        if quoted or bare:
+            found = [v[quoted or bare] for v in found if isinstance(v, dict) and (quoted or bare) in v]
+        elif position:
+            found = [v[int(position)] for v in found if isinstance(v, list) and int(position) < len(v)]
+        else:
+            found = [item for v in found if isinstance(v, list) for item in v]
+    yield from found
+
+
+def _opened(values: list[Any]) -> Iterator[Any]:
+    for value in values:
+        yield from value if isinstance(value, list) else [value]
+
+
+def _same(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, datetime):
+        return _moment(value) == wanted
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    if isinstance(wanted, str) or isinstance(value, str):
+        return isinstance(wanted, str) and isinstance(value, str) and value == wanted
+    if not isinstance(value, int | float):
+        return False
+    if isinstance(wanted, int) and abs(wanted) >= 2**53:
+        return isinstance(value, int) and value == wanted
+    return float(value) == float(wanted)
+
+
+def _ordered(value: Any, bound: Any, order: Callable[[Any, Any], bool]) -> bool:
+    if isinstance(bound, datetime):
+        moment = _moment(value)
+        return moment is not None and order(moment, bound)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return order(float(value), float(bound))
+
+
+def _moment(value: Any) -> datetime | None:
+    if not isinstance(value, str) or not _STORED_DATETIME.fullmatch(value):
+        return None
+    moment = datetime.fromisoformat(value)
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in re.findall(r"[^\W_]+", text)]
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(value.get(key), int | float) and not isinstance(value.get(key), bool) for key in ("lat", "lon")
+    )
+
+
+def _between_meridians(lon: float, left: float, right: float) -> bool:
+    return left < lon < right if left < right else lon > left or lon < right
+
+
+def _metres(lat: float, lon: float, other_lat: float, other_lon: float) -> float:
+    phi, other_phi = math.radians(lat), math.radians(other_lat)
+    half = (
+        math.sin((other_phi - phi) / 2) ** 2
+        + math.cos(phi) * math.cos(other_phi) * math.sin(math.radians(other_lon - lon) / 2) ** 2
+    )
+    return 2 * EARTH_METRES * math.asin(min(1.0, math.sqrt(half)))
