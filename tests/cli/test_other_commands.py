@@ -1,0 +1,136 @@
+"""`collection`, `demo`, `doctor`, `completion`, and help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+
+from tasb_qdrant.cli.main import main
+from tests.cli.conftest import EXAMPLES, Run
+from tests.models import minilm_folder
+from tests.qdrant_servers import QdrantServer
+
+
+def _commands(group: click.Group, context: click.Context, path: str = "") -> list[tuple[str, click.Command]]:
+    found: list[tuple[str, click.Command]] = []
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        found.append((f"{path}{name}", command))
+        if isinstance(command, click.Group):
+            found += _commands(command, click.Context(command), f"{path}{name} ")
+    return found
+
+
+COMMANDS = _commands(main, click.Context(main))
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_every_command_has_help_with_an_example(name: str, command: click.Command) -> None:
+    assert f"tasb-qdrant {name}" in (command.help or "")
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.opts}"
+
+
+@pytest.mark.parametrize(("name", "command"), COMMANDS, ids=[name for name, _ in COMMANDS])
+def test_every_command_that_prints_results_prints_json(name: str, command: click.Command) -> None:
+    if not isinstance(command, click.Group) and name != "completion":
+        assert any("--json" in parameter.opts for parameter in command.params)
+
+
+def test_options_mean_the_same_in_every_command() -> None:
+    helps: dict[str, set[str]] = {}
+    for name, command in COMMANDS:
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and name != "demo":
+                helps.setdefault(parameter.opts[0], set()).add(parameter.help or "")
+    differing = {option for option, texts in helps.items() if len(texts) > 1}
+    assert differing <= {"--model"}  # whose default differs
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_a_script(run: Run, shell: str) -> None:
+    ran = run("completion", shell)
+    assert ran.code == 0
+    assert "_TASB_QDRANT_COMPLETE" in ran.out
+
+
+def test_bash_accepts_the_completion_script(run: Run) -> None:
+    subprocess.run(["bash", "-n"], input=run("completion", "bash").out, text=True, check=True)
+
+
+def test_collections_are_listed(run: Run, notes: Path) -> None:
+    ran = run("collection", "list", "--path", notes)
+    assert ran.out.splitlines()[1].split("\t")[:2] == ["notes", "200"]
+    (listed,) = run("collection", "list", "--path", notes, "--json").json
+    assert (listed["name"], listed["info"]["points"]) == ("notes", 200)
+
+
+def test_an_empty_store_lists_none(run: Run) -> None:
+    assert run("collection", "list", "--json").json == []
+
+
+def test_info_tells_what_made_the_vectors(run: Run, notes: Path) -> None:
+    info = run("collection", "info", "--collection", "notes", "--path", notes, "--json").json
+    assert (info["points"], info["indexed"]) == (200, 200)
+    assert info["contract"]["pooling"] == "mean"
+    assert info["contract"]["dim"] == 384
+    assert len(info["contract"]["weights"]) == 64
+    assert info["indexes"] == {"topic": "keyword", "year": "integer", "lang": "keyword"}
+    text = run("collection", "info", "--collection", "notes", "--path", notes).out
+    assert "200" in text
+
+
+def test_optimize_indexes_what_was_left(run: Run) -> None:
+    corpus, model = EXAMPLES / "passages.jsonl", minilm_folder()
+    assert run("ingest", corpus, "--collection", "c", "--model", model, "--no-optimize").code == 0
+    assert run("collection", "info", "--collection", "c", "--json").json["indexed"] == 0
+    ran = run("collection", "optimize", "--collection", "c")
+    assert ran.code == 0
+    assert "200 of 200 vectors" in ran.out
+
+
+def test_delete_asks_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, model = EXAMPLES / "passages.jsonl", minilm_folder()
+    assert run("ingest", corpus, "--collection", "c", "--model", model, "--no-optimize").code == 0
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _: "n")
+    assert run("collection", "delete", "--collection", "c").code == 130
+    assert run("collection", "list", "--json").json != []
+    assert run("collection", "delete", "--collection", "c", "--yes").code == 0
+    assert run("collection", "list", "--json").json == []
+    missing = run("collection", "delete", "--collection", "c", "--yes")
+    assert missing.code == 1
+    assert "no collection 'c'" in missing.err
+
+
+def test_the_demo_searches_what_it_ingested(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = run("demo", "--json")
+    assert ran.code == 0
+    assert ran.json["report"]["points"] == 200
+    assert [len(search["hits"]) for search in ran.json["searches"]] == [3, 3, 3, 3]
+    assert all(hit["payload"]["year"] < 1800 for hit in ran.json["searches"][3]["hits"])
+    again = run("demo")
+    assert "skipped 200" in again.out
+    assert "[bees-waggle-dance]" in again.out
+
+
+def test_doctor_checks_everything_and_says_what_to_do(run: Run, qdrant_1_17: QdrantServer) -> None:
+    ran = run("doctor", "--url", qdrant_1_17.url, "--grpc-port", qdrant_1_17.grpc_port, "--json")
+    checks = {check["name"]: check for check in json.loads(ran.out)}
+    assert set(checks) == {"versions", "CPU", "GPU", "embedded store", "server", "hub", "model"}
+    assert checks["server"]["status"] == "ok"
+    assert qdrant_1_17.version in checks["server"]["found"]
+    assert checks["embedded store"] == {"name": "embedded store", "status": "ok", "found": "works", "advice": ""}
+    for check in checks.values():
+        assert check["status"] in {"ok", "warning", "failed"}
+
+
+def test_doctor_fails_where_the_server_named_does_not_answer(run: Run) -> None:
+    ran = run("doctor", "--url", "http://127.0.0.1:1")
+    assert ran.code == 1
+    assert "nothing answers there" in " ".join(ran.out.split())

@@ -1,0 +1,58 @@
+"""What the docs tell a person to type works as it is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.models import cache_as_tas_b, minilm_folder
+from tests.qdrant_servers import QdrantServer
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "tasb_qdrant" / "examples"
+BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NOT_FOR_TESTS = ("make ", "pip ", "docker ", "cp ")  # they install, start containers, or are what runs this suite
+DOCS = ["README.md", "docs/cli.md", "docs/architecture.md"]
+
+
+def _blocks(document: str) -> list[tuple[str, str]]:
+    found = BLOCK.findall((ROOT / document).read_text())
+    return [(kind, text) for kind, text in found if not text.startswith(NOT_FOR_TESTS)]
+
+
+@pytest.fixture(scope="session")
+def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return cache_as_tas_b(tmp_path_factory.mktemp("hub"), minilm_folder())
+
+
+@pytest.mark.parametrize("document", DOCS)
+def test_the_commands_of_a_document_run_in_order(
+    document: str, tmp_path: Path, hub_home: Path, qdrant_1_17: QdrantServer
+) -> None:
+    shutil.copy(EXAMPLES / "passages.jsonl", tmp_path)
+    shutil.copy(EXAMPLES / "queries.jsonl", tmp_path)
+    environment = os.environ | {
+        "HF_HOME": str(hub_home),
+        "HF_HUB_OFFLINE": "1",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONWARNINGS": "error",
+    }
+    for kind, text in _blocks(document):
+        script = text.replace("http://localhost:6333", qdrant_1_17.url)
+        command = ["sh", "-e", "-c", script] if kind == "sh" else [sys.executable, "-c", script]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{document}:\n{text}\n{done.stdout}\n{done.stderr}"
+
+
+def test_every_document_that_is_linked_is_there() -> None:
+    for document in [*DOCS, "docs/filters.md", "docker/README.md"]:
+        page = ROOT / document
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
+            if not target.startswith(("http://", "https://")):
+                assert (page.parent / target).exists(), f"{document} links to {target}"

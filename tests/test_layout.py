@@ -1,0 +1,138 @@
+"""The tree keeps its promises: imports point one way, importing is quick, and the public names are few."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tasb_qdrant
+
+PACKAGE = Path(tasb_qdrant.__file__).parent
+
+# A package may import those of a lower level, and itself. The three in the middle never see each other.
+LEVELS = {
+    "errors": 0,
+    "records": 0,
+    "settings": 0,
+    "filters": 0,
+    "sources": 1,
+    "encoder": 1,
+    "collection": 1,
+    "ingest": 2,
+    "search": 2,
+    "demo": 3,
+    "doctor": 3,
+    "evaluation": 3,
+    "service": 3,
+    "cli": 4,
+}
+ENTRY_POINTS = {"__init__", "__main__"}
+
+
+def _modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """The top-level parts of this package that a module imports, wherever in it it does so."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module] if node.module != "tasb_qdrant" else [f"tasb_qdrant.{a.name}" for a in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        yield from (name.split(".")[1] for name in names if name.startswith("tasb_qdrant."))
+
+
+def _part(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path: Path) -> None:
+    part = _part(path)
+    if part in ENTRY_POINTS:
+        return
+    for imported in _imports(path):
+        allowed = imported == part or LEVELS[imported] < LEVELS[part] or LEVELS[part] == LEVELS[imported] == 0
+        assert allowed, f"{path.name} imports {imported}"
+
+
+@pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_package_holds_no_assert_and_prints_only_in_the_cli(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        assert not isinstance(node, ast.Assert), f"{path}:{node.lineno}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            assert _part(path) == "cli", f"{path}:{node.lineno}"
+
+
+def test_the_environment_is_read_in_settings_alone() -> None:
+    readers = {_part(path) for path in _modules() if "os.environ" in path.read_text() or "getenv" in path.read_text()}
+    assert readers == set()  # pydantic-settings does it, in settings.py
+
+
+def test_the_public_names_are_these() -> None:
+    assert tasb_qdrant.__all__ == [
+        "ingest",
+        "Searcher",
+        "F",
+        "Passage",
+        "Hit",
+        "IngestReport",
+        "Progress",
+        "Encoder",
+        "load_encoder",
+        "open_collection",
+        "CollectionSettings",
+        "PayloadKeys",
+        "SourceFields",
+        "TasbQdrantError",
+    ]
+    for name in tasb_qdrant.__all__:
+        assert getattr(tasb_qdrant, name).__module__.startswith("tasb_qdrant.")
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'search_all'"):
+        tasb_qdrant.search_all  # noqa: B018
+
+
+def test_ingest_stays_the_function_whatever_is_imported_first() -> None:
+    code = "import tasb_qdrant.ingest.pipeline, tasb_qdrant; assert callable(tasb_qdrant.ingest)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "heavy", ["torch", "transformers", "qdrant_client", "qdrant_edge", "pyarrow", "pydantic", "numpy"]
+)
+def test_importing_the_package_loads_nothing_heavy(heavy: str) -> None:
+    code = f"import sys, tasb_qdrant; sys.exit({heavy!r} in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("heavy", ["torch", "transformers", "qdrant_client", "qdrant_edge", "pyarrow", "pydantic"])
+def test_help_loads_nothing_heavy(heavy: str) -> None:
+    code = (
+        "import sys; from tasb_qdrant.cli.main import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        f"sys.exit({heavy!r} in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_every_error_is_in_the_tree_drawn_in_its_module() -> None:
+    from tasb_qdrant import errors
+
+    classes = [
+        value for value in vars(errors).values() if isinstance(value, type) and value.__module__ == errors.__name__
+    ]
+    assert len(classes) > 20
+    for kind in classes:
+        assert issubclass(kind, errors.TasbQdrantError)
+        assert errors.__doc__ is not None
+        assert kind.__name__ in errors.__doc__
