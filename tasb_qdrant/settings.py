@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -29,7 +31,7 @@ DEFAULT_STORE: Final = Path("tasb_qdrant_data")
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
 
 class PayloadKeys(_Frozen):
@@ -82,15 +84,48 @@ class StoreSettings(_Frozen):
 
     @field_validator("url")
     @classmethod
-    def _http_only(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError(f"the url must start with http:// or https://, got {url!r}")
-        return url
+    def _usable(cls, url: str | None) -> str | None:
+        return url if url is None else _checked_url(url)
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        # Checked here, since what the HTTP and gRPC libraries say of such a header has the key in it.
+        if key is not None and not _HEADER_SAFE.fullmatch(key.get_secret_value()):
+            raise ValueError("the API key must be printable ASCII without spaces and line breaks")
+        return key
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.url is None) == (self.path is None):
+            raise ValueError("name either a server (url) or a folder (path)")
+        return self
 
     @property
     def location(self) -> str:
         """The url or folder, for messages."""
         return self.url if self.url is not None else str(self.path)
+
+
+_HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
+
+
+def _checked_url(url: str) -> str:
+    """The url itself; ValueError when it is no server's, or could show a secret wherever it is shown."""
+    if "@" in url:
+        raise ValueError("the url must not hold a user or a password; a key goes into QDRANT_API_KEY")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # the port is read only now, and may be none
+    except ValueError:
+        raise ValueError(f"the url has no valid host and port: {url!r}") from None
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"the url must start with http:// or https://, got {url!r}")
+    if parts.query or parts.fragment:
+        raise ValueError("the url must end before '?' and '#'; a key goes into QDRANT_API_KEY")
+    if not host or not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError(f"the url must be like http://localhost:6333, got {url!r}")
+    return url
 
 
 class _Environment(BaseSettings):

@@ -54,9 +54,12 @@ def search_command(
     """
     from tasb_qdrant.cli.main import DONE
     from tasb_qdrant.cli.render import note, print_hits, print_json, warn
+    from tasb_qdrant.filters import parse_filter
     from tasb_qdrant.search import Searcher
     from tasb_qdrant.search.where import FilterWarning
 
+    if where is not None:
+        parse_filter(where)  # a slip in it shows before the encoder is loaded, which takes seconds
     with Searcher(
         collection,
         url=store.url,

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import ipaddress
+import json
+import threading
+import time
 import warnings
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-import grpc
+import httpx
+from pydantic import ValidationError
 from qdrant_client import QdrantClient
+from qdrant_client import grpc as messages
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from tasb_qdrant.collection.retry import CLIENT_ERRORS, named_error
-from tasb_qdrant.errors import ServerTooOldError, ServerUnreachableError, SettingsError
+from tasb_qdrant.collection.retry import CLIENT_ERRORS, call, named_error, was_answered
+from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
 from tasb_qdrant.settings import StoreSettings
 
 OLDEST_SERVER: Final = (1, 16, 0)
@@ -29,41 +36,62 @@ class Connection:
     version: tuple[int, int, int]
     transport: str
     notes: tuple[str, ...]
+    _closed: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+
+    def close(self) -> None:
+        """Let go of the server. Twice is fine."""
+        self._closed.set()
+        self.client.close()
+
+    def check_open(self) -> None:
+        """Raises CollectionError after `close`: a closed client's own errors look like a server's."""
+        if self._closed.is_set():
+            raise CollectionError("the connection to the server is closed; open the collection again")
 
 
-def connect(settings: StoreSettings) -> Connection:
+def connect(settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep) -> Connection:
     """A client that is known to work: the server answers, is recent enough, and accepts the key.
 
     With transport "auto" gRPC is used where its port answers, and REST otherwise, which a note says.
     Raises SettingsError, ServerUnreachableError, ServerTooOldError, UnauthorizedError.
     """
-    url = settings.url or ""
     _check_key_is_safe(settings)
     rest = _client(settings, grpc_transport=False)
-    version = _server_version(rest, url)
-    if settings.transport == "rest":
-        return Connection(rest, version, "rest", ())
-    client = _client(settings, grpc_transport=True)
-    if (problem := _grpc_problem(client)) is None:
+    try:
+        version = call(
+            lambda: _server_version(rest, settings.location),
+            location=settings.location,
+            doing="connecting",
+            retry_seconds=settings.retry_seconds,
+            sleep=sleep,
+            retry_if=was_answered,  # where nothing answers, a person waits for the error
+        )
+        if settings.transport == "rest":
+            return Connection(rest, version, "rest", ())
+        if isinstance(over_grpc := _over_grpc(settings, version), QdrantClient):
+            rest.close()
+            return Connection(over_grpc, version, "grpc", ())
+        advice = f"gRPC can't be used on port {_grpc_port(settings)} ({over_grpc}); name its port with --grpc-port"
+        if settings.transport == "grpc":
+            raise ServerUnreachableError(f"{settings.location}: {advice}, or use --transport rest")
+    except BaseException:
         rest.close()
-        return Connection(client, version, "grpc", ())
-    client.close()
-    port = _grpc_port(settings)
-    advice = f"gRPC doesn't answer on port {port} ({problem}); name its port with --grpc-port"
-    if settings.transport == "grpc":
-        raise ServerUnreachableError(f"{url}: {advice}, or use --transport rest")
+        raise
     return Connection(rest, version, "rest", (f"{advice}. REST is used, which loads about 4 times slower.",))
 
 
 def _check_key_is_safe(settings: StoreSettings) -> None:
-    parts = urlsplit(settings.url or "")
-    if settings.api_key is None or parts.scheme == "https" or settings.allow_plain_http_key:
+    if settings.api_key is None or settings.allow_plain_http_key or _scheme(settings) == "https":
         return
-    if not _is_loopback(parts.hostname or ""):
+    if not _is_loopback(host := urlsplit(settings.location).hostname or ""):
         raise SettingsError(
-            f"the API key would cross the network unencrypted to {parts.hostname}; use https://, "
+            f"the API key would cross the network unencrypted to {host}; use https://, "
             "or say --allow-plain-http-key where the network is your own"
         )
+
+
+def _scheme(settings: StoreSettings) -> str:
+    return urlsplit(settings.location).scheme
 
 
 def _is_loopback(host: str) -> bool:
@@ -79,14 +107,17 @@ def _grpc_port(settings: StoreSettings) -> int:
 
 
 def _rest_port(settings: StoreSettings) -> int:
-    parts = urlsplit(settings.url or "")
-    try:
-        return parts.port or 6333
-    except ValueError:
-        raise SettingsError(f"the url has no valid port: {settings.url}") from None
+    return urlsplit(settings.location).port or 6333
 
 
 def _client(settings: StoreSettings, *, grpc_transport: bool) -> QdrantClient:
+    # By default a channel whose server was away for a minute looks for it every two minutes only.
+    channel = {"grpc.initial_reconnect_backoff_ms": 250, "grpc.max_reconnect_backoff_ms": 2_000}
+    options: dict[str, Any] = {}
+    if _is_loopback(urlsplit(settings.location).hostname or ""):
+        # A proxy from the environment can't reach this machine's loopback, and must not see the key.
+        options["trust_env"] = False
+        channel["grpc.enable_http_proxy"] = 0
     with warnings.catch_warnings():
         # A key over plain http to another host has been refused above; on loopback it is fine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
@@ -98,40 +129,63 @@ def _client(settings: StoreSettings, *, grpc_transport: bool) -> QdrantClient:
             api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
             timeout=max(1, round(settings.timeout)),
             check_compatibility=False,  # we check for what we need, which older servers have too
+            grpc_options=channel,
+            **options,
         )
 
 
 def _server_version(client: QdrantClient, url: str) -> tuple[int, int, int]:
+    """Raises ServerTooOldError, ServerUnreachableError for another program, and what the client raises."""
+    stranger = ServerUnreachableError(f"{url}: something answers there, but it is no Qdrant server; correct --url")
     try:
-        text = client.info().version
-        client.get_collections()  # `/` answers without a key; this tells whether ours is accepted
-    except CLIENT_ERRORS as error:
-        raise named_error(error, location=url, doing="connecting") from error
-    except ValueError as error:  # an answer that isn't JSON, or is another program's
-        raise ServerUnreachableError(
-            f"{url}: something answers there, but it is no Qdrant server; correct --url"
-        ) from error
-    version = _parse_version(text)
+        described = client.info()
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise stranger from error
+    except ResponseHandlingException as error:
+        if isinstance(error.source, ValidationError):
+            raise stranger from error
+        if isinstance(error.source, httpx.ReadTimeout | httpx.WriteTimeout):
+            raise ServerUnreachableError(
+                f"{url}: something takes connections there and doesn't answer in time; look whether the server is "
+                "well, or correct --url"
+            ) from error
+        raise
+    except UnexpectedResponse as error:
+        if error.status_code is not None and error.status_code < 500 and error.status_code not in (401, 403, 408, 429):
+            raise stranger from error
+        raise
+    if "qdrant" not in described.title.lower():
+        raise stranger
+    version = _parse_version(described.version)
     if version < OLDEST_SERVER:
         oldest = ".".join(str(part) for part in OLDEST_SERVER)
         raise ServerTooOldError(
-            f"{url}: this is Qdrant {text}, but {oldest} or later is needed (collection metadata); upgrade the server"
+            f"{url}: this is Qdrant {described.version}, but {oldest} or later is needed (collection metadata); "
+            "upgrade the server"
         )
+    client.get_collections()  # `/` answers without a key; this tells whether ours is accepted
     return version
 
 
 def _parse_version(text: str) -> tuple[int, int, int]:
-    """`1.17.0` and `1.18.0-dev` as numbers; what can't be read counts as 0.0.0."""
-    parts = [int(part) if part.isdigit() else 0 for part in text.split("-")[0].split(".")[:3]]
+    """`1.17.0` and `1.18.0-dev` as numbers; what can't be read counts as 0."""
+    parts = [int(part) if part.isdecimal() else 0 for part in text.split("-")[0].split(".")[:3]]
     return (*parts, 0, 0, 0)[:3]  # type: ignore[return-value]  # sliced to three just here
 
 
-def _grpc_problem(client: QdrantClient) -> str | None:
-    """Why gRPC can't be used, or None when it works."""
-    from qdrant_client import grpc as messages
-
+def _over_grpc(settings: StoreSettings, version: tuple[int, int, int]) -> QdrantClient | str:
+    """A client over gRPC, or why there is none."""
+    client = _client(settings, grpc_transport=True)
     try:
         client.grpc_collections.List(messages.ListCollectionsRequest(), timeout=PROBE_SECONDS)
-    except grpc.RpcError as error:
-        return str(error.code().name if hasattr(error, "code") else error)
-    return None
+        found = client.info().version
+    except CLIENT_ERRORS as error:
+        client.close()
+        return str(error.code().name if hasattr(error, "code") else named_error(error, location="", doing=""))
+    except BaseException:
+        client.close()
+        raise
+    if _parse_version(found) != version:
+        client.close()
+        return f"another server answers there, Qdrant {found}"
+    return client

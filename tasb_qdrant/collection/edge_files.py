@@ -9,10 +9,12 @@ from typing import Final
 import orjson
 import portalocker
 
+from tasb_qdrant.collection.edge_engine import locked_error
 from tasb_qdrant.collection.schema import CollectionSchema, read_schema
-from tasb_qdrant.errors import CollectionError, StoreCorruptError, StoreLockedError
+from tasb_qdrant.errors import CollectionError, StoreCorruptError
 
 SIDECAR: Final = "collection.json"
+LOCK: Final = "lock"
 SHARD: Final = "shard"
 
 
@@ -32,10 +34,16 @@ def load_schema(folder: Path) -> CollectionSchema:
     try:
         metadata = orjson.loads(sidecar.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:
-        raise StoreCorruptError(
-            f"{sidecar}: can't be read ({error}); restore the folder from a backup, or delete it and ingest again"
-        ) from error
-    return read_schema(metadata if isinstance(metadata, dict) else None, name=folder.name, location=str(folder.parent))
+        raise _unreadable(sidecar, str(error)) from error
+    if not isinstance(metadata, dict):
+        raise _unreadable(sidecar, f"expected an object, found {type(metadata).__name__}")
+    return read_schema(metadata, name=folder.name, location=str(folder.parent))
+
+
+def _unreadable(sidecar: Path, reason: str) -> StoreCorruptError:
+    return StoreCorruptError(
+        f"{sidecar}: can't be read ({reason}); restore the folder from a backup, or delete it and ingest again"
+    )
 
 
 class EdgeLock:
@@ -44,7 +52,7 @@ class EdgeLock:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._lock = portalocker.Lock(
-            str(folder / "lock"),
+            str(folder / LOCK),
             mode="a",
             flags=portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING,
         )
@@ -53,16 +61,26 @@ class EdgeLock:
         """Take it, or raise StoreLockedError at once."""
         try:
             self._lock.acquire(timeout=0, fail_when_locked=True)
-        except portalocker.exceptions.LockException as error:
-            raise StoreLockedError(
-                f"{self._folder}: the embedded collection is open in another process, and one at a time may open "
-                "it; close that one, or use a Qdrant server (--url) to share a collection"
+            if not os.path.samestat(os.fstat(self.fileno()), (self._folder / LOCK).stat()):
+                raise FileNotFoundError("it was deleted a moment ago")
+        except portalocker.exceptions.AlreadyLocked as error:
+            raise locked_error(self._folder) from error
+        except (OSError, portalocker.exceptions.LockException) as error:
+            self.release()
+            reason = error.strerror if isinstance(error, OSError) else None
+            raise CollectionError(
+                f"{self._folder}: can't be locked ({reason or error}); make the folder writable, on a disk that has "
+                "file locks"
             ) from error
-        except OSError as error:
-            raise CollectionError(f"{self._folder}: can't be locked ({error.strerror or error})") from error
+
+    def fileno(self) -> int:
+        """The open lock file's descriptor; a process that has it too holds the lock too."""
+        if self._lock.fh is None:
+            raise CollectionError(f"{self._folder}: the lock is not held")
+        return self._lock.fh.fileno()
 
     def release(self) -> None:
-        """Let others in."""
+        """Let others in. Twice is fine."""
         self._lock.release()
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import shutil
+import uuid
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,9 @@ import orjson
 import qdrant_edge as edge
 
 from tasb_qdrant.collection.edge import EdgeCollection
+from tasb_qdrant.collection.edge_engine import create_shard
 from tasb_qdrant.collection.edge_files import (
+    LOCK,
     SIDECAR,
     EdgeLock,
     is_collection,
@@ -19,8 +22,8 @@ from tasb_qdrant.collection.edge_files import (
     sync_folder,
     write_durably,
 )
-from tasb_qdrant.collection.schema import CollectionSchema
-from tasb_qdrant.errors import CollectionError, CollectionNotFoundError, SettingsError
+from tasb_qdrant.collection.schema import CollectionSchema, check_name
+from tasb_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRefusedError, SettingsError
 from tasb_qdrant.settings import CollectionSettings, Quantization
 
 _UNFINISHED: Final = ".creating-"
@@ -43,57 +46,92 @@ class EdgeStore:
         return str(self._root)
 
     def names(self) -> list[str]:
-        """The collections in this folder, sorted; none when the folder isn't there."""
-        if not self._root.is_dir():
+        """The collections in this folder, sorted; none when the folder isn't there. Raises CollectionError."""
+        try:
+            return sorted(child.name for child in self._root.iterdir() if is_collection(child))
+        except FileNotFoundError:
             return []
-        return sorted(child.name for child in self._root.iterdir() if is_collection(child))
+        except OSError as error:
+            raise _unusable(self._root, error) from error
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a collection."""
-        return is_collection(self._root / name)
+        """Whether there is such a collection. Raises SettingsError for a name that none can have."""
+        folder = self._folder(name)
+        try:
+            return is_collection(folder)
+        except OSError as error:
+            raise _unusable(self._root, error) from error
 
     def open(self, name: str, *, own_store: bool = False) -> EdgeCollection:
-        """The collection, for this process alone. Raises CollectionNotFoundError, StoreLockedError."""
-        self._require(name)
-        return EdgeCollection(self._root / name)
+        """The collection, for one opener at a time. Raises CollectionNotFoundError, StoreLockedError."""
+        return EdgeCollection(self._required(name))
 
     def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
-        """Make an empty collection. It appears by a rename, so that a killed process leaves none by halves."""
-        building = self._root / f"{_UNFINISHED}{name}-{os.getpid()}"
+        """Make an empty collection. It appears by a rename, so that a killed process leaves none by halves.
+
+        Raises RequestRefusedError when something of that name is there, SettingsError, CollectionError.
+        """
+        folder = self._folder(name)
+        building = self._scratch(name)
+        lock = EdgeLock(building)
         config = _config(schema, settings)
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers(self._root, name)
+            _remove_leftovers(self._root)
             building.mkdir()
-            edge.EdgeShard.create(str(shard_folder(building)), config).close()
+            lock.acquire()  # says that its maker lives
+            create_shard(shard_folder(building), config)
             write_durably(building / SIDECAR, orjson.dumps(schema.to_metadata(), option=orjson.OPT_INDENT_2))
-            building.rename(self._root / name)
+            sync_folder(building)
+            building.rename(folder)
             sync_folder(self._root)
         except OSError as error:
-            raise CollectionError(
-                f"{self._root / name}: the collection can't be made ({error.strerror or error}); choose another --path"
-            ) from error
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and folder.exists():
+                raise RequestRefusedError(
+                    f"{folder}: there is something of that name already; choose another --collection"
+                ) from error
+            raise _unusable(self._root, error) from error
+        finally:
+            lock.release()
+            shutil.rmtree(building, ignore_errors=True)  # gone already, if all went well
 
     def delete(self, name: str) -> None:
-        """Remove the collection, if no other process has it open."""
-        self._require(name)
-        folder = self._root / name
+        """Remove the collection, if nobody has it open. Raises CollectionNotFoundError, StoreLockedError."""
+        folder = self._required(name)
         lock = EdgeLock(folder)
         lock.acquire()
         try:
             # Renamed first: what is left of a killed removal is no collection any more.
-            doomed = self._root / f"{_UNFINISHED}{name}-{os.getpid()}"
+            doomed = self._scratch(name)
             folder.rename(doomed)
+            sync_folder(self._root)
             shutil.rmtree(doomed)
+        except OSError as error:
+            raise _unusable(folder, error) from error
         finally:
             lock.release()
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    def _require(self, name: str) -> None:
+    def _folder(self, name: str) -> Path:
+        return self._root / check_name(name)
+
+    def _scratch(self, name: str) -> Path:
+        """A folder of a name that nobody else uses, which is no collection's."""
+        return self._root / f"{_UNFINISHED}{name}-{uuid.uuid4().hex[:12]}"
+
+    def _required(self, name: str) -> Path:
         if not self.exists(name):
             raise CollectionNotFoundError(name, location=self.location, available=self.names())
+        return self._folder(name)
+
+
+def _unusable(folder: Path, error: OSError) -> CollectionError:
+    return CollectionError(
+        f"{folder}: the embedded store needs a folder that it can write to ({error.strerror or error}); make it "
+        "writable, or choose another --path"
+    )
 
 
 def _config(schema: CollectionSchema, settings: CollectionSettings) -> edge.EdgeConfig:
@@ -127,9 +165,15 @@ def _quantization(
     return None
 
 
-def _remove_leftovers(root: Path, name: str) -> None:
-    """Folders of creations that were killed before the rename. Those of live processes are left alone."""
-    for leftover in root.glob(f"{_UNFINISHED}{name}-*"):
-        pid = leftover.name.rpartition("-")[2]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
-            shutil.rmtree(leftover, ignore_errors=True)
+def _remove_leftovers(root: Path) -> None:
+    """Folders of creations and removals that were killed. Those under way are locked, and left alone."""
+    for leftover in root.glob(f"{_UNFINISHED}*"):
+        if not (leftover / LOCK).exists():
+            continue  # made this very moment
+        lock = EdgeLock(leftover)
+        try:
+            lock.acquire()
+        except CollectionError:
+            continue
+        shutil.rmtree(leftover, ignore_errors=True)
+        lock.release()

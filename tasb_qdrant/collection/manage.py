@@ -7,7 +7,14 @@ from typing import Any
 
 from tasb_qdrant.collection.open import open_store
 from tasb_qdrant.collection.protocol import CollectionInfo, Store
-from tasb_qdrant.errors import NotOurCollectionError, StoreCorruptError, StoreLockedError
+from tasb_qdrant.errors import (
+    CollectionError,
+    NotOurCollectionError,
+    ServerBusyError,
+    ServerUnreachableError,
+    StoreLockedError,
+    UnauthorizedError,
+)
 from tasb_qdrant.settings import StoreSettings
 
 
@@ -36,13 +43,15 @@ def list_collections(settings: StoreSettings) -> list[ListedCollection]:
 def _look_at(store: Store, name: str) -> ListedCollection:
     try:
         collection = store.open(name)
+        try:
+            return ListedCollection(name, collection.info())
+        finally:
+            collection.close()
     except NotOurCollectionError:
         return ListedCollection(name, None, "made by another program")
     except StoreLockedError:
-        return ListedCollection(name, None, "open in another process")
-    except StoreCorruptError as error:
+        return ListedCollection(name, None, "open elsewhere")
+    except (ServerUnreachableError, ServerBusyError, UnauthorizedError):
+        raise  # what is wrong with the server is wrong with every collection
+    except CollectionError as error:
         return ListedCollection(name, None, str(error))
-    try:
-        return ListedCollection(name, collection.info())
-    finally:
-        collection.close()

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.collection.schema import CollectionSchema, check_contract, check_keys, check_name
+from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records import ModelContract
 from tasb_qdrant.settings import CollectionSettings, StoreSettings, Transport, store_settings
 
@@ -70,7 +71,12 @@ def open_for_writing(name: str, store: Store, *, contract: ModelContract, settin
     """
     check_name(name)
     if not store.exists(name):
-        store.create(name, CollectionSchema.of(contract, settings), settings)
+        try:
+            store.create(name, CollectionSchema.of(contract, settings), settings)
+        except RequestRefusedError:
+            # Another process was quicker, or a first try had succeeded whose answer was lost.
+            if not store.exists(name):
+                raise
     collection = store.open(name)
     try:
         check_contract(name, collection.contract, contract)

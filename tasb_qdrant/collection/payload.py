@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.records import Hit, Passage
 from tasb_qdrant.settings import PayloadKeys
+
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def to_payload(passage: Passage, keys: PayloadKeys) -> dict[str, Any]:
@@ -15,7 +17,7 @@ def to_payload(passage: Passage, keys: PayloadKeys) -> dict[str, Any]:
 
     Raises InvalidPassageError when a field has the name of one of the three.
     """
-    payload = dict(passage.payload)
+    payload = {name: _plain(value) for name, value in passage.payload.items()}
     for part, key in (("id", keys.id), ("text", keys.text), ("title", keys.title)):
         if key in payload:
             raise InvalidPassageError(
@@ -28,6 +30,18 @@ def to_payload(passage: Passage, keys: PayloadKeys) -> dict[str, Any]:
     if passage.title is not None:
         payload[keys.title] = passage.title
     return payload
+
+
+def _plain(value: Any) -> Any:
+    """The same in dicts, lists and Python's own scalars: each store knows another part of their kin."""
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return next(base(value) for base in (int, float, str) if isinstance(value, base))
 
 
 def to_hit(point_id: int | str, score: float, payload: Mapping[str, Any] | None, keys: PayloadKeys) -> Hit:
@@ -43,3 +57,8 @@ def to_hit(point_id: int | str, score: float, payload: Mapping[str, Any] | None,
         title=None if title is None else str(title),
         payload=rest,
     )
+
+
+def plain_id(point_id: Any) -> int | str:
+    """int, or canonical UUID string: the stores give UUIDs in forms of their own."""
+    return point_id if isinstance(point_id, int) else str(point_id)

@@ -1,15 +1,18 @@
-"""What a server's failure means, and what to do about it: wait and try again, or say it."""
+"""What a server's failure means, and what to do about it: wait and try again, split, or say it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import ssl
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 import grpc
 import httpx
+from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
 from tasb_qdrant.errors import (
     CollectionError,
@@ -30,6 +33,7 @@ _TRANSIENT_GRPC = {
     grpc.StatusCode.INTERNAL,
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.FAILED_PRECONDITION,  # a locked storage, or a shard that is being moved
 }
 _TRANSIENT_HTTP = {408, 429, 500, 502, 503, 504}
 _HTTP_OF_GRPC = {
@@ -41,41 +45,78 @@ _HTTP_OF_GRPC = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
 }
 
+
+class UnconfirmedError(Exception):
+    """The server took a write without saying `completed`: the same write, with the same ids, is due again."""
+
+
+class RequestTooLargeError(RequestRefusedError):
+    """No waiting helps, but the halves of the request may be taken."""
+
+
 CLIENT_ERRORS: Final = (
     grpc.RpcError,
     UnexpectedResponse,
     ResponseHandlingException,
     QdrantException,
-    httpx.HTTPError,
+    json.JSONDecodeError,  # an answer with status 200 that isn't JSON
+    UnicodeDecodeError,
+    UnconfirmedError,
 )
-"""Everything that qdrant-client raises when a request fails."""
+"""Everything that a failed request raises."""
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same request, with the same ids, may succeed a little later."""
+    if wants_split(error):
+        return False
     if isinstance(error, grpc.RpcError):
         return _grpc_code(error) in _TRANSIENT_GRPC
     if isinstance(error, UnexpectedResponse):
-        return error.status_code in _TRANSIENT_HTTP
-    # A QdrantException is a 429 (with a retry-after that may be junk), the others failed on the wire.
-    return isinstance(error, ResponseHandlingException | QdrantException | httpx.TransportError)
+        return error.status_code in _TRANSIENT_HTTP or _is_locked(error)
+    if isinstance(error, ResponseHandlingException):
+        return isinstance(error.source, httpx.TransportError | ValidationError)
+    # A QdrantException is a 429 (with a retry-after that may be junk); an answer that isn't JSON comes
+    # from a proxy whose server is away.
+    return isinstance(error, QdrantException | UnconfirmedError | json.JSONDecodeError | UnicodeDecodeError)
+
+
+def was_answered(error: BaseException) -> bool:
+    """Whether it is transient, and a server said so itself: there is somebody to wait for."""
+    return is_transient(error) and isinstance(error, UnexpectedResponse | QdrantException)
+
+
+def wants_split(error: BaseException) -> bool:
+    """Whether a smaller request would do. Qdrant's rate limiter then sends no retry-after, but this text."""
+    status = _status(error)
+    if status == 413:
+        return True
+    return status == 429 and ("split your request" in _detail(error) or "larger than max" in _detail(error))
 
 
 def named_error(error: BaseException, *, location: str, doing: str) -> CollectionError:
     """The error of ours that this one of qdrant-client's means. The key is in none of its texts."""
     status, detail = _status(error), _detail(error)
     where = f"{location}, {doing}"
+    if wants_split(error):
+        return RequestTooLargeError(f"{where}: the server never takes a request that large: {detail}")
+    if isinstance(error, UnexpectedResponse) and _is_locked(error):
+        return ServerBusyError(f"{where}: the server's storage is locked ({detail}); unlock it, and run the same again")
     if status in (401, 403):
         return UnauthorizedError(
             f"{where}: the server refused the key or wants one ({detail}); set QDRANT_API_KEY, or --api-key-file"
         )
-    if status is not None and 400 <= status < 500 and status not in (408, 429):
-        return RequestRefusedError(f"{where}: the server refused the request: {detail}")
-    if status is None and _is_connect_failure(error):
-        return ServerUnreachableError(f"{where}: nothing answers there ({detail}); start the server, or correct --url")
     if "No space left on device" in detail:
         return ServerBusyError(f"{where}: the server's disk is full; free some space, and run the same again")
-    return ServerBusyError(f"{where}: the server failed for as long as was retried ({detail}); run the same again")
+    if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+        return ServerUnreachableError(
+            f"{where}: no secure connection ({detail}); correct https:// or http:// in --url, or the certificate"
+        )
+    if _is_connect_failure(error):
+        return ServerUnreachableError(f"{where}: nothing answers there ({detail}); start the server, or correct --url")
+    if is_transient(error):
+        return ServerBusyError(f"{where}: the server failed for as long as was retried ({detail}); run the same again")
+    return RequestRefusedError(f"{where}: the server refused the request: {detail}")
 
 
 def call(
@@ -85,19 +126,21 @@ def call(
     doing: str,
     retry_seconds: float,
     sleep: Callable[[float], None],
+    retry_if: Callable[[BaseException], bool] = is_transient,
 ) -> T:
     """What `request` returns; failures that may pass are retried for up to `retry_seconds`.
 
-    Waits are exponential with full jitter, or as long as the server asked for. `doing` stands in the
+    Waits are exponential with full jitter, or as long as the server asked for; the last try begins within
+    `retry_seconds`, so that all ends within these and one request's own time limit. `doing` stands in the
     error that says what was going on. Raises CollectionError.
     """
-    retrying = Retrying(
-        retry=retry_if_exception(is_transient),
-        wait=_wait,
-        stop=stop_after_delay(retry_seconds),
-        sleep=sleep,
-        reraise=True,
-    )
+
+    def out_of_time(state: RetryCallState) -> bool:
+        # idle_for counts the waits even where `sleep` is a test's.
+        spent = max(state.seconds_since_start or 0.0, state.idle_for)
+        return spent + state.upcoming_sleep >= retry_seconds
+
+    retrying = Retrying(retry=retry_if_exception(retry_if), wait=_wait, stop=out_of_time, sleep=sleep, reraise=True)
     try:
         return retrying(request)
     except CLIENT_ERRORS as error:
@@ -131,6 +174,11 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
+def _is_locked(error: UnexpectedResponse) -> bool:
+    """A storage that an operator locked answers 403 over REST, as a key without rights does."""
+    return error.status_code == 403 and b"locked" in error.content.lower()
+
+
 def _is_connect_failure(error: BaseException) -> bool:
     if isinstance(error, grpc.RpcError):
         return _grpc_code(error) is grpc.StatusCode.UNAVAILABLE
@@ -138,11 +186,25 @@ def _is_connect_failure(error: BaseException) -> bool:
     return isinstance(source, httpx.ConnectError | httpx.ConnectTimeout)
 
 
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it was made from."""
+    seen: BaseException | None = error.source if isinstance(error, ResponseHandlingException) else error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
 def _detail(error: BaseException) -> str:
-    if isinstance(error, grpc.RpcError) and hasattr(error, "details"):
-        text = error.details() or str(_grpc_code(error))
-    elif isinstance(error, UnexpectedResponse):
-        text = f"{error.status_code} {error.content.decode('utf-8', 'replace')}"
+    """What the server or the wire said, on one line."""
+    source = error.source if isinstance(error, ResponseHandlingException) else error
+    if isinstance(source, grpc.RpcError) and hasattr(source, "details"):
+        text = source.details() or str(_grpc_code(source))
+    elif isinstance(source, UnexpectedResponse):
+        text = f"{source.status_code} {source.content.decode('utf-8', 'replace')}"
+    elif isinstance(source, ValueError):  # pydantic's or the decoder's, either of them pages long
+        text = "its answer is not Qdrant's"
+    elif isinstance(source, httpx.TimeoutException):
+        text = "no answer in time"
     else:
-        text = str(error) or type(error).__name__
+        text = str(source) or type(source).__name__
     return " ".join(text.split())[:500]

@@ -53,19 +53,20 @@ def read_schema(metadata: Mapping[str, Any] | None, *, name: str, location: str)
             f"collection {name!r} at {location} has no model contract, so nothing says which encoder made its "
             "vectors; ingest into another --collection"
         )
+    # First of all: a later format may not even validate.
+    written = stored.get("format") if isinstance(stored, Mapping) else None
+    if isinstance(written, int) and written > FORMAT:
+        raise StoreCorruptError(
+            f"collection {name!r} at {location} was made by a later version (format {written}, this one "
+            f"reads {FORMAT}); upgrade tasb-qdrant"
+        )
     try:
-        schema = CollectionSchema.model_validate(stored)
+        return CollectionSchema.model_validate(stored)
     except ValidationError as error:
         raise StoreCorruptError(
             f"the model contract of collection {name!r} at {location} can't be read ({first_problem(error)}); "
             "restore it from a backup, or ingest into another --collection"
         ) from None
-    if schema.format > FORMAT:
-        raise StoreCorruptError(
-            f"collection {name!r} at {location} was made by a later version (format {schema.format}, this one "
-            f"reads {FORMAT}); upgrade tasb-qdrant"
-        )
-    return schema
 
 
 def check_name(name: str) -> str:

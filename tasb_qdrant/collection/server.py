@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,33 +12,29 @@ from qdrant_client import models
 
 from tasb_qdrant.collection.connection import Connection
 from tasb_qdrant.collection.filter_qdrant import to_qdrant
-from tasb_qdrant.collection.payload import to_hit, to_payload
+from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
 from tasb_qdrant.collection.protocol import (
+    OVERSAMPLING,
     CollectionInfo,
     OptimizeProgress,
     PointBatch,
     PointId,
     SearchOptions,
     Where,
+    check_queries,
+    check_size,
     index_conflicts,
 )
-from tasb_qdrant.collection.retry import call
+from tasb_qdrant.collection.retry import RequestTooLargeError, call
 from tasb_qdrant.collection.schema import CollectionSchema
-from tasb_qdrant.collection.server_points import grpc_points, rest_points
-from tasb_qdrant.errors import RequestRefusedError, ServerBusyError, StoreCorruptError
+from tasb_qdrant.collection.server_index import FULL_INDEXING_KB, wait_until_indexed
+from tasb_qdrant.collection.server_points import grpc_points, grpc_sender, rest_points, rest_sender
+from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import Hit, ModelContract
 from tasb_qdrant.settings import IndexType, PayloadKeys, StoreSettings
 
 T = TypeVar("T")
-
-POLL_SECONDS: Final = 0.25
-QUIET_POLLS: Final = 40
-"""Polls without any change, all green, after which an index that counts fewer vectors is taken as built:
-the server's indexed count is an estimate, which deleted and duplicate versions can lower."""
-
-_FULL_INDEXING_KB: Final = 1
-"""The threshold that makes the optimizers index every segment, however small."""
 
 
 class ServerCollection:
@@ -61,6 +57,7 @@ class ServerCollection:
         self._schema = schema
         self._close_connection = close_connection
         self._sleep = sleep
+        self._closed = False
 
     @property
     def name(self) -> str:
@@ -91,26 +88,22 @@ class ServerCollection:
         """Store the batch; returns when the server answered `completed` for it."""
         if not batch.passages:
             return
-        ids = [passage.point_id for passage in batch.passages]
-        payloads = [to_payload(passage, self.keys) for passage in batch.passages]
-        if self._connection.transport == "grpc":
-            points: Any = grpc_points(ids, batch.vectors, payloads)
-        else:
-            points = rest_points(ids, batch.vectors, payloads)
-        result = self._call(
-            lambda: self._client.upsert(self._name, points, wait=True, ordering=models.WriteOrdering.WEAK),
-            f"storing {len(ids)} passages",
-        )
-        if result.status != models.UpdateStatus.COMPLETED:
-            raise ServerBusyError(
-                f"{self.location}: the server took {len(ids)} passages but didn't confirm that they are stored "
-                f"(it said {result.status.value!r}); run the same again"
-            )
+        check_size(batch.vectors, name=self._name, dim=self.contract.dim)
+        try:
+            self._call(self._sender(batch), f"storing {_counted(len(batch.passages))}")
+        except RequestTooLargeError:
+            if (half := len(batch.passages) // 2) == 0:
+                raise
+            for part in (slice(None, half), slice(half, None)):
+                self.upsert(PointBatch(batch.passages[part], batch.vectors[part]))
 
     def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
         """The hits of each row, best first, in one request."""
+        check_queries(vectors, name=self._name, dim=self.contract.dim)
         where = _qdrant_filter(options.where)
-        params = models.SearchParams(exact=options.exact, hnsw_ef=options.hnsw_ef)
+        params = models.SearchParams(
+            exact=options.exact, hnsw_ef=options.hnsw_ef, quantization=self._quantization_params(exact=options.exact)
+        )
         requests = [
             models.QueryRequest(
                 query=vector.tolist(),
@@ -127,7 +120,7 @@ class ServerCollection:
             return []
         responses = self._call(lambda: self._client.query_batch_points(self._name, requests), "searching")
         return [
-            [to_hit(_plain_id(point.id), point.score, point.payload, self.keys) for point in response.points]
+            [to_hit(plain_id(point.id), point.score, point.payload, self.keys) for point in response.points]
             for response in responses
         ]
 
@@ -138,7 +131,7 @@ class ServerCollection:
         records = self._call(
             lambda: self._client.retrieve(self._name, list(ids), with_payload=True), "reading stored passages"
         )
-        return {_plain_id(record.id): record.payload or {} for record in records}
+        return {plain_id(record.id): record.payload or {} for record in records}
 
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         """The payloads of the first `limit` points in the order of ids."""
@@ -180,11 +173,24 @@ class ServerCollection:
 
     def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
         """Have every vector indexed, wait until nothing is pending, and put the wanted threshold back."""
-        self._set_indexing_threshold(_FULL_INDEXING_KB)
+        wanted = self._schema.indexing_threshold_kb
         try:
-            self._wait_until_indexed(on_progress)
-        finally:
-            self._set_indexing_threshold(self._schema.indexing_threshold_kb)
+            self._set_indexing_threshold(FULL_INDEXING_KB)
+            wait_until_indexed(
+                self._describe,
+                vector_bytes=self.contract.dim * np.dtype(np.float32).itemsize,
+                nudge=lambda: self._set_indexing_threshold(FULL_INDEXING_KB),
+                on_progress=on_progress,
+                sleep=self._sleep,
+            )
+        except BaseException as error:
+            # Whatever went wrong, or Ctrl-C, is what the person must see: one try, and no second error.
+            try:
+                self._set_indexing_threshold(wanted, retry_seconds=0)
+            except CollectionError as second:
+                error.add_note(f"the indexing threshold could not be restored to {wanted} KB: {second}")
+            raise
+        self._set_indexing_threshold(wanted)
 
     def info(self) -> CollectionInfo:
         """What the collection is and holds now."""
@@ -207,61 +213,53 @@ class ServerCollection:
 
     def close(self) -> None:
         """Close the connection, unless others share it."""
+        self._closed = True
         if self._close_connection:
-            self._client.close()
+            self._connection.close()
 
-    def _wait_until_indexed(self, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
-        quiet, last = 0, None
-        while True:
-            described = self._describe()
-            points, indexed = described.points_count or 0, described.indexed_vectors_count or 0
-            waiting_for = _pending(described)
-            if on_progress is not None:
-                on_progress(OptimizeProgress(points, min(indexed, points), waiting_for))
-            if not waiting_for:
-                # One more look guards against the moment between the update and the optimizers' start.
-                quiet = quiet + 1 if (points, indexed) == last else 0
-                if (indexed >= points and quiet >= 1) or quiet >= QUIET_POLLS:
-                    return
-            last = (points, indexed)
-            self._sleep(POLL_SECONDS)
+    def _quantization_params(self, *, exact: bool) -> models.QuantizationSearchParams | None:
+        if (factor := OVERSAMPLING.get(self._schema.quantization)) is None:
+            return None
+        if exact:
+            return models.QuantizationSearchParams(ignore=True)
+        return models.QuantizationSearchParams(rescore=True, oversampling=factor)
+
+    def _sender(self, batch: PointBatch) -> Callable[[], None]:
+        """What stores the batch when it is called, and may be called again."""
+        ids = [passage.point_id for passage in batch.passages]
+        payloads = [to_payload(passage, self.keys) for passage in batch.passages]
+        if self._connection.transport == "grpc":
+            points = grpc_points(ids, batch.vectors, payloads)
+            return grpc_sender(self._client, self._name, points, timeout=self._settings.timeout)
+        return rest_sender(self._client, self._name, rest_points(ids, batch.vectors, payloads))
 
     def _describe(self) -> models.CollectionInfo:
-        described = self._call(lambda: self._client.get_collection(self._name), "reading the collection's state")
-        if described.status == models.CollectionStatus.RED:
-            raise StoreCorruptError(
-                f"{self.location}: collection {self._name!r} is in status red ({described.optimizer_status}); "
-                "look into the server's log"
-            )
-        return described
+        return self._call(lambda: self._client.get_collection(self._name), "reading the collection's state")
 
-    def _set_indexing_threshold(self, kilobytes: int) -> None:
+    def _set_indexing_threshold(self, kilobytes: int, *, retry_seconds: float | None = None) -> None:
         self._call(
             lambda: self._client.update_collection(
                 self._name, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=kilobytes)
             ),
             "setting when the vector index is built",
+            retry_seconds=retry_seconds,
         )
 
-    def _call(self, request: Callable[[], T], doing: str) -> T:
+    def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
+        if self._closed:
+            raise CollectionError(f"collection {self._name!r} is closed; open it again")
+        self._connection.check_open()
         return call(
             request,
             location=self.location,
             doing=doing,
-            retry_seconds=self._settings.retry_seconds,
+            retry_seconds=self._settings.retry_seconds if retry_seconds is None else retry_seconds,
             sleep=self._sleep,
         )
 
 
-def _pending(described: models.CollectionInfo) -> str:
-    """What the server is still doing, in words, or an empty string."""
-    if isinstance(described.optimizer_status, models.OptimizersStatusOneOf1):
-        raise ServerBusyError(f"the server's optimizer failed: {described.optimizer_status.error}; look into its log")
-    if described.update_queue is not None and described.update_queue.length:
-        return f"{described.update_queue.length} queued updates"
-    if described.status != models.CollectionStatus.GREEN:
-        return "the vector index"
-    return ""
+def _counted(passages: int) -> str:
+    return "1 passage" if passages == 1 else f"{passages} passages"
 
 
 def _indexes(described: models.CollectionInfo) -> dict[str, IndexType]:
@@ -276,8 +274,3 @@ def _indexes(described: models.CollectionInfo) -> dict[str, IndexType]:
 
 def _qdrant_filter(where: Where | None) -> models.Filter | None:
     return to_qdrant(where) if isinstance(where, Filter) else where
-
-
-def _plain_id(point_id: Any) -> PointId:
-    """int or canonical UUID string: the client may give a uuid.UUID."""
-    return point_id if isinstance(point_id, int) else str(point_id)

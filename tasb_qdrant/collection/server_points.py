@@ -1,16 +1,17 @@
-"""Points as the server's two transports want them."""
+"""Points as the server's two transports want them, and sending them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qdrant_client import grpc, models
+from qdrant_client import QdrantClient, grpc, models
 from qdrant_client.conversions.conversion import payload_to_grpc
 
 from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.retry import UnconfirmedError
 
 
 def grpc_points(
@@ -38,6 +39,41 @@ def rest_points(
 ) -> models.Batch:
     """The same for REST."""
     return models.Batch(ids=list(ids), vectors=vectors.tolist(), payloads=[dict(p) for p in payloads])
+
+
+def grpc_sender(
+    client: QdrantClient, collection: str, points: Sequence[grpc.PointStruct], *, timeout: float
+) -> Callable[[], None]:
+    """A request that can be sent more than once; raises UnconfirmedError, and what the client raises."""
+    request = grpc.UpsertPoints(
+        collection_name=collection,
+        wait=True,
+        points=points,
+        ordering=grpc.WriteOrdering(type=grpc.WriteOrderingType.Weak),
+    )
+
+    def send() -> None:
+        # To the stub itself: the client's `upsert` warns that it won't always take protobuf points.
+        answer = client.grpc_points.Upsert(request, timeout=timeout)
+        if (status := answer.result.status) != grpc.UpdateStatus.Completed:
+            raise _unconfirmed(grpc.UpdateStatus.Name(status))
+
+    return send
+
+
+def rest_sender(client: QdrantClient, collection: str, points: models.Batch) -> Callable[[], None]:
+    """The same for REST."""
+
+    def send() -> None:
+        result = client.upsert(collection, points, wait=True, ordering=models.WriteOrdering.WEAK)
+        if result.status != models.UpdateStatus.COMPLETED:
+            raise _unconfirmed(result.status.value)
+
+    return send
+
+
+def _unconfirmed(status: str) -> UnconfirmedError:
+    return UnconfirmedError(f"it took the passages, but said {status!r} instead of 'completed'")
 
 
 def _vector_header(dim: int) -> bytes:

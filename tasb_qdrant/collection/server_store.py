@@ -10,9 +10,9 @@ from qdrant_client import models
 
 from tasb_qdrant.collection.connection import connect
 from tasb_qdrant.collection.retry import call
-from tasb_qdrant.collection.schema import CollectionSchema, read_schema
+from tasb_qdrant.collection.schema import CollectionSchema, check_name, read_schema
 from tasb_qdrant.collection.server import ServerCollection
-from tasb_qdrant.errors import CollectionNotFoundError, ContractMismatchError, ServerTooOldError
+from tasb_qdrant.errors import CollectionNotFoundError, ContractMismatchError, ServerTooOldError, StoreCorruptError
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class ServerStore:
     """The collections of a server, over one connection. `sleep` is injectable for tests."""
 
     def __init__(self, settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._connection = connect(settings)
+        self._connection = connect(settings, sleep=sleep)
         self._client = self._connection.client
         self._settings = settings
         self._sleep = sleep
@@ -41,6 +41,8 @@ class ServerStore:
 
     def exists(self, name: str) -> bool:
         """Whether there is such a collection, ours or not."""
+        if not name or "/" in name or name in (".", ".."):
+            return False  # no server has such a name, and in a path it would mean something else
         return self._call(lambda: self._client.collection_exists(name), "looking for the collection")
 
     def open(self, name: str, *, own_store: bool = False) -> ServerCollection:
@@ -57,7 +59,11 @@ class ServerStore:
         )
 
     def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
-        """Make an empty collection with the unnamed dense vector, so that every simple client can search it."""
+        """Make an empty collection with the unnamed dense vector, so that every simple client can search it.
+
+        Raises RequestRefusedError when there is one of that name, SettingsError for a name that none can have.
+        """
+        check_name(name)
         self._call(
             lambda: self._client.create_collection(
                 name,
@@ -83,7 +89,7 @@ class ServerStore:
 
     def close(self) -> None:
         """Close the connection, which the collections opened here share."""
-        self._client.close()
+        self._connection.close()
 
     def _schema(self, name: str) -> CollectionSchema:
         """What the collection says about itself, checked against what the server says of its vectors.
@@ -93,14 +99,17 @@ class ServerStore:
         described = self._call(lambda: self._client.get_collection(name), "reading the collection's state")
         schema = read_schema(described.config.metadata, name=name, location=self._settings.location)
         vectors = described.config.params.vectors
-        if isinstance(vectors, models.VectorParams):
-            contract = schema.contract
-            pairs = (
-                ("dim", vectors.size, contract.dim),
-                ("distance", vectors.distance.value, contract.distance),
+        if not isinstance(vectors, models.VectorParams):
+            raise StoreCorruptError(
+                f"collection {name!r} at {self.location} should hold one unnamed vector a point, as tasb-qdrant "
+                "makes it, and has named ones or none; ingest into another --collection"
             )
-            if wrong := [(what, is_, said) for what, is_, said in pairs if is_ != said]:
-                raise ContractMismatchError(name, wrong)
+        pairs = (
+            ("dim", vectors.size, schema.contract.dim),
+            ("distance", vectors.distance.value, schema.contract.distance),
+        )
+        if wrong := [(what, is_, said) for what, is_, said in pairs if is_ != said]:
+            raise ContractMismatchError(name, wrong)
         return schema
 
     def _quantization(self, kind: Quantization) -> models.QuantizationConfig | None:
@@ -123,6 +132,7 @@ class ServerStore:
         return None
 
     def _call(self, request: Callable[[], T], doing: str) -> T:
+        self._connection.check_open()
         return call(
             request,
             location=self._settings.location,

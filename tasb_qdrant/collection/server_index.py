@@ -1,0 +1,85 @@
+"""Waiting for a server's vector index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from qdrant_client import models
+
+from tasb_qdrant.collection.protocol import OptimizeProgress
+from tasb_qdrant.errors import ServerBusyError
+
+POLL_SECONDS: Final = 0.25
+
+QUIET_POLLS: Final = 40
+"""Polls without any change, all green, after which an index that counts fewer vectors is taken as built:
+the server's counts are estimates, which deleted and replaced points change."""
+
+SMALL_QUIET_POLLS: Final = 4
+"""The same, where no more are missing than the server leaves out of any index: see `_unindexable`."""
+
+NUDGE_POLLS: Final = 20
+NUDGES: Final = 24
+"""GREY is pending work that nobody triggered, as after a restart: every so many polls it is triggered,
+and after so many times in vain it is said."""
+
+FULL_INDEXING_KB: Final = 1
+"""The threshold that makes the optimizers index every segment but the smallest."""
+
+
+def wait_until_indexed(
+    describe: Callable[[], models.CollectionInfo],
+    *,
+    vector_bytes: int,
+    nudge: Callable[[], None],
+    on_progress: Callable[[OptimizeProgress], None] | None,
+    sleep: Callable[[float], None],
+) -> None:
+    """Return when nothing is pending and every vector is in the index that can be. Raises ServerBusyError."""
+    quiet, nudges, last = 0, 0, None
+    while True:
+        described = describe()
+        points, indexed = described.points_count or 0, described.indexed_vectors_count or 0
+        waiting_for = _pending(described)
+        if on_progress is not None:
+            on_progress(OptimizeProgress(points, min(indexed, points), waiting_for))
+        # One look is never enough: there is a moment between the update and the optimizers' start.
+        quiet = quiet + 1 if (now := (points, indexed, waiting_for)) == last else 0
+        last = now
+        if not waiting_for and quiet >= _enough(described, points - indexed, vector_bytes):
+            return
+        if described.status == models.CollectionStatus.GREY and quiet >= NUDGE_POLLS:
+            if nudges == NUDGES:
+                raise ServerBusyError(
+                    f"the server has work pending on its vector index and doesn't begin it ({points - indexed} of "
+                    f"{points} vectors are missing); look into its log"
+                )
+            nudge()
+            quiet, nudges = 0, nudges + 1
+        sleep(POLL_SECONDS)
+
+
+def _enough(described: models.CollectionInfo, missing: int, vector_bytes: int) -> int:
+    """How many quiet polls it takes to believe that the index is built."""
+    if missing <= 0:
+        return 1
+    return SMALL_QUIET_POLLS if missing <= _unindexable(described, vector_bytes) else QUIET_POLLS
+
+
+def _unindexable(described: models.CollectionInfo, vector_bytes: int) -> int:
+    """The most vectors that the segments can hold without passing the threshold: a search scans them faster."""
+    return described.segments_count * (FULL_INDEXING_KB * 1024 // vector_bytes + 1)
+
+
+def _pending(described: models.CollectionInfo) -> str:
+    """What the server is still doing, in words, or an empty string. Raises ServerBusyError."""
+    problem = described.optimizer_status
+    if isinstance(problem, models.OptimizersStatusOneOf1) or described.status == models.CollectionStatus.RED:
+        what = problem.error if isinstance(problem, models.OptimizersStatusOneOf1) else "status red"
+        raise ServerBusyError(f"the server's optimizer failed ({what}); look into its log")
+    if described.update_queue is not None and described.update_queue.length:
+        return f"{described.update_queue.length} queued updates"
+    if described.status != models.CollectionStatus.GREEN:
+        return "the vector index"
+    return ""

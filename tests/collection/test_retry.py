@@ -1,0 +1,360 @@
+"""What the server store does when requests fail: waits and tries again, splits, or says what is wrong."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import grpc
+import pytest
+from qdrant_client import QdrantClient, models
+from qdrant_client import grpc as messages
+
+from tasb_qdrant.collection.open import open_for_writing
+from tasb_qdrant.collection.protocol import Collection, PointBatch, SearchOptions
+from tasb_qdrant.collection.retry import MAX_WAIT
+from tasb_qdrant.collection.server_store import ServerStore
+from tasb_qdrant.errors import (
+    CollectionError,
+    RequestRefusedError,
+    ServerBusyError,
+    ServerUnreachableError,
+    UnauthorizedError,
+)
+from tasb_qdrant.settings import CollectionSettings, store_settings
+from tests.collection.faults import GrpcFault, GrpcProxy, HttpFault, HttpProxy
+from tests.collection.helpers import CONTRACT, fill, fresh_name, passages, random_vectors
+from tests.qdrant_servers import QdrantServer
+
+Code = grpc.StatusCode
+
+
+@dataclass
+class Waits:
+    """Stands for `time.sleep`: keeps what was slept, and takes no time."""
+
+    seconds: list[float] = field(default_factory=list)
+
+    def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+@contextmanager
+def _store(
+    url: str, *, waits: Waits, grpc_port: int | None = None, retry_seconds: float = 120.0
+) -> Iterator[ServerStore]:
+    settings = store_settings(
+        url=url, grpc_port=grpc_port, transport="grpc" if grpc_port else "rest", retry_seconds=retry_seconds
+    )
+    store = ServerStore(settings, sleep=waits)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def _collection(store: ServerStore) -> Iterator[Collection]:
+    name = fresh_name()
+    collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
+    try:
+        yield collection
+    finally:
+        collection.close()
+        store.delete(name)
+
+
+@pytest.fixture
+def waits() -> Waits:
+    return Waits()
+
+
+@pytest.fixture
+def rest(qdrant_1_17: QdrantServer, waits: Waits) -> Iterator[tuple[HttpProxy, Collection]]:
+    with (
+        HttpProxy(qdrant_1_17) as proxy,
+        _store(proxy.url, waits=waits) as store,
+        _collection(store) as collection,
+    ):
+        yield proxy, collection
+        proxy.always = None
+
+
+@pytest.fixture
+def over_grpc(qdrant_1_17: QdrantServer, waits: Waits) -> Iterator[tuple[GrpcProxy, Collection]]:
+    with (
+        GrpcProxy(qdrant_1_17) as proxy,
+        _store(qdrant_1_17.url, grpc_port=proxy.port, waits=waits) as store,
+        _collection(store) as collection,
+    ):
+        yield proxy, collection
+        proxy.always = None
+
+
+def _batch(count: int = 3) -> PointBatch:
+    return PointBatch(passages(range(count)), random_vectors(count))
+
+
+def _status(status: str) -> bytes:
+    return b'{"result":{"operation_id":1,"status":"%s"},"status":"ok","time":0.0}' % status.encode()
+
+
+PASSING_HTTP = {
+    "408": HttpFault(408),
+    "429": HttpFault(429),
+    "429, retry-after 0": HttpFault(429, {"retry-after": "0"}),
+    "429, retry-after 7": HttpFault(429, {"retry-after": "7"}),
+    "429, retry-after -7": HttpFault(429, {"retry-after": "-7"}),
+    "429, retry-after junk": HttpFault(429, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}),
+    "429, retry-after 1e9": HttpFault(429, {"retry-after": "1000000000"}),
+    "429, no body": HttpFault(429, {"retry-after": "1"}, body=b""),
+    "500": HttpFault(500),
+    "502": HttpFault(502, body=b"<html>Bad Gateway</html>"),
+    "503": HttpFault(503),
+    "504": HttpFault(504),
+    "504, but it was done": HttpFault(504, late=True),
+    "storage locked": HttpFault(403, body=b'{"status":{"error":"Forbidden: storage is locked"}}'),
+    "reset": HttpFault(reset=True),
+    "acknowledged": HttpFault(200, body=_status("acknowledged")),
+    "wait_timeout": HttpFault(200, body=_status("wait_timeout")),
+    "HTML": HttpFault(200, body=b"<html>A proxy's page</html>"),
+    "other JSON": HttpFault(200, body=b'{"result": 5}'),
+    "binary": HttpFault(200, body=b"\xff\xfe\x00"),
+    "nothing": HttpFault(200, body=b""),
+}
+
+
+def test_over_rest_what_may_pass_is_tried_again(rest: tuple[HttpProxy, Collection], waits: Waits) -> None:
+    proxy, collection = rest
+    for name, fault in PASSING_HTTP.items():
+        proxy.seen.clear()
+        waits.seconds.clear()
+        proxy.script.append(fault)
+        collection.upsert(_batch())
+        assert len(proxy.seen) == 2, name
+        (waited,) = waits.seconds
+        if "retry-after 7" in name:
+            assert waited == 7
+        elif "1e9" in name:
+            assert waited == MAX_WAIT
+        else:
+            assert 0 <= waited <= 1, name
+    assert collection.count() == 3
+
+
+PASSING_GRPC = {
+    "unavailable": GrpcFault(Code.UNAVAILABLE),
+    "deadline": GrpcFault(Code.DEADLINE_EXCEEDED),
+    "internal": GrpcFault(Code.INTERNAL),
+    "aborted": GrpcFault(Code.ABORTED),
+    "precondition": GrpcFault(Code.FAILED_PRECONDITION, "storage is locked"),
+    "exhausted": GrpcFault(Code.RESOURCE_EXHAUSTED),
+    "exhausted, retry-after 0": GrpcFault(Code.RESOURCE_EXHAUSTED, metadata=(("retry-after", "0"),)),
+    "exhausted, retry-after 7": GrpcFault(Code.RESOURCE_EXHAUSTED, metadata=(("retry-after", "7"),)),
+    "exhausted, retry-after junk": GrpcFault(Code.RESOURCE_EXHAUSTED, metadata=(("retry-after", "soon"),)),
+    "exhausted, retry-after 1e9": GrpcFault(Code.RESOURCE_EXHAUSTED, metadata=(("retry-after", "1000000000"),)),
+    **{
+        f"status {status}": GrpcFault(
+            answer=messages.PointsOperationResponse(
+                result=messages.UpdateResult(operation_id=1, status=status)
+            ).SerializeToString()
+        )
+        for status in (
+            messages.UpdateStatus.UnknownUpdateStatus,
+            messages.UpdateStatus.Acknowledged,
+            messages.UpdateStatus.ClockRejected,
+            messages.UpdateStatus.WaitTimeout,
+        )
+    },
+}
+
+
+def test_over_grpc_what_may_pass_is_tried_again(over_grpc: tuple[GrpcProxy, Collection], waits: Waits) -> None:
+    proxy, collection = over_grpc
+    for name, fault in PASSING_GRPC.items():
+        proxy.seen = 0
+        waits.seconds.clear()
+        proxy.script.append(fault)
+        collection.upsert(_batch())
+        assert proxy.seen == 2, name
+        (waited,) = waits.seconds
+        if "retry-after 7" in name:
+            assert waited == 7
+        elif "1e9" in name:
+            assert waited == MAX_WAIT
+        else:
+            assert 0 <= waited <= 1, name
+    assert collection.count() == 3
+
+
+def test_over_rest_what_can_not_pass_is_said_at_once(rest: tuple[HttpProxy, Collection], waits: Waits) -> None:
+    proxy, collection = rest
+    expected: dict[int, type[CollectionError]] = {
+        301: RequestRefusedError,
+        400: RequestRefusedError,
+        401: UnauthorizedError,
+        403: UnauthorizedError,
+        404: RequestRefusedError,
+        409: RequestRefusedError,
+        422: RequestRefusedError,
+    }
+    for status, kind in expected.items():
+        proxy.seen.clear()
+        proxy.script.append(HttpFault(status, body=b"the server's\nown words"))
+        with pytest.raises(kind, match=f"storing 3 passages: the server .*{status} the server's own words") as caught:
+            collection.upsert(_batch())
+        assert "\n" not in str(caught.value)
+        assert len(proxy.seen) == 1
+    assert (waits.seconds, collection.count()) == ([], 0)
+
+
+def test_over_grpc_what_can_not_pass_is_said_at_once(over_grpc: tuple[GrpcProxy, Collection], waits: Waits) -> None:
+    proxy, collection = over_grpc
+    expected: dict[grpc.StatusCode, type[CollectionError]] = {
+        Code.INVALID_ARGUMENT: RequestRefusedError,
+        Code.UNAUTHENTICATED: UnauthorizedError,
+        Code.PERMISSION_DENIED: UnauthorizedError,
+        Code.NOT_FOUND: RequestRefusedError,
+        Code.ALREADY_EXISTS: RequestRefusedError,
+        Code.UNIMPLEMENTED: RequestRefusedError,
+        Code.OUT_OF_RANGE: RequestRefusedError,
+    }
+    for code, kind in expected.items():
+        proxy.seen = 0
+        proxy.script.append(GrpcFault(code, "the server's\nown words"))
+        with pytest.raises(kind, match=r"storing 3 passages: the server .*the server's own words"):
+            collection.upsert(_batch())
+        assert proxy.seen == 1
+    assert (waits.seconds, collection.count()) == ([], 0)
+
+
+@pytest.mark.parametrize("retry_seconds", [0.0, 5.0, 120.0])
+def test_retries_end_in_time_whatever_the_server_asks_for(
+    qdrant_1_17: QdrantServer, waits: Waits, retry_seconds: float
+) -> None:
+    with (
+        HttpProxy(qdrant_1_17) as proxy,
+        _store(proxy.url, waits=waits, retry_seconds=retry_seconds) as store,
+        _collection(store) as collection,
+    ):
+        for fault in (HttpFault(503), HttpFault(429, {"retry-after": "999"}), HttpFault(reset=True)):
+            proxy.always, proxy.seen[:], waits.seconds[:] = fault, [], []
+            with pytest.raises(ServerBusyError, match=r"failed for as long as was retried .* run the same again"):
+                collection.upsert(_batch())
+            assert sum(waits.seconds) <= retry_seconds
+            assert max(waits.seconds, default=0) <= MAX_WAIT
+            assert len(proxy.seen) == len(waits.seconds) + 1 <= 1 + 10 * retry_seconds
+
+
+def test_a_full_disk_and_an_unconfirmed_write_are_named_after_the_retries(
+    rest: tuple[HttpProxy, Collection],
+) -> None:
+    proxy, collection = rest
+    proxy.always = HttpFault(500, body=b"Service internal error: No space left on device (os error 28)")
+    with pytest.raises(ServerBusyError, match="the server's disk is full; free some space"):
+        collection.upsert(_batch())
+    proxy.always = HttpFault(200, body=_status("acknowledged"))
+    with pytest.raises(ServerBusyError, match="said 'acknowledged' instead of 'completed'"):
+        collection.upsert(_batch())
+
+
+@pytest.mark.parametrize("status", [413, 429])
+def test_a_request_that_can_never_fit_is_split_until_it_does(rest: tuple[HttpProxy, Collection], status: int) -> None:
+    proxy, collection = rest
+    words = b"Write rate limit exceeded, request larger than rate limiter capacity, please try to split your request"
+    proxy.script.extend([HttpFault(status, body=words)] * 2)
+    collection.upsert(_batch(7))
+    assert len(proxy.seen) == 5  # 7; 3; 1 and 2; 4
+    assert collection.count() == 7
+    proxy.always = HttpFault(status, body=words)
+    with pytest.raises(RequestRefusedError, match="storing 1 passage: the server never takes a request that large"):
+        collection.upsert(_batch(5))
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_a_servers_own_rate_limit_is_met_by_splitting_and_waiting(qdrant_1_17: QdrantServer, transport: str) -> None:
+    name = fresh_name()
+    plain = QdrantClient(url=qdrant_1_17.url, check_compatibility=False)
+    waited: list[float] = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        plain.update_collection(name, strict_mode_config=models.StrictModeConfig(enabled=False))
+
+    settings = store_settings(
+        url=qdrant_1_17.url, grpc_port=qdrant_1_17.grpc_port, transport="grpc" if transport == "grpc" else "rest"
+    )
+    store = ServerStore(settings, sleep=wait)
+    collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
+    plain.update_collection(name, strict_mode_config=models.StrictModeConfig(enabled=True, write_rate_limit=10))
+    collection.upsert(_batch(25))
+    assert collection.count() == 25
+    assert 1 <= waited[0] <= MAX_WAIT  # as the server asked
+    store.delete(name)
+    store.close()
+    plain.close()
+
+
+def test_reads_are_tried_again_too(rest: tuple[HttpProxy, Collection]) -> None:
+    proxy, collection = rest
+    fill(collection, 5)
+    proxy.when = lambda method, path: True
+    for use in (
+        collection.count,
+        collection.info,
+        collection.indexes,
+        lambda: collection.sample(1),
+        lambda: collection.payloads([1]),
+        lambda: collection.search(random_vectors(1), SearchOptions()),
+        lambda: collection.ensure_indexes({"n": "integer"}),
+    ):
+        proxy.script.append(HttpFault(503))
+        assert use() != []
+        assert not proxy.script
+
+
+def test_a_creation_whose_answer_was_lost_is_no_error(qdrant_1_17: QdrantServer, waits: Waits) -> None:
+    with HttpProxy(qdrant_1_17) as proxy, _store(proxy.url, waits=waits) as store:
+        proxy.when = lambda method, path: method == "PUT"
+        proxy.script.append(HttpFault(504, late=True))
+        with _collection(store) as collection:
+            assert collection.count() == 0
+        assert len(proxy.seen) == 2
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_a_server_that_is_killed_and_restarted_costs_nothing_but_time(
+    tmp_path_factory: pytest.TempPathFactory, transport: str
+) -> None:
+    with QdrantServer.start("1.17.0", tmp_path_factory.mktemp("restarted")) as server:
+
+        def restart(seconds: float) -> None:
+            if server.process is None:
+                server.restart()
+            time.sleep(seconds)  # gRPC has a clock of its own for connecting anew
+
+        settings = store_settings(
+            url=server.url, grpc_port=server.grpc_port, transport="grpc" if transport == "grpc" else "rest"
+        )
+        store = ServerStore(settings, sleep=restart)
+        collection = open_for_writing("c", store, contract=CONTRACT, settings=CollectionSettings())
+        for start in range(3):
+            collection.upsert(PointBatch(passages([start]), random_vectors(1)))
+            server.kill()
+        assert collection.count() == 3
+        store.close()
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_a_server_that_went_away_for_good_is_unreachable(
+    tmp_path_factory: pytest.TempPathFactory, waits: Waits, transport: str
+) -> None:
+    with QdrantServer.start("1.17.0", tmp_path_factory.mktemp("gone")) as server:
+        grpc_port = server.grpc_port if transport == "grpc" else None
+        with _store(server.url, grpc_port=grpc_port, waits=waits) as store:
+            server.kill()
+            with pytest.raises(ServerUnreachableError, match="listing collections: nothing answers there"):
+                store.names()
+    assert 30 < sum(waits.seconds) <= 120
