@@ -191,8 +191,9 @@ class IngestReport:
     `skipped` counts those already stored with the same content and those repeated word for word in the
     source; `truncated` those longer than the model reads; `tokens` what the encoder saw. `points` is the
     collection's exact count afterwards, `points_expected` what it must be (None where an overwriting run
-    can't tell). `notes` say what was chosen on the person's behalf. `stages` holds the busy seconds of
-    each stage; they overlap, so they don't add up to `seconds`.
+    can't tell). `notes` say what was chosen on the person's behalf. `loading_seconds` are
+    those of `seconds` in which passages went from the source to the collection, `stages` the busy seconds
+    of each stage; they overlap.
     """
 
     collection: str
@@ -209,6 +210,7 @@ class IngestReport:
     points: int
     points_expected: int | None
     seconds: float
+    loading_seconds: float
     stages: Mapping[str, float]
     rejects_file: str | None = None
     notes: tuple[str, ...] = ()
@@ -222,13 +224,13 @@ class IngestReport:
 
     @property
     def passages_per_second(self) -> float:
-        """Stored passages a second, over the whole run."""
-        return self.stored / self.seconds if self.seconds else 0.0
+        """Stored passages a second of loading: opening the model and building the index don't count."""
+        return self.stored / self.loading_seconds if self.loading_seconds else 0.0
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens encoded a second, over the whole run."""
-        return self.tokens / self.seconds if self.seconds else 0.0
+        """Tokens encoded a second of loading."""
+        return self.tokens / self.loading_seconds if self.loading_seconds else 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """As printed by --json."""

@@ -214,15 +214,15 @@ def test_contracts_differ_where_their_vectors_cant_be_compared(
 
 REPORT = IngestReport(
     collection="c", location="l", model="m", device="cpu", precision="fp32", read=10, stored=8, skipped=1,
-    rejected=1, truncated=0, tokens=100, points=8, points_expected=8, seconds=4.0, stages={"read": 1.0},
+    rejected=1, truncated=0, tokens=100, points=8, points_expected=8, seconds=9.0, loading_seconds=4.0, stages={"read": 1.0},
 )  # fmt: skip
 
 
 def test_a_report_says_its_rates_also_of_a_run_that_took_no_time() -> None:
     assert REPORT.to_dict()["passages_per_second"] == 2.0
     assert REPORT.to_dict()["tokens_per_second"] == 25.0
-    assert replace(REPORT, seconds=0.0).passages_per_second == 0.0
-    assert replace(REPORT, seconds=0.0).tokens_per_second == 0.0
+    assert replace(REPORT, loading_seconds=0.0).passages_per_second == 0.0
+    assert replace(REPORT, loading_seconds=0.0).tokens_per_second == 0.0
 
 
 @pytest.mark.parametrize(("expected", "verified"), [(8, True), (9, False), (None, True)])

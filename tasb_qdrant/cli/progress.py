@@ -82,9 +82,9 @@ def _counts(moment: Moment) -> str:
         return f"{moment.index.indexed:,} of {moment.index.points:,} vectors{waiting}"
     if not moment.read:
         return ""
-    seconds = moment.seconds or 1.0
     return (
-        f"{moment.stored:,} stored, {moment.encoded / seconds:,.0f} passages/s, {moment.tokens / seconds:,.0f} tokens/s"
+        f"{moment.stored:,} stored, {moment.passages_per_second:,.0f} passages/s, "
+        f"{moment.tokens_per_second:,.0f} tokens/s"
         + (f", {moment.skipped:,} skipped" if moment.skipped else "")
         + (f", {moment.rejected:,} rejected" if moment.rejected else "")
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Final, Generic, TypeVar
 
@@ -12,7 +13,7 @@ T = TypeVar("T")
 _POLL_SECONDS: Final = 0.1
 
 JOIN_SECONDS: Final = 5.0
-"""How long a stage may take to notice that the run has ended, before it is left behind."""
+"""How long all stages together may take to notice that the run has ended, before they are left behind."""
 
 
 class StoppedError(Exception):
@@ -27,20 +28,27 @@ _END: Final = _End()
 
 
 class Flow:
-    """A run of stages. Leaving the `with` block stops and joins every thread, and raises their failure."""
+    """A run of stages. Leaving the `with` block stops and joins every thread, and raises the first failure.
 
-    def __init__(self) -> None:
-        self._stop = threading.Event()
+    A failure is what a stage or the block itself raises. An interrupt of the block (Ctrl-C) is raised in
+    any case, whatever failed before it. `stop` is set when the run has ended, in whatever way.
+    """
+
+    def __init__(self, stop: threading.Event | None = None) -> None:
+        self._stop = stop or threading.Event()
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
+        self._threads: list[tuple[threading.Thread, float]] = []
 
     def channel(self, capacity: int) -> Channel[T]:
         """A bounded queue between two stages."""
         return Channel(capacity, self)
 
-    def spawn(self, name: str, work: Callable[[], None]) -> None:
-        """Run `work` in a thread of its own; what it raises fails the flow."""
+    def spawn(self, name: str, work: Callable[[], None], *, patience: float = JOIN_SECONDS) -> None:
+        """Run `work` in a thread of its own; what it raises fails the flow.
+
+        A thread that doesn't end within `patience` seconds after the flow has is left behind.
+        """
 
         def run() -> None:
             try:
@@ -52,7 +60,7 @@ class Flow:
 
         # A daemon: a reader stuck on a silent stream must not keep the process alive.
         thread = threading.Thread(target=run, name=f"tasb-qdrant {name}", daemon=True)
-        self._threads.append(thread)
+        self._threads.append((thread, patience))
         thread.start()
 
     def fail(self, error: BaseException) -> None:
@@ -68,26 +76,30 @@ class Flow:
             raise StoppedError
 
     def join(self, waiting: Callable[[], None]) -> None:
-        """Wait for every thread to end, calling `waiting` in between. Raises the first failure."""
-        for thread in self._threads:
-            while thread.is_alive():
-                if self._failure is not None:
-                    thread.join(JOIN_SECONDS)
-                    break
+        """Wait for every thread to end, calling `waiting` in between. Raises StoppedError on a failure."""
+        for thread, _ in self._threads:
+            while thread.is_alive() and not self._stop.is_set():
                 thread.join(_POLL_SECONDS)
                 waiting()
-        if self._failure is not None:
-            raise self._failure
+        self.check()
 
     def __enter__(self) -> Flow:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if error is not None and not isinstance(error, StoppedError):
+            self.fail(error)
         self._stop.set()
-        for thread in self._threads:
-            thread.join(JOIN_SECONDS)
-        if self._failure is not None and (error is None or isinstance(error, StoppedError)):
+        self._leave()
+        interrupted = error is not None and not isinstance(error, Exception)
+        if self._failure is not None and self._failure is not error and not interrupted:
             raise self._failure
+
+    def _leave(self) -> None:
+        deadline = time.monotonic() + JOIN_SECONDS
+        for thread, patience in self._threads:
+            if thread.ident is not None:  # None where the system refused to start it
+                thread.join(max(0.0, min(patience, deadline - time.monotonic())))
 
 
 class Channel(Generic[T]):
@@ -101,9 +113,9 @@ class Channel(Generic[T]):
         """Hand an item on; `waiting` is called while the queue is full."""
         self._put(item, waiting)
 
-    def close(self) -> None:
+    def close(self, waiting: Callable[[], None] | None = None) -> None:
         """No more items will come."""
-        self._put(_END)
+        self._put(_END, waiting)
 
     def __iter__(self) -> Iterator[T]:
         return self.items()

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Final
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.ingest.content import is_same
 from tasb_qdrant.ingest.flow import Channel, Flow, T
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.propose import IndexProposal
-from tasb_qdrant.ingest.reading import PassageSource, canonical, read_windows
+from tasb_qdrant.ingest.reading import PassageSource, read_windows
 from tasb_qdrant.ingest.rejects import RejectLog
 from tasb_qdrant.ingest.uploader import Uploader, batches_of
 from tasb_qdrant.ingest.window import TokenizedWindow, Window
 from tasb_qdrant.settings import IndexType
+
+_READER_SECONDS: Final = 2.0
+"""How long a failed run waits for its reader, which may wait itself: for a pipe in which nothing comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,19 +42,20 @@ def run_pipeline(
     rejects: RejectLog,
     counters: Counters,
     overwrite: bool,
+    stopped: threading.Event | None = None,
 ) -> Outcome:
     """Store the passages of `source`; returns when the collection has confirmed every one of them.
 
-    Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a few windows are under
-    way, however long the source is. What any stage raises is raised here, once the others have ended.
+    Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a dozen windows are under
+    way, however long the source is. What any stage raises is raised here, once the others have ended;
+    `stopped` is set then.
     """
     points_before = collection.count()
     if not points_before:
         collection.defer_indexing()
     sieve = _Sieve(collection, counters) if points_before and not overwrite else None
     proposal = IndexProposal()
-    counters.phase("encoding")
-    with Flow() as flow:
+    with counters.loading(), Flow(stopped) as flow:
         windows: Channel[Window] = flow.channel(2)
         tokenized: Channel[TokenizedWindow] = flow.channel(2)
         uploader = Uploader(collection, flow, counters)
@@ -59,14 +67,14 @@ def run_pipeline(
             counters=counters,
             proposal=proposal,
         )
-        flow.spawn("read", lambda: _feed(counters.timed("read", reading), windows))
+        flow.spawn("read", lambda: _feed(counters.timed("read", reading), windows), patience=_READER_SECONDS)
         flow.spawn("tokenize", lambda: _feed(_tokenize(windows, encoder, sieve, counters), tokenized))
         for item in tokenized.items(waiting=counters.tell):
             with counters.busy("encode"):
                 vectors = encoder.encode_tokens(item.tokens, on_progress=counters.encoded)
-            for batch in batches_of(item.window, vectors):
+            for batch in batches_of(item.window, vectors, dim=collection.contract.dim):
                 uploader.batches.put(batch, waiting=counters.tell)
-        uploader.batches.close()
+        uploader.batches.close(waiting=counters.tell)
         flow.join(waiting=counters.tell)
     return Outcome(
         points_before=points_before,
@@ -86,26 +94,22 @@ class _Sieve:
     def sift(self, window: Window) -> Window:
         """The window without the passages that are stored with the same payload."""
         with self._counters.busy("compare"):
-            stored = self._collection.payloads([passage.point_id for passage in window.passages])
+            stored = self._collection.payloads(window.ids)
             kept: list[int] = []
-            for index, passage in enumerate(window.passages):
-                there = stored.get(passage.point_id)
+            for row, point_id in enumerate(window.ids):
+                there = stored.get(point_id)
                 if there is None:
-                    kept.append(index)
-                elif canonical(there) != window.contents[index]:
-                    kept.append(index)
+                    kept.append(row)
+                elif not is_same(there, window.contents[row]):
+                    kept.append(row)
                     self.replaced += 1
-        self._counters.add(skipped=len(window.passages) - len(kept))
-        return Window(
-            number=window.number,
-            passages=[window.passages[index] for index in kept],
-            contents=[window.contents[index] for index in kept],
-        )
+        self._counters.add(skipped=len(window.ids) - len(kept))
+        return window.only(kept)
 
 
 def _tokenize(
     windows: Iterable[Window], encoder: Encoder, sieve: _Sieve | None, counters: Counters
-) -> Iterable[TokenizedWindow]:
+) -> Generator[TokenizedWindow, None, None]:
     for window in windows:
         wanted = window if sieve is None else sieve.sift(window)
         if not wanted.passages:
@@ -116,7 +120,9 @@ def _tokenize(
         yield TokenizedWindow(wanted, tokens)
 
 
-def _feed(items: Iterable[T], channel: Channel[T]) -> None:
-    for item in items:
-        channel.put(item)
-    channel.close()
+def _feed(items: Generator[T, None, None], channel: Channel[T]) -> None:
+    # Closed here, in the thread that began it: what it holds (SQLite's connection) belongs to that thread.
+    with closing(items):
+        for item in items:
+            channel.put(item)
+        channel.close()

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from tasb_qdrant.collection.protocol import OptimizeProgress
 
 T = TypeVar("T")
 
+TELL_SECONDS: Final = 0.1
+"""How often `on_progress` is called while a phase lasts; drawing a bar more often only takes time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of a run. `phase` says in words what is going on; `bytes_total` is None for a stream."""
+    """A moment of a run. `phase` says in words what is going on; `bytes_total` is None for a stream.
+
+    `loading_seconds` are those of `seconds` in which passages went from the source to the collection.
+    """
 
     phase: str = "starting"
     read: int = 0
@@ -30,6 +36,17 @@ class Progress:
     bytes_total: int | None = None
     index: OptimizeProgress | None = None
     seconds: float = 0.0
+    loading_seconds: float = 0.0
+
+    @property
+    def passages_per_second(self) -> float:
+        """Encoded passages a second of loading: neither opening the model nor building the index counts."""
+        return self.encoded / self.loading_seconds if self.loading_seconds else 0.0
+
+    @property
+    def tokens_per_second(self) -> float:
+        """The same in tokens."""
+        return self.tokens / self.loading_seconds if self.loading_seconds else 0.0
 
     @property
     def fraction(self) -> float | None:
@@ -53,9 +70,12 @@ class Counters:
     _now: Progress = field(default_factory=Progress)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _started: float = 0.0
+    _loading: tuple[float, float | None] | None = None
+    _told: float = 0.0
+    _thread: int = field(default_factory=threading.get_ident)
 
     def __post_init__(self) -> None:
-        self._started = self.clock()
+        self._started = self._told = self.clock()
 
     def add(
         self,
@@ -92,32 +112,68 @@ class Counters:
         with self._lock:
             self._now = replace(self._now, bytes_read=bytes_read, bytes_total=bytes_total)
 
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """The phase in which passages go from the source to the collection: rates are of its seconds."""
+        self._loading = (self.clock(), None)
+        self.phase("encoding")
+        try:
+            yield
+        finally:
+            self._loading = (self._loading[0], self.clock())
+
     def phase(self, phase: str, index: OptimizeProgress | None = None) -> None:
-        """What is going on from now on; told at once."""
+        """What is going on from now on; a new phase is told at once."""
         with self._lock:
+            is_new = phase != self._now.phase
             self._now = replace(self._now, phase=phase, index=index)
-        self.tell()
+        if is_new:
+            self._tell_now()
+        else:
+            self.tell()
 
     def snapshot(self) -> Progress:
         """This moment."""
         with self._lock:
-            return replace(self._now, seconds=self.clock() - self._started)
+            return replace(self._now, seconds=self.clock() - self._started, loading_seconds=self._loading_seconds())
+
+    def _loading_seconds(self) -> float:
+        if self._loading is None:
+            return 0.0
+        began, ended = self._loading
+        return (self.clock() if ended is None else ended) - began
 
     def tell(self) -> None:
-        """Show this moment to who asked for it; called in the thread that called `ingest`."""
-        if self.on_progress is not None:
-            self.on_progress(self.snapshot())
+        """Show this moment to who asked for it, unless that was done a moment ago.
 
-    def timed(self, stage: str, items: Iterable[T]) -> Iterator[T]:
-        """The items; the time spent making each counts for the stage."""
-        iterator = iter(items)
-        while True:
-            with self.busy(stage):
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    return
-            yield item
+        Only in the thread that made the counters: an encoder may count on from others.
+        """
+        if self.on_progress is not None and self.clock() - self._told >= TELL_SECONDS:
+            self._tell_now()
+
+    def finish(self) -> Progress:
+        """The last moment of the run, told as such."""
+        with self._lock:
+            self._now = replace(self._now, phase="done", index=None)
+        return self._tell_now()
+
+    def _tell_now(self) -> Progress:
+        now = self.snapshot()
+        if self.on_progress is not None and threading.get_ident() == self._thread:
+            self._told = self.clock()
+            self.on_progress(now)
+        return now
+
+    def timed(self, stage: str, items: Generator[T, None, None]) -> Generator[T, None, None]:
+        """The items; the time spent making each counts for the stage. Closing this closes `items`."""
+        with closing(items):
+            while True:
+                with self.busy(stage):
+                    try:
+                        item = next(items)
+                    except StopIteration:
+                        return
+                yield item
 
     @contextmanager
     def busy(self, stage: str) -> Iterator[None]:

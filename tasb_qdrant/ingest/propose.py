@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,6 +12,9 @@ from tasb_qdrant.settings import IndexType
 SAMPLE_SIZE: Final = 1_000
 _KEYWORD_CHARS: Final = 64
 _MOST_FIELDS: Final = 20
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]*", re.ASCII)
+"""Names that mean the same to a shell, to --index, and as a path in a payload."""
 
 
 class IndexProposal:
@@ -26,8 +30,8 @@ class IndexProposal:
             return
         self._looked_at += 1
         for field, value in payload.items():
-            if value is not None and value != []:
-                self._kinds.setdefault(field, set()).add(_kind(value))
+            if _PLAIN_NAME.fullmatch(field):
+                self._kinds.setdefault(field, set()).update(_kinds(value))
 
     def indexes(self) -> dict[str, IndexType]:
         """Field -> type, at most twenty, in the order of the fields."""
@@ -40,13 +44,21 @@ class IndexProposal:
 
 
 def _common(kinds: set[IndexType | None]) -> IndexType | None:
-    if None in kinds:
+    """The one type that holds them all, or None where there is none, or nothing to judge by."""
+    if None in kinds or not kinds:
         return None
     if kinds <= {"integer", "float"}:
         return "float" if "float" in kinds else "integer"
-    if kinds <= {"keyword", "text", "datetime", "uuid"}:
-        return next(iter(kinds)) if len(kinds) == 1 else ("text" if "text" in kinds else "keyword")
+    if len(kinds) > 1 and kinds <= {"keyword", "text", "datetime", "uuid"}:
+        return "text" if "text" in kinds else "keyword"
     return next(iter(kinds)) if len(kinds) == 1 else None
+
+
+def _kinds(value: Any) -> set[IndexType | None]:
+    """The types of a field's values: none for null, those of its elements for an array."""
+    if isinstance(value, list | tuple):
+        return {_kind(item) for item in value if item is not None}
+    return set() if value is None else {_kind(value)}
 
 
 def _kind(value: Any) -> IndexType | None:
@@ -62,6 +74,5 @@ def _kind(value: Any) -> IndexType | None:
         if is_uuid(value):
             return "uuid"
         return "keyword" if len(value) <= _KEYWORD_CHARS else "text"
-    if isinstance(value, Mapping):
-        return "geo" if is_geo(value) else None
-    return _common({_kind(item) for item in value})
+    # An array in an array is indexed by no store.
+    return "geo" if isinstance(value, Mapping) and is_geo(value) else None

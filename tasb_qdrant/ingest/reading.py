@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Protocol
 
-import orjson
-
 from tasb_qdrant.collection.payload import to_payload
-from tasb_qdrant.errors import InvalidPassageError
+from tasb_qdrant.errors import InvalidPassageError, RejectedError, SourceError
+from tasb_qdrant.ingest.content import canonical, plain
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.propose import IndexProposal
 from tasb_qdrant.ingest.rejects import RejectLog
 from tasb_qdrant.ingest.seen import Seen, SeenIds
-from tasb_qdrant.ingest.typecheck import check_types
-from tasb_qdrant.ingest.window import WINDOW_SIZE, Window
+from tasb_qdrant.ingest.typecheck import TypeCheck
+from tasb_qdrant.ingest.window import WINDOW_BYTES, WINDOW_SIZE, Window
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.settings import IndexType, PayloadKeys
 
@@ -35,10 +35,15 @@ class PassageSource(Protocol):
 
 
 class PassagesInMemory:
-    """An iterable of passages as a source: its `line` counts them."""
+    """An iterable of passages as a source: its `line` counts them.
 
-    def __init__(self, passages: Iterable[Passage]) -> None:
+    Payloads are copied: whoever made them may use the same dict for the next passage, while this one
+    still waits to be stored.
+    """
+
+    def __init__(self, passages: Iterable[Passage], *, on_reject: Callable[[Reject], None]) -> None:
         self._passages = passages
+        self._on_reject = on_reject
         self.source = "<passages>"
         self.line = 0
         self.bytes_read = 0
@@ -47,16 +52,39 @@ class PassagesInMemory:
     def __iter__(self) -> Iterator[Passage]:
         for passage in self._passages:
             self.line += 1
+            if not isinstance(passage, Passage):
+                raise SourceError(
+                    f"expected a Passage, got {type(passage).__name__}; give passages, or a list of file names",
+                    source=self.source,
+                    line=self.line,
+                )
+            if passage.payload:
+                try:
+                    passage = replace(passage, payload=plain(passage.payload))
+                except InvalidPassageError as error:  # changed since it was made
+                    self._on_reject(Reject(source=self.source, line=self.line, reason=error.reason))
+                    continue
             yield passage
 
 
 class _Draft:
-    """A window in the making."""
+    """A window in the making. `size` is the bytes of its payloads."""
 
     def __init__(self) -> None:
         self.passages: list[Passage] = []
         self.places: list[tuple[str, int]] = []
         self.payloads: list[bytes] = []
+        self.size = 0
+
+    def add(self, passage: Passage, place: tuple[str, int], payload: bytes) -> None:
+        self.passages.append(passage)
+        self.places.append(place)
+        self.payloads.append(payload)
+        self.size += len(payload)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.passages) == WINDOW_SIZE or self.size >= WINDOW_BYTES
 
 
 def read_windows(
@@ -67,13 +95,14 @@ def read_windows(
     rejects: RejectLog,
     counters: Counters,
     proposal: IndexProposal,
-) -> Iterator[Window]:
-    """The passages that can be stored, in order, WINDOW_SIZE consecutive ones of the source at a time.
+) -> Generator[Window, None, None]:
+    """The passages that can be stored, in order, in windows of consecutive ones of the source.
 
     A second passage with an id that was there before is skipped if it is the same to the letter, and
     rejected if it isn't.
     """
     seen = SeenIds()
+    check = TypeCheck(indexes)
     draft = _Draft()
     number = 0
     try:
@@ -81,36 +110,31 @@ def read_windows(
             place = (source.source, source.line)
             try:
                 payload = to_payload(passage, keys)
-                check_types(payload, indexes)
+                check(payload)
             except InvalidPassageError as error:
                 counters.add(read=1)
                 rejects.add(Reject(source=place[0], line=place[1], reason=error.reason))
                 continue
             proposal.look_at(passage.payload)
-            draft.passages.append(passage)
-            draft.places.append(place)
-            draft.payloads.append(canonical(payload))
-            if len(draft.passages) == WINDOW_SIZE:
+            draft.add(passage, place, canonical(payload))
+            if draft.is_full:
                 counters.position(source.bytes_read, source.bytes_total)
                 yield _without_repeats(number, draft, seen, rejects, counters)
                 draft, number = _Draft(), number + 1
         counters.position(source.bytes_read, source.bytes_total)
         if draft.passages:
             yield _without_repeats(number, draft, seen, rejects, counters)
+    except RejectedError:
+        _without_repeats(number, draft, seen, rejects, counters)  # a repeat further up is the first reject
+        raise
     finally:
         seen.close()
 
 
-def canonical(payload: Mapping[str, object]) -> bytes:
-    """The payload as JSON whose bytes are equal just when the payloads are: 1, 1.0 and true differ."""
-    return orjson.dumps(dict(payload), option=orjson.OPT_SORT_KEYS)
-
-
 def _without_repeats(number: int, draft: _Draft, seen: SeenIds, rejects: RejectLog, counters: Counters) -> Window:
     counters.add(read=len(draft.passages))
-    earlier = seen.add(
-        [passage.point_id for passage in draft.passages], draft.payloads, [line for _, line in draft.places]
-    )
+    ids = [passage.point_id for passage in draft.passages]
+    earlier = seen.add(ids, draft.payloads, draft.places)
     kept: list[int] = []
     repeats = 0
     for index, before in enumerate(earlier):
@@ -120,17 +144,12 @@ def _without_repeats(number: int, draft: _Draft, seen: SeenIds, rejects: RejectL
             repeats += 1
         else:
             source, line = draft.places[index]
-            rejects.add(Reject(source=source, line=line, reason=_reason(draft.passages[index], before)))
+            rejects.add(Reject(source=source, line=line, reason=_reason(draft.passages[index], source, before)))
     counters.add(skipped=repeats)
-    return Window(
-        number=number,
-        passages=[draft.passages[index] for index in kept],
-        contents=[draft.payloads[index] for index in kept],
-    )
+    return Window(number, draft.passages, ids, draft.payloads).only(kept)
 
 
-def _reason(passage: Passage, before: Seen) -> str:
+def _reason(passage: Passage, source: str, before: Seen) -> str:
     spelled = "" if str(passage.point_id) == passage.id else f" (point {passage.point_id})"
-    return (
-        f"id {passage.id!r}{spelled} was there already, in line {before.line}, with other content; ids must be unique"
-    )
+    place = f"line {before.line}" if before.source == source else f"line {before.line} of {before.source}"
+    return f"id {passage.id!r}{spelled} was there already, in {place}, with other content; ids must be unique"

@@ -17,6 +17,7 @@ class RejectLog:
     """Takes rejects as they come: a JSONL file of {source, line, reason}, or RejectedError at the first.
 
     The file is made anew by each run, also when it stays empty, so that it never tells of an earlier one.
+    Repeated ids are found a window at a time, so they may stand a few lines below a later reject.
     """
 
     def __init__(self, path: Path | None, *, on_reject: Callable[[], None]) -> None:
@@ -38,21 +39,40 @@ class RejectLog:
         try:
             self._file = self._path.open("wb")
         except OSError as error:
-            raise SettingsError(f"--rejects {self._path}: can't be written ({error.strerror or error})") from error
+            raise self._unwritable(error) from error
 
     def add(self, reject: Reject) -> None:
-        """Keep it, or raise RejectedError where there is nowhere to keep it."""
+        """Keep it; it is in the file on return. RejectedError where there is no file, SettingsError."""
         if self._file is None:
             raise RejectedError(source=reject.source, line=reject.line, reason=reject.reason)
-        self._file.write(orjson.dumps(asdict(reject), option=orjson.OPT_APPEND_NEWLINE))
+        try:
+            self._file.write(orjson.dumps(asdict(reject), option=orjson.OPT_APPEND_NEWLINE))
+            # At once: the file must be whole when this process is killed, and full disks show here.
+            self._file.flush()
+        except OSError as error:
+            raise self._unwritable(error) from error
         self._on_reject()
+
+    def close(self) -> None:
+        """Close the file. Raises SettingsError when what `add` couldn't write still can't be written."""
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError as error:
+                raise self._unwritable(error) from error
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except SettingsError:
+            if kind is None:  # else the run has failed, of this or of something before it
+                raise
+
+    def _unwritable(self, error: OSError) -> SettingsError:
+        return SettingsError(f"--rejects {self._path}: can't be written ({error.strerror or error}); name another file")
 
 
 def _same_file(path: Path, source: Path | str) -> bool:

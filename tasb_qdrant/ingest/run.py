@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +50,8 @@ def ingest(
     are stored with the same content already are skipped (not with `overwrite`), so the same call twice
     changes nothing, and a call that was killed goes on where it was. An input that can't be stored goes
     to the file `rejects`, or raises RejectedError. With an `encoder` given, `model`, `device` and the
-    like are not used. `on_progress` is called in this thread, several times a second.
+    like are not used. `on_progress` is called in this thread, several times a second; an iterable of
+    passages is read in another, once and lazily.
 
     Raises the kinds of TasbQdrantError; what was stored until then stays stored.
     """
@@ -59,7 +61,7 @@ def ingest(
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
     from tasb_qdrant.ingest.rejects import RejectLog
-    from tasb_qdrant.ingest.steps import build_index, open_source, report
+    from tasb_qdrant.ingest.steps import build_index, closed_after, open_source, report
     from tasb_qdrant.settings import CollectionSettings, store_settings
 
     settings = settings or CollectionSettings()
@@ -74,24 +76,27 @@ def ingest(
     )
     counters = Counters(on_progress=on_progress)
     log = RejectLog(None if rejects is None else Path(rejects), on_reject=lambda: counters.add(rejected=1))
-    with log, open_source(source, format, fields, settings, log, counters) as passages:
+    stopped = threading.Event()
+    with log, open_source(source, format, fields, settings, log, counters, stopped) as passages:
         counters.phase("connecting")
-        store = open_store(store_at)
-        try:
+        with closed_after(open_store(store_at)) as store:
             if encoder is None:
                 counters.phase("loading the model")
                 encoder = load_encoder(
                     model, device=device, precision=precision, revision=revision, allow_pickle=allow_pickle
                 )
-            target = open_for_writing(collection, store, contract=encoder.contract, settings=settings)
-            try:
+            with closed_after(
+                open_for_writing(collection, store, contract=encoder.contract, settings=settings)
+            ) as target:
                 outcome = run_pipeline(
-                    passages, encoder=encoder, collection=target, rejects=log, counters=counters, overwrite=overwrite
+                    passages,
+                    encoder=encoder,
+                    collection=target,
+                    rejects=log,
+                    counters=counters,
+                    overwrite=overwrite,
+                    stopped=stopped,
                 )
                 if optimize:
                     build_index(target, counters)
                 return report(target, encoder, outcome, counters, rejects_file=log.name)
-            finally:
-                target.close()
-        finally:
-            store.close()

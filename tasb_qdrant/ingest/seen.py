@@ -3,71 +3,116 @@
 from __future__ import annotations
 
 import sqlite3
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from tasb_qdrant.errors import SettingsError
+
 _CACHE_KIB: Final = 65_536
-_VARIABLES: Final = 500  # a query's placeholders; every SQLite allows 999
+
+# Few and big statements: the interpreter's lock is given up at each, and can take 5 ms to come back while
+# other stages run Python. Every SQLite allows 999 placeholders.
+_INSERT_ROWS: Final = 249
+_LOOK_UP_ROWS: Final = 996
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """An earlier occurrence of an id: where it was, and whether its content was the same."""
 
+    source: str
     line: int
     same: bool
 
 
 class SeenIds:
-    """Point id -> content and line of its first occurrence.
+    """Point id -> content and place of its first occurrence.
 
     A private temporary SQLite database: it stays in memory while it is small, spills to disk beyond
     64 MiB, and vanishes with the process. A set in memory would take 1 GB at 9 million passages.
+    To be used by one thread.
     """
 
     def __init__(self) -> None:
+        self._sources: dict[str, int] = {}
+        self._names: list[str] = []
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute("CREATE TABLE seen (id BLOB PRIMARY KEY, content BLOB, line INTEGER) WITHOUT ROWID")
+        self._db.execute(
+            "CREATE TABLE seen (id BLOB PRIMARY KEY, content BLOB, source INTEGER, line INTEGER) WITHOUT ROWID"
+        )
 
-    def add(self, ids: Sequence[int | str], contents: Sequence[bytes], lines: Sequence[int]) -> list[Seen | None]:
-        """For each id its first occurrence, or None if this is it. Repeats within one call count too."""
+    def add(
+        self, ids: Sequence[int | str], contents: Sequence[bytes], places: Sequence[tuple[str, int]]
+    ) -> list[Seen | None]:
+        """For each id its first occurrence, or None if this is it. Repeats within one call count too.
+
+        `places` are (source, line), each its own. Raises SettingsError when the temporary file can't grow.
+        """
         keys = [_key(point_id) for point_id in ids]
         digests = [blake2b(content, digest_size=16).digest() for content in contents]
-        known = self._look_up(keys)
+        numbered = [(self._number(source), line) for source, line in places]
+        rows = list(zip(keys, digests, numbered, strict=True))
+        with _named_failure():
+            if self._insert(rows) == len(rows):
+                return [None] * len(rows)
+            first = self._look_up(keys)
         found: list[Seen | None] = []
-        fresh: list[tuple[bytes, bytes, int]] = []
-        for key, digest, line in zip(keys, digests, lines, strict=True):
-            earlier = known.get(key)
-            if earlier is None:
-                known[key] = (digest, line)
-                fresh.append((key, digest, line))
-                found.append(None)
-            else:
-                found.append(Seen(line=earlier[1], same=earlier[0] == digest))
-        self._db.execute("BEGIN")
-        self._db.executemany("INSERT INTO seen VALUES (?, ?, ?)", fresh)
-        self._db.execute("COMMIT")
+        for key, digest, place in rows:
+            content, source, line = first[key]
+            is_first = (source, line) == place
+            found.append(None if is_first else Seen(source=self._names[source], line=line, same=content == digest))
         return found
 
     def close(self) -> None:
         """Forget everything."""
         self._db.close()
 
-    def _look_up(self, keys: Sequence[bytes]) -> dict[bytes, tuple[bytes, int]]:
-        known: dict[bytes, tuple[bytes, int]] = {}
-        for start in range(0, len(keys), _VARIABLES):
-            some = keys[start : start + _VARIABLES]
+    def _number(self, source: str) -> int:
+        number = self._sources.setdefault(source, len(self._names))
+        if number == len(self._names):
+            self._names.append(source)
+        return number
+
+    def _insert(self, rows: Sequence[tuple[bytes, bytes, tuple[int, int]]]) -> int:
+        """Take in the rows with new ids; returns their number."""
+        inserted = 0
+        self._db.execute("BEGIN")
+        for start in range(0, len(rows), _INSERT_ROWS):
+            some = rows[start : start + _INSERT_ROWS]
+            marks = ",".join(["(?,?,?,?)"] * len(some))
+            values = [value for key, digest, (source, line) in some for value in (key, digest, source, line)]
+            inserted += self._db.execute(f"INSERT OR IGNORE INTO seen VALUES {marks}", values).rowcount  # noqa: S608  # marks only
+        self._db.execute("COMMIT")
+        return inserted
+
+    def _look_up(self, keys: Sequence[bytes]) -> dict[bytes, tuple[bytes, int, int]]:
+        known: dict[bytes, tuple[bytes, int, int]] = {}
+        for start in range(0, len(keys), _LOOK_UP_ROWS):
+            some = keys[start : start + _LOOK_UP_ROWS]
             marks = ",".join("?" * len(some))
-            rows = self._db.execute(f"SELECT id, content, line FROM seen WHERE id IN ({marks})", some)  # noqa: S608  # marks only
-            known.update((key, (content, line)) for key, content, line in rows)
+            rows = self._db.execute(f"SELECT id, content, source, line FROM seen WHERE id IN ({marks})", some)  # noqa: S608  # marks only
+            known.update((key, (content, source, line)) for key, content, source, line in rows.fetchall())
         return known
 
 
+@contextmanager
+def _named_failure() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise SettingsError(
+            f"the ids read so far can't be kept in a temporary file ({error}); free some space in the folder for "
+            "temporary files, or name another one in SQLITE_TMPDIR"
+        ) from error
+
+
 def _key(point_id: int | str) -> bytes:
-    return point_id.to_bytes(8, "big") if isinstance(point_id, int) else uuid.UUID(point_id).bytes
+    if isinstance(point_id, int):
+        return point_id.to_bytes(8, "big")
+    return bytes.fromhex(point_id.replace("-", ""))

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
-from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.reading import PassagesInMemory, PassageSource
 from tasb_qdrant.ingest.rejects import RejectLog
+from tasb_qdrant.ingest.stdin import patient_stdin
 from tasb_qdrant.records import IngestReport, Passage, Reject
 from tasb_qdrant.settings import CollectionSettings
 from tasb_qdrant.sources import SourceFields, open_sources
 
 Source = str | Path | Sequence[str | Path] | Iterable[Passage]
+
+C = TypeVar("C", bound=Collection | Store)
 
 
 def open_source(
@@ -27,26 +31,59 @@ def open_source(
     settings: CollectionSettings,
     log: RejectLog,
     counters: Counters,
+    stopped: threading.Event,
 ) -> AbstractContextManager[PassageSource]:
-    """Files are looked at before anything slow is begun; passages in memory are taken as they come."""
-    if isinstance(source, str | Path):
-        names: list[str | Path] = [source]
-    else:
-        items = source if isinstance(source, Sequence) else None
-        if items is None or not all(isinstance(item, str | Path) for item in items):
-            log.open()
-            return nullcontext(PassagesInMemory(cast("Iterable[Passage]", source)))
-        names = list(cast("Sequence[str | Path]", items))
+    """Files are looked at before anything slow is begun; passages in memory are taken as they come.
+
+    Once `stopped` is set, nobody waits for standard input any more.
+    """
+    counters.phase("opening the source")
 
     def reject(reject: Reject) -> None:
         counters.add(read=1)
         log.add(reject)
 
+    names = _names(source)
+    if names is None:
+        log.open()
+        return nullcontext(PassagesInMemory(cast("Iterable[Passage]", source), on_reject=reject))
     reader = open_sources(
-        names, format=format_name, fields=fields or SourceFields(), column_types=settings.indexes, on_reject=reject
+        names,
+        format=format_name,
+        fields=fields or SourceFields(),
+        column_types=settings.indexes,
+        on_reject=reject,
+        stdin=patient_stdin(stopped),
     )
-    log.open(sources=reader.files)
+    try:
+        log.open(sources=reader.files)
+    except BaseException:
+        reader.close()
+        raise
     return reader
+
+
+def _names(source: Source) -> list[str | Path] | None:
+    """The names of files, or None where `source` isn't made of names."""
+    if isinstance(source, str | Path):
+        return [source]
+    if isinstance(source, Sequence) and all(isinstance(item, str | Path) for item in source):
+        return list(cast("Sequence[str | Path]", source))
+    return None
+
+
+@contextmanager
+def closed_after(resource: C) -> Iterator[C]:
+    """The resource, closed at the end. A failure to close it never hides the failure of what was done."""
+    try:
+        yield resource
+    except BaseException as error:
+        try:
+            resource.close()
+        except Exception as second:
+            error.add_note(f"closing failed, too: {second}")
+        raise
+    resource.close()
 
 
 def build_index(collection: Collection, counters: Counters) -> None:
@@ -60,13 +97,13 @@ def report(
 ) -> IngestReport:
     collection.flush()
     points = collection.count()
-    now = counters.snapshot()
     warnings = [*collection.notes]
     if (stored := collection.contract.precision) != encoder.contract.precision:
         warnings.append(
             f"the collection was begun in {stored}, this run encoded in {encoder.contract.precision}; "
             f"the vectors agree to a cosine of 0.999, say --precision {stored} for the same ones"
         )
+    now = counters.finish()
     expected = None if outcome.replaced is None else outcome.points_before + now.stored - outcome.replaced
     return IngestReport(
         collection=collection.name,
@@ -83,6 +120,7 @@ def report(
         points=points,
         points_expected=expected,
         seconds=round(now.seconds, 3),
+        loading_seconds=round(now.loading_seconds, 3),
         stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
         rejects_file=rejects_file,
         notes=tuple(encoder.notes),

@@ -2,52 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
-from typing import Any
-from uuid import UUID
+import re
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, Final, NamedTuple
 
-from tasb_qdrant.errors import InvalidPassageError
+from tasb_qdrant.errors import FilterError, InvalidPassageError
+from tasb_qdrant.filters.path import Segment, parse_path
 from tasb_qdrant.settings import IndexType
 
+_SHOWN_CHARS: Final = 80
 
-def check_types(payload: Mapping[str, Any], indexes: Mapping[str, IndexType]) -> None:
-    """Refuse a payload in which an indexed field has a value that its index doesn't hold.
+# What the embedded engine and the servers from 1.16 all read. Their parser takes more, and guesses:
+# "202-01-31" is the year 202 to it, and "2024-1-257:2:3" a quarter of a day.
+_DATETIME: Final = re.compile(
+    r"(\d{4})-(\d{1,2})-(\d{1,2})"
+    r"(?: (\d{1,2}):(\d{1,2})|[T ](\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.\d+)?(?: ?(?:[Zz]|UTC|[+-](\d\d):?(\d\d)))?)?",
+    re.ASCII,
+)
+_HEX: Final = "[0-9a-fA-F]"
+_HYPHENATED: Final = rf"{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}}"
+_UUID: Final = re.compile(rf"{_HEX}{{32}}|(?:urn:uuid:)?{_HYPHENATED}|\{{{_HYPHENATED}\}}")
 
-    A missing field and null are fine. Raises InvalidPassageError.
+
+class _Field(NamedTuple):
+    """An indexed field. `plain` is its name where that is all of the path, `quick` a type that always fits."""
+
+    name: str
+    kind: IndexType
+    path: tuple[Segment, ...]
+    plain: str | None
+    quick: type | None
+
+
+class TypeCheck:
+    """Refuses payloads in which an indexed field has a value that its index doesn't hold."""
+
+    def __init__(self, indexes: Mapping[str, IndexType]) -> None:
+        self._fields: list[_Field] = []
+        for name, kind in indexes.items():
+            try:
+                path = parse_path(name)
+            except FilterError:  # another program's index, in a spelling that no filter of ours can say
+                continue
+            plain = path[0].name if len(path) == 1 and not path[0].elements else None
+            self._fields.append(_Field(name, kind, path, plain, _QUICK.get(kind)))
+
+    def __call__(self, payload: Mapping[str, Any]) -> None:
+        """A missing field, null and an empty array are fine. Raises InvalidPassageError."""
+        for field, kind, path, plain, quick in self._fields:
+            if plain is not None:
+                there = payload.get(plain)
+                if there is None or type(there) is quick:  # nearly all values are this plain
+                    continue
+            for value in values_at(payload, path, field=field):
+                if not _fits(value, kind):
+                    raise InvalidPassageError(
+                        f"field {field!r} is indexed as {kind}, got {_shown(value)}, which no filter on it would "
+                        f"find; {_ADVICE.get(kind, 'convert the value')}, or index the field otherwise",
+                        field="payload",
+                    )
+
+
+_QUICK: Final[Mapping[IndexType, type]] = {
+    "keyword": str,
+    "text": str,
+    "integer": int,
+    "float": float,
+    "bool": bool,
+}
+"""Types by which a value fits without a further look."""
+
+_ADVICE: Final[Mapping[IndexType, str]] = {
+    "datetime": "write it as 2024-01-31 or 2024-01-31T10:00:00Z",
+    "geo": 'write it as {"lon": 13.4, "lat": 52.5}',
+    "integer": "write it without quotes and fraction",
+    "float": "write it without quotes",
+    "bool": "write true or false",
+}
+
+
+def values_at(payload: Mapping[str, Any], path: Sequence[Segment], *, field: str) -> list[Any]:
+    """What Qdrant indexes at the path: the values there, those of an array one by one, without nulls.
+
+    Raises InvalidPassageError where the path says [] and there is no array, or the other way round.
     """
-    for field, kind in indexes.items():
-        for value in values_at(payload, field):
-            if not _fits(value, kind):
-                shown = f'"{value}"' if isinstance(value, str) else repr(value)
-                raise InvalidPassageError(
-                    f"field {field!r} is indexed as {kind}, got {shown[:80]}, which no filter on it would find; "
-                    f"convert the value, or index the field otherwise",
-                    field="payload",
-                )
+    found: list[Any] = [payload]
+    for segment in path:
+        reached: list[Any] = []
+        for value in found:
+            if isinstance(value, Mapping):
+                if (item := value.get(segment.name)) is not None:
+                    reached.append(item)
+            elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+                raise _path_misses(field, f"there is an array before {segment.name!r}, which needs []")
+        for element in segment.elements:
+            reached = [item for value in reached for item in _elements(value, element, segment.name, field)]
+        found = reached
+    return [
+        item for value in found for item in (value if isinstance(value, list | tuple) else (value,)) if item is not None
+    ]
 
 
-def values_at(payload: Mapping[str, Any], path: str) -> Iterable[Any]:
-    """The values at a path (`year`, `author.name`, `authors[].name`), arrays opened, nulls left out."""
-    if path in payload:
-        found: list[Any] = [payload[path]]
-    else:
-        found = [payload]
-        for part in path.split("."):
-            name = part.removesuffix("[]")
-            found = [
-                item[name] for value in found for item in _opened(value) if isinstance(item, Mapping) and name in item
-            ]
-    return [item for value in found for item in _opened(value) if item is not None]
+def _elements(value: Any, element: int | None, name: str, field: str) -> Sequence[Any]:
+    if not isinstance(value, list | tuple):
+        raise _path_misses(field, f"{name!r} is no array, and takes no []")
+    chosen = value if element is None else value[element : element + 1]
+    return [item for item in chosen if item is not None]
 
 
-def _opened(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, list | tuple) else [value]
+def _path_misses(field: str, why: str) -> InvalidPassageError:
+    return InvalidPassageError(
+        f"field {field!r} is indexed, and no filter on it would find this: {why}; correct the record, or the index",
+        field="payload",
+    )
 
 
 def _fits(value: Any, kind: IndexType) -> bool:
     match kind:
-        case "integer":
+        case "integer":  # 3.0 is none: Qdrant 1.16 doesn't index it
             return isinstance(value, int) and not isinstance(value, bool)
         case "float":
             return isinstance(value, int | float) and not isinstance(value, bool)
@@ -63,27 +136,37 @@ def _fits(value: Any, kind: IndexType) -> bool:
             return isinstance(value, Mapping) and is_geo(value)
 
 
+def _shown(value: Any) -> str:
+    text = f'"{value}"' if isinstance(value, str) else repr(value)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+
+
 def is_datetime(text: str) -> bool:
-    """Whether Qdrant reads it as a point in time: RFC 3339, or a date with or without a time."""
+    """Whether every store reads it as a point in time: a date, or one with a time and perhaps an offset.
+
+    A time after a T has seconds, as RFC 3339 wants: servers don't read "2024-01-31T10:00".
+    """
+    match = _DATETIME.fullmatch(text)
+    if match is None:
+        return False
+    year, month, day, *rest = (int(part or 0) for part in match.groups())
+    hour, minute = max(rest[0], rest[2]), max(rest[1], rest[3])
     try:
-        datetime.fromisoformat(text)
+        date(2000 + year % 400, month, day)  # the calendar repeats itself, and Python has no year 0
     except ValueError:
         return False
-    # Python also reads "20240131" and ISO weeks, which Qdrant doesn't.
-    return len(text) >= len("2024-01-31") and text[4] == "-" and text[5] != "W"
+    return hour < 24 and minute < 60 and rest[4] <= 60 and rest[5] < 24 and rest[6] < 60
 
 
 def is_uuid(text: str) -> bool:
-    """Whether it is a UUID in a usual spelling."""
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
+    """Whether every store reads it as a UUID."""
+    return _UUID.fullmatch(text) is not None
 
 
 def is_geo(value: Mapping[str, Any]) -> bool:
-    """Whether it is {"lon": …, "lat": …} in degrees."""
-    lon, lat = value.get("lon"), value.get("lat")
-    numbers = isinstance(lon, int | float) and isinstance(lat, int | float)
-    return numbers and -180 <= float(lon or 0) <= 180 and -90 <= float(lat or 0) <= 90
+    """Whether it is {"lon": …, "lat": …} in degrees; other fields beside them don't matter."""
+    return _within(value.get("lon"), 180) and _within(value.get("lat"), 90)
+
+
+def _within(value: Any, limit: int) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and -limit <= value <= limit

@@ -1,0 +1,265 @@
+"""An encoder without a model, and a collection that fails when it is told to."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasb_qdrant.collection.protocol import (
+    Collection,
+    CollectionInfo,
+    OptimizeProgress,
+    PointBatch,
+    PointId,
+    SearchOptions,
+    Where,
+)
+from tasb_qdrant.encoder import TokenBatch
+from tasb_qdrant.records import Hit, ModelContract
+from tasb_qdrant.settings import IndexType, PayloadKeys
+
+BATCH = 64
+"""Passages of one device batch of the stub."""
+
+
+def stub_contract(dim: int = 8, *, precision: str = "fp32", weights: str = "5" * 64) -> ModelContract:
+    return ModelContract(
+        model="stub",
+        weights=weights,
+        pooling="hash",
+        normalized=False,
+        distance="Dot",
+        dim=dim,
+        max_length=16,
+        precision=precision,
+        query_prompt="",
+        passage_prompt="",
+        version="0",
+    )
+
+
+def stub_vector(text: str, dim: int) -> NDArray[np.float32]:
+    """Float32 (dim,), in -1..1, from a hash of the text's first 16 words."""
+    vectors = _vectors_of([_word_ids(text)], dim)
+    return vectors.reshape(dim)
+
+
+def _word_ids(text: str) -> NDArray[np.int32]:
+    words = text.split()[:16]
+    digests = b"".join(hashlib.blake2b(word.encode(), digest_size=4).digest() for word in words)
+    return np.frombuffer(digests, dtype=np.int32)
+
+
+def _vectors_of(rows: Sequence[NDArray[np.int32]], dim: int) -> NDArray[np.float32]:
+    vectors = np.empty((len(rows), dim), dtype=np.float32)
+    for row, ids in enumerate(rows):
+        digest = hashlib.shake_128(ids.tobytes()).digest(2 * dim)
+        vectors[row] = np.frombuffer(digest, dtype=np.int16).astype(np.float32) / 32_768
+    return vectors
+
+
+@dataclass
+class StubEncoder:
+    """An Encoder whose tokens are hashes of words and whose vectors are hashes of tokens.
+
+    `tokenized` and `encoded` count passages. `before_tokenize` and `before_encode` are called with the
+    number of the call, from 0; `spoil` gets each window's vectors and gives those to hand out.
+    """
+
+    dim: int = 8
+    precision: str = "fp32"
+    weights: str = "5" * 64
+    device: str = "stub"
+    notes: tuple[str, ...] = ()
+    before_tokenize: Callable[[int], None] | None = None
+    before_encode: Callable[[int], None] | None = None
+    spoil: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None = None
+    tokenized: int = 0
+    encoded: int = 0
+    _calls: int = 0
+    _tokenize_calls: int = 0
+
+    @property
+    def contract(self) -> ModelContract:
+        return stub_contract(self.dim, precision=self.precision, weights=self.weights)
+
+    def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
+        if self.before_tokenize is not None:
+            self.before_tokenize(self._tokenize_calls)
+        self._tokenize_calls += 1
+        rows = [_word_ids(text) for text in texts]
+        self.tokenized += len(texts)
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum([len(ids) for ids in rows], out=offsets[1:])
+        ids = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
+        return TokenBatch(ids, offsets, sum(len(text.split()) > 16 for text in texts))
+
+    def encode_tokens(
+        self, tokens: TokenBatch, *, on_progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        if self.before_encode is not None:
+            self.before_encode(self._calls)
+        self._calls += 1
+        vectors = _vectors_of([tokens[row] for row in range(len(tokens))], self.dim)
+        for start in range(0, len(tokens), BATCH):
+            if on_progress is not None:
+                on_progress(min(BATCH, len(tokens) - start))
+        self.encoded += len(tokens)
+        return vectors if self.spoil is None else self.spoil(vectors)
+
+    def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.encode_tokens(self.tokenize_passages(texts))
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.encode_passages(texts)
+
+
+def fail_at(number: int, error: BaseException) -> Callable[[int], None]:
+    """Raises `error` in the call with this number."""
+
+    def hook(call: int) -> None:
+        if call == number:
+            raise error
+
+    return hook
+
+
+class FaultyCollection:
+    """A real collection, with a hook before each upsert (called with its number, from 0) and before close."""
+
+    def __init__(
+        self,
+        inner: Collection,
+        *,
+        before_upsert: Callable[[int], None] | None = None,
+        before_close: Callable[[], None] | None = None,
+    ) -> None:
+        self._inner = inner
+        self._before_upsert = before_upsert
+        self._before_close = before_close
+        self._lock = threading.Lock()
+        self.upserts = 0
+        self.closed = 0
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    @property
+    def location(self) -> str:
+        return self._inner.location
+
+    @property
+    def contract(self) -> ModelContract:
+        return self._inner.contract
+
+    @property
+    def keys(self) -> PayloadKeys:
+        return self._inner.keys
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._inner.notes
+
+    def upsert(self, batch: PointBatch) -> None:
+        with self._lock:
+            number = self.upserts
+            self.upserts += 1
+        if self._before_upsert is not None:
+            self._before_upsert(number)
+        self._inner.upsert(batch)
+
+    def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
+        return self._inner.search(vectors, options)
+
+    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
+        return self._inner.payloads(ids)
+
+    def sample(self, limit: int) -> list[Mapping[str, Any]]:
+        return self._inner.sample(limit)
+
+    def count(self, where: Where | None = None) -> int:
+        return self._inner.count(where)
+
+    def indexes(self) -> dict[str, IndexType]:
+        return self._inner.indexes()
+
+    def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
+        self._inner.ensure_indexes(indexes)
+
+    def defer_indexing(self) -> None:
+        self._inner.defer_indexing()
+
+    def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
+        self._inner.optimize(on_progress)
+
+    def info(self) -> CollectionInfo:
+        return self._inner.info()
+
+    def flush(self) -> None:
+        self._inner.flush()
+
+    def close(self) -> None:
+        self.closed += 1
+        try:
+            if self._before_close is not None:
+                self._before_close()
+        finally:
+            self._inner.close()
+
+
+class CountingCollection:
+    """A collection that keeps nothing but their number: what is left is the pipeline's own time and memory."""
+
+    name = "counting"
+    location = "nowhere"
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, dim: int = 8) -> None:
+        self.contract = stub_contract(dim)
+        self.keys = PayloadKeys()
+        self.points = 0
+        self._lock = threading.Lock()
+
+    def upsert(self, batch: PointBatch) -> None:
+        with self._lock:
+            self.points += len(batch.passages)
+
+    def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
+        raise NotImplementedError
+
+    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
+        return {}
+
+    def sample(self, limit: int) -> list[Mapping[str, Any]]:
+        return []
+
+    def count(self, where: Where | None = None) -> int:
+        return self.points
+
+    def indexes(self) -> dict[str, IndexType]:
+        return {}
+
+    def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
+        raise NotImplementedError
+
+    def defer_indexing(self) -> None:
+        pass
+
+    def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
+        pass
+
+    def info(self) -> CollectionInfo:
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
