@@ -1,4 +1,4 @@
-"""A run of `ingest` to be killed: prints the count of stored passages, and the phases, as it goes.
+"""A run of `ingest` to be killed: prints a line for each window that it encodes, and for each phase.
 
 python -m tests.ingest.victim SOURCE (path|url) WHERE [GRPC_PORT]
 """
@@ -14,12 +14,12 @@ from tests.ingest.fakes import StubEncoder
 
 
 def main(source: str, kind: str, where: str, grpc_port: str = "") -> None:
-    told = [-1, ""]
+    phases: list[str] = []
 
     def tell(now: Progress) -> None:
-        if told != [now.stored, now.phase]:
-            told[:] = [now.stored, now.phase]
-            print(now.stored, now.phase, flush=True)
+        if now.phase not in phases:
+            phases.append(now.phase)
+            print(now.phase, flush=True)
 
     ingest(
         source,
@@ -27,7 +27,7 @@ def main(source: str, kind: str, where: str, grpc_port: str = "") -> None:
         path=where if kind == "path" else None,
         url=where if kind == "url" else None,
         grpc_port=int(grpc_port) if grpc_port else None,
-        encoder=StubEncoder(),
+        encoder=StubEncoder(before_encode=lambda call: print("window", call, flush=True)),
         settings=CollectionSettings(indexes={"year": "integer"}),
         on_progress=tell,
     )
