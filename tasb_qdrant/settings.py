@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.filters.path import qdrant_path
 
 IndexType = Literal["keyword", "integer", "float", "bool", "datetime", "geo", "text", "uuid"]
 """The payload indexes that both stores have."""
@@ -65,6 +66,14 @@ class CollectionSettings(_Frozen):
     replicas: int | None = Field(default=None, ge=1, le=64)
     write_consistency: int | None = Field(default=None, ge=1, le=64)
     keys: PayloadKeys | None = None
+
+    @field_validator("indexes")
+    @classmethod
+    def _as_qdrant_spells_them(cls, indexes: dict[str, IndexType]) -> dict[str, IndexType]:
+        spelled = {qdrant_path(field): kind for field, kind in indexes.items()}
+        if len(spelled) < len(indexes):
+            raise ValueError(f"a field is named twice, in two spellings: {', '.join(indexes)}")
+        return spelled
 
 
 class StoreSettings(_Frozen):

@@ -5,6 +5,8 @@ The engine holds the interpreter's lock for as long as it builds: minutes withou
 
 from __future__ import annotations
 
+import ctypes
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,10 +18,19 @@ from tasb_qdrant.errors import CollectionError
 
 POLL_SECONDS: Final = 0.1
 
+_PR_SET_PDEATHSIG: Final = 1
+
 # The child imports from where this process does (a zip, an added path) and not from its working directory.
 _PROGRAM: Final = (
-    "import sys; sys.path[:] = sys.argv[2:]; from tasb_qdrant.collection.edge_optimize import build; build(sys.argv[1])"
+    "import sys; sys.path[:] = sys.argv[2:]; from tasb_qdrant.collection.edge_optimize import main; main(sys.argv[1])"
 )
+
+
+def main(shard: str) -> None:
+    """The child's work. It ends with its parent: else a killed run's successor would find the shard taken."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    build(shard)
 
 
 def build(shard: str) -> None:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TypeVar, cast
 
 from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.filters.path import parse_path
 from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.reading import PassagesInMemory, PassageSource
 from tasb_qdrant.ingest.rejects import RejectLog
 from tasb_qdrant.ingest.stdin import patient_stdin
 from tasb_qdrant.records import IngestReport, Passage, Reject
-from tasb_qdrant.settings import CollectionSettings
+from tasb_qdrant.settings import CollectionSettings, IndexType
 from tasb_qdrant.sources import SourceFields, open_sources
 
 Source = str | Path | Sequence[str | Path] | Iterable[Passage]
@@ -51,7 +52,7 @@ def open_source(
         names,
         format=format_name,
         fields=fields or SourceFields(),
-        column_types=settings.indexes,
+        column_types=_of_columns(settings.indexes),
         on_reject=reject,
         stdin=patient_stdin(stopped),
     )
@@ -61,6 +62,12 @@ def open_source(
         reader.close()
         raise
     return reader
+
+
+def _of_columns(indexes: Mapping[str, IndexType]) -> dict[str, IndexType]:
+    """The types of plain columns, by their names: an index is named by a path, which may quote them."""
+    paths = {parse_path(field): kind for field, kind in indexes.items()}
+    return {path[0].name: kind for path, kind in paths.items() if len(path) == 1 and not path[0].elements}
 
 
 def _names(source: Source) -> list[str | Path] | None:

@@ -19,7 +19,7 @@ _SHOWN_CHARS: Final = 60
 
 
 def converters(types: Mapping[str, IndexType], columns: Iterable[str], *, source: str) -> dict[str, Convert]:
-    """What turns the cells of the columns into the types of their indexes; strings need nothing.
+    """What turns the cells of the columns into the types of their indexes; keywords and texts need nothing.
 
     Raises SettingsError for a geo index on such a column: two numbers in one cell have no agreed order.
     """
@@ -30,7 +30,13 @@ def converters(types: Mapping[str, IndexType], columns: Iterable[str], *, source
                 f"{source}: the column {name!r} can't be indexed as geo, since a cell holds no object; "
                 'use JSONL or Parquet with {"lon": …, "lat": …}'
             )
-    known: dict[str, Convert] = {"integer": _integer, "float": _float, "bool": _boolean}
+    known: dict[str, Convert] = {
+        "integer": _integer,
+        "float": _float,
+        "bool": _boolean,
+        "datetime": _unless_empty,
+        "uuid": _unless_empty,
+    }
     return {name: known[kind] for name, kind in wanted.items() if kind in known}
 
 
@@ -50,6 +56,10 @@ def _float(column: str, cell: str) -> float | None:
     if not _FLOAT.fullmatch(stripped):
         raise _mismatch(column, cell, "float")
     return float(stripped)
+
+
+def _unless_empty(_: str, cell: str) -> str | None:
+    return cell if cell.strip() else None
 
 
 def _boolean(column: str, cell: str) -> bool | None:

@@ -182,10 +182,7 @@ opening.__enter__().optimize(progress)
         else:
             process.kill()
             process.wait()
-            # The child inherited the lock: nobody meddles with the files while it builds.
-            with pytest.raises(StoreLockedError):
-                _open(place)
-            signal.pidfd_send_signal(watch, signal.SIGKILL)
+            # It ends with its parent, so that the next run finds the collection free.
             assert select.select([watch], [], [], 10)[0] == [watch]
         os.close(watch)
     opened = _open(place)

@@ -91,7 +91,7 @@ def test_a_run_killed_while_the_index_is_built_can_be_run_again(tmp_path: Path, 
     source = stored.write_jsonl(tmp_path / "p.jsonl", stored.numbered(COUNT))
     store = tmp_path / "store"
     assert kill_at("building the vector index", str(source), "path", str(store))
-    # The process that builds the index may outlive the run, and keeps the collection locked as long.
+    # The process that builds the index ends with the run, but may take a moment, and has the lock so long.
     with (store / "c" / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
     report = ingest(source, collection="c", path=store, encoder=StubEncoder(), settings=INDEXES)

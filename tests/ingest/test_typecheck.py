@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from qdrant_client import models
 
 from tasb_qdrant.collection.edge_engine import INDEX_TYPES
+from tasb_qdrant.collection.open import open_collection
 from tasb_qdrant.errors import InvalidPassageError, RejectedError
+from tasb_qdrant.filters import parse_filter
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.typecheck import TypeCheck, is_datetime, is_uuid
 from tasb_qdrant.records import Passage
@@ -311,3 +313,29 @@ def test_columns_of_csv_take_the_types_of_their_indexes(tmp_path: Path) -> None:
     assert b"column 'year' is indexed as integer, got 'MCMXC'" in (tmp_path / "r").read_bytes()
     payload, _ = stored.embedded(tmp_path / "s")["1"]
     assert {k: payload[k] for k in settings.indexes} == {"year": 1999, "price": 2.5, "draft": True, "lang": "en"}
+
+
+def test_an_index_is_named_in_any_spelling_of_its_field(tmp_path: Path) -> None:
+    passage = Passage("a", "text", payload={"a b": "k", "c": {"d.e": 1}})
+    for names in (("a b", "c.`d.e`"), ("`a b`", 'c."d.e"')):
+        settings = CollectionSettings(indexes={names[0]: "keyword", names[1]: "integer"})
+        ingest([passage], collection="c", path=tmp_path, encoder=StubEncoder(), settings=settings)
+    collection = open_collection("c", path=tmp_path)
+    assert collection.indexes() == {'"a b"': "keyword", 'c."d.e"': "integer"}
+    assert collection.count(parse_filter('`a b` = "k" and c.`d.e` >= 1')) == 1
+    collection.close()
+
+
+def test_empty_cells_of_csv_are_no_values_whatever_their_index(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text('id,text,when,who,"how many"\n1,one,,,\n2,two,2024-01-31,,3\n')
+    settings = CollectionSettings(indexes={"when": "datetime", "who": "uuid", "how many": "integer"})
+    report = ingest(
+        tmp_path / "p.csv", collection="c", path=tmp_path / "store", encoder=StubEncoder(), settings=settings
+    )
+    assert (report.stored, report.rejected) == (2, 0)
+    collection = open_collection("c", path=tmp_path / "store")
+    assert collection.payloads([1])[1] == {
+        "passage_id": "1", "text": "one", "when": None, "who": None, "how many": None
+    }  # fmt: skip
+    assert collection.payloads([2])[2]["how many"] == 3
+    collection.close()
