@@ -14,7 +14,7 @@ from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.progress import Progress
 from tasb_qdrant.records import Hit, IngestReport
 from tasb_qdrant.search import Searcher
-from tasb_qdrant.settings import DEFAULT_STORE, CollectionSettings
+from tasb_qdrant.settings import CollectionSettings, StoreSettings
 
 EXAMPLES: Final = Path(__file__).parent / "examples"
 """passages.jsonl, queries.jsonl and qrels.tsv; README.md there says what they are."""
@@ -53,19 +53,12 @@ class DemoResult:
         }
 
 
-def run_demo(
-    *,
-    url: str | None = None,
-    path: str | Path | None = None,
-    on_progress: Callable[[Progress], None] | None = None,
-) -> DemoResult:
-    """Ingest the bundled corpus and search it: embedded in `path`, or on the server `url`.
+def run_demo(store: StoreSettings, *, on_progress: Callable[[Progress], None] | None = None) -> DemoResult:
+    """Ingest the bundled corpus into `store` and search it.
 
     TAS-B where it can be loaded, else the encoder of the extra `demo`. Raises HubUnreachableError where
     there is neither.
     """
-    if url is None and path is None:
-        path = DEFAULT_STORE
     if on_progress is not None:
         on_progress(Progress(phase="loading the model"))
     encoder, model_note = demo_encoder()
@@ -74,15 +67,30 @@ def run_demo(
     report = ingest(
         EXAMPLES / "passages.jsonl",
         collection=collection,
-        url=url,
-        path=path,
+        url=store.url,
+        path=store.path,
+        api_key=store.api_key,
+        transport=store.transport,
+        grpc_port=store.grpc_port,
+        timeout=store.timeout,
+        allow_plain_http_key=store.allow_plain_http_key,
         encoder=encoder,
         settings=CollectionSettings(
             indexes={"topic": "keyword", "year": "integer", "lang": "keyword", "tags": "keyword"}
         ),
         on_progress=on_progress,
     )
-    with Searcher(collection, url=url, path=path, encoder=encoder) as searcher:
+    with Searcher(
+        collection,
+        url=store.url,
+        path=store.path,
+        api_key=store.api_key,
+        transport=store.transport,
+        grpc_port=store.grpc_port,
+        timeout=store.timeout,
+        allow_plain_http_key=store.allow_plain_http_key,
+        encoder=encoder,
+    ) as searcher:
         searches = tuple(
             DemoSearch(query, where, tuple(searcher.search(query, where=where, limit=3))) for query, where in SEARCHES
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from tasb_qdrant.errors import TasbQdrantError
-from tasb_qdrant.settings import StoreSettings
+from tasb_qdrant.settings import DEFAULT_STORE, StoreSettings
 
 Status = Literal["ok", "warning", "failed"]
 
@@ -73,21 +73,25 @@ def _device(_: StoreSettings) -> list[Check]:
     return [cpu, Check("GPU", "warning", "none", advice)]
 
 
-def _embedded_store(_: StoreSettings) -> list[Check]:
+def _embedded_store(store: StoreSettings) -> list[Check]:
+    """Whether the engine works in the folder that would be used, or the nearest one above it that is there."""
     import qdrant_edge as edge
 
+    wanted = (store.path or DEFAULT_STORE).absolute()
+    place = next((folder for folder in (wanted, *wanted.parents) if folder.is_dir()), Path("/"))
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=place, prefix=".tasb-qdrant-doctor-") as folder:
             config = edge.EdgeConfig(vectors=edge.EdgeVectorParams(size=4, distance=edge.Distance.Dot))
             shard = edge.EdgeShard.create(str(Path(folder) / "shard"), config)
             shard.update(edge.UpdateOperation.upsert_points([edge.Point(1, [1.0, 0.0, 0.0, 0.0])]))
             count = shard.count(edge.CountRequest())
             shard.close()
     except OSError as error:
-        return [Check("embedded store", "failed", str(error), "make room in the temporary folder, or set TMPDIR")]
+        advice = "choose a folder that can be written with --path"
+        return [Check("embedded store", "failed", f"{place}: {error.strerror or error}", advice)]
     if count != 1:
         return [Check("embedded store", "failed", f"stored 1 point, found {count}", "reinstall qdrant-edge-py")]
-    return [Check("embedded store", "ok", "works")]
+    return [Check("embedded store", "ok", f"works in {place}")]
 
 
 def _server(store: StoreSettings) -> list[Check]:
@@ -105,29 +109,42 @@ def _server(store: StoreSettings) -> list[Check]:
 
 
 def _model(_: StoreSettings) -> list[Check]:
-    from tasb_qdrant.encoder.hub import cached_folder, hub_address, list_repo
+    from tasb_qdrant.encoder.hub import hub_address, list_repo
     from tasb_qdrant.encoder.load import HUB_TIMEOUT
     from tasb_qdrant.encoder.packaged import packaged_model
     from tasb_qdrant.encoder.resolve import ORIGINAL, PORT
 
-    folder = next((found for repo in (ORIGINAL, PORT) if (found := cached_folder(repo, None)) is not None), None)
+    folder = _cached_model(ORIGINAL) or _cached_model(PORT)
     try:
         list_repo(PORT, revision=None, timeout=HUB_TIMEOUT)
     except TasbQdrantError as error:
-        hub = Check("hub", "warning" if folder else "failed", str(error))
+        hub = Check("hub", "warning", str(error))
     else:
         hub = Check("hub", "ok", f"{hub_address()} answers")
     if folder is not None:
         return [hub, Check("model", "ok", f"TAS-B is cached in {folder}")]
     if hub.status == "ok":
         return [hub, Check("model", "ok", "TAS-B is not cached yet; the first run downloads 265 MB")]
-    advice = "copy a model folder here, and name it with --model DIR"
-    if packaged_model() is not None:
-        return [
-            Check("hub", "warning", hub.found, "TAS-B can't be downloaded"),
-            Check("model", "warning", "only the small encoder of the extra 'demo' is here", advice),
-        ]
-    return [hub, Check("model", "failed", "TAS-B is neither cached nor to be had", advice)]
+    found = "TAS-B is neither cached nor to be had" + (
+        ", only the small encoder of the extra 'demo'" if packaged_model() is not None else ""
+    )
+    return [hub, Check("model", "failed", found, "copy a model folder here, and name it with --model DIR")]
+
+
+def _cached_model(repo: str) -> Path | None:
+    """The cached copy of a model, if it has its weights too."""
+    from tasb_qdrant.encoder.hub import cached_folder
+    from tasb_qdrant.encoder.layout import read_layout
+    from tasb_qdrant.encoder.weights import find_weights
+
+    folder = cached_folder(repo, None)
+    if folder is None:
+        return None
+    try:
+        find_weights(read_layout(folder).transformer, allow_pickle=False)
+    except TasbQdrantError:
+        return None
+    return folder
 
 
 _CHECKS: Final[tuple[Callable[[StoreSettings], list[Check]], ...]] = (

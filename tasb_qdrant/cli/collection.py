@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from tasb_qdrant.cli.options import StoreOptions, collection_option, json_option, settings_of, store_options
@@ -130,7 +132,7 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
     if as_json:
         print_json(info.to_dict())
     else:
-        stdout().print(f"{info.indexed:,} of {info.points:,} vectors are in the index of {info.name!r}.")
+        stdout().print(f"{info.indexed:,} of {info.points:,} vectors are in the index of {info.name!r}.", markup=False)
     return DONE
 
 
@@ -146,7 +148,7 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     Example:
       tasb-qdrant collection delete --collection docs --yes
     """
-    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.main import DONE, NAMED_ERROR
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_store
     from tasb_qdrant.collection.schema import check_name
@@ -154,15 +156,20 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     settings = settings_of(store)
     opened = open_store(settings)
     try:
-        if not yes:
-            click.confirm(
-                f"Delete collection {collection!r} at {settings.location} and everything in it?", abort=True, err=True
-            )
+        if not yes and not _agreed(f"Delete collection {collection!r} at {settings.location} and everything in it?"):
+            click.echo("Nothing was deleted.", err=True)
+            return NAMED_ERROR
         opened.delete(check_name(collection))
     finally:
         opened.close()
     if as_json:
         print_json({"deleted": collection, "location": settings.location})
     else:
-        stdout().print(f"Deleted {collection!r} at {settings.location}.")
+        stdout().print(f"Deleted {collection!r} at {settings.location}.", markup=False)
     return DONE
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked here; say --yes to delete the collection")
+    return click.confirm(question, err=True)

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
-from tasb_qdrant.cli.options import json_option
+from tasb_qdrant.cli.options import StoreOptions, json_option, settings_of, store_options
 
 
 @click.command("demo")
-@click.option("--url", help="Use this Qdrant server instead of the embedded store.")
-@click.option(
-    "--path",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of the embedded store. [default: ./tasb_qdrant_data]",
-)
+@store_options
 @json_option
-def demo_command(*, url: str | None, path: Path | None, as_json: bool) -> int:
+def demo_command(*, store: StoreOptions, as_json: bool) -> int:
     """Put the bundled corpus of 200 passages into a collection, and ask it four questions.
 
     \b
@@ -29,8 +22,9 @@ def demo_command(*, url: str | None, path: Path | None, as_json: bool) -> int:
     from tasb_qdrant.cli.render import note, print_hits, print_json, print_report, stdout
     from tasb_qdrant.demo import run_demo
 
+    settings = settings_of(store)
     with ProgressDisplay() as display:
-        result = run_demo(url=url, path=path, on_progress=display)
+        result = run_demo(settings, on_progress=display)
     if result.model_note:
         note(result.model_note)
     if as_json:
@@ -43,6 +37,6 @@ def demo_command(*, url: str | None, path: Path | None, as_json: bool) -> int:
         stdout().print(f"{search.query}{where}", style="bold", markup=False)
         print_hits(search.hits)
     stdout().rule()
-    location = f"--url {url}" if url else f"--path {result.report.location}"
+    location = f"--url {settings.url}" if settings.url else f"--path {settings.path}"
     note(f'Ask your own: tasb-qdrant search "…" --collection {result.report.collection} {location}')
     return DONE

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +48,9 @@ from tasb_qdrant.cli.options import (
     help="Smaller vectors in memory, for a new collection.",
 )
 @click.option("--on-disk", is_flag=True, help="Keep the vectors on disk rather than in memory, for a new collection.")
-@click.option("--hnsw-m", type=int, default=16, show_default=True, help="Edges a vector has in the index.")
+@click.option(
+    "--hnsw-m", type=int, default=16, show_default=True, help="Edges a vector has in a new collection's index."
+)
 @click.option("--hnsw-ef-construct", type=int, default=128, show_default=True, help="Care taken in building it.")
 @click.option("--shards", type=int, help="Shards of a new collection on a server.")
 @click.option("--replicas", type=int, help="Copies of each shard, on a cluster.")
@@ -96,7 +100,7 @@ def ingest_command(
     from tasb_qdrant.ingest import ingest
     from tasb_qdrant.sources import SourceFields
 
-    with ProgressDisplay() as display:
+    with ProgressDisplay() as display, resumable():
         report = ingest(
             list(sources),
             collection=collection,
@@ -107,7 +111,7 @@ def ingest_command(
             grpc_port=store.grpc_port,
             timeout=store.timeout,
             allow_plain_http_key=store.allow_plain_http_key,
-            model=encoder.model or "tas-b",
+            model=encoder.model if encoder.model is not None else "tas-b",
             revision=encoder.revision,
             allow_pickle=encoder.allow_pickle,
             device=encoder.device,
@@ -120,13 +124,23 @@ def ingest_command(
             optimize=not no_optimize,
             on_progress=display,
         )
-    for sentence in report.notes:
+    for sentence in display.untold(report.notes):
         note(sentence)
     if as_json:
         print_json(report.to_dict())
     else:
         print_report(report)
     return DONE if report.verified and not report.rejected else INCOMPLETE
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Says after Ctrl-C what became of the passages."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("What was stored stays stored; run the same again to go on.", err=True)
+        raise
 
 
 def _settings(

@@ -59,8 +59,8 @@ class Program(click.Group):
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)
-        except (click.Abort, KeyboardInterrupt):
-            click.secho("Interrupted. What was stored stays stored; run the same again to go on.", err=True)
+        except (click.Abort, KeyboardInterrupt):  # click makes the one of the other
+            click.echo("Interrupted.", err=True)
             sys.exit(INTERRUPTED)
         except TasbQdrantError as error:
             click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)

@@ -155,7 +155,10 @@ def _bundled(command: F, name: str, kind: Callable[..., Any], options: list[Call
 def _read_key(_: click.Context, parameter: click.Parameter, file: Any) -> str | None:
     if file is None:
         return None
-    key = str(file.read()).strip()
+    try:
+        key = str(file.read()).strip()
+    except UnicodeDecodeError:
+        raise click.BadParameter(f"the file {file.name} is no text", param=parameter) from None
     if not key:
         raise click.BadParameter(f"the file {file.name} is empty", param=parameter)
     return key

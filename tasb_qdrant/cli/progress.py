@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -18,6 +19,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from tasb_qdrant.ingest.progress import Progress as Moment
 
@@ -32,6 +34,7 @@ class ProgressDisplay:
         self._bar: Progress | None = None
         self._last_line = 0.0
         self._last_phase = ""
+        self._told: list[str] = []
         if console.is_terminal:
             self._bar = Progress(
                 SpinnerColumn(),
@@ -47,7 +50,13 @@ class ProgressDisplay:
             self._task = self._bar.add_task("starting", total=None, counts="")
 
     def __call__(self, moment: Moment) -> None:
-        """Show it."""
+        """Show it, and above it once each sentence about what was chosen."""
+        for sentence in self.untold(moment.notes):
+            self._told.append(sentence)
+            if self._bar is not None:
+                self._bar.console.print(Text(sentence, style="dim"))
+            else:
+                click.echo(sentence, err=True)
         if self._bar is not None:
             done, total = _extent(moment)
             self._bar.update(self._task, description=moment.phase, completed=done, total=total, counts=_counts(moment))
@@ -56,6 +65,10 @@ class ProgressDisplay:
             fraction = moment.fraction
             share = "" if fraction is None or not moment.read else f" {fraction:.0%}"
             click.echo(f"{moment.phase}{share} {_counts(moment)}".rstrip(), file=sys.stderr)
+
+    def untold(self, notes: Sequence[str]) -> list[str]:
+        """Those of the sentences that haven't been shown."""
+        return [sentence for sentence in notes if sentence not in self._told]
 
     def __enter__(self) -> Self:
         if self._bar is not None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 import orjson
@@ -16,6 +17,8 @@ from rich.text import Text
 
 from tasb_qdrant.doctor import Check
 from tasb_qdrant.records import Hit, IngestReport
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def print_json(value: Any) -> None:
@@ -50,9 +53,9 @@ def print_hits(hits: Sequence[Hit]) -> None:
         head = Text.assemble(
             (f"{rank:>2}. ", "bold"),
             (f"{hit.score:.3f}  ", "cyan"),
-            (hit.title or "", "bold"),
+            (clean(hit.title or ""), "bold"),
             ("  " if hit.title else "", ""),
-            (f"[{hit.id}]", "dim"),
+            (f"[{clean(hit.id)}]", "dim"),
         )
         console.print(head)
         _print_indented(console, _shortened(hit.text))
@@ -66,11 +69,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     console = stdout()
     if not console.is_terminal:
         for row in (columns, *rows) if any(columns) else rows:
-            click.echo("\t".join(str(cell) for cell in row))
+            click.echo("\t".join(clean(str(cell)) for cell in row))
         return
     table = Table(*columns, header_style="bold", box=None, pad_edge=False, show_header=any(columns))
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(escape(clean(str(cell))) for cell in row))
     console.print(table)
 
 
@@ -90,6 +93,8 @@ def print_report(report: IngestReport) -> None:
         f"{report.seconds:.1f} s, {report.passages_per_second:,.0f} passages/s, "
         f"{report.tokens_per_second:,.0f} tokens/s on {report.device} in {report.precision}."
     )
+    if not report.read:
+        warn("the source holds no passages")
     if report.truncated:
         warn(f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded")
     if report.rejected:
@@ -118,8 +123,13 @@ def print_checks(checks: Sequence[Check]) -> None:
             _print_indented(console, check.advice, style="dim")
 
 
+def clean(text: str) -> str:
+    """One line without control characters: a passage must not be able to steer the terminal it is shown on."""
+    return " ".join(_CONTROL.sub(" ", text).split())
+
+
 def _shortened(text: str, limit: int = 400) -> str:
-    text = " ".join(text.split())
+    text = clean(text)
     return text if len(text) <= limit else f"{text[:limit].rstrip()}…"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
@@ -22,6 +22,7 @@ class Progress:
     """A moment of a run. `phase` says in words what is going on; `bytes_total` is None for a stream.
 
     `loading_seconds` are those of `seconds` in which passages went from the source to the collection.
+    `notes` say what was chosen on the person's behalf so far.
     """
 
     phase: str = "starting"
@@ -37,6 +38,7 @@ class Progress:
     index: OptimizeProgress | None = None
     seconds: float = 0.0
     loading_seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def passages_per_second(self) -> float:
@@ -101,6 +103,12 @@ class Counters:
                 truncated=now.truncated + truncated,
                 tokens=now.tokens + tokens,
             )
+
+    def note(self, sentences: Sequence[str]) -> None:
+        """Tell at once what was chosen on the person's behalf: hours later is too late to object."""
+        with self._lock:
+            self._now = replace(self._now, notes=(*self._now.notes, *sentences))
+        self._tell_now()
 
     def encoded(self, passages: int) -> None:
         """Count passages that the encoder has just done, and tell."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
+from tests.models import minilm_folder
 
 BEES = "How do honeybees tell their nestmates where to find food?"
 
@@ -99,3 +100,13 @@ def test_another_model_than_the_collection_s_is_refused(run: Run, notes: Path, t
     ran = run("search", BEES, "--collection", "notes", "--path", notes, "--model", other)
     assert ran.code == 1
     assert "dim: the collection has 384, this run has 32" in ran.err
+
+
+def test_a_passage_can_not_steer_the_terminal(run: Run, tmp_path: Path) -> None:
+    from tasb_qdrant import Passage, ingest
+
+    odd = Passage("a\nb", "\x1b[2Jcleared \x9b31m", title="\x1b]0;title\x07", payload={"x": "\x1b[31m"})
+    ingest([odd], collection="c", path=tmp_path, model=minilm_folder())
+    ran = run("search", "cleared", "--collection", "c", "--path", tmp_path)
+    assert not set(ran.out) & {"\x1b", "\x9b", "\x07"}
+    assert "[a b]" in ran.out
