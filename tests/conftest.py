@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import uuid
 from collections.abc import Iterator
 
@@ -14,6 +15,11 @@ from tests.qdrant_servers import QdrantServer
 # Read before `_no_servers_in_the_environment` hides them from the code under test.
 _OWN_URL = os.environ.get("QDRANT_URL")
 _OWN_KEY = os.environ.get("QDRANT_API_KEY")
+
+
+def pytest_configure() -> None:
+    """Started in the background by a script, this process ignores SIGINT, and so would those it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

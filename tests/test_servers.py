@@ -159,10 +159,13 @@ def test_the_script_runs_a_server_until_interrupted(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.qdrant_servers", "run", "1.17.0", "--port", str(port)]
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:
-        assert run.stdout is not None
-        said = run.stdout.readline()
-        answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
-        run.send_signal(signal.SIGINT)
-        assert run.wait(30) == 0
+        try:
+            assert run.stdout is not None
+            said = run.stdout.readline()
+            answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+            run.send_signal(signal.SIGINT)
+            assert run.wait(30) == 0
+        finally:
+            run.kill()  # leaving the block would wait for it for ever
     assert re.search(rf"Qdrant {answer.json()['version']} at http://127\.0\.0\.1:{port}\b", said)
     assert list(tmp_path.iterdir()) == []
