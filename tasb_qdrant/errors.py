@@ -36,6 +36,7 @@ of the exception, for programs.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 
 class TasbQdrantError(Exception):
@@ -69,12 +70,20 @@ class SourceError(InvalidInputError):
 class MissingFieldError(SourceError):
     """The source has no such column or field. `wanted` names it, `available` lists those there are."""
 
-    def __init__(self, *, source: str, wanted: str, available: Iterable[str], option: str) -> None:
+    def __init__(
+        self,
+        *,
+        source: str,
+        wanted: str,
+        available: Iterable[str],
+        option: str,
+        noun: Literal["column", "field"] = "column",
+    ) -> None:
         self.wanted = wanted
         self.available = tuple(available)
         self.option = option
         listed = ", ".join(self.available) or "none"
-        super().__init__(f"no column {wanted!r}; the columns are: {listed}; choose one with {option}", source=source)
+        super().__init__(f"no {noun} {wanted!r}; the {noun}s are: {listed}; choose one with {option}", source=source)
 
 
 class RejectedError(InvalidInputError):

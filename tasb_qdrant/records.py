@@ -6,7 +6,7 @@ import math
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from hashlib import sha1
 from typing import Any, Final
 
@@ -132,7 +132,8 @@ class ModelContract:
     """What made the vectors of a collection; stored with it, checked by every later writer and reader.
 
     `weights` is the sha256 of the weights file, `precision` the arithmetic of the forward pass
-    (fp32, bf16, fp16), `version` the package version that wrote it.
+    (fp32, bf16, fp16), `version` the package version that wrote it. `revision` is the commit of the hub's
+    repository `model`, "" for a folder and in contracts of before it was recorded.
     """
 
     model: str
@@ -146,12 +147,14 @@ class ModelContract:
     query_prompt: str
     passage_prompt: str
     version: str
+    revision: str = ""
 
     def differences(self, other: ModelContract) -> list[tuple[str, object, object]]:
         """(what, mine, other's) for everything that would make vectors incomparable.
 
-        The model's name is not compared (a folder and a hub id may hold the same weights), nor the
-        precision (fp32, bf16 and fp16 vectors of one model agree to a cosine of 0.999 and better).
+        The model's name and revision are not compared (a folder and a hub id, and several commits, may
+        hold the same weights), nor the precision (fp32, bf16 and fp16 vectors of one model agree to a
+        cosine of 0.999 and better).
         """
         compared = (
             "weights",
@@ -180,8 +183,11 @@ class ModelContract:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> ModelContract:
-        """The inverse of `to_dict`; unknown keys (of a later version) are ignored. Raises KeyError."""
-        return cls(**{f.name: stored[f.name] for f in fields(cls)})
+        """The inverse of `to_dict`, also of an earlier version's; unknown keys (of a later one) are ignored.
+
+        Raises KeyError.
+        """
+        return cls(**{f.name: stored[f.name] for f in fields(cls) if f.name in stored or f.default is MISSING})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final, Literal, Self, get_args
+from typing import Any, Final, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -30,9 +30,19 @@ Transport = Literal["auto", "grpc", "rest"]
 DEFAULT_STORE: Final = Path("tasb_qdrant_data")
 """The embedded store's folder when neither a server nor a folder is named."""
 
+MAX_SECONDS: Final = 86_400
+"""A day: longer waits are slips, and gRPC overflows for some of them."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    def __init__(self, **values: Any) -> None:
+        """Raises SettingsError, one line, where pydantic would raise an error of several."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(first_problem(error)) from None
 
 
 class PayloadKeys(_Frozen):
@@ -87,8 +97,8 @@ class StoreSettings(_Frozen):
     api_key: SecretStr | None = None
     transport: Transport = "auto"
     grpc_port: int | None = Field(default=None, ge=1, le=65535)
-    timeout: float = Field(default=60.0, gt=0)
-    retry_seconds: float = Field(default=120.0, ge=0)
+    timeout: float = Field(default=60.0, gt=0, le=MAX_SECONDS, allow_inf_nan=False)
+    retry_seconds: float = Field(default=120.0, ge=0, le=MAX_SECONDS, allow_inf_nan=False)
     allow_plain_http_key: bool = False
 
     @field_validator("url")
@@ -171,19 +181,16 @@ def store_settings(
     key = SecretStr(api_key) if isinstance(api_key, str) else api_key
     if key is None and url is not None:
         key = environment.api_key
-    try:
-        return StoreSettings(
-            url=url,
-            path=None if path is None else Path(path),
-            api_key=key if key is not None and key.get_secret_value() else None,
-            transport=transport,
-            grpc_port=grpc_port,
-            timeout=timeout,
-            retry_seconds=retry_seconds,
-            allow_plain_http_key=allow_plain_http_key,
-        )
-    except ValidationError as error:
-        raise SettingsError(first_problem(error)) from None
+    return StoreSettings(
+        url=url,
+        path=None if path is None else Path(path),
+        api_key=key if key is not None and key.get_secret_value() else None,
+        transport=transport,
+        grpc_port=grpc_port,
+        timeout=timeout,
+        retry_seconds=retry_seconds,
+        allow_plain_http_key=allow_plain_http_key,
+    )
 
 
 def collection_settings(
@@ -203,28 +210,32 @@ def collection_settings(
     Raises SettingsError.
     """
     named = {part: key for part, key in keys.items() if key is not None}
-    try:
-        return CollectionSettings(
-            indexes=indexes,
-            quantization=quantization,  # type: ignore[arg-type]  # checked here
-            on_disk=on_disk,
-            hnsw_m=hnsw_m,
-            hnsw_ef_construct=hnsw_ef_construct,
-            shards=shards,
-            replicas=replicas,
-            write_consistency=write_consistency,
-            keys=PayloadKeys(**named) if named else None,
-        )
-    except ValidationError as error:
-        raise SettingsError(first_problem(error)) from None
+    return CollectionSettings(
+        indexes=indexes,
+        quantization=quantization,  # type: ignore[arg-type]  # checked here
+        on_disk=on_disk,
+        hnsw_m=hnsw_m,
+        hnsw_ef_construct=hnsw_ef_construct,
+        shards=shards,
+        replicas=replicas,
+        write_consistency=write_consistency,
+        keys=PayloadKeys(**named) if named else None,
+    )
 
 
 def first_problem(error: ValidationError) -> str:
-    """One line out of pydantic's many: where, and what is wrong with it."""
-    problem = error.errors(include_url=False, include_input=False)[0]
+    """One line out of pydantic's many: where, what is wrong with it, and what was found, unless it may be secret."""
+    problem = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{place}: {message}" if place else message
+    if not place:
+        return message
+    # A misspelt name may be that of the key; what our own validators say has the value in it, if it may be shown.
+    hidden = problem["type"] in ("extra_forbidden", "value_error", "missing") or place in ("api_key", "url")
+    found = problem["input"]
+    if hidden or not isinstance(found, str | int | float):
+        return f"{place}: {message}"
+    return f"{place}: {message}, got {repr(found)[:100]}"
 
 
 def parse_indexes(specifications: tuple[str, ...] | list[str]) -> dict[str, IndexType]:

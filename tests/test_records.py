@@ -196,10 +196,17 @@ def test_a_contract_survives_storing_and_ignores_what_later_versions_add() -> No
         ModelContract.from_dict({"model": "tas-b"})
 
 
+def test_a_contract_of_before_commits_were_recorded_has_no_revision() -> None:
+    stored = replace(CONTRACT, revision="c" * 40).to_dict()
+    assert ModelContract.from_dict(stored).revision == "c" * 40
+    del stored["revision"]
+    assert ModelContract.from_dict(stored).revision == ""
+
+
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ({"model": "elsewhere", "precision": "fp16", "version": "9"}, []),
+        ({"model": "elsewhere", "precision": "fp16", "version": "9", "revision": "c" * 40}, []),
         ({"dim": 384}, [("dim", 768, 384)]),
         ({"max_length": 256}, [("max length", 512, 256)]),
         ({"model": "m", "weights": "b" * 64}, [("model", f"tas-b ({'a' * 12})", f"m ({'b' * 12})")]),

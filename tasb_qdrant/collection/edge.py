@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -41,22 +41,23 @@ from tasb_qdrant.collection.protocol import (
     check_size,
     index_conflicts,
 )
-from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.collection.schema import CollectionSchema, kept_settings
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.records import Hit, ModelContract
-from tasb_qdrant.settings import IndexType, PayloadKeys
+from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys
 
 
 class EdgeCollection:
     """An open embedded collection. Its methods may be called from several threads; they take turns."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, lock_wait: float = 0.0, wanted: CollectionSettings | None = None) -> None:
         self._folder = folder
         self._file_lock = EdgeLock(folder)
         self._turn = threading.RLock()
-        self._file_lock.acquire()
+        self._file_lock.acquire(lock_wait)
         try:
             self._schema: CollectionSchema = load_schema(folder)
+            self._notes = kept_settings(self._schema, wanted)
             self._shard: edge.EdgeShard | None = load_shard(shard_folder(folder))
         except BaseException:
             self._file_lock.release()
@@ -84,8 +85,8 @@ class EdgeCollection:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Nothing is ever chosen on the person's behalf here."""
-        return ()
+        """What the collection did not take over of the settings wanted."""
+        return self._notes
 
     def upsert(self, batch: PointBatch) -> None:
         """Store the batch; on return it is in the write-ahead log, which a killed process leaves intact."""
@@ -102,7 +103,7 @@ class EdgeCollection:
     def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
         """The hits of each row, best first, in one batch."""
         check_queries(vectors, name=self.name, dim=self.contract.dim)
-        where = edge_filter(options.where)
+        where = edge_filter(options.where, self.indexes)
         params = edge.SearchParams(
             exact=options.exact, hnsw_ef=options.hnsw_ef, quantization=self._quantization_params(exact=options.exact)
         )
@@ -138,7 +139,7 @@ class EdgeCollection:
 
     def count(self, where: Where | None = None) -> int:
         """The exact number of points that match."""
-        request = edge.CountRequest(exact=True, filter=edge_filter(where))
+        request = edge.CountRequest(exact=True, filter=edge_filter(where, self.indexes))
         with self._engine("counting") as shard:
             return shard.count(request)
 
@@ -146,6 +147,10 @@ class EdgeCollection:
         """The payload indexes there are."""
         with self._engine("reading the collection's state") as shard:
             return indexes_of(shard.info())
+
+    def known_indexes(self, fields: Iterable[str]) -> dict[str, IndexType]:
+        """The same: they are in memory."""
+        return self.indexes()
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing."""

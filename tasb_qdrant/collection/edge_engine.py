@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -74,10 +75,11 @@ def _has_panicked(error: BaseException) -> bool:
     return type(error).__name__ == "PanicException"
 
 
-def locked_error(folder: Path) -> StoreLockedError:
-    """What a second opener is told."""
+def locked_error(folder: Path, *, waited: float = 0.0) -> StoreLockedError:
+    """What a second opener is told, who waited so many seconds."""
+    still = f", for {waited:g} seconds now" if waited else ""
     return StoreLockedError(
-        f"{folder}: the embedded collection is open already, here or in another process, and one at a time may "
+        f"{folder}: the embedded collection is open already, here or in another process{still}, and one at a time may "
         "have it; close it there, or use a Qdrant server (--url) to share a collection"
     )
 
@@ -102,8 +104,8 @@ def indexes_of(described: edge.ShardInfo) -> dict[str, IndexType]:
     return found
 
 
-def edge_filter(where: Where | None) -> edge.Filter | None:
-    """One translation for both stores: ours to Qdrant's, Qdrant's to the engine's."""
+def edge_filter(where: Where | None, indexes: Callable[[], Mapping[str, IndexType]]) -> edge.Filter | None:
+    """One translation for both stores: ours to Qdrant's, Qdrant's to the engine's. `indexes` are read if needed."""
     if where is None:
         return None
     # Imported here since they bring in qdrant-client, 0.6 s that a search without a filter needn't wait.
@@ -111,4 +113,4 @@ def edge_filter(where: Where | None) -> edge.Filter | None:
     from tasb_qdrant.collection.filter_qdrant import to_qdrant
     from tasb_qdrant.filters import Filter
 
-    return to_edge(to_qdrant(where) if isinstance(where, Filter) else where)
+    return to_edge(to_qdrant(where, indexes=indexes()) if isinstance(where, Filter) else where)

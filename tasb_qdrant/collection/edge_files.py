@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -11,11 +12,14 @@ import portalocker
 
 from tasb_qdrant.collection.edge_engine import locked_error
 from tasb_qdrant.collection.schema import CollectionSchema, read_schema
-from tasb_qdrant.errors import CollectionError, StoreCorruptError
+from tasb_qdrant.errors import CollectionError, StoreCorruptError, StoreLockedError
 
 SIDECAR: Final = "collection.json"
 LOCK: Final = "lock"
 SHARD: Final = "shard"
+
+POLL_SECONDS: Final = 0.05
+"""How often a lock that is waited for is tried."""
 
 
 def shard_folder(folder: Path) -> Path:
@@ -57,8 +61,20 @@ class EdgeLock:
             flags=portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING,
         )
 
-    def acquire(self) -> None:
-        """Take it, or raise StoreLockedError at once."""
+    def acquire(self, wait: float = 0.0) -> None:
+        """Take it, or raise StoreLockedError: at once, or after `wait` seconds."""
+        until = time.monotonic() + wait
+        while True:
+            try:
+                self._acquire_now()
+            except StoreLockedError:
+                if time.monotonic() >= until:
+                    raise locked_error(self._folder, waited=wait) from None
+                time.sleep(POLL_SECONDS)
+            else:
+                return
+
+    def _acquire_now(self) -> None:
         try:
             self._lock.acquire(timeout=0, fail_when_locked=True)
             if not os.path.samestat(os.fstat(self.fileno()), (self._folder / LOCK).stat()):

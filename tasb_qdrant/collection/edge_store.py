@@ -39,6 +39,7 @@ class EdgeStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._made: set[str] = set()
 
     @property
     def location(self) -> str:
@@ -62,9 +63,11 @@ class EdgeStore:
         except OSError as error:
             raise _unusable(self._root, error) from error
 
-    def open(self, name: str, *, own_store: bool = False) -> EdgeCollection:
+    def open(
+        self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
+    ) -> EdgeCollection:
         """The collection, for one opener at a time. Raises CollectionNotFoundError, StoreLockedError."""
-        return EdgeCollection(self._required(name))
+        return EdgeCollection(self._required(name), lock_wait=lock_wait, wanted=wanted)
 
     def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
         """Make an empty collection. It appears by a rename, so that a killed process leaves none by halves.
@@ -85,6 +88,7 @@ class EdgeStore:
             sync_folder(building)
             building.rename(folder)
             sync_folder(self._root)
+            self._made.add(name)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and folder.exists():
                 raise RequestRefusedError(
@@ -111,6 +115,16 @@ class EdgeStore:
         finally:
             lock.release()
 
+    def discard_new(self, name: str) -> None:
+        """Delete the collection if `create` made it here and it holds nothing. Raises CollectionError."""
+        if name not in self._made:
+            return
+        self._made.remove(name)
+        with self.open(name) as collection:
+            points = collection.count()
+        if points == 0:
+            self.delete(name)
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -135,9 +149,11 @@ def _unusable(folder: Path, error: OSError) -> CollectionError:
 
 
 def _config(schema: CollectionSchema, settings: CollectionSettings) -> edge.EdgeConfig:
-    for option, value in (("shards", settings.shards), ("replicas", settings.replicas)):
+    for option in ("shards", "replicas", "write_consistency"):
+        value: int | None = getattr(settings, option)
         if value is not None and value > 1:
-            raise SettingsError(f"the embedded store has no {option}; leave --{option} out, or use a server (--url)")
+            named = option.replace("_", "-")
+            raise SettingsError(f"the embedded store has no {option}; leave --{named} out, or use a server (--url)")
     return edge.EdgeConfig(
         vectors=edge.EdgeVectorParams(
             size=schema.contract.dim,

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr
 
-from tasb_qdrant.collection.protocol import Collection, Store
+from tasb_qdrant.collection.protocol import Collection, OpenCollection, Store
 from tasb_qdrant.collection.schema import CollectionSchema, check_contract, check_keys, check_name
 from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records import ModelContract
 from tasb_qdrant.settings import CollectionSettings, StoreSettings, Transport, store_settings
+
+LOCK_WAIT: Final = 10.0
+"""Seconds that an embedded collection is waited for: a search has it for the seconds of loading its model."""
 
 
 def open_store(settings: StoreSettings) -> Store:
@@ -35,7 +41,7 @@ def open_collection(
     grpc_port: int | None = None,
     timeout: float = 60.0,
     allow_plain_http_key: bool = False,
-) -> Collection:
+) -> OpenCollection:
     """The collection on the server `url` or in the folder `path` (else as `store_settings` says).
 
     Raises CollectionNotFoundError, NotOurCollectionError, and what the store raises.
@@ -52,37 +58,63 @@ def open_collection(
     return open_existing(name, settings)
 
 
-def open_existing(name: str, settings: StoreSettings) -> Collection:
+def open_existing(name: str, settings: StoreSettings, *, lock_wait: float = LOCK_WAIT) -> OpenCollection:
     """The same, from settings. Closing the collection closes its connection."""
     check_name(name)
     store = open_store(settings)
     try:
-        return store.open(name, own_store=True)
+        return store.open(name, own_store=True, lock_wait=lock_wait)
     except BaseException:
         store.close()
         raise
 
 
-def open_for_writing(name: str, store: Store, *, contract: ModelContract, settings: CollectionSettings) -> Collection:
+def open_for_writing(
+    name: str,
+    store: Store,
+    *,
+    contract: ModelContract,
+    settings: CollectionSettings,
+    lock_wait: float = LOCK_WAIT,
+) -> Collection:
     """The collection, made if it isn't there; one that is there must agree in contract and key names.
 
-    Payload indexes that are missing are made. Raises ContractMismatchError, NotOurCollectionError,
-    and what the store raises.
+    Payload indexes that are missing are made; what else is wanted that the collection doesn't take
+    over, its notes say. Raises ContractMismatchError, NotOurCollectionError, and what the store raises.
     """
     check_name(name)
-    if not store.exists(name):
+    there = store.exists(name)
+    if not there:
         try:
             store.create(name, CollectionSchema.of(contract, settings), settings)
         except RequestRefusedError:
             # Another process was quicker, or a first try had succeeded whose answer was lost.
             if not store.exists(name):
                 raise
-    collection = store.open(name)
+    with nullcontext() if there else no_leftover(name, store):
+        collection = store.open(name, lock_wait=lock_wait, wanted=settings if there else None)
+        try:
+            check_contract(name, collection.contract, contract)
+            check_keys(name, collection.keys, settings.keys)
+            collection.ensure_indexes(settings.indexes)
+        except BaseException:
+            collection.close()
+            raise
+        return collection
+
+
+@contextmanager
+def no_leftover(name: str, store: Store) -> Iterator[None]:
+    """Should the block fail, a collection that `store` made, and that still holds nothing, is deleted.
+
+    An empty one would stop the next try with another model, and on a server it indexes nothing ever.
+    The collection must be closed by then.
+    """
     try:
-        check_contract(name, collection.contract, contract)
-        check_keys(name, collection.keys, settings.keys)
-        collection.ensure_indexes(settings.indexes)
-    except BaseException:
-        collection.close()
+        yield
+    except BaseException as error:
+        try:
+            store.discard_new(name)
+        except Exception as second:
+            error.add_note(f"the empty collection {name!r} could not be deleted: {second}")
         raise
-    return collection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +55,16 @@ class PointBatch:
             )
 
 
+MAX_COUNT: Final = 2**31 - 1
+"""The largest limit, offset and hnsw_ef that both stores take over each way to them."""
+
+
 @dataclass(frozen=True, slots=True)
 class SearchOptions:
-    """What to find. `exact` compares with every vector; `hnsw_ef` trades time for recall."""
+    """What to find. `exact` compares with every vector; `hnsw_ef` trades time for recall.
+
+    Raises SettingsError for numbers that no store takes.
+    """
 
     limit: int = 10
     offset: int = 0
@@ -67,11 +74,18 @@ class SearchOptions:
     hnsw_ef: int | None = None
 
     def __post_init__(self) -> None:
-        if self.limit < 1 or self.offset < 0 or (self.hnsw_ef is not None and self.hnsw_ef < 1):
-            raise SettingsError(
-                "limit and hnsw_ef must be at least 1 and offset at least 0, "
-                f"got {self.limit}, {self.hnsw_ef} and {self.offset}"
-            )
+        _check_count("limit", self.limit, least=1)
+        _check_count("offset", self.offset, least=0)
+        if self.hnsw_ef is not None:
+            _check_count("hnsw_ef", self.hnsw_ef, least=1)
+
+
+def _check_count(name: str, value: object, *, least: int) -> None:
+    # True would pass for 1, and a float or a string fail deep inside a client.
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_COUNT:
+        raise SettingsError(
+            f"{name} must be a whole number, at least {least} and at most {MAX_COUNT}, got {repr(value)[:100]}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +191,18 @@ class Collection(Protocol):
     def close(self) -> None: ...
 
 
+class OpenCollection(Collection, Protocol):
+    """A collection as its store opens it: closed at the end of a `with` block, and quick to know its indexes."""
+
+    def known_indexes(self, fields: Iterable[str]) -> Mapping[str, IndexType]:
+        """The payload indexes as far as filters on these `fields` need them: up to a minute old."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
 class Store(Protocol):
     """A place that holds collections: a server, or a folder."""
 
@@ -189,9 +215,13 @@ class Store(Protocol):
 
     def exists(self, name: str) -> bool: ...
 
-    def open(self, name: str, *, own_store: bool = False) -> Collection:
+    def open(
+        self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
+    ) -> OpenCollection:
         """The collection; with `own_store`, closing it closes this store too.
 
+        Where only one may have a collection open, wait `lock_wait` seconds for it. The notes of the
+        collection say what it does not take over of the `wanted` settings.
         Raises CollectionNotFoundError, NotOurCollectionError, StoreLockedError.
         """
         ...
@@ -201,6 +231,10 @@ class Store(Protocol):
         ...
 
     def delete(self, name: str) -> None: ...
+
+    def discard_new(self, name: str) -> None:
+        """Delete the collection if `create` made it here and it holds nothing; nothing is tried twice."""
+        ...
 
     def close(self) -> None:
         """Close the connection that the collections opened here share."""

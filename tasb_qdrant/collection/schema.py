@@ -62,11 +62,42 @@ def read_schema(metadata: Mapping[str, Any] | None, *, name: str, location: str)
         )
     try:
         return CollectionSchema.model_validate(stored)
-    except ValidationError as error:
+    except (ValidationError, SettingsError) as error:
+        problem = first_problem(error) if isinstance(error, ValidationError) else error
         raise StoreCorruptError(
-            f"the model contract of collection {name!r} at {location} can't be read ({first_problem(error)}); "
+            f"the model contract of collection {name!r} at {location} can't be read ({problem}); "
             "restore it from a backup, or ingest into another --collection"
         ) from None
+
+
+_MADE_WITH: Final = (
+    "on_disk",
+    "hnsw_m",
+    "hnsw_ef_construct",
+    "indexing_threshold_kb",
+    "shards",
+    "replicas",
+    "write_consistency",
+)
+
+
+def kept_settings(schema: CollectionSchema, wanted: CollectionSettings | None) -> tuple[str, ...]:
+    """What an existing collection does not take over of the settings that somebody wanted, in a sentence.
+
+    A default is no wish. Of all but the quantization and the threshold nothing is recorded, so that
+    they are named whether they differ or not.
+    """
+    if wanted is None:
+        return ()
+    fields = CollectionSettings.model_fields
+    kept = [name for name in _MADE_WITH if getattr(wanted, name) != fields[name].default]
+    if wanted.indexing_threshold_kb == schema.indexing_threshold_kb and "indexing_threshold_kb" in kept:
+        kept.remove("indexing_threshold_kb")
+    if wanted.quantization not in ("none", schema.quantization):
+        kept.insert(0, f"quantization ({schema.quantization}, not {wanted.quantization})")
+    if not kept:
+        return ()
+    return (f"the collection exists, and was made with its own {', '.join(kept)}: these are kept as they are",)
 
 
 def check_name(name: str) -> str:

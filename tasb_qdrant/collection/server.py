@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, get_args
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from qdrant_client import models
 
 from tasb_qdrant.collection.connection import Connection
 from tasb_qdrant.collection.filter_qdrant import to_qdrant
+from tasb_qdrant.collection.known import KnownIndexes, fields_of
 from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
 from tasb_qdrant.collection.protocol import (
     OVERSAMPLING,
@@ -48,6 +49,7 @@ class ServerCollection:
         settings: StoreSettings,
         schema: CollectionSchema,
         close_connection: bool,
+        notes: tuple[str, ...] = (),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._name = name
@@ -56,8 +58,10 @@ class ServerCollection:
         self._settings = settings
         self._schema = schema
         self._close_connection = close_connection
+        self._notes = notes
         self._sleep = sleep
         self._closed = False
+        self._known = KnownIndexes(self.indexes)
 
     @property
     def name(self) -> str:
@@ -82,7 +86,7 @@ class ServerCollection:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the way, such as REST where gRPC did not answer."""
-        return self._connection.notes
+        return (*self._connection.notes, *self._notes)
 
     def upsert(self, batch: PointBatch) -> None:
         """Store the batch; returns when the server answered `completed` for it."""
@@ -100,7 +104,7 @@ class ServerCollection:
     def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
         """The hits of each row, best first, in one request."""
         check_queries(vectors, name=self._name, dim=self.contract.dim)
-        where = _qdrant_filter(options.where)
+        where = self._filter(options.where)
         params = models.SearchParams(
             exact=options.exact, hnsw_ef=options.hnsw_ef, quantization=self._quantization_params(exact=options.exact)
         )
@@ -142,15 +146,20 @@ class ServerCollection:
 
     def count(self, where: Where | None = None) -> int:
         """The exact number of points that match."""
-        condition = _qdrant_filter(where)
+        condition = self._filter(where)
         return self._call(lambda: self._client.count(self._name, count_filter=condition, exact=True), "counting").count
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""
         return _indexes(self._describe())
 
+    def known_indexes(self, fields: Iterable[str]) -> Mapping[str, IndexType]:
+        """The payload indexes, up to a minute old, but looked at again for a field that is not among them."""
+        return self._known.including(fields)
+
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing, and wait for them."""
+        self._known.forget()
         there = self.indexes()
         for field, is_, wanted in index_conflicts(there, indexes):
             raise RequestRefusedError(
@@ -217,6 +226,17 @@ class ServerCollection:
         if self._close_connection:
             self._connection.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _filter(self, where: Where | None) -> models.Filter | None:
+        if not isinstance(where, Filter):
+            return where
+        return to_qdrant(where, indexes=self.known_indexes(fields_of(where)))
+
     def _quantization_params(self, *, exact: bool) -> models.QuantizationSearchParams | None:
         if (factor := OVERSAMPLING.get(self._schema.quantization)) is None:
             return None
@@ -270,7 +290,3 @@ def _indexes(described: models.CollectionInfo) -> dict[str, IndexType]:
         for field, info in described.payload_schema.items()
         if info.data_type.value in by_name
     }
-
-
-def _qdrant_filter(where: Where | None) -> models.Filter | None:
-    return to_qdrant(where) if isinstance(where, Filter) else where

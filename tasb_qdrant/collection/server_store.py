@@ -10,7 +10,7 @@ from qdrant_client import models
 
 from tasb_qdrant.collection.connection import connect
 from tasb_qdrant.collection.retry import call
-from tasb_qdrant.collection.schema import CollectionSchema, check_name, read_schema
+from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings, read_schema
 from tasb_qdrant.collection.server import ServerCollection
 from tasb_qdrant.errors import CollectionNotFoundError, ContractMismatchError, ServerTooOldError, StoreCorruptError
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
@@ -28,6 +28,7 @@ class ServerStore:
         self._client = self._connection.client
         self._settings = settings
         self._sleep = sleep
+        self._made: set[str] = set()
 
     @property
     def location(self) -> str:
@@ -45,15 +46,19 @@ class ServerStore:
             return False  # no server has such a name, and in a path it would mean something else
         return self._call(lambda: self._client.collection_exists(name), "looking for the collection")
 
-    def open(self, name: str, *, own_store: bool = False) -> ServerCollection:
-        """The collection, over this store's connection. Raises CollectionNotFoundError."""
+    def open(
+        self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
+    ) -> ServerCollection:
+        """The collection, over this store's connection, which nobody must wait for. Raises CollectionNotFoundError."""
         if not self.exists(name):
             raise CollectionNotFoundError(name, location=self.location, available=self.names())
+        schema = self._schema(name)
         return ServerCollection(
             name,
             connection=self._connection,
             settings=self._settings,
-            schema=self._schema(name),
+            schema=schema,
+            notes=kept_settings(schema, wanted),
             close_connection=own_store,
             sleep=self._sleep,
         )
@@ -80,12 +85,23 @@ class ServerStore:
             ),
             "making the collection",
         )
+        self._made.add(name)
 
     def delete(self, name: str) -> None:
         """Remove the collection and everything in it. Raises CollectionNotFoundError."""
         if not self.exists(name):
             raise CollectionNotFoundError(name, location=self.location, available=self.names())
         self._call(lambda: self._client.delete_collection(name), "deleting the collection")
+
+    def discard_new(self, name: str) -> None:
+        """Delete the collection if `create` made it here and it holds nothing. Raises CollectionError."""
+        if name not in self._made:
+            return
+        self._made.remove(name)
+        # No retries: a run that failed must not wait for minutes before it says so.
+        count = self._call(lambda: self._client.count(name, exact=True), "counting", retry_seconds=0)
+        if count.count == 0:
+            self._call(lambda: self._client.delete_collection(name), "deleting the collection", retry_seconds=0)
 
     def close(self) -> None:
         """Close the connection, which the collections opened here share."""
@@ -131,12 +147,12 @@ class ServerStore:
             )
         return None
 
-    def _call(self, request: Callable[[], T], doing: str) -> T:
+    def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
         self._connection.check_open()
         return call(
             request,
             location=self._settings.location,
             doing=doing,
-            retry_seconds=self._settings.retry_seconds,
+            retry_seconds=self._settings.retry_seconds if retry_seconds is None else retry_seconds,
             sleep=self._sleep,
         )

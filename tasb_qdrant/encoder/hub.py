@@ -167,7 +167,7 @@ def _named_errors(repo: str, revision: str | None) -> Iterator[None]:
         ) from error
     except RepositoryNotFoundError as error:
         raise ModelNotFoundError(
-            f"no model {repo} at {where}, or it is private; correct --model, or set HF_TOKEN"
+            f"no folder {repo} here, and no model {repo} at {where} or it is private; correct --model, or set HF_TOKEN"
         ) from error
     except RevisionNotFoundError as error:
         raise ModelNotFoundError(f"{repo} at {where} has no revision {revision!r}; correct --revision") from error

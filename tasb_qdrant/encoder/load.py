@@ -68,6 +68,7 @@ def load_encoder(
         query_prompt=layout.query_prompt,
         passage_prompt=layout.passage_prompt,
         version=_version(),
+        revision=source.commit,
     )
     forward = ReferenceForward(
         build_model(config, tensors, folder=layout.transformer),

@@ -18,6 +18,7 @@ ORIGINAL: Final = "sebastian-hofstaetter/distilbert-dot-tas_b-b256-msmarco"
 PORT: Final = "sentence-transformers/msmarco-distilbert-base-tas-b"
 """The same weights as ORIGINAL, as safetensors, with a sentence-transformers layout that says CLS."""
 
+_SHOWN_CHARS: Final = 100
 _HUB_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SMALL_FILE = re.compile(
@@ -30,11 +31,15 @@ _SMALL_FILE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model's files. `id` is the hub id or the absolute folder, `notes` what was chosen on the way."""
+    """A model's files. `id` is the hub id or the absolute folder, `notes` what was chosen on the way.
+
+    `commit` is what the hub's repository was at, "" for a folder.
+    """
 
     id: str
     folder: Path
     notes: tuple[str, ...] = ()
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +63,8 @@ def resolve_model(model: str | Path, *, revision: str | None, allow_pickle: bool
     request = _Request(revision, allow_pickle, time.monotonic() + hub_timeout)
     if model == TAS_B:
         return _tas_b(request)
-    folder = Path(model).expanduser()
-    if folder.is_dir():
+    folder, is_folder = _as_folder(model)
+    if is_folder:
         if revision is not None:
             raise ModelNotFoundError(
                 f"{model} is a folder, which has no revisions; leave --revision out, or give a hub id"
@@ -69,7 +74,28 @@ def resolve_model(model: str | Path, *, revision: str | None, allow_pickle: bool
         raise ModelNotFoundError(f"{model} is a file; give the folder that holds config.json and the weights")
     if isinstance(model, Path) or not _HUB_ID.fullmatch(model):
         raise ModelNotFoundError(f"no folder {model}; give a model's folder, or a hub id such as {PORT}")
-    return _from_hub(model, request)
+    try:
+        return _from_hub(model, request)
+    except HubUnreachableError as error:
+        raise HubUnreachableError(f"{error}; there is no folder {model}") from error
+
+
+def _as_folder(model: str | Path) -> tuple[Path, bool]:
+    """(`model` as a path, whether it is a folder). Raises ModelNotFoundError for what can be no name."""
+    if model == "":
+        raise ModelNotFoundError(f"the model's name is empty; give a model's folder, or a hub id such as {PORT}")
+    try:
+        folder = Path(model).expanduser()
+        return folder, folder.is_dir()
+    except RuntimeError as error:  # ~ of somebody whom this machine doesn't know
+        raise ModelNotFoundError(f"no folder {model}: {str(error).rstrip('.')}; correct --model") from error
+    except OSError as error:
+        raise ModelNotFoundError(f"{_shown(model)} can't be looked up ({error.strerror}); correct --model") from error
+
+
+def _shown(model: str | Path) -> str:
+    name = str(model)
+    return name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}…"
 
 
 def _tas_b(request: _Request) -> ModelSource:
@@ -111,7 +137,7 @@ def _from_hub(repo: str, request: _Request) -> ModelSource:
     # Weights come last: a cache that holds weights then holds the layout that says how to read them.
     small = [name for name in listing.files if _SMALL_FILE.fullmatch(name)]
     weights = _listed_weights(listing, allow_pickle=request.allow_pickle)
-    return ModelSource(repo, hub.fetch(listing, [*small, *weights.names]))
+    return _snapshot(repo, hub.fetch(listing, [*small, *weights.names]))
 
 
 def _listed_weights(listing: hub.Listing, *, allow_pickle: bool) -> WeightNames:
@@ -154,7 +180,12 @@ def _from_cache(repo: str, request: _Request) -> ModelSource | None:
         find_weights(read_layout(folder).transformer, allow_pickle=request.allow_pickle)
     except ModelNotFoundError:
         return None
-    return ModelSource(repo, folder) if known else None
+    return _snapshot(repo, folder) if known else None
+
+
+def _snapshot(repo: str, folder: Path) -> ModelSource:
+    """A folder of the cache, which is named by its commit."""
+    return ModelSource(repo, folder, commit=folder.name if _COMMIT.fullmatch(folder.name) else "")
 
 
 def _noted(source: ModelSource, note: str) -> ModelSource:

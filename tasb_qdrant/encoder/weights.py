@@ -7,6 +7,7 @@ import json
 import os
 import re
 import tempfile
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def pick_weights(names: Iterable[str]) -> WeightNames | None:
 
 def find_weights(folder: Path, *, allow_pickle: bool) -> WeightFiles:
     """The weight files in `folder`. Raises ModelNotFoundError, UnsafeWeightsError, CorruptModelError."""
-    found = pick_weights(os.listdir(folder))
+    found = pick_weights(_names_in(folder))
     if found is None:
         raise ModelNotFoundError(f"{folder} has no weights (model.safetensors); complete the folder")
     if not found.safe and not allow_pickle:
@@ -65,7 +66,11 @@ def find_weights(folder: Path, *, allow_pickle: bool) -> WeightFiles:
             "choose a safetensors version of the model, or give --allow-pickle"
         )
     if not found.names[0].endswith(".index.json"):
-        return WeightFiles((folder / found.names[0],), found.safe)
+        path = folder / found.names[0]
+        if not path.is_file():
+            what = "a link to a file that isn't there" if path.is_symlink() else "not a file"
+            raise ModelNotFoundError(f"{path} is {what}; complete the folder")
+        return WeightFiles((path,), found.safe)
     files = _indexed(folder / found.names[0], _SHARD if found.safe else _PICKLE_SHARD)
     for path in files:
         if not path.is_file():
@@ -74,13 +79,27 @@ def find_weights(folder: Path, *, allow_pickle: bool) -> WeightFiles:
 
 
 def hash_files(files: Sequence[Path]) -> str:
-    """sha256 over the files' bytes, one after the other, in hexadecimal."""
+    """sha256 over the files' bytes, one after the other, in hexadecimal. Raises ModelNotFoundError."""
     digest = hashlib.sha256()
     for path in files:
-        with path.open("rb") as stream:
-            while block := stream.read(_HASH_BLOCK):
-                digest.update(block)
+        try:
+            with path.open("rb") as stream:
+                while block := stream.read(_HASH_BLOCK):
+                    digest.update(block)
+        except OSError as error:
+            raise _unreadable(path, error) from error
     return digest.hexdigest()
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ModelNotFoundError:
+    return ModelNotFoundError(f"{path} can't be read ({error.strerror}); check that it is there, and its permissions")
 
 
 def read_tensors(weights: WeightFiles, *, sha256: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
@@ -105,6 +124,8 @@ def _indexed(index: Path, shard: re.Pattern[str]) -> tuple[Path, ...]:
     try:
         names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
         bad = next((name for name in names if not shard.fullmatch(name)), None)
+    except OSError as error:
+        raise _unreadable(index, error) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptModelError(f"{index} is no index of weight files; get the model again") from error
     if bad is not None or not names:
@@ -158,7 +179,10 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # torch says so of a pickle that it then reads or refuses; an answer follows either way.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise UnsafeWeightsError(
             f"{path} holds more than tensors, so it is refused even with --allow-pickle; "

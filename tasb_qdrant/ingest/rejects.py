@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Final, Self
 
 import orjson
 
 from tasb_qdrant.errors import RejectedError, SettingsError
 from tasb_qdrant.records import Reject
+
+
+_LONGEST_REJECT: Final = 2**20
 
 
 class RejectLog:
@@ -26,6 +29,11 @@ class RejectLog:
         self._file: BinaryIO | None = None
 
     @property
+    def earlier(self) -> Path | None:
+        """The file, where an earlier run made it: a folder that holds it doesn't mean it as a source."""
+        return self._path if self._path is not None and _holds_rejects(self._path) else None
+
+    @property
     def name(self) -> str | None:
         """The file, for the report."""
         return None if self._path is None else str(self._path)
@@ -36,6 +44,11 @@ class RejectLog:
             return
         if any(_same_file(self._path, source) for source in sources):
             raise SettingsError(f"--rejects {self._path} is a source, and would be overwritten; name another file")
+        if self._path.is_file() and not _holds_rejects(self._path):
+            raise SettingsError(
+                f"--rejects {self._path} is there, and holds something else than rejects, which would be overwritten; "
+                "name another file"
+            )
         try:
             self._file = self._path.open("wb")
         except OSError as error:
@@ -73,6 +86,18 @@ class RejectLog:
 
     def _unwritable(self, error: OSError) -> SettingsError:
         return SettingsError(f"--rejects {self._path}: can't be written ({error.strerror or error}); name another file")
+
+
+def _holds_rejects(path: Path) -> bool:
+    """Whether it is a file that a run wrote its rejects to: empty, or lines of source, line and reason."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            first = file.readline(_LONGEST_REJECT)
+        return not first or set(orjson.loads(first)) == {"source", "line", "reason"}
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _same_file(path: Path, source: Path | str) -> bool:

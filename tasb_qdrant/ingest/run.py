@@ -53,10 +53,11 @@ def ingest(
     like are not used. `on_progress` is called in this thread, several times a second; an iterable of
     passages is read in another, once and lazily.
 
-    Raises the kinds of TasbQdrantError; what was stored until then stays stored.
+    Raises the kinds of TasbQdrantError; what was stored until then stays stored. A collection that this
+    call made, and stored nothing in, is deleted then.
     """
     # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
-    from tasb_qdrant.collection.open import open_for_writing, open_store
+    from tasb_qdrant.collection.open import no_leftover, open_for_writing, open_store
     from tasb_qdrant.encoder import load_encoder
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
@@ -85,9 +86,14 @@ def ingest(
                 encoder = load_encoder(
                     model, device=device, precision=precision, revision=revision, allow_pickle=allow_pickle
                 )
-            with closed_after(
-                open_for_writing(collection, store, contract=encoder.contract, settings=settings)
-            ) as target:
+            counters.note(encoder.notes)
+            with (
+                no_leftover(collection, store),
+                closed_after(
+                    open_for_writing(collection, store, contract=encoder.contract, settings=settings)
+                ) as target,
+            ):
+                counters.note(target.notes)
                 outcome = run_pipeline(
                     passages,
                     encoder=encoder,

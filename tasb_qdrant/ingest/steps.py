@@ -55,6 +55,7 @@ def open_source(
         column_types=_of_columns(settings.indexes),
         on_reject=reject,
         stdin=patient_stdin(stopped),
+        excluded=() if log.earlier is None else (log.earlier,),
     )
     try:
         log.open(sources=reader.files)
@@ -74,7 +75,7 @@ def _names(source: Source) -> list[str | Path] | None:
     """The names of files, or None where `source` isn't made of names."""
     if isinstance(source, str | Path):
         return [source]
-    if isinstance(source, Sequence) and all(isinstance(item, str | Path) for item in source):
+    if isinstance(source, Sequence) and source and all(isinstance(item, str | Path) for item in source):
         return list(cast("Sequence[str | Path]", source))
     return None
 
@@ -104,7 +105,7 @@ def report(
 ) -> IngestReport:
     collection.flush()
     points = collection.count()
-    warnings = [*collection.notes]
+    warnings: list[str] = []
     if (stored := collection.contract.precision) != encoder.contract.precision:
         warnings.append(
             f"the collection was begun in {stored}, this run encoded in {encoder.contract.precision}; "
@@ -130,7 +131,7 @@ def report(
         loading_seconds=round(now.loading_seconds, 3),
         stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
         rejects_file=rejects_file,
-        notes=tuple(encoder.notes),
+        notes=(*encoder.notes, *collection.notes),
         warnings=tuple(warnings),
         proposed_indexes={} if collection.indexes() else outcome.proposal,
     )

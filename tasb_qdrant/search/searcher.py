@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
 from pydantic import SecretStr
 
 from tasb_qdrant.collection.open import open_existing
-from tasb_qdrant.collection.protocol import Collection, CollectionInfo, SearchOptions, Where
+from tasb_qdrant.collection.protocol import CollectionInfo, OpenCollection, SearchOptions, Where
 from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.encoder import Encoder, load_encoder
-from tasb_qdrant.errors import SettingsError
-from tasb_qdrant.records import Hit
+from tasb_qdrant.errors import InvalidInputError, SettingsError
+from tasb_qdrant.records import Hit, ModelContract
 from tasb_qdrant.search.where import WhereChecker
 from tasb_qdrant.settings import Transport, store_settings
 
@@ -23,7 +25,8 @@ class Searcher:
 
     Opening it connects and loads the encoder; use it in a `with` block, or call `close`. The store is
     the server `url` or the folder `path`, else `$QDRANT_URL`, else the embedded store in
-    ./tasb_qdrant_data. `model` names a copy of the contract's model elsewhere (a folder that was moved):
+    ./tasb_qdrant_data. Without `model`, that of the contract is loaded at its recorded commit, from the cache
+    where it holds that. `model` names a copy of the contract's model elsewhere (a folder that was moved):
     its weights must be the same. An `encoder` that is loaded already is checked likewise.
     """
 
@@ -54,10 +57,12 @@ class Searcher:
             timeout=timeout,
             allow_plain_http_key=allow_plain_http_key,
         )
-        self._collection: Collection = open_existing(collection, settings)
+        self._collection: OpenCollection = open_existing(collection, settings)
         try:
+            if model is None:
+                model, revision = _named_by(self._collection.contract, revision)
             self._encoder: Encoder = encoder or load_encoder(
-                model if model is not None else self._collection.contract.model,
+                model,
                 revision=revision,
                 device=device,
                 precision=precision,
@@ -86,19 +91,19 @@ class Searcher:
         with every vector instead of using the index; `hnsw_ef` makes the index more or less thorough.
         Raises InvalidInputError for an empty query, FilterError, CollectionError.
         """
-        return self.search_batch(
-            [query],
-            limit=limit,
-            offset=offset,
-            where=where,
-            score_threshold=score_threshold,
-            exact=exact,
-            hnsw_ef=hnsw_ef,
-        )[0]
+        if not isinstance(query, str):
+            raise SettingsError(f"the query must be a string, got {type(query).__name__}; use search_batch for several")
+        if not query.strip():
+            raise InvalidInputError("the query is empty; write what to search for")
+        options = SearchOptions(
+            limit=limit, offset=offset, score_threshold=score_threshold, exact=exact, hnsw_ef=hnsw_ef
+        )
+        options = replace(options, where=self._where.resolve(where, stacklevel=3))
+        return self._collection.search(self._encoder.encode_queries([query]), options)[0]
 
     def search_batch(
         self,
-        queries: Sequence[str],
+        queries: Iterable[str],
         *,
         limit: int = 10,
         offset: int = 0,
@@ -108,25 +113,18 @@ class Searcher:
         hnsw_ef: int | None = None,
     ) -> list[list[Hit]]:
         """The same for each query, in order: they are encoded together and sent as one request."""
-        if isinstance(queries, str):
-            raise SettingsError("search_batch takes a list of queries, got one string; use search for one")
-        if limit < 1 or offset < 0:
-            raise SettingsError(f"limit must be at least 1 and offset at least 0, got {limit} and {offset}")
+        asked = _strings(queries)
         options = SearchOptions(
-            limit=limit,
-            offset=offset,
-            where=self._where.resolve(where),
-            score_threshold=score_threshold,
-            exact=exact,
-            hnsw_ef=hnsw_ef,
+            limit=limit, offset=offset, score_threshold=score_threshold, exact=exact, hnsw_ef=hnsw_ef
         )
-        if not queries:
+        options = replace(options, where=self._where.resolve(where, stacklevel=3))
+        if not asked:
             return []
-        return self._collection.search(self._encoder.encode_queries(queries), options)
+        return self._collection.search(self._encoder.encode_queries(asked), options)
 
     def count(self, where: str | Where | None = None) -> int:
         """The exact number of passages that match."""
-        return self._collection.count(self._where.resolve(where))
+        return self._collection.count(self._where.resolve(where, stacklevel=3))
 
     @property
     def encoder(self) -> Encoder:
@@ -151,3 +149,23 @@ class Searcher:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _named_by(contract: ModelContract, revision: str | None) -> tuple[str, str | None]:
+    """(the model, its revision): the recorded commit, unless another is asked for or a folder has the name."""
+    if revision is None and contract.revision and not os.path.isdir(contract.model):
+        revision = contract.revision
+    return contract.model, revision
+
+
+def _strings(queries: Iterable[str]) -> list[str]:
+    """The queries as a list, read once. Raises SettingsError for what is none of strings."""
+    if isinstance(queries, str):
+        raise SettingsError("search_batch takes a list of queries, got one string; use search for one")
+    if not isinstance(queries, Iterable):
+        raise SettingsError(f"search_batch takes a list of queries, got {type(queries).__name__}")
+    asked = list(queries)
+    for index, query in enumerate(asked):
+        if not isinstance(query, str):
+            raise SettingsError(f"queries must be strings, query {index} is of type {type(query).__name__}")
+    return asked

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, NoReturn
@@ -15,6 +15,14 @@ from tasb_qdrant.errors import SettingsError, SourceError
 STDIN: Final = "-"
 
 COMPRESSED_ENDINGS: Final = (".gz", ".zst", ".zstd")
+
+_ONLY_WHEN_NAMED: Final = (".json",)
+"""Endings that say too little: most such files are settings, so a folder doesn't stand for them."""
+
+_STORE: Final = ("collection.json", "shard")
+_MODEL_FILES: Final = frozenset({"config.json", "modules.json"})
+_BEIR_CORPUS: Final = "corpus.jsonl"
+_BEIR_QUERIES: Final = "queries.jsonl"
 
 _KINDS: Final = (
     (stat.S_ISCHR, "a device"),
@@ -38,22 +46,42 @@ class Found:
         return "<stdin>" if self.path is None else str(self.path)
 
 
-def discover(sources: Sequence[str | Path], *, endings: Sequence[str]) -> list[Found]:
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a folder or glob may stand for: names with these endings, but none of the left-out files."""
+
+    endings: tuple[str, ...]
+    excluded: frozenset[tuple[int, int]]
+
+    def allows(self, path: Path) -> bool:
+        if not self.excluded:
+            return True
+        status = _stat(path)
+        return (status.st_dev, status.st_ino) not in self.excluded
+
+
+def discover(sources: Sequence[str | Path], *, endings: Sequence[str], excluded: Collection[Path] = ()) -> list[Found]:
     """What the names stand for, in the order given; what a folder or glob holds is sorted by path.
 
-    In a folder, every file counts whose name ends in one of `endings`, however deep; hidden files and
-    folders and links to folders don't. A glob (`**` crosses folders) stands for every file it
-    matches, and for the folders too where it has no `**`. Raises SourceError for a name that stands for
-    nothing or for what can't be read, and for a file named twice: its passages would be doubled.
+    In a folder, every file counts whose name ends in one of `endings`, however deep, but `.json`. Passed
+    over are hidden files and folders, links to folders, collections of the embedded store, folders below
+    it that hold a model (`config.json` or `modules.json`), and the files in `excluded`. Where
+    `corpus.jsonl` lies beside `queries.jsonl` (BEIR's layout, both also compressed), that folder stands
+    for the corpus alone. A glob (`**` crosses folders) stands for every file it matches but those in
+    `excluded`, and for the folders too where it has no `**`.
+
+    Raises SourceError for a name that stands for nothing or for what can't be read, and for a file named
+    twice: its passages would be doubled.
     """
     if isinstance(sources, str | Path):
         raise SettingsError(f"sources must be a list of names, got the single name {str(sources)!r}")
     if not sources:
         raise SettingsError("no source is named; name a file, a folder, a glob, or - for standard input")
+    wanted = _Wanted(tuple(endings), frozenset(_identities(excluded)))
     found: list[Found] = []
     seen: dict[tuple[int, int] | None, Found] = {}
     for source in sources:
-        for one in _expand(source, endings):
+        for one in _expand(source, wanted):
             if one.identity in seen:
                 _refuse_twice(seen[one.identity], one)
             seen[one.identity] = one
@@ -61,38 +89,41 @@ def discover(sources: Sequence[str | Path], *, endings: Sequence[str]) -> list[F
     return found
 
 
-def _expand(source: str | Path, endings: Sequence[str]) -> Iterator[Found]:
+def _expand(source: str | Path, wanted: _Wanted) -> Iterator[Found]:
     name = str(source)
     if not name:
         raise SettingsError("a source with an empty name; name a file, a folder, a glob, or -")
     if name == STDIN:
         yield Found(path=None, kind="stdin", size=None, identity=None)
     elif glob.has_magic(name) and not os.path.lexists(name):
-        yield from _matches(name, endings)
+        yield from _matches(name, wanted)
     else:
-        yield from _folder_or_file(Path(name), endings)
+        yield from _folder_or_file(Path(name), wanted)
 
 
-def _folder_or_file(path: Path, endings: Sequence[str]) -> Iterator[Found]:
+def _folder_or_file(path: Path, wanted: _Wanted) -> Iterator[Found]:
     status = _stat(path)
     if stat.S_ISDIR(status.st_mode):
-        yield from _folder(path, endings)
+        yield from _folder(path, wanted)
     else:
         yield _file(path, status)
 
 
-def _matches(pattern: str, endings: Sequence[str]) -> Iterator[Found]:
+def _matches(pattern: str, wanted: _Wanted) -> Iterator[Found]:
     paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
     if "**" in pattern:
         paths = [path for path in paths if not path.is_dir()]
+    paths = [path for path in paths if wanted.allows(path)]
     if not paths:
         raise SourceError("the pattern matches no file; correct it, or look at what is there with ls", source=pattern)
     for path in paths:
-        yield from _folder_or_file(path, endings)
+        yield from _folder_or_file(path, wanted)
 
 
-def _folder(folder: Path, endings: Sequence[str]) -> Iterator[Found]:
-    paths = sorted(path for path in _visible_files(folder) if _plain_name(path).endswith(tuple(endings)))
+def _folder(folder: Path, wanted: _Wanted) -> Iterator[Found]:
+    endings = tuple(end for end in wanted.endings if end not in _ONLY_WHEN_NAMED)
+    visible = (path for path in _visible_files(folder) if _plain_name(path).endswith(endings))
+    paths = sorted(path for path in visible if wanted.allows(path))
     if not paths:
         raise SourceError(
             f"the folder holds no file that ends in {', '.join(endings)} (with or without "
@@ -108,8 +139,32 @@ def _visible_files(folder: Path) -> Iterator[Path]:
         raise _unreadable(Path(error.filename), error) from None
 
     for parent, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = (name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in files if not name.startswith("."))
+        here = Path(parent)
+        if (_STORE[0] in files and _STORE[1] in folders) or (here != folder and not _MODEL_FILES.isdisjoint(files)):
+            folders.clear()
+        elif corpus := _beir_corpus(files):
+            folders.clear()
+            yield here / corpus
+        else:
+            folders[:] = (name for name in folders if not name.startswith("."))
+            yield from (here / name for name in files if not name.startswith("."))
+
+
+def _beir_corpus(files: Collection[str]) -> str | None:
+    """The corpus of a folder in BEIR's layout: its queries and judgements are no passages."""
+
+    def first(name: str) -> str | None:
+        return next((name + end for end in ("", *COMPRESSED_ENDINGS) if name + end in files), None)
+
+    return first(_BEIR_CORPUS) if first(_BEIR_QUERIES) else None
+
+
+def _identities(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
+    """Those of the files that are there; what isn't there can't be found either."""
+    for path in paths:
+        if os.path.exists(path):
+            status = _stat(path)
+            yield status.st_dev, status.st_ino
 
 
 def _plain_name(path: Path) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import orjson
 
 from tasb_qdrant.errors import InvalidPassageError, MissingFieldError, SettingsError
-from tasb_qdrant.records import Passage
+from tasb_qdrant.records import MAX_PAYLOAD_DEPTH, Passage
 
 ID_NAMES: Final = ("_id", "id", "doc_id", "docid", "pid", "passage_id")
 TEXT_NAMES: Final = ("text", "contents", "content", "passage", "body")
@@ -96,18 +96,25 @@ class FieldPlan:
             there = roles[(name,)] if (name,) in roles else record.get(name, _MISSING)
             if there is _MISSING:
                 record[name] = value
-            elif orjson.dumps(there) != orjson.dumps(value):
+            elif not _equal(there, value):
                 raise InvalidPassageError(
                     f"field {name!r} stands in the record and in its metadata, with different values",
                     field="payload",
                 )
 
 
-def plan_fields(samples: Sequence[Mapping[str, Any]], fields: SourceFields, *, source: str) -> FieldPlan:
+def plan_fields(
+    samples: Sequence[Mapping[str, Any]],
+    fields: SourceFields,
+    *,
+    source: str,
+    noun: Literal["column", "field"] = "column",
+) -> FieldPlan:
     """The plan for a file whose records, or the tree of whose columns, are like `samples` (at least one).
 
     The first sample that has a fitting field decides. Raises MissingFieldError, which lists the fields
-    of the first sample, for an id or text that no sample has, and for a title that was asked for.
+    of the first sample, for an id or text that no sample has, and for a title that was asked for;
+    `noun` is what it calls them.
     """
     asked = set(fields.given)
 
@@ -118,7 +125,11 @@ def plan_fields(samples: Sequence[Mapping[str, Any]], fields: SourceFields, *, s
 
     def missing(role: str, given: str | None) -> MissingFieldError:
         return MissingFieldError(
-            source=source, wanted=given or role, available=_names(samples[0]), option=f"--{role}-field"
+            source=source,
+            wanted=given or role,
+            available=_names(samples[0]),
+            option=f"--{role}-field",
+            noun=noun,
         )
 
     identifier = find(fields.id, ID_NAMES)
@@ -140,6 +151,8 @@ def _path(sample: Mapping[str, Any], name: str) -> FieldPath | None:
     if name in sample:
         return (name,)
     path = tuple(name.split("."))
+    if len(path) > MAX_PAYLOAD_DEPTH:
+        return None
     value: Any = sample
     for key in path:
         if not isinstance(value, Mapping) or key not in value:
@@ -161,17 +174,25 @@ def _take(record: dict[str, Any], path: FieldPath) -> Any:
     return value
 
 
+def _equal(one: object, other: object) -> bool:
+    """Whether two values are the same JSON: 1, 1.0 and true differ. Raises InvalidPassageError."""
+    try:
+        return orjson.dumps(one) == orjson.dumps(other)
+    except orjson.JSONEncodeError as error:  # beyond 254 levels or 64 bits, or half of a surrogate pair
+        raise InvalidPassageError(f"a field of the metadata can't be stored ({error})", field="payload") from None
+
+
 def _absent(value: object, role: str, path: FieldPath) -> str:
     name = ".".join(path)
     return f"the {role} (field {name!r}) is null" if value is None else f"no field {name!r}, which is the {role}"
 
 
-def _names(sample: Mapping[str, Any], prefix: str = "") -> list[str]:
+def _names(sample: Mapping[str, Any], prefix: str = "", depth: int = 1) -> list[str]:
     """Names as they can be given to an option: nested ones dotted, cut to what fits a message."""
     names: list[str] = []
     for key, value in sample.items():
-        if isinstance(value, Mapping) and value:
-            names.extend(_names(value, f"{prefix}{key}."))
+        if isinstance(value, Mapping) and value and depth < MAX_PAYLOAD_DEPTH:
+            names.extend(_names(value, f"{prefix}{key}.", depth + 1))
         else:
             shown = f"{prefix}{key}"
             names.append(shown if len(shown) <= _SHOWN_CHARS else f"{shown[:_SHOWN_CHARS]}…")

@@ -10,13 +10,16 @@ from typing import Any, Final
 import orjson
 
 from tasb_qdrant.errors import InvalidPassageError, SourceError
-from tasb_qdrant.records import Passage
+from tasb_qdrant.records import MAX_PAYLOAD_DEPTH, Passage
 from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.fields import FieldPlan, SourceFields, plan_fields
 from tasb_qdrant.sources.lines import TOO_LONG, line_blocks, undecodable
 from tasb_qdrant.sources.streams import ByteStream, Head
 
 _SAMPLES: Final = 100
+
+# What lies deeper is refused as a payload, also when BEIR's metadata has been lifted out by a level.
+_LOOKED_AT_DEPTH: Final = MAX_PAYLOAD_DEPTH + 1
 
 
 def plan_jsonl(head: Head, fields: SourceFields, *, source: str) -> FieldPlan | None:
@@ -40,7 +43,7 @@ def plan_jsonl(head: Head, fields: SourceFields, *, source: str) -> FieldPlan | 
             samples.append(record)
         if len(samples) == _SAMPLES:
             break
-    return plan_fields(samples, fields, source=source) if samples else None
+    return plan_fields(samples, fields, source=source, noun="field") if samples else None
 
 
 def read_jsonl(stream: ByteStream, cursor: Cursor, plan: FieldPlan | None, fields: SourceFields) -> Iterator[Passage]:
@@ -62,8 +65,8 @@ def read_jsonl(stream: ByteStream, cursor: Cursor, plan: FieldPlan | None, field
                     cursor.reject(number, f"expected a JSON object, got {_kind(record)}")
                     continue
                 if _has_vast_float(record):
-                    record = json.loads(raw)
-                plan = plan or plan_fields([record], fields, source=cursor.source)
+                    record = _exact(raw)
+                plan = plan or plan_fields([record], fields, source=cursor.source, noun="field")
                 passage = plan.passage(record)
             except InvalidPassageError as error:
                 cursor.reject(number, error.reason)
@@ -82,17 +85,27 @@ def _has_vast_float(value: dict[str, Any]) -> bool:
     orjson makes a float of such an integer, and so another number. The slower parser of the standard
     library keeps it, and then an id stays what it was and a payload is refused rather than changed.
     """
-    return any(_is_vast(item) for item in value.values())
+    return any(_is_vast(item, _LOOKED_AT_DEPTH) for item in value.values())
 
 
-def _is_vast(value: object) -> bool:
+def _is_vast(value: object, depth: int) -> bool:
     if type(value) is float:
         return not -(2**63) < value < 2**63
+    if depth == 0:
+        return False
     if type(value) is dict:
-        return any(_is_vast(item) for item in value.values())
+        return any(_is_vast(item, depth - 1) for item in value.values())
     if type(value) is list:
-        return any(_is_vast(item) for item in value)
+        return any(_is_vast(item, depth - 1) for item in value)
     return False
+
+
+def _exact(raw: bytes) -> Any:
+    """The record with its integers as they stand. Raises InvalidPassageError, ValueError."""
+    try:
+        return json.loads(raw)
+    except RecursionError:  # orjson reads 1024 levels, the standard library fewer on some versions
+        raise InvalidPassageError(f"the record is nested deeper than {MAX_PAYLOAD_DEPTH}", field="payload") from None
 
 
 def _why(raw: bytes, error: ValueError) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasb_qdrant.errors import InvalidPassageError, SourceError
-from tasb_qdrant.records import Passage
+from tasb_qdrant.records import MAX_PAYLOAD_DEPTH, Passage
 from tasb_qdrant.sources.arrow_values import Convert, UnsupportedTypeError, is_string, json_type
 from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.fields import FieldPath, FieldPlan, SourceFields, plan_fields
@@ -33,6 +33,7 @@ class ParquetSource:
         with self._open() as file:
             self._rows = file.metadata.num_rows
             schema = file.schema_arrow
+        _check_depth(schema, source=self._source)
         self._plan = _plan(schema, fields, source=self._source)
         self._schema, self._converts = _json_schema(schema, source=self._source)
 
@@ -84,6 +85,19 @@ class ParquetSource:
         detail = " ".join(str(error).split())
         line = self._rows_read + 1 if self._file is not None else None
         return SourceError(f"not a sound Parquet file ({detail}); fetch it again", source=self._source, line=line)
+
+
+def _check_depth(schema: pa.Schema, *, source: str) -> None:
+    """Refuse types that no payload can hold for their depth, before anything descends into them."""
+    kinds: list[tuple[str, Any, int]] = [(field.name, field.type, 0) for field in schema]
+    while kinds:
+        name, kind, depth = kinds.pop()
+        if depth > MAX_PAYLOAD_DEPTH:
+            raise SourceError(
+                f"the column {name!r} is nested deeper than {MAX_PAYLOAD_DEPTH}, which a payload can't hold; drop it",
+                source=source,
+            )
+        kinds.extend((name, kind.field(at).type, depth + 1) for at in range(kind.num_fields))
 
 
 def _plan(schema: pa.Schema, fields: SourceFields, *, source: str) -> FieldPlan:

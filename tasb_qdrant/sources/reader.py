@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, Protocol, Self
@@ -141,6 +141,7 @@ def open_sources(
     stdin: BinaryIO | None = None,
     column_types: Mapping[str, IndexType] | None = None,
     fifo_wait: float = FIFO_WAIT_SECONDS,
+    excluded: Collection[Path] = (),
 ) -> SourceReader:
     """A reader over files, folders, globs and `-` (standard input), in the order given.
 
@@ -148,14 +149,15 @@ def open_sources(
     formats.format_of; `.jsonl`, `.ndjson`, `.json`, `.csv`, `.parquet`, the text ones also compressed with
     gzip or Zstandard, whatever they are called), and streams are known only where they hold JSONL.
     `column_types` gives the cells of CSV and TSV the types that their columns are indexed as.
-    `fifo_wait` is how many seconds a named pipe may be without a writer.
+    `fifo_wait` is how many seconds a named pipe may be without a writer. Files in `excluded` are left out
+    of folders and globs (see discover.discover for what else a folder doesn't stand for).
 
     An input that can't be stored goes to `on_reject`, and reading goes on; without `on_reject` the first
     raises RejectedError. Everything else that can be known is checked here, before the first passage.
     Raises SettingsError, SourceError, MissingFieldError.
     """
     check_format(format)
-    found = discover(sources, endings=endings_of(format))
+    found = discover(sources, endings=endings_of(format), excluded=excluded)
     opened: list[tuple[Input, _Source]] = []
     try:
         for one in found:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -16,8 +17,8 @@ import pytest
 from qdrant_client import models
 
 from tasb_qdrant.collection.manage import list_collections
-from tasb_qdrant.collection.open import open_collection, open_existing, open_for_writing
-from tasb_qdrant.collection.protocol import Collection, OptimizeProgress, PointBatch, SearchOptions
+from tasb_qdrant.collection.open import no_leftover, open_collection, open_existing, open_for_writing, open_store
+from tasb_qdrant.collection.protocol import MAX_COUNT, Collection, OptimizeProgress, PointBatch, SearchOptions, Store
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.errors import (
     CollectionError,
@@ -410,10 +411,112 @@ def test_a_batch_needs_one_float32_vector_a_passage() -> None:
         PointBatch(passages(range(1)), np.zeros((1, 4)))  # type: ignore[arg-type]  # on purpose
 
 
-@pytest.mark.parametrize("wrong", [{"limit": 0}, {"limit": -1}, {"offset": -1}, {"hnsw_ef": 0}])
-def test_search_options_that_make_no_sense_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(SettingsError, match="at least"):
-        SearchOptions(**wrong)  # type: ignore[arg-type]  # one of several
+@pytest.mark.parametrize("name", ["limit", "offset", "hnsw_ef"])
+@pytest.mark.parametrize("value", [-1, 2**31, 2**80, True, 5.0, "5", float("nan")])
+def test_search_options_that_make_no_sense_are_refused(name: str, value: Any) -> None:
+    with pytest.raises(SettingsError, match=f"{name} must be a whole number, at least [01] and at most 2147483647"):
+        SearchOptions(**{name: value})
+
+
+def test_no_hits_and_no_candidates_at_all_make_no_sense_either() -> None:
+    for name in ("limit", "hnsw_ef"):
+        wrong: dict[str, Any] = {name: 0}
+        with pytest.raises(SettingsError, match=r"at least 1 .*, got 0"):
+            SearchOptions(**wrong)
+
+
+def test_the_largest_search_options_are_taken(collection: Collection) -> None:
+    fill(collection, 20)
+    most = MAX_COUNT
+    for options in (SearchOptions(limit=most), SearchOptions(hnsw_ef=most), SearchOptions(limit=most, exact=True)):
+        assert len(collection.search(random_vectors(1), options)[0]) == min(20, options.limit)
+    assert collection.search(random_vectors(1), SearchOptions(limit=most, offset=most)) == [[]]
+
+
+def _fail_after(use: Callable[[Collection], None], name: str, store: Store) -> None:
+    with no_leftover(name, store):
+        use(open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings()))
+        raise ZeroDivisionError
+
+
+def _fill_and_close(collection: Collection, *, count: int) -> None:
+    fill(collection, count)
+    collection.close()
+
+
+def test_a_failed_block_deletes_only_a_collection_that_is_new_and_empty(place: Place) -> None:
+    name = fresh_name()
+    for there, stored in ((False, 0), (False, 1), (True, 0)):
+        store = open_store(place.settings)
+        if there:
+            with place.collection(name):
+                pass
+        with pytest.raises(ZeroDivisionError):
+            _fail_after(partial(_fill_and_close, count=stored), name, store)
+        assert store.exists(name) == (there or bool(stored))
+        if store.exists(name):
+            store.delete(name)
+        store.close()
+
+
+def test_a_new_collection_whose_indexes_are_refused_is_not_left_behind(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise RequestRefusedError("no")
+
+    with place.collection() as opened:
+        monkeypatch.setattr(type(opened), "ensure_indexes", refuse)
+    name = fresh_name()
+    with pytest.raises(RequestRefusedError, match="no"), place.collection(name):
+        pass
+    assert not place.store.exists(name)
+    with pytest.raises(RequestRefusedError, match="no"), place.collection(opened.name):
+        pass
+    assert place.store.exists(opened.name)  # was there before
+
+
+def test_a_deletion_that_fails_never_hides_the_cause(place: Place) -> None:
+    store = open_store(place.settings)
+    opened: list[Collection] = []
+
+    def leave_open(collection: Collection) -> None:
+        opened.append(collection)  # so that the embedded one is locked
+        store.close()
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        _fail_after(leave_open, fresh_name(), store)
+    assert "could not be deleted: " in "".join(caught.value.__notes__)
+    opened[0].close()
+
+
+def test_a_with_block_closes_a_collection(place: Place) -> None:
+    with place.collection() as made:
+        name = made.name
+    with open_existing(name, place.settings) as opened:
+        assert opened.count() == 0
+    with pytest.raises(CollectionError, match="is closed"):
+        opened.count()
+
+
+def test_settings_that_an_existing_collection_does_not_take_over_are_noted(place: Place) -> None:
+    name = fresh_name()
+    with place.collection(name, quantization="int8", hnsw_m=32) as made:
+        assert made.notes == ()
+    with place.collection(name, quantization="int8") as again:
+        assert again.notes == ()
+    with place.collection(name, quantization="binary", on_disk=True, shards=2) as other:
+        (note,) = other.notes
+        assert "its own quantization (int8, not binary), on_disk, shards: these are kept" in note
+
+
+def test_a_long_list_of_integers_finds_the_same_before_and_after_the_index_is_made(place: Place) -> None:
+    where = F("n").in_(range(5, 500, 2))
+    with place.collection() as collection:
+        fill(collection, 50)
+        before = collection.count(where)
+        collection.ensure_indexes({"n": "integer"})
+        assert (before, collection.count(where)) == (23, 23)
 
 
 def test_vectors_of_every_float32_are_stored_bit_for_bit(collection: Collection) -> None:
@@ -614,7 +717,7 @@ def test_quantized_collections_find_the_same_passages(place: Place, quantization
 
 def test_the_embedded_store_refuses_shards_and_servers_take_them(place: Place) -> None:
     if place.embedded:
-        for option in ("shards", "replicas"):
+        for option in ("shards", "replicas", "write_consistency"):
             wanted: dict[str, Any] = {option: 2}
             with pytest.raises(SettingsError, match=f"has no {option}"):
                 place.collection("x", **wanted).__enter__()

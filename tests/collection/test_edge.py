@@ -75,8 +75,8 @@ def _process(place: Place, program: str) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def _open(place: Place, name: str = "c") -> Collection:
-    return open_existing(name, place.settings)
+def _open(place: Place, name: str = "c", *, lock_wait: float = 0.0) -> Collection:
+    return open_existing(name, place.settings, lock_wait=lock_wait)
 
 
 def test_a_second_opener_is_told_at_once_in_this_process_and_from_another(place: Place) -> None:
@@ -91,6 +91,16 @@ def test_a_second_opener_is_told_at_once_in_this_process_and_from_another(place:
         (listed,) = list_collections(place.settings)
         assert (listed.name, listed.info, listed.remark) == ("c", None, "open elsewhere")
     _open(place).close()
+
+
+def test_a_second_opener_waits_for_the_first_and_says_how_long_it_did(place: Place) -> None:
+    with place.collection("c") as first:
+        with pytest.raises(StoreLockedError, match=r"for 0\.12 seconds now"):
+            _open(place, lock_wait=0.12)
+        closing = threading.Timer(0.2, first.close)
+        closing.start()
+        _open(place, lock_wait=30).close()
+        closing.join()
 
 
 def test_what_a_killed_process_had_stored_is_there_on_reopening(place: Place) -> None:
@@ -401,7 +411,7 @@ def test_a_collection_that_is_deleted_while_it_is_being_opened_is_not_opened(
     real = EdgeLock.acquire
     folder = _root(place) / "c"
 
-    def late(lock: EdgeLock) -> None:
+    def late(lock: EdgeLock, wait: float = 0.0) -> None:
         lock._lock.acquire()  # the file is open, and gone a moment later
         shutil.rmtree(folder)
         shutil.copytree(_root(place) / "copy", folder)

@@ -216,8 +216,6 @@ def test_allowed_pickles_give_the_same_vectors_and_are_converted_once(tiny: Path
     assert kept.stat().st_mtime_ns == written
 
 
-# torch warns that it may not know all of protocol 4, which is not what this test is about.
-@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("protocol", [2, 4])
 @pytest.mark.parametrize("form", ["zip", "plain"])
 @pytest.mark.parametrize("allow_pickle", [False, True])

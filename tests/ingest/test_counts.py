@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasb_qdrant.errors import EncodingError, RejectedError, SettingsError, SourceError
+from tasb_qdrant.errors import EncodingError, RejectedError, SourceError
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.window import WINDOW_SIZE
 from tasb_qdrant.records import Passage
@@ -259,9 +259,9 @@ def test_another_precision_is_a_warning_and_another_model_an_error_before_anythi
     assert stored.embedded(tmp_path) == before
 
 
-def test_no_source_at_all_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no source is named"):
-        ingest([], collection="c", path=tmp_path, encoder=StubEncoder())
+def test_no_passages_at_all_are_no_error(tmp_path: Path) -> None:
+    report = ingest([], collection="c", path=tmp_path, encoder=StubEncoder())
+    assert (report.read, report.points, report.verified) == (0, 0, True)
 
 
 def test_vectors_of_another_size_than_the_contract_says_are_refused(tmp_path: Path) -> None:

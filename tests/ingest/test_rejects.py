@@ -11,7 +11,7 @@ import pytest
 from tasb_qdrant.errors import RejectedError, SettingsError
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.rejects import RejectLog
-from tasb_qdrant.records import Reject
+from tasb_qdrant.records import Passage, Reject
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder
 
@@ -23,7 +23,7 @@ def mixed(path: Path) -> Path:
 
 def test_rejects_are_kept_with_source_line_and_reason(tmp_path: Path) -> None:
     source, kept = mixed(tmp_path / "p.jsonl"), tmp_path / "rejects.jsonl"
-    kept.write_text("of an earlier run\n")
+    kept.write_text('{"source":"p.jsonl","line":7,"reason":"of an earlier run"}\n')
     report = ingest(source, collection="c", path=tmp_path / "s", encoder=StubEncoder(), rejects=kept)
     found = [orjson.loads(line) for line in kept.read_bytes().splitlines()]
     assert [(one["source"], one["line"]) for one in found] == [(str(source), 2), (str(source), 3)]
@@ -36,7 +36,7 @@ def test_rejects_are_kept_with_source_line_and_reason(tmp_path: Path) -> None:
 
 def test_the_file_is_made_anew_also_when_nothing_is_rejected(tmp_path: Path) -> None:
     kept = tmp_path / "rejects.jsonl"
-    kept.write_text("of an earlier run\n")
+    kept.write_text('{"source":"p.jsonl","line":7,"reason":"of an earlier run"}\n')
     ingest(stored.numbered(2), collection="c", path=tmp_path / "s", encoder=StubEncoder(), rejects=kept)
     assert kept.read_bytes() == b""
 
@@ -104,3 +104,21 @@ def test_a_reject_is_in_the_file_at_once(tmp_path: Path) -> None:
         log.add(Reject(source="é.tsv", line=7, reason="because"))
         assert orjson.loads((tmp_path / "r").read_bytes()) == {"source": "é.tsv", "line": 7, "reason": "because"}
     assert counted == [1]
+
+
+def test_the_rejects_of_an_earlier_run_in_the_folder_are_no_source(tmp_path: Path) -> None:
+    mixed(tmp_path / "p.jsonl")
+    for _ in range(2):
+        report = ingest(
+            tmp_path, collection="c", path=tmp_path / "s", encoder=StubEncoder(), rejects=tmp_path / "bad.jsonl"
+        )
+        assert report.rejected > 0
+    assert report.read == report.skipped + report.rejected
+
+
+def test_a_file_that_holds_something_else_is_never_overwritten(tmp_path: Path) -> None:
+    precious = tmp_path / "notes.txt"
+    precious.write_text("mine\n")
+    with pytest.raises(SettingsError, match="holds something else than rejects"):
+        ingest([Passage("1", "one")], collection="c", path=tmp_path / "s", encoder=StubEncoder(), rejects=precious)
+    assert precious.read_text() == "mine\n"

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from qdrant_client import QdrantClient, models
@@ -14,6 +15,7 @@ from tasb_qdrant import CollectionSettings, Encoder, F, Passage, Searcher, inges
 from tasb_qdrant.errors import (
     CollectionNotFoundError,
     ContractMismatchError,
+    FilterError,
     FilterSyntaxError,
     FilterTypeError,
     InvalidInputError,
@@ -116,9 +118,34 @@ def test_values_of_the_wrong_type_are_refused(searcher: Searcher) -> None:
 
 
 def test_an_unknown_field_is_a_warning_that_points_at_the_caller(searcher: Searcher) -> None:
-    with pytest.warns(FilterWarning, match="yaer") as caught:
-        searcher.search(BEES, where=F("yaer") == 3)
-    assert caught[0].filename == __file__
+    for call in (
+        lambda: searcher.search(BEES, where=F("yaer") == 3),
+        lambda: searcher.search_batch([BEES], where=F("yaer") == 3),
+        lambda: searcher.count(F("yaer") == 3),
+    ):
+        with pytest.warns(FilterWarning, match="yaer") as caught:
+            call()
+        assert (caught[0].filename, caught[0].lineno) == (__file__, call.__code__.co_firstlineno)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (F("year"), r'F\("year"\) without a comparison is no filter'),
+        ({"year": 2020}, r"qdrant_client\.models\.Filter, got dict"),
+        (models.FieldCondition(key="year", match=models.MatchValue(value=1)), "got FieldCondition"),
+        (2020, "got int"),
+        ([], "got list"),
+    ],
+)
+def test_what_is_no_filter_is_refused_by_name(searcher: Searcher, wrong: Any, said: str) -> None:
+    for call in (
+        lambda: searcher.search(BEES, where=wrong),
+        lambda: searcher.search_batch([], where=wrong),
+        lambda: searcher.count(wrong),
+    ):
+        with pytest.raises(FilterError, match=said):
+            call()
 
 
 def test_fields_without_an_index_are_known_from_the_payloads(searcher: Searcher) -> None:
@@ -129,8 +156,39 @@ def test_fields_without_an_index_are_known_from_the_payloads(searcher: Searcher)
 
 @pytest.mark.parametrize("query", ["", " \n"])
 def test_an_empty_query_is_refused(searcher: Searcher, query: str) -> None:
-    with pytest.raises(InvalidInputError, match="empty"):
+    with pytest.raises(InvalidInputError, match=r"^the query is empty"):
         searcher.search(query)
+    with pytest.raises(InvalidInputError, match=r"^query 1 is empty"):
+        searcher.search_batch([BEES, query])
+
+
+def test_queries_of_any_iterable_are_taken_and_what_is_no_string_is_named(searcher: Searcher) -> None:
+    queries = [BEES, "early telescopes"]
+    assert searcher.search_batch(query for query in queries) == searcher.search_batch(queries)
+    wrong: Any
+    for wrong, said in ((None, "got NoneType"), (7, "got int"), ([BEES, 7], "query 1 is of type int")):
+        with pytest.raises(SettingsError, match=said):
+            searcher.search_batch(wrong)
+    for wrong in (None, 7, [BEES]):
+        with pytest.raises(SettingsError, match="the query must be a string, got"):
+            searcher.search(wrong)
+
+
+def test_arguments_are_checked_before_a_query_is_encoded(
+    searcher: Searcher, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_: object) -> None:
+        raise RuntimeError("encoded")
+
+    monkeypatch.setattr(encoder, "encode_queries", never)
+    with pytest.raises(FilterSyntaxError):
+        searcher.search(BEES, where="year >= and")
+    wrong: Any
+    for wrong in (0, 2**31, True, "5", 1.0):
+        with pytest.raises(SettingsError, match="limit must be a whole number"):
+            searcher.search(BEES, limit=wrong)
+    with pytest.raises(RuntimeError, match="encoded"):
+        searcher.search(BEES)
 
 
 def test_arguments_that_make_no_sense_are_refused(searcher: Searcher) -> None:

@@ -52,7 +52,7 @@ def test_a_format_chooses_the_files_of_a_folder(folder: Path) -> None:
 
 def test_a_folder_without_sources_is_an_error_that_lists_the_endings(tmp_path: Path) -> None:
     write(tmp_path / "notes.txt", "x")
-    with pytest.raises(SourceError, match=r"\.tsv, \.jsonl, \.ndjson, \.json, \.csv, \.parquet"):
+    with pytest.raises(SourceError, match=r"\.tsv, \.jsonl, \.ndjson, \.csv, \.parquet"):
         open_sources([tmp_path])
 
 
