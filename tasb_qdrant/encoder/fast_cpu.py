@@ -1,7 +1,7 @@
-"""The forward pass of BERT and DistilBERT on a CPU: weights laid out once, and no padding but in attention.
+"""The forward pass of BERT and DistilBERT on a CPU: weights laid out once, and no padding anywhere.
 
 The tokens of a batch lie one text after the other, (tokens, dim), so every linear layer multiplies real
-tokens alone. For attention they are spread out to lengths that it is fast at.
+tokens alone. Only attention looks at texts: those of equal length are one call of it, without a mask.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class FastForward:
     """Token ids to vectors. Not safe to call from several threads at once."""
 
     def __init__(self, weights: EncoderWeights, *, pooling: Pooling, normalized: bool, precision: str) -> None:
-        self._dtype = dtype = _DTYPES[precision]
+        dtype = _DTYPES[precision]
         self._words = weights.words.to(dtype)
         self._positions = weights.positions.to(dtype)
         self._norm = _PackedNorm(weights.norm, dtype)
@@ -42,24 +42,18 @@ class FastForward:
         """float32 (n, dim), pooled, in the order of `texts`: the ids of one text each."""
         lengths = np.fromiter((len(ids) for ids in texts), dtype=np.int64, count=len(texts))
         order = np.argsort(-lengths, kind="stable")
-        packing = pack(lengths[order], self._dtype)
+        packing = pack([texts[index] for index in order.tolist()])
         with torch.inference_mode():
-            hidden = self._embed([texts[index] for index in order.tolist()], packing)
+            words = self._words.index_select(0, packing.ids)
+            hidden = self._norm(words.add_(self._positions.index_select(0, packing.positions)))
             for layer in self._layers:
                 hidden = layer(hidden, packing)
-            pooled = self._last(hidden, packing).float() if self._last else _means(hidden, packing, lengths[order])
+            pooled = self._last(hidden, packing).float() if self._last else _means(hidden, packing)
             if self._normalized:
                 pooled = normalize(pooled, dim=1)
             vectors = np.empty(pooled.shape, dtype=np.float32)
             vectors[order] = pooled.numpy()
         return vectors
-
-    def _embed(self, texts: list[NDArray[np.int32]], packing: Packing) -> Tensor:
-        ids = np.zeros(packing.tokens, dtype=np.int32)
-        joined = np.concatenate(texts)
-        ids[: len(joined)] = joined
-        words = self._words.index_select(0, torch.from_numpy(ids))
-        return self._norm(words.add_(self._positions.index_select(0, packing.positions)))
 
 
 class _PackedLinear:
@@ -113,15 +107,13 @@ class _PackedLayer:
 
     def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) to (tokens, dim)."""
-        qkv = _spread(self._qkv(hidden), packing)
-        attended = qkv.new_zeros(len(qkv), hidden.shape[1])
-        for group in packing.groups:
-            split = qkv[group.rows].view(group.count, group.length, 3, self._heads, -1)
+        qkv = self._qkv(hidden)
+        attended = torch.zeros_like(hidden)
+        for run in packing.runs:
+            split = qkv[run.tokens].view(run.count, run.length, 3, self._heads, -1)
             query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
-            found = scaled_dot_product_attention(query, key, value, attn_mask=group.mask)
-            attended[group.rows].view(group.count, group.length, self._heads, -1).copy_(found.transpose(1, 2))
-        if packing.gather is not None:
-            attended = attended.index_select(0, packing.gather)
+            into = attended[run.tokens].view(run.count, run.length, self._heads, -1)
+            into.copy_(scaled_dot_product_attention(query, key, value).transpose(1, 2))
         return self._after(attended, hidden)
 
 
@@ -140,22 +132,17 @@ class _PackedClsLayer:
         """(tokens, dim) to (texts, dim)."""
         firsts = hidden.index_select(0, packing.firsts)
         queries = self._query(firsts)
-        keys_values = _spread(self._key_value(hidden), packing)
+        keys_values = self._key_value(hidden)
         attended = torch.zeros_like(firsts)
-        for group in packing.groups:
-            query = queries[group.texts].view(group.count, self._heads, 1, -1)
-            split = keys_values[group.rows].view(group.count, group.length, 2, self._heads, -1)
+        for run in packing.runs:
+            query = queries[run.texts].view(run.count, self._heads, 1, -1)
+            split = keys_values[run.tokens].view(run.count, run.length, 2, self._heads, -1)
             key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
-            found = scaled_dot_product_attention(query, key, value, attn_mask=group.mask)
-            attended[group.texts].view(group.count, self._heads, 1, -1).copy_(found)
+            into = attended[run.texts].view(run.count, self._heads, 1, -1)
+            into.copy_(scaled_dot_product_attention(query, key, value))
         return self._after(attended, firsts)[: len(packing.starts)]
 
 
-def _spread(rows: Tensor, packing: Packing) -> Tensor:
-    return rows if packing.spread is None else rows.index_select(0, packing.spread)
-
-
-def _means(hidden: Tensor, packing: Packing, lengths: NDArray[np.int64]) -> Tensor:
+def _means(hidden: Tensor, packing: Packing) -> Tensor:
     """float32 (texts, dim), whatever the model's precision: sums lose too much in 8 bits of mantissa."""
-    real = hidden[: int(lengths.sum())].float().numpy()
-    return torch.from_numpy(np.add.reduceat(real, packing.starts, axis=0) / lengths[:, None].astype(np.float32))
+    return torch.cat([hidden[run.tokens].view(run.count, run.length, -1).float().mean(dim=1) for run in packing.runs])

@@ -1,10 +1,9 @@
-"""Where the tokens of a batch are: one text after the other for what looks at tokens alone, and spread out
-to a few lengths for attention, which looks at texts."""
+"""Where the tokens of a batch are when its texts lie one after the other, without padding between them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -13,100 +12,60 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-T = TypeVar("T", int, NDArray[np.int64])
-
-_STEP: Final = 16
-"""Rows of an AMX tile. oneDNN compiles a kernel for each number of rows (0.6 ms and more, and it keeps 1024),
-so batches are filled up to whole tiles; and torch's attention in bf16 takes half the time for texts of 80
-tokens that it takes for 75."""
-
-
-_AT_ONCE: Final = 320
-"""Rows of one call of attention: torch lays out all its keys and values anew, which then stay in the cache."""
+_TILE: Final = 16
+"""Batches are filled up to a multiple of this many rows, those of a tile of AMX: oneDNN compiles a kernel for
+each number of rows that it meets, which takes 0.6 ms and more, and it keeps 1024 of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Texts spread out to the same length: `texts` and `rows` say where. `mask`, (count, 1, 1, length), is
-    -inf where a text has no token, or None if all of them are full."""
+class Run:
+    """Texts of equal length, one after the other: `texts` and `tokens` say where they are in the batch."""
 
     texts: slice
-    rows: slice
+    tokens: slice
     count: int
     length: int
-    mask: Tensor | None
 
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """A batch of texts, sorted by length. `tokens` counts their tokens, filled up to whole tiles.
+    """A batch of texts sorted by length.
 
-    `spread` is the token in each spread-out row and `gather` the row of each token, int64; both are None
-    where the two orders are the same. `positions`, int64 (tokens,), counts from 0 in each text; `firsts`,
-    filled up to whole tiles too, is the first token of each text. All filling points at token 0.
+    `ids`, int32, and `positions`, int64, which count from 0 in each text, are (tokens,); `firsts`, int64
+    (texts,), says which tokens are the first of their text. All three are filled up to whole tiles, with
+    what belongs to no text and is computed in vain. `starts` is `firsts` without the filling.
     """
 
-    tokens: int
+    ids: Tensor
     positions: Tensor
-    starts: NDArray[np.int64]
     firsts: Tensor
-    spread: Tensor | None
-    gather: Tensor | None
-    groups: tuple[Group, ...]
+    starts: NDArray[np.int64]
+    runs: tuple[Run, ...]
 
 
-def pack(lengths: NDArray[np.int64], dtype: torch.dtype) -> Packing:
-    """The packing of texts of these `lengths`, longest first; masks are of `dtype`."""
+def pack(texts: list[NDArray[np.int32]]) -> Packing:
+    """The packing of texts, the ids of one each, that are sorted by length."""
+    lengths = np.array([len(ids) for ids in texts], dtype=np.int64)
     starts = np.cumsum(lengths) - lengths
-    count = int(lengths.sum())
-    tokens = _filled(count)
-    positions = np.zeros(tokens, dtype=np.int64)
-    positions[:count] = np.arange(count) - np.repeat(starts, lengths)
-    firsts = np.zeros(_filled(len(lengths)), dtype=np.int64)
-    firsts[: len(lengths)] = starts
-    # A single query, or texts of one length that is good already: nothing to move.
-    as_is = len(lengths) == 1 or (lengths[0] == lengths[-1] and lengths[0] % _STEP == 0)
-    spread_lengths = lengths if as_is else _filled(lengths)
-    spread = gather = None
-    if not as_is:
-        spread_starts = np.cumsum(spread_lengths) - spread_lengths
-        row = np.arange(int(spread_lengths.sum())) - np.repeat(spread_starts, spread_lengths)
-        real = row < np.repeat(lengths, spread_lengths)
-        spread = torch.from_numpy(np.where(real, row + np.repeat(starts, spread_lengths), 0))
-        rows = np.zeros(tokens, dtype=np.int64)
-        rows[:count] = np.flatnonzero(real)
-        gather = torch.from_numpy(rows)
+    positions = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
     return Packing(
-        tokens=tokens,
-        positions=torch.from_numpy(positions),
+        ids=_filled(np.concatenate(texts)),
+        positions=_filled(positions),
+        firsts=_filled(starts),
         starts=starts,
-        firsts=torch.from_numpy(firsts),
-        spread=spread,
-        gather=gather,
-        groups=tuple(_groups(lengths, spread_lengths, dtype)),
+        runs=tuple(_runs(lengths)),
     )
 
 
-def _groups(lengths: NDArray[np.int64], spread_lengths: NDArray[np.int64], dtype: torch.dtype) -> list[Group]:
-    groups: list[Group] = []
-    row = 0
-    start = 0
-    while start < len(lengths):
-        length = int(spread_lengths[start])
-        count = int(np.count_nonzero(spread_lengths[start : start + max(1, _AT_ONCE // length)] == length))
-        texts, rows = slice(start, start + count), slice(row, row + count * length)
-        groups.append(Group(texts, rows, count, length, _mask(lengths[texts], length, dtype)))
-        start, row = texts.stop, rows.stop
-    return groups
+def _runs(lengths: NDArray[np.int64]) -> list[Run]:
+    runs: list[Run] = []
+    token = 0
+    starts = np.flatnonzero(np.diff(lengths, prepend=-1)).tolist()
+    for start, end in zip(starts, [*starts[1:], len(lengths)], strict=True):
+        count, length = end - start, int(lengths[start])
+        runs.append(Run(slice(start, end), slice(token, token := token + count * length), count, length))
+    return runs
 
 
-def _mask(lengths: NDArray[np.int64], length: int, dtype: torch.dtype) -> Tensor | None:
-    if lengths[-1] == length:
-        return None
-    missing = torch.from_numpy(np.arange(length) >= lengths[:, None])
-    mask = torch.zeros(missing.shape, dtype=dtype).masked_fill_(missing, float("-inf"))
-    return mask.view(len(lengths), 1, 1, length)
-
-
-def _filled(count: T) -> T:
-    return -(-count // _STEP) * _STEP
+def _filled(values: NDArray[np.int32] | NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(np.pad(values, (0, -len(values) % _TILE)))
