@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import chain
+from itertools import compress
+from operator import not_
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -12,6 +13,7 @@ from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers
 
 from tasb_qdrant.encoder.layout import Layout
 from tasb_qdrant.encoder.protocol import TokenBatch
+from tasb_qdrant.encoder.words import WordIds
 from tasb_qdrant.errors import CorruptModelError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 LONG: Final = 16
 """Characters a token, above which a text is read from its beginning only as far as the model reads."""
 
+_ID: Final = np.dtype(np.int32)
 _AT_ONCE: Final = 1024  # an Encoding takes about 10 KB, so this bounds memory; two threads stay busy
 _WINDOW: Final = 1024
 _BERT_BREAKS: Final = " \t\n\r!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u3002\u3001\uff0c\uff01\uff1f"
@@ -35,21 +38,46 @@ class Tokenization:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length)
         self._prefix = _Prefix.of(self._tokenizer)
+        self._words = WordIds.of(self._tokenizer)
 
     def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
         """The ids of `prompt + text`, with special tokens. Raises InvalidInputError."""
         check_texts(texts)
-        lists: list[list[int]] = []
+        parts: list[bytes] = []
         truncated = 0
         for start in range(0, len(texts), _AT_ONCE):
-            part = [prompt + text for text in texts[start : start + _AT_ONCE]]
-            for encoding in self._encode(part):
-                lists.append(encoding.ids)
-                truncated += bool(encoding.overflowing)
-        offsets = np.zeros(len(lists) + 1, dtype=np.int64)
-        np.cumsum([len(ids) for ids in lists], out=offsets[1:])
-        flat = np.fromiter(chain.from_iterable(lists), dtype=np.int32, count=int(offsets[-1]))
-        return TokenBatch(flat, offsets, truncated)
+            found, cut = self._ids([prompt + text for text in texts[start : start + _AT_ONCE]])
+            parts += found
+            truncated += cut
+        offsets = np.zeros(len(parts) + 1, dtype=np.int64)
+        np.cumsum([len(part) // _ID.itemsize for part in parts], out=offsets[1:])
+        # A bytearray, because NumPy takes an array over bytes for read-only, and torch warns of those.
+        return TokenBatch(np.frombuffer(bytearray().join(parts), dtype=_ID), offsets, truncated)
+
+    def _ids(self, texts: list[str]) -> tuple[list[bytes], int]:
+        """The ids of each text as bytes of int32, and how many texts were truncated."""
+        words = self._words
+        if words is None:
+            return self._ids_by_tokenizer(texts)
+        room = (self.max_length - 2) * _ID.itemsize
+        longest = LONG * self.max_length
+        known = [len(text) <= longest and words.knows(text) for text in texts]
+        others, truncated = self._ids_by_tokenizer(list(compress(texts, map(not_, known))))
+        rest = iter(others)
+        found: list[bytes] = []
+        for text, by_words in zip(texts, known, strict=True):
+            if not by_words:
+                found.append(next(rest))
+                continue
+            ids = words.ids(text)
+            truncated += len(ids) > room
+            found.append(words.begin + ids[:room] + words.end)
+        return found, truncated
+
+    def _ids_by_tokenizer(self, texts: list[str]) -> tuple[list[bytes], int]:
+        encodings = self._encode(texts) if texts else []
+        cut = sum(bool(encoding.overflowing) for encoding in encodings)
+        return [np.array(encoding.ids, dtype=_ID).tobytes() for encoding in encodings], cut
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
         longest = LONG * self.max_length
@@ -153,6 +181,8 @@ def check_texts(texts: Sequence[str]) -> None:
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise InvalidInputError(f"text {index} must be a string, found {type(text).__name__}")
+        if text.isascii():
+            continue
         try:
             text.encode()
         except UnicodeEncodeError as error:

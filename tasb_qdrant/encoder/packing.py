@@ -1,0 +1,71 @@
+"""Where the tokens of a batch are when its texts lie one after the other, without padding between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_TILE: Final = 16
+"""Batches are filled up to a multiple of this many rows, those of a tile of AMX: oneDNN compiles a kernel for
+each number of rows that it meets, which takes 0.6 ms and more, and it keeps 1024 of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Texts of equal length, one after the other: `texts` and `tokens` say where they are in the batch."""
+
+    texts: slice
+    tokens: slice
+    count: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """A batch of texts sorted by length.
+
+    `ids`, int32, and `positions`, int64, which count from 0 in each text, are (tokens,); `firsts`, int64
+    (texts,), says which tokens are the first of their text. All three are filled up to whole tiles, with
+    what belongs to no text and is computed in vain. `starts` is `firsts` without the filling.
+    """
+
+    ids: Tensor
+    positions: Tensor
+    firsts: Tensor
+    starts: NDArray[np.int64]
+    runs: tuple[Run, ...]
+
+
+def pack(texts: list[NDArray[np.int32]]) -> Packing:
+    """The packing of texts, the ids of one each, that are sorted by length."""
+    lengths = np.array([len(ids) for ids in texts], dtype=np.int64)
+    starts = np.cumsum(lengths) - lengths
+    positions = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
+    return Packing(
+        ids=_filled(np.concatenate(texts)),
+        positions=_filled(positions),
+        firsts=_filled(starts),
+        starts=starts,
+        runs=tuple(_runs(lengths)),
+    )
+
+
+def _runs(lengths: NDArray[np.int64]) -> list[Run]:
+    runs: list[Run] = []
+    token = 0
+    starts = np.flatnonzero(np.diff(lengths, prepend=-1)).tolist()
+    for start, end in zip(starts, [*starts[1:], len(lengths)], strict=True):
+        count, length = end - start, int(lengths[start])
+        runs.append(Run(slice(start, end), slice(token, token := token + count * length), count, length))
+    return runs
+
+
+def _filled(values: NDArray[np.int32] | NDArray[np.int64]) -> Tensor:
+    return torch.from_numpy(np.pad(values, (0, -len(values) % _TILE)))
