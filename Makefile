@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-CODE   := tasb_qdrant tests
+CODE   := tasb_qdrant tests benchmarks
 
 .PHONY: demo test format lint types pytest wheel clean
 

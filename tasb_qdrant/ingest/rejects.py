@@ -12,7 +12,6 @@ import orjson
 from tasb_qdrant.errors import RejectedError, SettingsError
 from tasb_qdrant.records import Reject
 
-
 _LONGEST_REJECT: Final = 2**20
 
 
