@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -135,12 +136,14 @@ def ingest_command(
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Says after Ctrl-C what became of the passages."""
+    """Ends the program after Ctrl-C with what became of the passages."""
+    from tasb_qdrant.cli.main import INTERRUPTED
+
     try:
         yield
     except KeyboardInterrupt:
-        click.echo("What was stored stays stored; run the same again to go on.", err=True)
-        raise
+        click.echo("Interrupted. What was stored stays stored; run the same again to go on.", err=True)
+        sys.exit(INTERRUPTED)
 
 
 def _settings(
