@@ -193,36 +193,6 @@ def store_settings(
     )
 
 
-def collection_settings(
-    *,
-    indexes: dict[str, IndexType],
-    quantization: str,
-    on_disk: bool,
-    hnsw_m: int,
-    hnsw_ef_construct: int,
-    shards: int | None,
-    replicas: int | None,
-    write_consistency: int | None,
-    keys: dict[str, str | None],
-) -> CollectionSettings:
-    """CollectionSettings from the command line's values; keys that are None take their default.
-
-    Raises SettingsError.
-    """
-    named = {part: key for part, key in keys.items() if key is not None}
-    return CollectionSettings(
-        indexes=indexes,
-        quantization=quantization,  # type: ignore[arg-type]  # checked here
-        on_disk=on_disk,
-        hnsw_m=hnsw_m,
-        hnsw_ef_construct=hnsw_ef_construct,
-        shards=shards,
-        replicas=replicas,
-        write_consistency=write_consistency,
-        keys=PayloadKeys(**named) if named else None,
-    )
-
-
 def first_problem(error: ValidationError) -> str:
     """One line out of pydantic's many: where, what is wrong with it, and what was found, unless it may be secret."""
     problem = error.errors(include_url=False)[0]

@@ -15,7 +15,6 @@ from tasb_qdrant.settings import (
     CollectionSettings,
     PayloadKeys,
     StoreSettings,
-    collection_settings,
     parse_indexes,
     store_settings,
 )
@@ -173,27 +172,6 @@ def test_payload_keys_must_differ_and_not_be_empty() -> None:
         PayloadKeys(title="")
 
 
-def _collection_settings(**changes: Any) -> CollectionSettings:
-    given: dict[str, Any] = {
-        "indexes": {},
-        "quantization": "none",
-        "on_disk": False,
-        "hnsw_m": 16,
-        "hnsw_ef_construct": 128,
-        "shards": None,
-        "replicas": None,
-        "write_consistency": None,
-        "keys": {"id": None, "text": None, "title": None},
-    }
-    return collection_settings(**{**given, **changes})
-
-
-def test_collection_settings_of_the_command_line_take_defaults() -> None:
-    assert _collection_settings() == CollectionSettings()
-    keys = _collection_settings(keys={"id": None, "text": "body", "title": None}).keys
-    assert keys == PayloadKeys(text="body")
-
-
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -201,12 +179,12 @@ def test_collection_settings_of_the_command_line_take_defaults() -> None:
         ({"hnsw_m": 1}, "hnsw_m: "),
         ({"hnsw_ef_construct": 5000}, "hnsw_ef_construct: "),
         ({"shards": 0}, "shards: "),
-        ({"keys": {"id": "x", "text": "x", "title": None}}, "payload keys of id, text and title must differ"),
+        ({"keys": {"id": "x", "text": "x"}}, "payload keys of id, text and title must differ"),
     ],
 )
 def test_collection_settings_that_make_no_sense_are_one_line_errors(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingsError, match=said) as caught:
-        _collection_settings(**wrong)
+        CollectionSettings(**wrong)
     assert "\n" not in str(caught.value)
 
 

@@ -160,16 +160,18 @@ def _settings(
     text_key: str | None,
     title_key: str | None,
 ) -> Any:
-    from tasb_qdrant.settings import collection_settings, parse_indexes
+    from tasb_qdrant.settings import CollectionSettings, PayloadKeys, parse_indexes
 
-    return collection_settings(
+    keys = {"id": id_key, "text": text_key, "title": title_key}
+    named = {part: key for part, key in keys.items() if key is not None}
+    return CollectionSettings(
         indexes=parse_indexes(indexes),
-        quantization=quantization,
+        quantization=quantization,  # type: ignore[arg-type]  # click.Choice has checked it
         on_disk=on_disk,
         hnsw_m=hnsw_m,
         hnsw_ef_construct=hnsw_ef_construct,
         shards=shards,
         replicas=replicas,
         write_consistency=write_consistency,
-        keys={"id": id_key, "text": text_key, "title": title_key},
+        keys=PayloadKeys(**named) if named else None,
     )

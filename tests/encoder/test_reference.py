@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -106,10 +105,11 @@ def test_bf16_keeps_the_direction_of_fp32(tasb_fp32: Encoder, tasb_like: Path) -
 
 
 def test_minilm_gets_the_vectors_of_sentence_transformers(minilm_fp32: Encoder) -> None:
-    sentence_transformers = pytest.importorskip("sentence_transformers")
-    theirs = sentence_transformers.SentenceTransformer(
-        str(minilm_folder()), device="cpu", local_files_only=True
-    ).encode(list(TEXTS), show_progress_bar=False)
+    from sentence_transformers import SentenceTransformer  # comes with the packaged encoder
+
+    theirs = SentenceTransformer(str(minilm_folder()), device="cpu", local_files_only=True).encode(
+        list(TEXTS), show_progress_bar=False
+    )
     np.testing.assert_allclose(minilm_fp32.encode_passages(TEXTS), theirs, rtol=0, atol=1e-5)
 
 
