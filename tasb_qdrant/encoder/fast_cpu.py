@@ -16,7 +16,7 @@ from torch.nn.functional import layer_norm, normalize, scaled_dot_product_attent
 
 from tasb_qdrant.encoder.fast_weights import Affine, EncoderWeights, Layer, Norm
 from tasb_qdrant.encoder.layout import Pooling
-from tasb_qdrant.encoder.packing import Packing, pack
+from tasb_qdrant.encoder.packing import TILE, Packing, Run, pack
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,9 +34,10 @@ class FastForward:
         self._norm = _PackedNorm(weights.norm, dtype)
         self._normalized = normalized
         whole = weights.layers[:-1] if pooling == "cls" else weights.layers
-        self._layers = [_PackedLayer(layer, heads=weights.heads, dtype=dtype) for layer in whole]
+        attention = _Attention(heads=weights.heads, longest=len(weights.positions), dtype=dtype)
+        self._layers = [_PackedLayer(layer, attention, dtype) for layer in whole]
         last = weights.layers[-1] if pooling == "cls" else None
-        self._last = None if last is None else _PackedClsLayer(last, heads=weights.heads, dtype=dtype)
+        self._last = None if last is None else _PackedClsLayer(last, attention, dtype)
 
     def __call__(self, texts: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         """float32 (n, dim), pooled, in the order of `texts`: the ids of one text each."""
@@ -99,47 +100,83 @@ class _AfterAttention:
         return self._output_norm(self._down.plus(self._up(hidden), hidden))
 
 
-class _PackedLayer:
-    def __init__(self, layer: Layer, *, heads: int, dtype: torch.dtype) -> None:
+class _Attention:
+    """Each text's tokens to each other, those of equal length in one call.
+
+    torch's kernel takes up to twice as long for a number of keys that doesn't fill whole tiles, so the
+    keys that follow a text in the batch, whoever's they are, are given to it as well, under a mask.
+    """
+
+    def __init__(self, *, heads: int, longest: int, dtype: torch.dtype) -> None:
         self._heads = heads
+        self._longest = longest
+        self._edge = torch.zeros(longest + TILE, dtype=dtype)
+        self._edge[longest:] = -torch.inf
+
+    def of_all(self, rows: Tensor, packing: Packing) -> Tensor:
+        """(tokens, dim) from `rows` of query, key and value side by side."""
+        queries, keys, values = rows.chunk(3, dim=1)
+        attended = torch.empty(queries.shape, dtype=queries.dtype)
+        for run in packing.runs:
+            query, into = (self._split(part, run.tokens, run.count, run.length) for part in (queries, attended))
+            into.copy_(self._attend(query, keys, values, run))
+        attended[packing.runs[-1].tokens.stop :] = 0
+        return attended
+
+    def of_firsts(self, queries: Tensor, rows: Tensor, packing: Packing) -> Tensor:
+        """(texts, dim) from one query a text, and for each token a row of key and value side by side."""
+        keys, values = rows.chunk(2, dim=1)
+        attended = torch.empty(queries.shape, dtype=queries.dtype)
+        for run in packing.runs:
+            query, into = (self._split(part, run.texts, run.count, 1) for part in (queries, attended))
+            into.copy_(self._attend(query, keys, values, run))
+        attended[len(packing.starts) :] = 0
+        return attended
+
+    def _attend(self, query: Tensor, keys: Tensor, values: Tensor, run: Run) -> Tensor:
+        key, value = (self._split(part, run.tokens, run.count, run.length, run.reach) for part in (keys, values))
+        return scaled_dot_product_attention(query, key, value, attn_mask=self._mask(run))
+
+    def _split(self, rows: Tensor, where: slice, count: int, step: int, reach: int | None = None) -> Tensor:
+        """(count, heads, reach, dim / heads), not copied: `reach` rows, or `step`, from every `step`th row on."""
+        stride = rows.stride(0)
+        size = rows.shape[1] // self._heads
+        return rows[where].as_strided((count, self._heads, reach or step, size), (step * stride, size, stride, 1))
+
+    def _mask(self, run: Run) -> Tensor | None:
+        """What to add to a text's scores: 0 for its own keys, -inf for those behind them."""
+        if run.reach == run.length:
+            return None
+        start = self._longest - run.length
+        return self._edge[start : start + run.reach].view(1, 1, 1, run.reach)
+
+
+class _PackedLayer:
+    def __init__(self, layer: Layer, attention: _Attention, dtype: torch.dtype) -> None:
         self._qkv = _PackedLinear(layer.qkv, dtype)
+        self._attention = attention
         self._after = _AfterAttention(layer, dtype)
 
     def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) to (tokens, dim)."""
-        qkv = self._qkv(hidden)
-        attended = torch.zeros_like(hidden)
-        for run in packing.runs:
-            split = qkv[run.tokens].view(run.count, run.length, 3, self._heads, -1)
-            query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
-            into = attended[run.tokens].view(run.count, run.length, self._heads, -1)
-            into.copy_(scaled_dot_product_attention(query, key, value).transpose(1, 2))
-        return self._after(attended, hidden)
+        return self._after(self._attention.of_all(self._qkv(hidden), packing), hidden)
 
 
 class _PackedClsLayer:
     """The last layer for the first token of each text: keys and values are all that it needs of the rest."""
 
-    def __init__(self, layer: Layer, *, heads: int, dtype: torch.dtype) -> None:
-        self._heads = heads
+    def __init__(self, layer: Layer, attention: _Attention, dtype: torch.dtype) -> None:
         dim = layer.qkv.weight.shape[1]
         weight, bias = layer.qkv.weight, layer.qkv.bias
         self._query = _PackedLinear(Affine(weight[:dim], bias[:dim]), dtype)
         self._key_value = _PackedLinear(Affine(weight[dim:], bias[dim:]), dtype)
+        self._attention = attention
         self._after = _AfterAttention(layer, dtype)
 
     def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) to (texts, dim)."""
         firsts = hidden.index_select(0, packing.firsts)
-        queries = self._query(firsts)
-        keys_values = self._key_value(hidden)
-        attended = torch.zeros_like(firsts)
-        for run in packing.runs:
-            query = queries[run.texts].view(run.count, self._heads, 1, -1)
-            split = keys_values[run.tokens].view(run.count, run.length, 2, self._heads, -1)
-            key, value = split.permute(2, 0, 3, 1, 4).unbind(0)
-            into = attended[run.texts].view(run.count, self._heads, 1, -1)
-            into.copy_(scaled_dot_product_attention(query, key, value))
+        attended = self._attention.of_firsts(self._query(firsts), self._key_value(hidden), packing)
         return self._after(attended, firsts)[: len(packing.starts)]
 
 

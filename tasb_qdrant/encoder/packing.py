@@ -12,19 +12,23 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-_TILE: Final = 16
+TILE: Final = 16
 """Batches are filled up to a multiple of this many rows, those of a tile of AMX: oneDNN compiles a kernel for
 each number of rows that it meets, which takes 0.6 ms and more, and it keeps 1024 of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Texts of equal length, one after the other: `texts` and `tokens` say where they are in the batch."""
+    """Texts of equal length, one after the other: `texts` and `tokens` say where they are in the batch.
+
+    `reach` is `length` filled up to whole tiles: that many rows, from the first of any text on, are there.
+    """
 
     texts: slice
     tokens: slice
     count: int
     length: int
+    reach: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +52,14 @@ def pack(texts: list[NDArray[np.int32]]) -> Packing:
     lengths = np.array([len(ids) for ids in texts], dtype=np.int64)
     starts = np.cumsum(lengths) - lengths
     positions = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)
+    runs = tuple(_runs(lengths))
+    rows = max(run.tokens.stop - run.length + run.reach for run in runs)
     return Packing(
-        ids=_filled(np.concatenate(texts)),
-        positions=_filled(positions),
-        firsts=_filled(starts),
+        ids=_filled(np.concatenate(texts), rows),
+        positions=_filled(positions, rows),
+        firsts=_filled(starts, len(starts)),
         starts=starts,
-        runs=tuple(_runs(lengths)),
+        runs=runs,
     )
 
 
@@ -63,9 +69,14 @@ def _runs(lengths: NDArray[np.int64]) -> list[Run]:
     starts = np.flatnonzero(np.diff(lengths, prepend=-1)).tolist()
     for start, end in zip(starts, [*starts[1:], len(lengths)], strict=True):
         count, length = end - start, int(lengths[start])
-        runs.append(Run(slice(start, end), slice(token, token := token + count * length), count, length))
+        tokens = slice(token, token := token + count * length)
+        runs.append(Run(slice(start, end), tokens, count, length, reach=_whole_tiles(length)))
     return runs
 
 
-def _filled(values: NDArray[np.int32] | NDArray[np.int64]) -> Tensor:
-    return torch.from_numpy(np.pad(values, (0, -len(values) % _TILE)))
+def _filled(values: NDArray[np.int32] | NDArray[np.int64], rows: int) -> Tensor:
+    return torch.from_numpy(np.pad(values, (0, _whole_tiles(rows) - len(values))))
+
+
+def _whole_tiles(rows: int) -> int:
+    return -(-rows // TILE) * TILE
