@@ -16,6 +16,7 @@
     │   ├── UnsafeWeightsError      pickle weights only
     │   ├── CorruptModelError       files that are there but can't be right
     │   ├── DeviceError             a device or precision that this machine doesn't have
+    │   ├── WorkerError             a worker process that ended before its work was done
     │   └── EncodingError           the encoder gave vectors that can't be stored
     └── CollectionError             the store
         ├── CollectionNotFoundError
@@ -165,6 +166,10 @@ class CorruptModelError(ModelError):
 
 class DeviceError(ModelError):
     """A device or precision that this machine doesn't have."""
+
+
+class WorkerError(ModelError):
+    """A worker process, of those that encode on several devices, ended before its work was done."""
 
 
 class EncodingError(ModelError):

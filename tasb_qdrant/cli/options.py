@@ -103,7 +103,12 @@ def model_options(*, default: str | None) -> Callable[[F], F]:
                     is_flag=True,
                     help="Load weights that aren't safetensors, as tensors only, and convert them once.",
                 ),
-                click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
+                click.option(
+                    "--device",
+                    default="auto",
+                    show_default=True,
+                    help="auto, cpu, cuda (every GPU), cuda:N, or a list: cuda:0,cuda:1.",
+                ),
                 click.option(
                     "--precision",
                     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),

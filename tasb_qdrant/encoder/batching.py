@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,37 @@ Forward = Callable[[Sequence[NDArray[np.int32]]], NDArray[np.float32]]
 """Token ids of a few texts of similar length to their vectors, float32 (n, dim), in the same order."""
 
 
+class Pending(Protocol):
+    """Vectors that a device may still be computing."""
+
+    def result(self) -> NDArray[np.float32]:
+        """The vectors, waited for."""
+
+
+@runtime_checkable
+class PipelinedForward(Protocol):
+    """A Forward whose next batch can be begun before the vectors of the last one are there."""
+
+    def submit(self, texts: Sequence[NDArray[np.int32]]) -> Pending:
+        """The texts' vectors, not waited for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Done:
+    _vectors: NDArray[np.float32]
+
+    def result(self) -> NDArray[np.float32]:
+        return self._vectors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    """Rows of the tokens at hand, and their vectors."""
+
+    rows: NDArray[np.intp]
+    vectors: Pending
+
+
 class BatchedEncoder:
     """An Encoder. `batch_tokens` bounds the tokens of one call of `forward`, padding included."""
 
@@ -28,7 +61,7 @@ class BatchedEncoder:
         device: str,
         notes: Sequence[str],
         tokenization: Tokenization,
-        forward: Forward,
+        forward: Forward | PipelinedForward,
         batch_tokens: int,
     ) -> None:
         self.contract = contract
@@ -69,41 +102,63 @@ class BatchedEncoder:
         # Longest first: little padding, and a budget that the memory can't hold shows at once.
         order = np.argsort(-tokens.lengths, kind="stable")
         start = 0
+        before: _Batch | None = None  # under way until the next one is, so that a GPU never waits for its reader
         while start < len(order):
             # The lock is held for one batch, so that a query gets in between those of a long ingest.
             with self._lock:
-                longest = int(tokens.lengths[order[start]])
-                chunk = order[start : start + max(1, self._batch_tokens // longest)]
-                found = self._attempt(tokens, chunk)
-                if found is None:
-                    self._shrink(chunk, longest)
-                    continue
-            vectors[chunk] = self._checked(found, chunk)
-            start += len(chunk)
-            if on_progress is not None:
-                on_progress(len(chunk))
+                batch = self._begin(tokens, order[start:])
+                if batch is None and before is None:
+                    self._shrink(tokens, order[start:])
+            if before is not None:
+                self._finish(tokens, before, vectors, on_progress)
+            before = batch
+            start += 0 if batch is None else len(batch.rows)
+        if before is not None:
+            self._finish(tokens, before, vectors, on_progress)
         return vectors
 
-    def _attempt(self, tokens: TokenBatch, chunk: NDArray[np.intp]) -> NDArray[np.float32] | None:
-        """The chunk's vectors, or None if the memory was too small. Returning from the handler drops the
-        traceback, which would keep the failed batch's tensors alive into the next attempt."""
+    def _begin(self, tokens: TokenBatch, rows: NDArray[np.intp]) -> _Batch | None:
+        """The first of `rows`, longest first, under way; None if the memory was too small for them. Returning
+        from the handler drops the traceback, which would keep the failed batch's tensors alive."""
+        rows = rows[: self._fitting(tokens, rows)]
         try:
-            return self._forward([tokens[index] for index in chunk.tolist()])
+            return _Batch(rows, self._submit([tokens[row] for row in rows.tolist()]))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             return None
 
-    def _shrink(self, chunk: NDArray[np.intp], longest: int) -> None:
-        if len(chunk) == 1:
-            index = int(chunk[0])
+    def _fitting(self, tokens: TokenBatch, rows: NDArray[np.intp]) -> int:
+        return max(1, min(len(rows), self._batch_tokens // int(tokens.lengths[rows[0]])))
+
+    def _shrink(self, tokens: TokenBatch, rows: NDArray[np.intp]) -> None:
+        """Smaller batches than the one that `rows` begins with. Raises EncodingError if it is a single text."""
+        count, longest = self._fitting(tokens, rows), int(tokens.lengths[rows[0]])
+        if count == 1:
+            index = int(rows[0])
             raise EncodingError(
                 f"text {index} ({longest} tokens) alone doesn't fit the memory of {self.device}; "
                 "free some, or give another --device",
                 index=index,
             )
-        self._batch_tokens = len(chunk) // 2 * longest
+        self._batch_tokens = count // 2 * longest
         release_memory(self.device)
+
+    def _finish(
+        self, tokens: TokenBatch, batch: _Batch, vectors: NDArray[np.float32], on_progress: Callable[[int], None] | None
+    ) -> None:
+        """Wait for the batch's vectors and put them into their rows of `vectors`."""
+        found = self._checked(batch.vectors.result(), batch.rows)
+        vectors[batch.rows] = found
+        for row in batch.rows[~np.isfinite(found).all(axis=1)].tolist():
+            vectors[row] = self._alone(tokens, row)
+        if on_progress is not None:
+            on_progress(len(batch.rows))
+
+    def _submit(self, texts: Sequence[NDArray[np.int32]]) -> Pending:
+        if isinstance(self._forward, PipelinedForward):
+            return self._forward.submit(texts)
+        return _Done(self._forward(texts))
 
     def _checked(self, vectors: NDArray[np.float32], chunk: NDArray[np.intp]) -> NDArray[np.float32]:
         expected = (len(chunk), self.contract.dim)
@@ -112,12 +167,19 @@ class BatchedEncoder:
                 f"expected float32 vectors {expected}, the model gave {vectors.dtype} {vectors.shape}; "
                 "use another --model"
             )
-        finite = np.isfinite(vectors).all(axis=1)
-        if not finite.all():
-            index = int(chunk[~finite].min())
-            raise EncodingError(
-                f"the vector of text {index} is not finite in {self.contract.precision}; "
-                "give --precision fp32, or check the model's weights",
-                index=index,
-            )
         return vectors
+
+    def _alone(self, tokens: TokenBatch, row: int) -> NDArray[np.float32]:
+        """The vector of one text by itself: what isn't finite in one text may spoil its neighbours in a batch.
+
+        Raises EncodingError if it isn't finite then either.
+        """
+        with self._lock:
+            vector: NDArray[np.float32] = self._checked(self._submit([tokens[row]]).result(), np.array([row]))[0]
+        if not np.isfinite(vector).all():
+            raise EncodingError(
+                f"the vector of text {row} is not finite in {self.contract.precision}; "
+                "give --precision fp32, or check the model's weights",
+                index=row,
+            )
+        return vector

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tasb_qdrant.encoder.devices import check_number, read_devices
 from tasb_qdrant.errors import DeviceError
 
 PRECISIONS: Final = ("fp32", "bf16", "fp16")
 
-_DEVICE = re.compile(r"auto|cpu|cuda(?::(\d+))?", re.ASCII)
 _CPU_ALLOCATOR: Final = ("DefaultCPUAllocator", "not enough memory")
 
 
@@ -26,14 +26,13 @@ class Hardware:
 
 def check_names(device: str, precision: str) -> None:
     """Raise DeviceError for names that no machine has; this needs no torch, so it costs nothing."""
-    if not _DEVICE.fullmatch(device):
-        raise DeviceError(f"no device {device!r}; the devices are auto, cpu, cuda and cuda:N")
+    read_devices(device)
     if precision not in ("auto", *PRECISIONS):
         raise DeviceError(f"no precision {precision!r}; the precisions are auto, {', '.join(PRECISIONS)}")
 
 
 def choose_hardware(device: str, precision: str) -> Hardware:
-    """The device and precision to use here. Raises DeviceError naming what this machine has."""
+    """The device, a single one, and precision to use here. Raises DeviceError naming what this machine has."""
     check_names(device, precision)
     chosen, device_note = _choose_device(device)
     notes = [device_note] if device_note else []
@@ -81,15 +80,11 @@ def _choose_device(device: str) -> tuple[str, str]:
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
-        return ("cuda:0", f"Device cuda:0: {torch.cuda.get_device_name(0)}.") if count else ("cpu", "")
+        more = f", one of {count}: device cuda means all of them" if count > 1 else ""
+        return ("cuda:0", f"Device cuda:0: {torch.cuda.get_device_name(0)}{more}.") if count else ("cpu", "")
     if device == "cpu":
         return "cpu", ""
-    match = _DEVICE.fullmatch(device)
-    number = int(match.group(1) or 0) if match else 0
-    if number >= count:
-        here = f"cuda:0 to cuda:{count - 1}" if count > 1 else "cuda:0" if count else "no CUDA device"
-        raise DeviceError(f"no device {device} here: torch sees {here}; give --device auto or cpu")
-    return f"cuda:{number}", ""
+    return f"cuda:{check_number(device, count)}", ""
 
 
 def _suited_precision(device: str) -> tuple[str, str]:

@@ -34,6 +34,19 @@ class TokenBatch:
             raise IndexError(index)
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
+    @classmethod
+    def joined(cls, batches: Sequence[TokenBatch]) -> TokenBatch:
+        """The texts of `batches`, at least one, in their order."""
+        import numpy as np
+
+        if len(batches) == 1:
+            return batches[0]
+        lengths = np.concatenate([batch.lengths for batch in batches])
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        ids = np.concatenate([batch.ids for batch in batches])
+        return cls(ids, offsets, sum(batch.truncated for batch in batches))
+
     @property
     def count(self) -> int:
         """How many texts."""

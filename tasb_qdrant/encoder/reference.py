@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_MAPPING
 from transformers.utils import logging as transformers_logging
 
 from tasb_qdrant.encoder.layout import Pooling
+from tasb_qdrant.encoder.weights import is_unused
 from tasb_qdrant.errors import CorruptModelError
 
 if TYPE_CHECKING:
@@ -24,18 +25,6 @@ if TYPE_CHECKING:
 
 _DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-# Parts of training that the forward pass never uses; anything else missing or left over is an error.
-_UNUSED: Final = (
-    "pooler.",
-    "cls.",
-    "lm_head.",
-    "vocab_transform.",
-    "vocab_layer_norm.",
-    "vocab_projector.",
-    "generator_predictions.",
-    "generator_lm_head.",
-    "discriminator_predictions.",
-)
 _QUIET = threading.Lock()
 
 
@@ -91,12 +80,13 @@ def read_config(folder: Path) -> PretrainedConfig:
     return config
 
 
-def build_model(config: PretrainedConfig, tensors: Mapping[str, Tensor], *, folder: Path) -> PreTrainedModel:
-    """The model with exactly these weights, float32, on the CPU.
+def build_model(folder: Path, tensors: Mapping[str, Tensor]) -> PreTrainedModel:
+    """The model of `folder` with exactly these weights, float32, on the CPU.
 
-    Raises CorruptModelError when they aren't the ones that `config` asks for: transformers would fill
-    the gaps with random numbers.
+    Raises CorruptModelError when they aren't the ones that config.json asks for: transformers would
+    fill the gaps with random numbers.
     """
+    config = read_config(folder)
     kind: Any = MODEL_MAPPING[type(config)]
     with _quiet():
         try:
@@ -126,11 +116,7 @@ def build_model(config: PretrainedConfig, tensors: Mapping[str, Tensor], *, fold
 
 
 def _problems(what: str, names: Iterable[str], prefix: str) -> list[str]:
-    used = sorted(
-        name
-        for name in (str(name).removeprefix(prefix) for name in names)
-        if not name.startswith(_UNUSED) and not name.endswith("position_ids")
-    )
+    used = sorted(name for name in (str(name).removeprefix(prefix) for name in names) if not is_unused(name))
     if not used:
         return []
     more = f" and {len(used) - 1} more" if len(used) > 1 else ""

@@ -6,18 +6,14 @@ import re
 from collections.abc import Sequence
 from itertools import compress
 from operator import not_
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers
 
-from tasb_qdrant.encoder.layout import Layout
 from tasb_qdrant.encoder.protocol import TokenBatch
 from tasb_qdrant.encoder.words import WordIds
-from tasb_qdrant.errors import CorruptModelError, InvalidInputError
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+from tasb_qdrant.errors import InvalidInputError
 
 LONG: Final = 16
 """Characters a token, above which a text is read from its beginning only as far as the model reads."""
@@ -146,34 +142,6 @@ class _Prefix:
         return max((match.start() for match in self._breaks.finditer(text, start, end)), default=0)
 
 
-def load_tokenization(layout: Layout, config: PretrainedConfig) -> Tokenization:
-    """The model's tokenizer as transformers loads it, cut to what layout, tokenizer and model allow.
-
-    Raises CorruptModelError.
-    """
-    from transformers import AutoTokenizer
-
-    folder = layout.transformer
-    try:
-        own = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
-        tokenizer: Tokenizer = Tokenizer.from_str(own.backend_tokenizer.to_str())
-    except Exception as error:  # the Rust side raises Exception itself for a file that it can't parse
-        raise CorruptModelError(f"the tokenizer in {folder} can't be loaded ({error}); get its files again") from error
-    if layout.lowercase and not getattr(tokenizer.normalizer, "lowercase", False):
-        parts = [normalizers.Lowercase(), *([tokenizer.normalizer] if tokenizer.normalizer else [])]
-        tokenizer.normalizer = normalizers.Sequence(parts)
-    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
-    if highest >= config.vocab_size:
-        raise CorruptModelError(
-            f"the tokenizer in {folder} has ids up to {highest}, but the model embeds {config.vocab_size}; "
-            "the files belong to different models"
-        )
-    max_length = min(layout.max_length or own.model_max_length, _positions(config))
-    if max_length <= tokenizer.num_special_tokens_to_add(is_pair=False):
-        raise CorruptModelError(f"{folder} reads {max_length} tokens, which leaves none for the text")
-    return Tokenization(tokenizer, max_length=max_length)
-
-
 def check_texts(texts: Sequence[str]) -> None:
     """Raise InvalidInputError for anything but a sequence of strings that UTF-8 can say."""
     if isinstance(texts, str):
@@ -189,11 +157,3 @@ def check_texts(texts: Sequence[str]) -> None:
             raise InvalidInputError(
                 f"text {index} has half of a surrogate pair at offset {error.start}; correct its encoding"
             ) from error
-
-
-def _positions(config: PretrainedConfig) -> int:
-    """Tokens that the model has positions for; RoBERTa's start behind the padding id."""
-    positions = int(config.max_position_embeddings)
-    if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        return positions - int(config.pad_token_id or 0) - 1
-    return positions

@@ -7,8 +7,11 @@ import json
 import os
 import re
 import tempfile
+import threading
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,7 +23,21 @@ if TYPE_CHECKING:
 
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _PICKLE_SHARD = re.compile(r"pytorch_model-\d{5}-of-\d{5}\.bin")
-_HASH_BLOCK: Final = 1 << 20
+_HASH_BLOCK: Final = 1 << 24
+"""Bytes. A thread waits up to 5 ms for the interpreter at either end of a block, so they are few."""
+
+# Parts of training that no forward pass here uses; anything else missing or left over is an error.
+_UNUSED: Final = (
+    "pooler.",
+    "cls.",
+    "lm_head.",
+    "vocab_transform.",
+    "vocab_layer_norm.",
+    "vocab_projector.",
+    "generator_predictions.",
+    "generator_lm_head.",
+    "discriminator_predictions.",
+)
 _POINTER: Final = b"version https://git-lfs"
 
 
@@ -78,17 +95,39 @@ def find_weights(folder: Path, *, allow_pickle: bool) -> WeightFiles:
     return WeightFiles(files, found.safe)
 
 
-def hash_files(files: Sequence[Path]) -> str:
-    """sha256 over the files' bytes, one after the other, in hexadecimal. Raises ModelNotFoundError."""
+@contextmanager
+def hashing(files: Sequence[Path]) -> Iterator[Callable[[], str]]:
+    """What gives, when called, sha256 over the files' bytes, one after the other, in hexadecimal.
+
+    A thread works on it within the block, and stops at its end. The call raises ModelNotFoundError.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(1, thread_name_prefix="hash-weights") as pool:
+        found = pool.submit(_hash, files, stop)
+        try:
+            yield found.result
+        finally:
+            stop.set()
+
+
+def _hash(files: Sequence[Path], stop: threading.Event) -> str:
     digest = hashlib.sha256()
+    block = memoryview(bytearray(_HASH_BLOCK))
     for path in files:
         try:
-            with path.open("rb") as stream:
-                while block := stream.read(_HASH_BLOCK):
-                    digest.update(block)
+            with path.open("rb", buffering=0) as stream:
+                while size := stream.readinto(block):
+                    digest.update(block[:size])
+                    if stop.is_set():
+                        raise CancelledError
         except OSError as error:
             raise _unreadable(path, error) from error
     return digest.hexdigest()
+
+
+def is_unused(name: str) -> bool:
+    """Whether a weight of this name, without the model's prefix, is one that no forward pass here needs."""
+    return name.startswith(_UNUSED) or name.endswith("position_ids")
 
 
 def _names_in(folder: Path) -> list[str]:

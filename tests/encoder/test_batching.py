@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tasb_qdrant.encoder import Encoder
-from tasb_qdrant.encoder.batching import BatchedEncoder
+from tasb_qdrant.encoder.batching import BatchedEncoder, PipelinedForward
 from tasb_qdrant.errors import EncodingError
 
 Ids = Sequence[NDArray[np.int32]]
@@ -28,7 +29,9 @@ def allocator_out_of_memory() -> Exception:
     return RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
 
-def around(encoder: Encoder, forward: Callable[[Ids], Vectors], batch_tokens: int = 10_000) -> BatchedEncoder:
+def around(
+    encoder: Encoder, forward: Callable[[Ids], Vectors] | PipelinedForward, batch_tokens: int = 10_000
+) -> BatchedEncoder:
     """MiniLM's tokenizer and contract around another forward pass."""
     assert isinstance(encoder, BatchedEncoder)
     return BatchedEncoder(
@@ -64,7 +67,9 @@ def with_room_for(
 
 def test_minilm_on_a_small_memory_gives_the_vectors_that_it_gives_on_a_large_one(minilm_fp32: Encoder) -> None:
     assert isinstance(minilm_fp32, BatchedEncoder)
-    encoder = with_room_for(minilm_fp32, 90, torch_out_of_memory, minilm_fp32._forward)
+    forward = minilm_fp32._forward
+    assert not isinstance(forward, PipelinedForward)
+    encoder = with_room_for(minilm_fp32, 90, torch_out_of_memory, forward)
     np.testing.assert_allclose(encoder.encode_passages(TEXTS), minilm_fp32.encode_passages(TEXTS), rtol=0, atol=1e-5)
 
 
@@ -126,6 +131,57 @@ def test_a_vector_that_is_not_finite_is_refused_with_its_position(minilm_fp32: E
     with pytest.raises(EncodingError, match="vector of text 2 is not finite in fp32") as caught:
         around(minilm_fp32, forward).encode_passages(["a", "b c d", "culprit", "e f"])
     assert caught.value.index == 2
+
+
+def test_a_text_that_spoils_its_neighbours_is_named_and_not_they(minilm_fp32: Encoder) -> None:
+    assert isinstance(minilm_fp32, BatchedEncoder)
+    culprit = minilm_fp32.tokenize_passages(["culprit"])[0].tolist()
+
+    def forward(texts: Ids) -> Vectors:
+        spoiled = any(ids.tolist() == culprit for ids in texts)
+        return np.full((len(texts), 384), np.nan if spoiled else 1, dtype=np.float32)
+
+    with pytest.raises(EncodingError, match="vector of text 2 is not finite"):
+        around(minilm_fp32, forward).encode_passages(["a", "b c d", "culprit", "e f"])
+
+
+@dataclass
+class Overlapping:
+    """A forward pass with a device's queue: vectors are computed when they are fetched."""
+
+    room: int = 1_000
+    waiting: int = 0
+    deepest: int = 0
+
+    @dataclass
+    class Ticket:
+        device: Overlapping
+        texts: Ids
+
+        def result(self) -> Vectors:
+            self.device.waiting -= 1
+            return bag_of_ids(self.texts)
+
+    def submit(self, texts: Ids) -> Ticket:
+        if sum(map(len, texts)) > self.room:
+            raise torch_out_of_memory()
+        self.waiting += 1
+        self.deepest = max(self.deepest, self.waiting)
+        return self.Ticket(self, list(texts))
+
+
+@pytest.mark.parametrize("room", [1_000, 40])
+def test_a_device_with_a_queue_gets_its_next_batch_before_the_last_one_is_fetched(
+    minilm_fp32: Encoder, room: int
+) -> None:
+    forward = Overlapping(room)
+    done: list[int] = []
+    encoder = around(minilm_fp32, forward, batch_tokens=60)
+    vectors = encoder.encode_tokens(encoder.tokenize_passages(TEXTS), on_progress=done.append)
+    np.testing.assert_array_equal(vectors, around(minilm_fp32, bag_of_ids).encode_passages(TEXTS))
+    assert sum(done) == len(TEXTS)
+    assert forward.waiting == 0
+    assert forward.deepest == 2
 
 
 def test_vectors_of_another_shape_or_type_are_refused(minilm_fp32: Encoder) -> None:

@@ -132,14 +132,17 @@ def test_a_model_with_another_activation_takes_the_reference_and_says_so(tiny: P
         load_encoder(tiny, device="cpu", precision="fp32", forward="fast")
 
 
-def test_a_model_of_another_family_takes_the_reference_and_says_so() -> None:
+def test_a_model_of_another_family_takes_the_reference_and_says_so(tmp_path: Path) -> None:
     from transformers import RobertaConfig, RobertaModel
 
+    from tasb_qdrant.encoder.config import read_config
     from tasb_qdrant.encoder.forward import build_forward
+    from tasb_qdrant.encoder.layout import Layout
 
     model = RobertaModel(RobertaConfig(num_hidden_layers=1, hidden_size=12, intermediate_size=8, vocab_size=9))
-    here = Hardware("cpu", "fp32", ())
-    forward, notes = build_forward("auto", model, pooling="cls", normalized=False, hardware=here)
+    model.config.save_pretrained(tmp_path)
+    layout, here = Layout(tmp_path), Hardware("cpu", "fp32", ())
+    forward, notes = build_forward("auto", read_config(tmp_path), model.state_dict(), layout=layout, hardware=here)
     assert isinstance(forward, ReferenceForward)
     assert notes == ("The forward pass is transformers', the slow one: the model is roberta.",)
 

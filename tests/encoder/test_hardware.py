@@ -49,7 +49,7 @@ def test_a_cpu_gets_bf16_only_with_amx(monkeypatch: pytest.MonkeyPatch, amx: boo
 def test_a_gpu_gets_fp16_and_is_named() -> None:
     chosen = choose_hardware("auto", "auto")
     assert (chosen.device, chosen.precision) == ("cuda:0", "fp16")
-    assert "GPU 0" in chosen.notes[0]
+    assert "GPU 0, one of 2: device cuda means all of them" in chosen.notes[0]
     assert choose_hardware("cuda", "fp32").device == "cuda:0"
     assert choose_hardware("cuda:1", "fp16").device == "cuda:1"
 

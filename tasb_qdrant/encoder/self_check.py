@@ -1,0 +1,70 @@
+"""Whether a fast forward pass gives the reference's vectors on this machine, tried out before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasb_qdrant.encoder.batching import Forward
+
+MIN_COSINE: Final = 0.999
+"""With the reference's vector, in the same precision."""
+
+MAX_STRETCH: Final = 0.01
+"""How much longer or shorter a vector may be, as a fraction: dot products of vectors that aren't normalised
+depend on it, and the cosine doesn't show it."""
+
+_LENGTHS: Final = (2, 12, 16, 30, 75, 200, 512)
+
+
+def trial_texts(*, vocabulary: int, longest: int) -> list[NDArray[np.int32]]:
+    """Random ids below `vocabulary`, the same every time: texts of 2 to `longest` tokens, 512 at most."""
+    random = np.random.default_rng(0)
+    lengths = [length for length in _LENGTHS if length <= longest]
+    return [random.integers(vocabulary, size=length, dtype=np.int32) for length in lengths]
+
+
+def disagreement(fast: Forward, reference: Forward, *, texts: Sequence[NDArray[np.int32]]) -> str:
+    """How `fast` differs from `reference` on `texts`, together and each alone, or "" if it doesn't.
+
+    Any error of `fast` is such a difference; those of `reference` are raised.
+    """
+    expected = reference(texts)  # first: an error on a GPU can break whatever comes after it
+    try:
+        together = fast(texts)
+        alone = np.concatenate([fast([ids]) for ids in texts])
+    except Exception as error:  # kernels and compilers have errors of all types, and the reference is at hand
+        return f"the fast one failed with {first_line(error)}"
+    for found in (together, alone):
+        difference = _difference(found, expected)
+        if difference:
+            return difference
+    return ""
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, without the advice and the traces that torch's go on with."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> str:
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return f"the fast one gave {found.dtype} {found.shape} instead of {expected.dtype} {expected.shape}"
+    if not np.isfinite(found).all():
+        return "the fast one gave vectors that are not finite"
+    ours, theirs = (vectors.astype(np.float64) for vectors in (found, expected))
+    lengths, expected_lengths = (np.linalg.norm(vectors, axis=1) for vectors in (ours, theirs))
+    if not lengths.all():
+        return "the fast one gave a vector of zeros"
+    cosine = ((ours * theirs).sum(axis=1) / (lengths * expected_lengths)).min()
+    stretch = np.abs(lengths / expected_lengths - 1).max()
+    # Written so that NaN, as from a reference that isn't finite, is a difference too.
+    if not cosine >= MIN_COSINE:
+        return f"the fast one's vectors have a cosine of {cosine:.4f} with the reference's, less than {MIN_COSINE}"
+    if not stretch <= MAX_STRETCH:
+        return f"the fast one's vectors are {stretch:.1%} longer or shorter than the reference's"
+    return ""

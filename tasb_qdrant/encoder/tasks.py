@@ -1,0 +1,92 @@
+"""What worker processes do for an encoder over several devices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasb_qdrant.encoder.protocol import Encoder, TokenBatch
+from tasb_qdrant.errors import EncodingError
+from tasb_qdrant.records import ModelContract
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An encoder that a worker has loaded."""
+
+    contract: ModelContract
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """A few texts of a call: `rows`, int64, says which."""
+
+    tokens: TokenBatch
+    rows: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """The vectors of a chunk, float32 (texts, dim), and what the worker numbered `worker` noted since its start."""
+
+    vectors: NDArray[np.float32]
+    worker: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodingTask:
+    """An encoder on one device. `threads` are torch's, 0 for as many as it likes."""
+
+    worker: int
+    folder: Path
+    device: str
+    precision: str
+    forward: str
+    batch_tokens: int | None
+    allow_pickle: bool
+    threads: int
+
+    def open(self) -> tuple[Opened, Callable[[Chunk], Encoded]]:
+        import torch
+
+        from tasb_qdrant.encoder.load import load_encoder
+
+        if self.threads:
+            torch.set_num_threads(self.threads)
+        if self.device.startswith("cuda"):
+            torch.cuda.set_device(self.device)  # else some of what torch finds out would be about cuda:0
+        encoder = load_encoder(
+            self.folder,
+            device=self.device,
+            precision=self.precision,
+            forward=self.forward,
+            batch_tokens=self.batch_tokens,
+            allow_pickle=self.allow_pickle,
+        )
+        opened = Opened(encoder.contract, encoder.notes)
+
+        def encode(chunk: Chunk) -> Encoded:
+            vectors = _encoded(encoder, chunk)
+            return Encoded(vectors, self.worker, tuple(note for note in encoder.notes if note not in opened.notes))
+
+        return opened, encode
+
+
+def _encoded(encoder: Encoder, chunk: Chunk) -> NDArray[np.float32]:
+    """Raises EncodingError with the text's position in the whole call."""
+    try:
+        return encoder.encode_tokens(chunk.tokens)
+    except EncodingError as error:
+        if error.index is None:
+            raise
+        row = int(chunk.rows[error.index])
+        raise EncodingError(re.sub(rf"\btext {error.index}\b", f"text {row}", error.reason), index=row) from None
