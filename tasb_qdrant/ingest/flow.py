@@ -136,6 +136,20 @@ class Channel(Generic[T]):
                 return
             yield item
 
+    def ready(self, limit: int) -> list[T]:
+        """At most `limit` items that are there already; to be called between the items of an iteration."""
+        found: list[T] = []
+        while len(found) < limit:
+            try:
+                item = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if isinstance(item, _End):
+                self._put(item)
+                break
+            found.append(item)
+        return found
+
     def _put(self, item: T | _End, waiting: Callable[[], None] | None = None) -> None:
         while True:
             self._flow.check()

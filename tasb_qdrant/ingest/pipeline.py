@@ -17,7 +17,7 @@ from tasb_qdrant.ingest.propose import IndexProposal
 from tasb_qdrant.ingest.reading import PassageSource, read_windows
 from tasb_qdrant.ingest.rejects import RejectLog
 from tasb_qdrant.ingest.uploader import Uploader, batches_of
-from tasb_qdrant.ingest.window import TokenizedWindow, Window
+from tasb_qdrant.ingest.window import Portion, TokenizedWindow, Window, windows_at_once
 from tasb_qdrant.settings import IndexType
 
 _READER_SECONDS: Final = 2.0
@@ -46,18 +46,19 @@ def run_pipeline(
 ) -> Outcome:
     """Store the passages of `source`; returns when the collection has confirmed every one of them.
 
-    Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a dozen windows are under
-    way, however long the source is. What any stage raises is raised here, once the others have ended;
-    `stopped` is set then.
+    Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a dozen windows, and two
+    dozen for each GPU, are under way, however long the source is. What any stage raises is raised here,
+    once the others have ended; `stopped` is set then.
     """
     points_before = collection.count()
     if not points_before:
         collection.defer_indexing()
     sieve = _Sieve(collection, counters) if points_before and not overwrite else None
     proposal = IndexProposal()
+    at_once = windows_at_once(encoder.device)
     with counters.loading(), Flow(stopped) as flow:
         windows: Channel[Window] = flow.channel(2)
-        tokenized: Channel[TokenizedWindow] = flow.channel(2)
+        tokenized: Channel[TokenizedWindow] = flow.channel(2 * at_once)
         uploader = Uploader(collection, flow, counters)
         reading = read_windows(
             source,
@@ -69,11 +70,13 @@ def run_pipeline(
         )
         flow.spawn("read", lambda: _feed(counters.timed("read", reading), windows), patience=_READER_SECONDS)
         flow.spawn("tokenize", lambda: _feed(_tokenize(windows, encoder, sieve, counters), tokenized))
-        for item in tokenized.items(waiting=counters.tell):
+        for first in tokenized.items(waiting=counters.tell):
+            portion = Portion([first, *tokenized.ready(at_once - 1)])
             with counters.busy("encode"):
-                vectors = encoder.encode_tokens(item.tokens, on_progress=counters.encoded)
-            for batch in batches_of(item.window, vectors, dim=collection.contract.dim):
-                uploader.batches.put(batch, waiting=counters.tell)
+                vectors = encoder.encode_tokens(portion.tokens, on_progress=counters.encoded)
+            for window, rows in portion.split(vectors):
+                for batch in batches_of(window, rows, dim=collection.contract.dim):
+                    uploader.batches.put(batch, waiting=counters.tell)
         uploader.batches.close(waiting=counters.tell)
         flow.join(waiting=counters.tell)
     return Outcome(

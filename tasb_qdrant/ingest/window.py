@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tasb_qdrant.encoder import TokenBatch
 from tasb_qdrant.records import Passage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 WINDOW_SIZE: Final = 512
 """Passages in a window. Fixed: what a window holds must not depend on batch size, workers or device."""
@@ -15,6 +19,8 @@ WINDOW_SIZE: Final = 512
 WINDOW_BYTES: Final = 8 * 2**20
 """Bytes of payload at which a window of long passages ends earlier: a dozen windows are in memory at once,
 and 512 passages may have 16 MiB each."""
+
+_WINDOWS_OF_A_GPU: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +54,31 @@ class TokenizedWindow:
 
     window: Window
     tokens: TokenBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Windows that are encoded in one call, at least one."""
+
+    windows: Sequence[TokenizedWindow]
+
+    @property
+    def tokens(self) -> TokenBatch:
+        return TokenBatch.joined([item.tokens for item in self.windows])
+
+    def split(self, vectors: NDArray[np.float32]) -> Iterator[tuple[Window, NDArray[np.float32]]]:
+        """Each window with its rows of `vectors`, which should be those of `tokens`; the last with all that is left."""
+        start = 0
+        for item in self.windows[:-1]:
+            yield item.window, vectors[start : start + len(item.tokens)]
+            start += len(item.tokens)
+        yield self.windows[-1].window, vectors[start:]
+
+
+def windows_at_once(device: str) -> int:
+    """How many windows to encode in one call on `device`, as the encoder names it, where they are there.
+
+    A GPU takes more texts in a batch than a window has, and is done with a window before the next one comes;
+    a CPU is busy with a window for seconds, and its vectors had better be stored meanwhile.
+    """
+    return sum(1 if name == "cpu" else _WINDOWS_OF_A_GPU for name in device.split(","))

@@ -75,7 +75,7 @@ class StubEncoder:
     dim: int = 8
     precision: str = "fp32"
     weights: str = "5" * 64
-    device: str = "stub"
+    device: str = "cpu"
     notes: tuple[str, ...] = ()
     before_tokenize: Callable[[int], None] | None = None
     before_encode: Callable[[int], None] | None = None

@@ -142,7 +142,10 @@ def test_windows_of_long_passages_end_early(tmp_path: Path) -> None:
     assert max(sizes) <= 10 * 2**20
 
 
-def test_passages_are_taken_from_a_generator_once_and_only_as_far_ahead_as_needed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("device", "windows"), [("cpu", 8), ("cuda:0", 8 + 2 * 8 + 7), ("cpu,cpu", 8 + 2 + 1)])
+def test_passages_are_taken_from_a_generator_once_and_only_as_far_ahead_as_needed(
+    tmp_path: Path, device: str, windows: int
+) -> None:
     taken = 0
     seen_ahead: list[int] = []
 
@@ -152,12 +155,29 @@ def test_passages_are_taken_from_a_generator_once_and_only_as_far_ahead_as_neede
             taken += 1
             yield one
 
-    encoder = StubEncoder()
-    encoder.before_encode = lambda call: seen_ahead.append(taken - call * WINDOW_SIZE)
+    encoder = StubEncoder(device=device)
+    encoder.before_encode = lambda _: seen_ahead.append(taken - encoder.encoded)
     report = ingest(passages(), collection="c", path=tmp_path, encoder=encoder, optimize=False)
     assert report.read == report.stored == taken == 20_000
-    # The window itself, two tokenized, one in the tokenizer, two read, one in the making.
-    assert max(seen_ahead) <= 8 * WINDOW_SIZE
+    # The window itself, two tokenized, one in the tokenizer, two read, one in the making; on GPUs more.
+    assert max(seen_ahead) <= windows * WINDOW_SIZE
+
+
+def test_windows_that_a_gpu_encodes_together_are_stored_each_with_its_own_vectors(tmp_path: Path) -> None:
+    sizes: list[int] = []
+
+    class Watching(StubEncoder):
+        def encode_tokens(self, tokens, *, on_progress=None):  # type: ignore[no-untyped-def]
+            sizes.append(len(tokens))
+            return super().encode_tokens(tokens, on_progress=on_progress)
+
+    passages = list(stored.numbered(20 * WINDOW_SIZE + 3))
+    report = ingest(passages, collection="c", path=tmp_path, encoder=Watching(device="cuda:0"), optimize=False)
+    assert report.stored == sum(sizes) == len(passages)
+    assert WINDOW_SIZE < max(sizes) <= 8 * WINDOW_SIZE
+    there = stored.embedded(tmp_path)
+    assert len(there) == len(passages)
+    assert all(there[one.id][1] == tuple(stub_vector(one.encoder_text, 8).tolist()) for one in passages)
 
 
 def test_a_payload_that_its_maker_reuses_is_stored_as_it_was(tmp_path: Path) -> None:
