@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 CODE   := tasb_qdrant tests benchmarks
 
-.PHONY: demo test format lint types pytest wheel clean
+.PHONY: demo test format lint types pytest wheel bench bench-quick bench-gpu clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tasb-qdrant demo
@@ -30,6 +30,16 @@ wheel: $(VENV)/.dev
 	$(BIN)/python -m build --wheel --outdir build/wheel .
 	$(BIN)/python -m tests.wheel_smoke build/wheel
 
+# Each peer gets an environment of its own below build/bench, made when it is first needed.
+bench: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.encode --write
+
+bench-quick: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.encode --quick
+
+bench-gpu: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.encode --device cuda --write
+
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "Python 3.11, 3.12 or 3.13 is needed, $$($(PYTHON) --version) was found; say make PYTHON=python3.11"; exit 1; }
@@ -44,6 +54,11 @@ $(VENV)/.demo: $(VENV)/.python pyproject.toml constraints.txt
 $(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
 	@echo "Installing tasb-qdrant and its tests' tools into $(VENV) (PyTorch is large: some minutes)"
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "Installing tasb-qdrant and what draws the plots into $(VENV) (PyTorch is large: some minutes)"
+	@$(PIP) --editable '.[bench]'
 	@touch $@
 
 clean:

@@ -1,0 +1,102 @@
+"""The arithmetic between raw times and tables. Ratios are taken round by round: what else the machine does
+in a round hits both sides of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.encoding.model import FLOP_A_TOKEN
+from benchmarks.encoding.results import Competition, Entry, Turn
+
+AGREES = 0.99
+"""Lowest cosine of vectors that may be called the same; bf16's are above 0.999."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Of the rounds."""
+
+    median: float
+    lowest: float
+    highest: float
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """None of no values."""
+    return Spread(median(values), min(values), max(values)) if values else None
+
+
+def times_as_fast(entry: Entry, other: Entry, cost: Callable[[Turn], float]) -> Spread | None:
+    """How many times `other`'s cost is `entry`'s, over the rounds that both took part in; None if none."""
+    costs = {turn.round: cost(turn) for turn in other.turns}
+    return spread([costs[turn.round] / cost(turn) for turn in entry.turns if turn.round in costs])
+
+
+def bulk_cost(turn: Turn) -> float:
+    return turn.bulk_s / turn.passages
+
+
+def query_cost(turn: Turn) -> float:
+    return median(turn.query_ms)
+
+
+def queries_cost(turn: Turn) -> float:
+    return median(turn.queries_s)
+
+
+def startup_cost(turn: Turn) -> float:
+    return turn.startup_s
+
+
+def passages_a_second(entry: Entry) -> float:
+    return median(turn.passages / turn.bulk_s for turn in entry.turns)
+
+
+def quantile(entry: Entry, share: float) -> float:
+    """Milliseconds within which that share of all single queries were answered."""
+    found = sorted(ms for turn in entry.turns for ms in turn.query_ms)
+    return found[min(len(found) - 1, int(share * len(found)))]
+
+
+def of_peak(entry: Entry, competition: Competition, precision: str) -> Spread | None:
+    """The whole model's FLOP/s as a part of the GEMM peak that was measured in the same round."""
+    shares = []
+    for turn in entry.turns:
+        peaks = [
+            one.gemm[precision] for one in competition.ceilings if one.round == turn.round and precision in one.gemm
+        ]
+        if peaks:
+            shares.append(turn.tokens * FLOP_A_TOKEN / turn.bulk_s / median(peaks))
+    return spread(shares)
+
+
+def peak(competition: Competition, precision: str) -> Spread | None:
+    return spread([one.gemm[precision] for one in competition.ceilings if precision in one.gemm])
+
+
+def comparable(entry: Entry) -> bool:
+    """Whether its vectors are the others'. int8's are let through: their figure stands in the table."""
+    return entry.precision == "int8" or (entry.cosine >= AGREES and abs(entry.length - 1) <= 0.05)
+
+
+def entry_of(competition: Competition, name: str) -> Entry | None:
+    """The entry of that name, if it finished a turn."""
+    return next((entry for entry in competition.entries if entry.name == name and entry.turns), None)
+
+
+def best_peer(
+    competition: Competition, cost: Callable[[Turn], float] = bulk_cost, *, precisions: Sequence[str] = ()
+) -> Entry | None:
+    """The fastest float contestant that isn't ours and whose vectors agree."""
+    rivals = [
+        entry
+        for entry in competition.entries
+        if not entry.ours
+        and entry.turns
+        and entry.precision != "int8"
+        and comparable(entry)
+        and (not precisions or entry.precision in precisions)
+    ]
+    return min(rivals, key=lambda entry: median(cost(turn) for turn in entry.turns), default=None)
