@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tasb_qdrant.encoder.tokens import Tokenization
+from tasb_qdrant.encoder.tokenize.tokens import Tokenization
 from tests.models import minilm_folder
 
 WORDS = [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tasb_qdrant.encoder import Encoder, load_encoder
-from tasb_qdrant.encoder.packaged import packaged_model
+from tasb_qdrant.encoder.model.packaged import packaged_model
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.progress import Progress

@@ -109,10 +109,10 @@ def _server(store: StoreSettings) -> list[Check]:
 
 
 def _model(_: StoreSettings) -> list[Check]:
-    from tasb_qdrant.encoder.hub import hub_address, list_repo
     from tasb_qdrant.encoder.load import HUB_TIMEOUT
-    from tasb_qdrant.encoder.packaged import packaged_model
-    from tasb_qdrant.encoder.resolve import ORIGINAL, PORT
+    from tasb_qdrant.encoder.model.hub import hub_address, list_repo
+    from tasb_qdrant.encoder.model.packaged import packaged_model
+    from tasb_qdrant.encoder.model.resolve import ORIGINAL, PORT
 
     folder = _cached_model(ORIGINAL) or _cached_model(PORT)
     try:
@@ -133,9 +133,9 @@ def _model(_: StoreSettings) -> list[Check]:
 
 def _cached_model(repo: str) -> Path | None:
     """The cached copy of a model, if it has its weights too."""
-    from tasb_qdrant.encoder.hub import cached_folder
-    from tasb_qdrant.encoder.layout import read_layout
-    from tasb_qdrant.encoder.weights import find_weights
+    from tasb_qdrant.encoder.model.hub import cached_folder
+    from tasb_qdrant.encoder.model.layout import read_layout
+    from tasb_qdrant.encoder.model.weights import find_weights
 
     folder = cached_folder(repo, None)
     if folder is None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasb_qdrant.encoder.hardware import is_out_of_memory, release_memory
 from tasb_qdrant.encoder.protocol import TokenBatch
-from tasb_qdrant.encoder.tokens import Tokenization, check_texts
+from tasb_qdrant.encoder.tokenize.tokens import Tokenization, check_texts
 from tasb_qdrant.errors import EncodingError, InvalidInputError
 from tasb_qdrant.records import ModelContract
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tasb_qdrant.encoder.config import ModelConfig, read_config
 from tasb_qdrant.encoder.devices import choose_devices
-from tasb_qdrant.encoder.forward import build_forward, check_forward
+from tasb_qdrant.encoder.forward.choice import build_forward, check_forward
 from tasb_qdrant.encoder.hardware import Hardware, check_names, choose_hardware
-from tasb_qdrant.encoder.layout import Layout, read_layout
+from tasb_qdrant.encoder.model.config import ModelConfig, read_config
+from tasb_qdrant.encoder.model.layout import Layout, read_layout
+from tasb_qdrant.encoder.model.resolve import TAS_B, ModelSource, resolve_model
+from tasb_qdrant.encoder.model.weights import find_weights, hashing, read_tensors
 from tasb_qdrant.encoder.protocol import Encoder
-from tasb_qdrant.encoder.resolve import TAS_B, ModelSource, resolve_model
-from tasb_qdrant.encoder.weights import find_weights, hashing, read_tensors
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.records import ModelContract
 
 if TYPE_CHECKING:
-    from tasb_qdrant.encoder.tokens import Tokenization
+    from tasb_qdrant.encoder.tokenize.tokens import Tokenization
 
 CPU_BATCH_TOKENS: Final = 2048
 """For each thread of torch; on 1 and 2 threads, batches of twice and half as many tokens were 5% to 10% slower."""
@@ -60,7 +60,7 @@ def load_encoder(
     files = find_weights(layout.transformer, allow_pickle=allow_pickle)
     with hashing(files.files) as sha256:  # while torch, which takes longer, is imported
         if len(devices := choose_devices(device)) > 1:
-            from tasb_qdrant.encoder.load_parallel import load_parallel
+            from tasb_qdrant.encoder.workers.load import load_parallel
 
             return load_parallel(
                 source,
@@ -76,7 +76,7 @@ def load_encoder(
 
         # torch takes a second to import; whoever only imports this package doesn't wait.
         from tasb_qdrant.encoder.batching import BatchedEncoder
-        from tasb_qdrant.encoder.tokenizer_files import load_tokenization
+        from tasb_qdrant.encoder.tokenize.files import load_tokenization
 
         weights = sha256()
     tensors, weight_notes = read_tensors(files, sha256=weights)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasb_qdrant.encoder import Encoder, load_encoder
-from tests.encoder.fake_hub import FakeHub
+from tests.encoder.model.fake_hub import FakeHub
 from tests.models import make_tasb_like, minilm_folder
 
 SHARED_DATA = Path(os.environ.get("TASB_QDRANT_DATA", Path(__file__).parents[2].parent / "shared" / "data"))

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasb_qdrant.encoder import Encoder, hub, load_encoder
-from tasb_qdrant.encoder.resolve import ORIGINAL, PORT
+from tasb_qdrant.encoder import Encoder, load_encoder
+from tasb_qdrant.encoder.model import hub
+from tasb_qdrant.encoder.model.resolve import ORIGINAL, PORT
 from tests.encoder.conftest import SHARED_DATA
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tasb_qdrant.encoder import Encoder, load_encoder
-from tasb_qdrant.encoder.weights import hashing
+from tasb_qdrant.encoder.model.weights import hashing
 from tasb_qdrant.errors import CorruptModelError, ModelNotFoundError
 from tests.models import minilm_folder
 

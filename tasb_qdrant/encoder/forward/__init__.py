@@ -1,0 +1,1 @@
+"""Token ids to vectors: the forward passes, and which one is taken."""

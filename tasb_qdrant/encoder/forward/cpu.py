@@ -1,0 +1,185 @@
+"""The forward pass of BERT and DistilBERT on a CPU: weights laid out once, and no padding anywhere.
+
+The tokens of a batch lie one text after the other, (tokens, dim), so every linear layer multiplies real
+tokens alone. Only attention looks at texts: those of equal length are one call of it, without a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import layer_norm, normalize, scaled_dot_product_attention
+
+from tasb_qdrant.encoder.forward.encoder_weights import Affine, EncoderWeights, Layer, Norm
+from tasb_qdrant.encoder.forward.packing import TILE, Packing, Run, pack
+from tasb_qdrant.encoder.model.layout import Pooling
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class FastForward:
+    """Token ids to vectors. Not safe to call from several threads at once."""
+
+    def __init__(self, weights: EncoderWeights, *, pooling: Pooling, normalized: bool, precision: str) -> None:
+        dtype = _DTYPES[precision]
+        self._words = weights.words.to(dtype)
+        self._positions = weights.positions.to(dtype)
+        self._norm = _PackedNorm(weights.norm, dtype)
+        self._normalized = normalized
+        whole = weights.layers[:-1] if pooling == "cls" else weights.layers
+        attention = _Attention(heads=weights.heads, longest=len(weights.positions), dtype=dtype)
+        self._layers = [_PackedLayer(layer, attention, dtype) for layer in whole]
+        last = weights.layers[-1] if pooling == "cls" else None
+        self._last = None if last is None else _PackedClsLayer(last, attention, dtype)
+
+    def __call__(self, texts: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
+        """float32 (n, dim), pooled, in the order of `texts`: the ids of one text each."""
+        lengths = np.fromiter((len(ids) for ids in texts), dtype=np.int64, count=len(texts))
+        order = np.argsort(-lengths, kind="stable")
+        packing = pack([texts[index] for index in order.tolist()])
+        with torch.inference_mode():
+            words = self._words.index_select(0, packing.ids)
+            hidden = self._norm(words.add_(self._positions.index_select(0, packing.positions)))
+            for layer in self._layers:
+                hidden = layer(hidden, packing)
+            pooled = self._last(hidden, packing).float() if self._last else _means(hidden, packing)
+            if self._normalized:
+                pooled = normalize(pooled, dim=1)
+            vectors = np.empty(pooled.shape, dtype=np.float32)
+            vectors[order] = pooled.numpy()
+        return vectors
+
+
+class _PackedLinear:
+    """x Wᵀ + b, with W in the layout that oneDNN multiplies from; laying it out at each call, as
+    torch.nn.functional.linear does, takes 10 times as long as multiplying a single query by it."""
+
+    def __init__(self, affine: Affine, dtype: torch.dtype, *, gelu: bool = False) -> None:
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(affine.weight.to(dtype).contiguous(), None)
+        self._bias = affine.bias.to(dtype)
+        # "none" is the algorithm of erf, which BERT was trained with, not an approximation of it.
+        self._after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, self._weight, self._bias, *self._after)
+        return result
+
+    def plus(self, inputs: Tensor, other: Tensor) -> Tensor:
+        """The same, plus `other`, which is added before the result is rounded."""
+        result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(inputs, other, self._weight, self._bias, "add")
+        return result
+
+
+class _PackedNorm:
+    def __init__(self, norm: Norm, dtype: torch.dtype) -> None:
+        self._weight, self._bias, self._eps = norm.weight.to(dtype), norm.bias.to(dtype), norm.eps
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        return layer_norm(inputs, self._weight.shape, self._weight, self._bias, self._eps)
+
+
+class _AfterAttention:
+    """What a layer does to each token by itself, given what the token attends to."""
+
+    def __init__(self, layer: Layer, dtype: torch.dtype) -> None:
+        self._out = _PackedLinear(layer.out, dtype)
+        self._attention_norm = _PackedNorm(layer.attention_norm, dtype)
+        self._up = _PackedLinear(layer.up, dtype, gelu=True)
+        self._down = _PackedLinear(layer.down, dtype)
+        self._output_norm = _PackedNorm(layer.output_norm, dtype)
+
+    def __call__(self, attended: Tensor, hidden: Tensor) -> Tensor:
+        hidden = self._attention_norm(self._out.plus(attended, hidden))
+        return self._output_norm(self._down.plus(self._up(hidden), hidden))
+
+
+class _Attention:
+    """Each text's tokens to each other, those of equal length in one call.
+
+    torch's kernel takes up to twice as long for a number of keys that doesn't fill whole tiles, so the
+    keys that follow a text in the batch, whoever's they are, are given to it as well, under a mask.
+    """
+
+    def __init__(self, *, heads: int, longest: int, dtype: torch.dtype) -> None:
+        self._heads = heads
+        self._longest = longest
+        self._edge = torch.zeros(longest + TILE, dtype=dtype)
+        self._edge[longest:] = -torch.inf
+
+    def of_all(self, rows: Tensor, packing: Packing) -> Tensor:
+        """(tokens, dim) from `rows` of query, key and value side by side."""
+        queries, keys, values = rows.chunk(3, dim=1)
+        attended = torch.empty(queries.shape, dtype=queries.dtype)
+        for run in packing.runs:
+            query, into = (self._split(part, run.tokens, run.count, run.length) for part in (queries, attended))
+            into.copy_(self._attend(query, keys, values, run))
+        attended[packing.runs[-1].tokens.stop :] = 0
+        return attended
+
+    def of_firsts(self, queries: Tensor, rows: Tensor, packing: Packing) -> Tensor:
+        """(texts, dim) from one query a text, and for each token a row of key and value side by side."""
+        keys, values = rows.chunk(2, dim=1)
+        attended = torch.empty(queries.shape, dtype=queries.dtype)
+        for run in packing.runs:
+            query, into = (self._split(part, run.texts, run.count, 1) for part in (queries, attended))
+            into.copy_(self._attend(query, keys, values, run))
+        attended[len(packing.starts) :] = 0
+        return attended
+
+    def _attend(self, query: Tensor, keys: Tensor, values: Tensor, run: Run) -> Tensor:
+        key, value = (self._split(part, run.tokens, run.count, run.length, run.reach) for part in (keys, values))
+        return scaled_dot_product_attention(query, key, value, attn_mask=self._mask(run))
+
+    def _split(self, rows: Tensor, where: slice, count: int, step: int, reach: int | None = None) -> Tensor:
+        """(count, heads, reach, dim / heads), not copied: `reach` rows, or `step`, from every `step`th row on."""
+        stride = rows.stride(0)
+        size = rows.shape[1] // self._heads
+        return rows[where].as_strided((count, self._heads, reach or step, size), (step * stride, size, stride, 1))
+
+    def _mask(self, run: Run) -> Tensor | None:
+        """What to add to a text's scores: 0 for its own keys, -inf for those behind them."""
+        if run.reach == run.length:
+            return None
+        start = self._longest - run.length
+        return self._edge[start : start + run.reach].view(1, 1, 1, run.reach)
+
+
+class _PackedLayer:
+    def __init__(self, layer: Layer, attention: _Attention, dtype: torch.dtype) -> None:
+        self._qkv = _PackedLinear(layer.qkv, dtype)
+        self._attention = attention
+        self._after = _AfterAttention(layer, dtype)
+
+    def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
+        """(tokens, dim) to (tokens, dim)."""
+        return self._after(self._attention.of_all(self._qkv(hidden), packing), hidden)
+
+
+class _PackedClsLayer:
+    """The last layer for the first token of each text: keys and values are all that it needs of the rest."""
+
+    def __init__(self, layer: Layer, attention: _Attention, dtype: torch.dtype) -> None:
+        dim = layer.qkv.weight.shape[1]
+        weight, bias = layer.qkv.weight, layer.qkv.bias
+        self._query = _PackedLinear(Affine(weight[:dim], bias[:dim]), dtype)
+        self._key_value = _PackedLinear(Affine(weight[dim:], bias[dim:]), dtype)
+        self._attention = attention
+        self._after = _AfterAttention(layer, dtype)
+
+    def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
+        """(tokens, dim) to (texts, dim)."""
+        firsts = hidden.index_select(0, packing.firsts)
+        attended = self._attention.of_firsts(self._query(firsts), self._key_value(hidden), packing)
+        return self._after(attended, firsts)[: len(packing.starts)]
+
+
+def _means(hidden: Tensor, packing: Packing) -> Tensor:
+    """float32 (texts, dim), whatever the model's precision: sums lose too much in 8 bits of mantissa."""
+    return torch.cat([hidden[run.tokens].view(run.count, run.length, -1).float().mean(dim=1) for run in packing.runs])

@@ -1,0 +1,183 @@
+"""What config.json says of a model: read here where it is plain, by transformers where it is not.
+
+To import transformers takes longer than to load a model, so a file that holds nothing but the usual
+entries is read without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from tasb_qdrant.encoder.model import entries
+from tasb_qdrant.encoder.model.entries import Check, UnusualModelError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """A model's shape, under BERT's words. `token_types` is 0 where there are none.
+
+    `plain` says that config.json holds nothing but what these fields stand for, and what an encoder
+    doesn't need; transformers may know more about any other.
+    """
+
+    family: str
+    vocab_size: int
+    dim: int
+    layers: int
+    heads: int
+    hidden: int
+    positions: int
+    token_types: int
+    eps: float
+    activation: str
+    position_kind: str
+    padding: int
+    plain: bool
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """config.json of `folder`. Raises CorruptModelError."""
+    try:
+        return plain_config(folder)
+    except UnusualModelError:
+        # Whatever is unusual or wrong about the file, transformers knows best what it means.
+        from tasb_qdrant.encoder.forward.reference import read_config as read_any
+
+        return general_config(read_any(folder))
+
+
+def general_config(config: PretrainedConfig) -> ModelConfig:
+    """The same of any encoder that transformers knows."""
+    distil = config.model_type == "distilbert"
+    return ModelConfig(
+        family=config.model_type,
+        vocab_size=int(config.vocab_size),
+        dim=int(config.hidden_size),
+        layers=int(config.num_hidden_layers),
+        heads=int(config.num_attention_heads),
+        hidden=int(config.hidden_dim if distil else config.intermediate_size),
+        positions=int(config.max_position_embeddings),
+        token_types=0 if distil else int(config.type_vocab_size),
+        eps=_DISTILBERT_EPS if distil else float(config.layer_norm_eps),
+        activation=str(config.activation if distil else config.hidden_act),
+        position_kind=str(getattr(config, "position_embedding_type", "absolute")),
+        padding=int(config.pad_token_id or 0),
+        plain=False,
+    )
+
+
+def plain_config(folder: Path) -> ModelConfig:
+    """config.json of `folder` with transformers' defaults, if it is that of a plain BERT or DistilBERT.
+
+    Raises UnusualModelError for any other.
+    """
+    found = entries.read_object(folder / "config.json")
+    family = found.get("model_type")
+    if family == "distilbert":
+        entries.check_entries(found, _DISTILBERT)
+        config = _distilbert(found)
+    elif family == "bert":
+        entries.check_entries(found, _BERT)
+        config = _bert(found)
+    else:
+        raise UnusualModelError("model_type")
+    if config.dim % config.heads or config.padding >= config.vocab_size:
+        raise UnusualModelError("sizes that don't go together")
+    return config
+
+
+def _distilbert(found: Mapping[str, Any]) -> ModelConfig:
+    return ModelConfig(
+        family="distilbert",
+        vocab_size=found.get("vocab_size", 30522),
+        dim=found.get("dim", 768),
+        layers=found.get("n_layers", 6),
+        heads=found.get("n_heads", 12),
+        hidden=found.get("hidden_dim", 3072),
+        positions=found.get("max_position_embeddings", 512),
+        token_types=0,
+        eps=_DISTILBERT_EPS,
+        activation=found.get("activation", "gelu"),
+        position_kind="absolute",
+        padding=found.get("pad_token_id", 0) or 0,
+        plain=True,
+    )
+
+
+def _bert(found: Mapping[str, Any]) -> ModelConfig:
+    return ModelConfig(
+        family="bert",
+        vocab_size=found.get("vocab_size", 30522),
+        dim=found.get("hidden_size", 768),
+        layers=found.get("num_hidden_layers", 12),
+        heads=found.get("num_attention_heads", 12),
+        hidden=found.get("intermediate_size", 3072),
+        positions=found.get("max_position_embeddings", 512),
+        token_types=found.get("type_vocab_size", 2),
+        eps=found.get("layer_norm_eps", 1e-12),
+        activation=found.get("hidden_act", "gelu"),
+        position_kind="absolute",
+        padding=found.get("pad_token_id", 0) or 0,
+        plain=True,
+    )
+
+
+_DISTILBERT_EPS: Final = 1e-12  # transformers' code, not its configuration
+_FALSE: Final = entries.one_of(False)
+_ACTIVATIONS: Final = entries.one_of("gelu")  # of any other, transformers' own forward pass is the one that is used
+
+_COMMON: Final[dict[str, Check]] = {
+    "model_type": entries.text,
+    "vocab_size": entries.size,
+    "max_position_embeddings": entries.size,
+    "pad_token_id": entries.count,
+    "bos_token_id": entries.count,
+    "eos_token_id": entries.count,
+    "_name_or_path": entries.text,
+    "architectures": entries.texts,
+    "transformers_version": entries.text,
+    "torch_dtype": entries.one_of("float32", "float16", "bfloat16"),
+    "dtype": entries.one_of("float32", "float16", "bfloat16"),
+    "initializer_range": entries.one_float,
+    "tie_weights_": entries.flag,
+    "tie_word_embeddings": entries.flag,
+    "gradient_checkpointing": entries.flag,
+    "use_cache": entries.flag,
+    "is_decoder": _FALSE,
+    "add_cross_attention": _FALSE,
+    "output_past": entries.flag,
+    "output_hidden_states": entries.flag,
+    "id2label": entries.labels,
+    "label2id": entries.label_ids,
+}
+_DISTILBERT: Final[dict[str, Check]] = _COMMON | {
+    "dim": entries.size,
+    "n_layers": entries.size,
+    "n_heads": entries.size,
+    "hidden_dim": entries.size,
+    "activation": _ACTIVATIONS,
+    "sinusoidal_pos_embds": _FALSE,
+    "dropout": entries.share,
+    "attention_dropout": entries.share,
+    "qa_dropout": entries.share,
+    "seq_classif_dropout": entries.share,
+}
+_BERT: Final[dict[str, Check]] = _COMMON | {
+    "hidden_size": entries.size,
+    "num_hidden_layers": entries.size,
+    "num_attention_heads": entries.size,
+    "intermediate_size": entries.size,
+    "type_vocab_size": entries.size,
+    "layer_norm_eps": entries.one_float,
+    "hidden_act": _ACTIVATIONS,
+    "position_embedding_type": entries.one_of("absolute"),
+    "hidden_dropout_prob": entries.share,
+    "attention_probs_dropout_prob": entries.share,
+    "classifier_dropout": lambda value: value is None or entries.share(value),
+}

@@ -1,0 +1,192 @@
+"""From a model's name to a folder with its files: the short name, a hub id, or a folder as it is."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from tasb_qdrant.encoder.model import hub
+from tasb_qdrant.encoder.model.layout import read_layout
+from tasb_qdrant.encoder.model.weights import WeightNames, find_weights, pick_weights
+from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError, UnsafeWeightsError
+
+TAS_B: Final = "tas-b"
+ORIGINAL: Final = "sebastian-hofstaetter/distilbert-dot-tas_b-b256-msmarco"
+PORT: Final = "sentence-transformers/msmarco-distilbert-base-tas-b"
+"""The same weights as ORIGINAL, as safetensors, with a sentence-transformers layout that says CLS."""
+
+_SHOWN_CHARS: Final = 100
+_HUB_ID = re.compile(r"[\w.-]+(?:/[\w.-]+)?", re.ASCII)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_SMALL_FILE = re.compile(
+    r"(?:\d+_\w+/)?"
+    r"(?:config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|modules"
+    r"|sentence_[\w-]+_config|config_sentence_transformers)\.json"
+    r"|(?:\d+_\w+/)?(?:vocab\.txt|merges\.txt|sentencepiece\.bpe\.model)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model's files. `id` is the hub id or the absolute folder, `notes` what was chosen on the way.
+
+    `commit` is what the hub's repository was at, "" for a folder.
+    """
+
+    id: str
+    folder: Path
+    notes: tuple[str, ...] = ()
+    commit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What the person allows on the way to a hub repository's files. `deadline` is a monotonic time."""
+
+    revision: str | None
+    allow_pickle: bool
+    deadline: float
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.1, self.deadline - time.monotonic())
+
+
+def resolve_model(model: str | Path, *, revision: str | None, allow_pickle: bool, hub_timeout: float) -> ModelSource:
+    """The folder that holds `model`, downloaded when need be.
+
+    Raises ModelNotFoundError, HubUnreachableError (within `hub_timeout` seconds), UnsafeWeightsError.
+    """
+    request = _Request(revision, allow_pickle, time.monotonic() + hub_timeout)
+    if model == TAS_B:
+        return _tas_b(request)
+    folder, is_folder = _as_folder(model)
+    if is_folder:
+        if revision is not None:
+            raise ModelNotFoundError(
+                f"{model} is a folder, which has no revisions; leave --revision out, or give a hub id"
+            )
+        return ModelSource(str(folder.resolve()), folder.resolve())
+    if folder.exists():
+        raise ModelNotFoundError(f"{model} is a file; give the folder that holds config.json and the weights")
+    if isinstance(model, Path) or not _HUB_ID.fullmatch(model):
+        raise ModelNotFoundError(f"no folder {model}; give a model's folder, or a hub id such as {PORT}")
+    try:
+        return _from_hub(model, request)
+    except HubUnreachableError as error:
+        raise HubUnreachableError(f"{error}; there is no folder {model}") from error
+
+
+def _as_folder(model: str | Path) -> tuple[Path, bool]:
+    """(`model` as a path, whether it is a folder). Raises ModelNotFoundError for what can be no name."""
+    if model == "":
+        raise ModelNotFoundError(f"the model's name is empty; give a model's folder, or a hub id such as {PORT}")
+    try:
+        folder = Path(model).expanduser()
+        return folder, folder.is_dir()
+    except RuntimeError as error:  # ~ of somebody whom this machine doesn't know
+        raise ModelNotFoundError(f"no folder {model}: {str(error).rstrip('.')}; correct --model") from error
+    except OSError as error:
+        raise ModelNotFoundError(f"{_shown(model)} can't be looked up ({error.strerror}); correct --model") from error
+
+
+def _shown(model: str | Path) -> str:
+    name = str(model)
+    return name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}…"
+
+
+def _tas_b(request: _Request) -> ModelSource:
+    if request.revision is not None:
+        return _from_hub(ORIGINAL, request)  # a revision is one repository's: the port has no such commit
+    try:
+        # Pickle is not allowed here even if the person allows it: the port holds the same weights safely.
+        return _from_hub(ORIGINAL, replace(request, allow_pickle=False))
+    except UnsafeWeightsError:
+        reason = f"{ORIGINAL} holds pickle weights only"
+    except HubUnreachableError:
+        port = _from_cache(PORT, request)
+        if port is None:
+            raise
+        return _noted(port, f"{ORIGINAL} isn't in the cache and the hub can't be reached: {PORT} is loaded.")
+    port = _from_hub(PORT, request)
+    return _noted(port, f"{reason}: {PORT}, the same weights as safetensors, is loaded instead.")
+
+
+def _from_hub(repo: str, request: _Request) -> ModelSource:
+    pinned = request.revision is not None and _COMMIT.fullmatch(request.revision) is not None
+    if pinned and (cached := _from_cache(repo, request)):
+        return cached  # a commit never changes, so there is nothing to ask
+    if hub.is_offline():
+        cached = _from_cache(repo, request)
+        if cached is None:
+            raise HubUnreachableError(
+                f"{repo} isn't in the cache, and HF_HUB_OFFLINE forbids asking the hub; "
+                "unset it, or give a model folder with --model DIR"
+            )
+        return _noted(cached, f"{repo} comes from the cache: HF_HUB_OFFLINE is set.")
+    try:
+        listing = hub.list_repo(repo, revision=request.revision, timeout=request.seconds_left)
+    except HubUnreachableError:
+        cached = _from_cache(repo, request)
+        if cached is None:
+            raise
+        return _noted(cached, f"{repo} comes from the cache: the hub at {hub.hub_address()} can't be reached.")
+    # Weights come last: a cache that holds weights then holds the layout that says how to read them.
+    small = [name for name in listing.files if _SMALL_FILE.fullmatch(name)]
+    weights = _listed_weights(listing, allow_pickle=request.allow_pickle)
+    return _snapshot(repo, hub.fetch(listing, [*small, *weights.names]))
+
+
+def _listed_weights(listing: hub.Listing, *, allow_pickle: bool) -> WeightNames:
+    folders = sorted({name.rpartition("/")[0] for name in listing.files if _SMALL_FILE.fullmatch(name)})
+    found: list[WeightNames] = []
+    for folder in folders:
+        prefix = f"{folder}/" if folder else ""
+        inside = [name.removeprefix(prefix) for name in listing.files if name.startswith(prefix)]
+        if names := pick_weights(inside):
+            found.append(replace(names, names=tuple(prefix + name for name in names.names)))
+    best = next((names for names in found if names.safe), found[0] if found else None)
+    if best is None:
+        raise ModelNotFoundError(
+            f"{listing.repo} holds no weights that can be loaded (model.safetensors); choose another --model"
+        )
+    if not best.safe and not allow_pickle:
+        raise UnsafeWeightsError(
+            f"{listing.repo} holds pickle weights only ({best.names[0]}), which can run code when loaded; "
+            "choose a safetensors version of the model, or give --allow-pickle"
+        )
+    return best
+
+
+def _from_cache(repo: str, request: _Request) -> ModelSource | None:
+    """The cached copy, if it is whole: files, weights, and the knowledge of how to pool.
+
+    Raises UnsafeWeightsError when it has pickle weights only.
+    """
+    folder = hub.cached_folder(repo, request.revision)
+    if folder is None:
+        return None
+    # Other programs cache a repository without its modules.json. Read so, a model that takes the mean
+    # would be pooled by CLS without a word; so its absence must be known, not just seen.
+    known = (
+        repo in (ORIGINAL, PORT)
+        or (folder / "modules.json").is_file()
+        or hub.known_absent(repo, request.revision, "modules.json")
+    )
+    try:
+        find_weights(read_layout(folder).transformer, allow_pickle=request.allow_pickle)
+    except ModelNotFoundError:
+        return None
+    return _snapshot(repo, folder) if known else None
+
+
+def _snapshot(repo: str, folder: Path) -> ModelSource:
+    """A folder of the cache, which is named by its commit."""
+    return ModelSource(repo, folder, commit=folder.name if _COMMIT.fullmatch(folder.name) else "")
+
+
+def _noted(source: ModelSource, note: str) -> ModelSource:
+    return replace(source, notes=(*source.notes, note))

@@ -1,0 +1,1 @@
+"""Text to token ids, as the model's own tokenizer gives them."""

@@ -1,0 +1,66 @@
+"""The model's tokenizer from its files: read here where they are plain, by transformers where they are not."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from tokenizers import Tokenizer, normalizers
+
+from tasb_qdrant.encoder.model.config import ModelConfig
+from tasb_qdrant.encoder.model.entries import UnusualModelError
+from tasb_qdrant.encoder.model.layout import Layout
+from tasb_qdrant.encoder.tokenize.plain import OwnTokenizer, plain_tokenizer
+from tasb_qdrant.encoder.tokenize.tokens import Tokenization
+from tasb_qdrant.errors import CorruptModelError
+
+
+def load_tokenization(layout: Layout, config: ModelConfig) -> Tokenization:
+    """The model's tokenizer as transformers loads it, cut to what layout, tokenizer and model allow.
+
+    Raises CorruptModelError.
+    """
+    folder = layout.transformer
+    own = load_tokenizer(folder, config)
+    tokenizer = own.backend
+    if layout.lowercase and not getattr(tokenizer.normalizer, "lowercase", False):
+        parts = [normalizers.Lowercase(), *([tokenizer.normalizer] if tokenizer.normalizer else [])]
+        tokenizer.normalizer = normalizers.Sequence(parts)
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    if highest >= config.vocab_size:
+        raise CorruptModelError(
+            f"the tokenizer in {folder} has ids up to {highest}, but the model embeds {config.vocab_size}; "
+            "the files belong to different models"
+        )
+    max_length = min(layout.max_length or own.max_length, _positions(config))
+    if max_length <= tokenizer.num_special_tokens_to_add(is_pair=False):
+        raise CorruptModelError(f"{folder} reads {max_length} tokens, which leaves none for the text")
+    return Tokenization(tokenizer, max_length=max_length)
+
+
+def load_tokenizer(folder: Path, config: ModelConfig) -> OwnTokenizer:
+    """The tokenizer in `folder`. Raises CorruptModelError."""
+    if config.plain:
+        # Whatever is unusual or wrong about the files, transformers knows best what it means.
+        with suppress(UnusualModelError):
+            return plain_tokenizer(folder)
+    return general_tokenizer(folder)
+
+
+def general_tokenizer(folder: Path) -> OwnTokenizer:
+    """The tokenizer in `folder` as transformers loads it. Raises CorruptModelError."""
+    from transformers import AutoTokenizer
+
+    try:
+        own = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
+        backend: Tokenizer = Tokenizer.from_str(own.backend_tokenizer.to_str())
+    except Exception as error:  # the Rust side raises Exception itself for a file that it can't parse
+        raise CorruptModelError(f"the tokenizer in {folder} can't be loaded ({error}); get its files again") from error
+    return OwnTokenizer(backend, own.model_max_length)
+
+
+def _positions(config: ModelConfig) -> int:
+    """Tokens that the model has positions for; RoBERTa's start behind the padding id."""
+    if config.family in ("roberta", "xlm-roberta", "camembert"):
+        return config.positions - config.padding - 1
+    return config.positions

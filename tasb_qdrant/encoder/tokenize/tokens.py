@@ -1,0 +1,159 @@
+"""Text to token ids, exactly as the model's own tokenizer gives them, whatever a text's length."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import compress
+from operator import not_
+from typing import Final
+
+import numpy as np
+from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers
+
+from tasb_qdrant.encoder.protocol import TokenBatch
+from tasb_qdrant.encoder.tokenize.words import WordIds
+from tasb_qdrant.errors import InvalidInputError
+
+LONG: Final = 16
+"""Characters a token, above which a text is read from its beginning only as far as the model reads."""
+
+_ID: Final = np.dtype(np.int32)
+_AT_ONCE: Final = 1024  # an Encoding takes about 10 KB, so this bounds memory; two threads stay busy
+_WINDOW: Final = 1024
+_BERT_BREAKS: Final = " \t\n\r!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u3002\u3001\uff0c\uff01\uff1f"
+_CJK: Final = "\u3400-\u4dbf\u4e00-\u9fff"
+
+
+class Tokenization:
+    """A tokenizer cut to `max_length` tokens. Safe to use from several threads."""
+
+    def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
+        self.max_length = max_length
+        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_length)
+        self._prefix = _Prefix.of(self._tokenizer)
+        self._words = WordIds.of(self._tokenizer)
+
+    def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
+        """The ids of `prompt + text`, with special tokens. Raises InvalidInputError."""
+        check_texts(texts)
+        parts: list[bytes] = []
+        truncated = 0
+        for start in range(0, len(texts), _AT_ONCE):
+            found, cut = self._ids([prompt + text for text in texts[start : start + _AT_ONCE]])
+            parts += found
+            truncated += cut
+        offsets = np.zeros(len(parts) + 1, dtype=np.int64)
+        np.cumsum([len(part) // _ID.itemsize for part in parts], out=offsets[1:])
+        # A bytearray, because NumPy takes an array over bytes for read-only, and torch warns of those.
+        return TokenBatch(np.frombuffer(bytearray().join(parts), dtype=_ID), offsets, truncated)
+
+    def _ids(self, texts: list[str]) -> tuple[list[bytes], int]:
+        """The ids of each text as bytes of int32, and how many texts were truncated."""
+        words = self._words
+        if words is None:
+            return self._ids_by_tokenizer(texts)
+        room = (self.max_length - 2) * _ID.itemsize
+        longest = LONG * self.max_length
+        known = [len(text) <= longest and words.knows(text) for text in texts]
+        others, truncated = self._ids_by_tokenizer(list(compress(texts, map(not_, known))))
+        rest = iter(others)
+        found: list[bytes] = []
+        for text, by_words in zip(texts, known, strict=True):
+            if not by_words:
+                found.append(next(rest))
+                continue
+            ids = words.ids(text)
+            truncated += len(ids) > room
+            found.append(words.begin + ids[:room] + words.end)
+        return found, truncated
+
+    def _ids_by_tokenizer(self, texts: list[str]) -> tuple[list[bytes], int]:
+        encodings = self._encode(texts) if texts else []
+        cut = sum(bool(encoding.overflowing) for encoding in encodings)
+        return [np.array(encoding.ids, dtype=_ID).tobytes() for encoding in encodings], cut
+
+    def _encode(self, texts: list[str]) -> list[Encoding]:
+        longest = LONG * self.max_length
+        if self._prefix is None or all(len(text) <= longest for text in texts):
+            return self._batch(texts)
+        short = iter(self._batch([text for text in texts if len(text) <= longest]))
+        return [next(short) if len(text) <= longest else self._encode_long(text) for text in texts]
+
+    def _encode_long(self, text: str) -> Encoding:
+        """As for the whole text, from the shortest beginning that is enough: 16 MiB of Chinese would
+        otherwise take 46 s and 5 GB."""
+        if self._prefix is None:
+            return self._batch([text])[0]
+        text = self._prefix.collapse(text)
+        size = LONG * self.max_length
+        while size < len(text):
+            if cut := self._prefix.last_break(text, size):
+                encoding = self._batch([text[:cut]])[0]
+                if encoding.overflowing:
+                    return encoding
+            size *= 2
+        return self._batch([text])[0]
+
+    def _batch(self, texts: list[str]) -> list[Encoding]:
+        return self._tokenizer.encode_batch_fast(texts)
+
+
+class _Prefix:
+    """Where a text can be cut so that the beginning's tokens are the same as in the whole text."""
+
+    def __init__(self, *, breaks: re.Pattern[str], word_limit: int) -> None:
+        self._breaks = breaks
+        self._run = re.compile(rf"[A-Za-z0-9]{{{word_limit + 2},}}")
+        self._kept = word_limit + 1
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer) -> _Prefix | None:
+        """None for a tokenizer that isn't BERT's: its words may reach across any character.
+
+        BERT's normaliser changes each character by itself, and its words end before every white space,
+        punctuation mark and ideograph, so a cut there changes nothing on its left. Only a special token
+        in the text, such as [SEP], reaches across punctuation: its characters are no places to cut.
+        """
+        normalizer, model = tokenizer.normalizer, tokenizer.model
+        plain = (
+            isinstance(normalizer, normalizers.BertNormalizer)
+            and isinstance(tokenizer.pre_tokenizer, pre_tokenizers.BertPreTokenizer)
+            and isinstance(model, models.WordPiece)
+        )
+        added = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+        bracketed = all(not text[:1].isalnum() and not text[-1:].isalnum() for text in added)
+        if not plain or not bracketed:
+            return None
+        taken = set("".join(added))
+        breaks = re.escape("".join(sorted(set(_BERT_BREAKS) - taken)))
+        cjk = _CJK if normalizer.handle_chinese_chars and not re.search(f"[{_CJK}]", "".join(taken)) else ""
+        return cls(breaks=re.compile(f"[{breaks}{cjk}]"), word_limit=model.max_input_chars_per_word)
+
+    def collapse(self, text: str) -> str:
+        """`text` with overlong runs of letters shortened: [UNK] whatever their length beyond the limit."""
+        return self._run.sub(lambda run: run.group()[: self._kept], text)
+
+    def last_break(self, text: str, end: int) -> int:
+        """The last place before `end` to cut at, or 0 if there is none nearby."""
+        start = max(1, end - _WINDOW)
+        return max((match.start() for match in self._breaks.finditer(text, start, end)), default=0)
+
+
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise InvalidInputError for anything but a sequence of strings that UTF-8 can say."""
+    if isinstance(texts, str):
+        raise InvalidInputError("expected a sequence of texts, found a single string; put it into a list")
+    for index, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InvalidInputError(f"text {index} must be a string, found {type(text).__name__}")
+        if text.isascii():
+            continue
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInputError(
+                f"text {index} has half of a surrogate pair at offset {error.start}; correct its encoding"
+            ) from error

@@ -1,0 +1,1 @@
+"""An encoder on several devices: a process for each."""

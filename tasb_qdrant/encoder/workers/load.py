@@ -1,0 +1,69 @@
+"""An encoder over several devices: what each worker loads, and what the person is told of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tasb_qdrant.encoder.hardware import choose_hardware
+from tasb_qdrant.encoder.model.config import read_config
+from tasb_qdrant.encoder.model.layout import Layout
+from tasb_qdrant.encoder.model.resolve import ModelSource
+from tasb_qdrant.encoder.tokenize.files import load_tokenization
+from tasb_qdrant.encoder.workers.encoder import ParallelEncoder
+from tasb_qdrant.encoder.workers.tasks import EncodingTask
+from tasb_qdrant.encoder.workers.tokenizing import SharedTokenization, processes_for
+
+_CPU_CHUNK_TOKENS: Final = 1024  # for each thread of a worker
+_CUDA_CHUNK_TOKENS: Final = 65_536
+
+
+def load_parallel(
+    source: ModelSource,
+    layout: Layout,
+    *,
+    devices: tuple[str, ...],
+    asked: str,
+    precision: str,
+    forward: str,
+    batch_tokens: int | None,
+    allow_pickle: bool,
+) -> ParallelEncoder:
+    """An encoder for the model at `source` with a worker process for each of `devices`, which were `asked` for.
+
+    One precision for all, chosen for the first. Raises as load_encoder does, and WorkerError if a worker ends.
+    """
+    import torch
+
+    hardware = choose_hardware(devices[0], precision)
+    on_cpu = devices[0] == "cpu"
+    threads = max(1, torch.get_num_threads() // len(devices)) if on_cpu else 0
+    tasks = [
+        (
+            device,
+            EncodingTask(
+                worker=number,
+                folder=source.folder,
+                device=device,
+                precision=hardware.precision,
+                forward=forward,
+                batch_tokens=batch_tokens,
+                allow_pickle=allow_pickle,
+                threads=threads,
+            ),
+        )
+        for number, device in enumerate(devices)
+    ]
+    notes = [*source.notes, *hardware.notes, f"{len(devices)} worker processes: {', '.join(devices)}."]
+    if asked == "auto":
+        notes.append("Device auto takes every GPU that torch sees; give --device cuda:0 for that one alone.")
+    return ParallelEncoder(
+        tasks=tasks,
+        tokenization=lambda: SharedTokenization(
+            load_tokenization(layout, read_config(layout.transformer)),
+            processes=0 if on_cpu else processes_for(len(devices)),
+        ),
+        notes=notes,
+        model=source.id,
+        revision=source.commit,
+        smallest_chunk=_CPU_CHUNK_TOKENS * threads if on_cpu else _CUDA_CHUNK_TOKENS,
+    )

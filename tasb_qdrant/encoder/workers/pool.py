@@ -1,0 +1,211 @@
+"""Work spread over worker processes: each takes the next piece when it has room, and none is waited for in vain."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from queue import SimpleQueue
+from typing import Final, Generic, TypeVar, cast
+
+from tasb_qdrant.encoder.workers.process import WorkerProcess
+from tasb_qdrant.encoder.workers.serve import Reply, Request, Task
+from tasb_qdrant.errors import TasbQdrantError, WorkerError
+
+W = TypeVar("W")
+R = TypeVar("R")
+
+QUEUED: Final = 2
+"""Pieces of work at a worker: the one that it does, and the next, so that it never waits for the pipe."""
+
+_JOIN_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Call:
+    """One caller's pieces; what becomes of each arrives in `done`, in whichever order."""
+
+    urgent: bool
+    done: SimpleQueue[tuple[int, object] | TasbQdrantError] = field(default_factory=SimpleQueue)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    call: _Call
+    position: int
+    make: Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Worker:
+    """`waiting` is for this worker alone; `sent` is what it hasn't answered yet, by number."""
+
+    process: WorkerProcess
+    waiting: deque[_Piece] = field(default_factory=deque)
+    sent: dict[int, _Piece] = field(default_factory=dict)
+
+    @property
+    def load(self) -> int:
+        return len(self.waiting) + len(self.sent)
+
+
+class WorkerPool(Generic[W, R]):
+    """Processes that do pieces of work. Safe to use from several threads.
+
+    When one of them ends, all are ended, and that is what every caller is told, then and later. The owner
+    calls `close`; the threads keep the pool itself alive until then.
+    """
+
+    def __init__(self, tasks: Sequence[tuple[str, Task]]) -> None:
+        """Starts a process for each (name, task) and returns at once; `opened` waits for them. The name is what
+        messages begin with."""
+        # Reentrant, because the garbage collector may run `close` in a thread that holds it.
+        self._changed = threading.Condition(threading.RLock())
+        self._numbers = count()
+        self._waiting: deque[_Piece] = deque()
+        self._calls: set[_Call] = set()
+        self._failure = ""
+        self._workers: list[_Worker] = []
+        self._threads: list[threading.Thread] = []
+        self._opening = self._begin(urgent=False)
+        try:
+            for position, (name, task) in enumerate(tasks):
+                worker = _Worker(WorkerProcess(name))
+                self._workers.append(worker)
+                worker.waiting.append(_Piece(self._opening, position, partial(_same, task)))
+        except BaseException:
+            self.close()
+            raise
+        for worker in self._workers:
+            for run in (self._send, self._receive):
+                thread = threading.Thread(target=run, args=(worker,), name=worker.process.name, daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return tuple(worker.process.pid for worker in self._workers)
+
+    def opened(self) -> list[object]:
+        """What each task said at its start, in their order. Raises what kept any of them from it."""
+        said = dict(self._finished(self._opening, len(self._workers)))
+        return [said[position] for position in range(len(said))]
+
+    def run(self, makes: Sequence[Callable[[], W]], *, urgent: bool = False) -> Generator[tuple[int, R], None, None]:
+        """(position, result) of each piece of work, as they are done. `makes` make them when there is room,
+        in another thread.
+
+        Urgent work goes ahead of what waits. Raises WorkerError when a worker ended, and what a worker raised
+        if it is a TasbQdrantError.
+        """
+        for worker in self._workers:
+            if not worker.process.is_running:
+                self._fail(f"{worker.process.name} {worker.process.death()}")
+        call = self._begin(urgent=urgent)
+        pieces = [_Piece(call, position, make) for position, make in enumerate(makes)]
+        with self._changed:
+            if urgent:
+                for piece in pieces:
+                    min(self._workers, key=lambda worker: worker.load).waiting.append(piece)
+            else:
+                self._waiting.extend(pieces)
+            self._changed.notify_all()
+        yield from cast("Iterator[tuple[int, R]]", self._finished(call, len(pieces)))
+
+    def close(self) -> None:
+        """Ends the processes. Calls under way, and later ones, raise WorkerError."""
+        self._fail("the worker processes were ended by close(); load the encoder again")
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(_JOIN_SECONDS)
+        for worker in self._workers:
+            worker.process.close()
+
+    def _begin(self, *, urgent: bool) -> _Call:
+        call = _Call(urgent)
+        with self._changed:
+            if self._failure:
+                raise WorkerError(self._failure)
+            self._calls.add(call)
+        return call
+
+    def _finished(self, call: _Call, pieces: int) -> Iterator[tuple[int, object]]:
+        try:
+            for _ in range(pieces):
+                done = call.done.get()
+                if isinstance(done, TasbQdrantError):
+                    raise done
+                yield done
+        finally:
+            with self._changed:
+                self._calls.discard(call)
+                for waiting in (self._waiting, *(worker.waiting for worker in self._workers)):
+                    kept = [piece for piece in waiting if piece.call is not call]
+                    waiting.clear()
+                    waiting.extend(kept)
+
+    def _send(self, worker: _Worker) -> None:
+        """A thread for each worker: callers don't send, because Ctrl-C would leave half a request in the pipe."""
+        try:
+            while picked := self._next(worker):
+                number, piece = picked
+                worker.process.send(Request(number, piece.call.urgent, piece.make()))
+        except OSError:
+            self._fail(f"{worker.process.name} {worker.process.death()}")
+        except BaseException as error:  # it reaches the callers, who would otherwise wait for ever
+            self._fail(f"no work can be sent to {worker.process.name} ({type(error).__name__}: {error})")
+
+    def _next(self, worker: _Worker) -> tuple[int, _Piece] | None:
+        """What to send to `worker`, waiting for it; None at the end."""
+        with self._changed:
+            while not self._failure:
+                pieces = worker.waiting or (self._waiting if self._has_room(worker) else None)
+                if pieces:
+                    number, piece = next(self._numbers), pieces.popleft()
+                    worker.sent[number] = piece
+                    self._changed.notify_all()
+                    return number, piece
+                self._changed.wait()
+        return None
+
+    def _has_room(self, worker: _Worker) -> bool:
+        """Whether it is this worker's turn: nobody gets a second piece before everybody has a first."""
+        return len(worker.sent) == min(len(other.sent) for other in self._workers) < QUEUED
+
+    def _receive(self, worker: _Worker) -> None:
+        name = worker.process.name
+        try:
+            while not (reply := worker.process.receive()).failure:
+                self._settle(worker, reply)
+            self._fail(f"{name} failed ({reply.failure})")
+        except EOFError:
+            self._fail(f"{name} {worker.process.death()}")
+        except BaseException as error:  # it reaches the callers, who would otherwise wait for ever
+            self._fail(f"no answer can be read from {name} ({type(error).__name__}: {error})")
+
+    def _settle(self, worker: _Worker, reply: Reply) -> None:
+        with self._changed:
+            piece = worker.sent.pop(reply.number)
+            self._changed.notify_all()
+        piece.call.done.put(reply.error or (piece.position, reply.result))
+
+    def _fail(self, reason: str) -> None:
+        """Ends everything, for the first of all reasons."""
+        with self._changed:
+            if self._failure:
+                return
+            self._failure = reason
+            self._waiting.clear()
+            calls = list(self._calls)
+            self._changed.notify_all()
+        for worker in self._workers:
+            worker.process.kill()
+        for call in calls:
+            call.done.put(WorkerError(reason))
+
+
+def _same(task: Task) -> Task:
+    return task

@@ -1,0 +1,102 @@
+"""What a worker process runs: it takes requests from its parent until the parent is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import FileIO
+from queue import PriorityQueue, SimpleQueue
+from typing import Any, Protocol
+
+from tasb_qdrant.encoder.workers.frames import read_frame, write_frame
+from tasb_qdrant.errors import TasbQdrantError
+
+
+class Task(Protocol):
+    """What a worker does; it travels as a pickle."""
+
+    def open(self) -> tuple[object, Callable[[Any], object]]:
+        """(What to tell the parent at the start, what answers each request). Runs in the worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`work` for the worker's task; the first one of all is the task itself. Urgent ones are taken first."""
+
+    number: int
+    urgent: bool
+    work: object
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to request `number`. `error` is the fault of the request, `failure` what ends the worker."""
+
+    number: int
+    result: object = None
+    error: TasbQdrantError | None = None
+    failure: str = ""
+
+
+def main() -> None:
+    """Serve the parent on standard input and output."""
+    # Ctrl-C reaches every process of the terminal; the parent decides what it means, and then hangs up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    requests, replies = _take_over_standard_streams()
+    waiting: PriorityQueue[tuple[bool, int, object]] = PriorityQueue()
+    answered: SimpleQueue[Reply] = SimpleQueue()
+    for run, stream, queue in ((_receive, requests, waiting), (_reply, replies, answered)):
+        threading.Thread(target=_or_end, args=(run, stream, queue), daemon=True).start()
+    answer: Callable[[Any], object] | None = None
+    while True:
+        _, number, work = waiting.get()
+        try:
+            if answer is None:
+                result, answer = work.open()  # type: ignore[attr-defined]  # the first one is the task
+            else:
+                result = answer(work)
+            reply = Reply(number, result)
+        except TasbQdrantError as error:
+            reply = Reply(number, error=error)
+        except Exception as error:  # handed on: after CUDA's errors, for one, nothing works any more
+            reply = Reply(number, failure=f"{type(error).__name__}: {error}")
+        answered.put(reply)
+
+
+def _take_over_standard_streams() -> tuple[FileIO, FileIO]:
+    """The pipes. What libraries print goes where standard error goes, and children inherit neither pipe."""
+    requests, replies = FileIO(os.dup(0)), FileIO(os.dup(1), "w")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+def _receive(requests: FileIO, waiting: PriorityQueue[tuple[bool, int, object]]) -> None:
+    """Always reading: the parent never waits for a worker that computes, and its end shows at once."""
+    while isinstance(request := read_frame(requests), Request):
+        waiting.put((not request.urgent, request.number, request.work))
+
+
+def _reply(replies: FileIO, answered: SimpleQueue[Reply]) -> None:
+    """While the next piece is worked on: vectors take a quarter of the time that a large GPU computes them in."""
+    while True:
+        write_frame(replies, answered.get())
+
+
+def _or_end(run: Callable[[FileIO, Any], None], stream: FileIO, queue: object) -> None:
+    """Runs a thread without which the worker is of no use."""
+    status = 1
+    try:
+        run(stream, queue)
+    except (EOFError, BrokenPipeError):
+        status = 0  # the parent has gone
+    except Exception:
+        traceback.print_exc()  # where the parent looks when a worker is gone
+    finally:
+        os._exit(status)
