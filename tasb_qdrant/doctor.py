@@ -55,14 +55,14 @@ def _versions(_: StoreSettings) -> list[Check]:
 def _device(_: StoreSettings) -> list[Check]:
     import torch
 
-    from tasb_qdrant.encoder.hardware import has_amx
+    from tasb_qdrant.encoder.hardware import has_fast_bf16
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    amx = has_amx()
+    bf16 = has_fast_bf16()
     cpu = Check(
         "CPU",
         "ok",
-        f"{cores} cores, {'AMX: bf16 is used' if amx else 'no AMX: fp32 is used'}",
+        f"{cores} cores, {'bf16 is used' if bf16 else 'no instructions for bf16: fp32 is used'}",
     )
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))

@@ -10,7 +10,7 @@ from typing import Final
 from tasb_qdrant.encoder.devices import check_number, read_devices
 from tasb_qdrant.errors import DeviceError
 
-PRECISIONS: Final = ("fp32", "bf16", "fp16")
+PRECISIONS: Final = ("fp32", "bf16", "fp16", "int8")
 
 _CPU_ALLOCATOR: Final = ("DefaultCPUAllocator", "not enough memory")
 
@@ -41,18 +41,25 @@ def choose_hardware(device: str, precision: str) -> Hardware:
         notes.append(note)
     else:
         _check_precision(chosen, precision)
-        if chosen == "cpu" and precision == "bf16" and not has_amx():
-            notes.append("Precision bf16 was asked for; this CPU has no AMX, so fp32 may be faster.")
+        if chosen == "cpu" and precision == "bf16" and not has_fast_bf16():
+            notes.append("Precision bf16 was asked for; this CPU has no instructions for it, so fp32 may be faster.")
+        if precision == "int8" and not _has_flag("amx_int8|avx512_vnni|avx_vnni"):
+            notes.append("Precision int8 was asked for; this CPU has no VNNI, so fp32 may be faster.")
     return Hardware(chosen, precision, tuple(notes))
 
 
-def has_amx(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the CPU multiplies bf16 tiles (AMX), where bf16 is 6 times as fast as fp32.
+def has_fast_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether the CPU multiplies in bf16: tiles (AMX), 6 times as fast as fp32, or vectors (AVX512-BF16),
+    where encoding is 1.9 times as fast.
 
     Where there is no such file (macOS, Windows) the answer is no: fp32 is right everywhere.
     """
+    return _has_flag("amx_bf16|avx512_bf16", cpuinfo)
+
+
+def _has_flag(names: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     try:
-        return re.search(r"\bamx_bf16\b", cpuinfo.read_text()) is not None
+        return re.search(rf"\b({names})\b", cpuinfo.read_text()) is not None
     except OSError:
         return False
 
@@ -90,9 +97,9 @@ def _choose_device(device: str) -> tuple[str, str]:
 def _suited_precision(device: str) -> tuple[str, str]:
     if device != "cpu":
         return "fp16", "Precision fp16: the device is a GPU."
-    if has_amx():
-        return "bf16", "Precision bf16: this CPU has AMX."
-    return "fp32", "Precision fp32: this CPU has no AMX."
+    if has_fast_bf16():
+        return "bf16", "Precision bf16: this CPU has instructions for it."
+    return "fp32", "Precision fp32: this CPU has no instructions for bf16."
 
 
 def _check_precision(device: str, precision: str) -> None:
@@ -100,5 +107,7 @@ def _check_precision(device: str, precision: str) -> None:
 
     if device == "cpu" and precision == "fp16":
         raise DeviceError("fp16 needs a CUDA device; on a CPU give --precision fp32 or bf16")
+    if device != "cpu" and precision == "int8":
+        raise DeviceError(f"int8 is for CPUs, and the device is {device}; give --precision fp16, or --device cpu")
     if device != "cpu" and precision == "bf16" and not torch.cuda.is_bf16_supported():
         raise DeviceError(f"{device} can't compute in bf16; give --precision fp16 or fp32")

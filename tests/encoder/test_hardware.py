@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasb_qdrant.encoder import hardware, load_encoder
-from tasb_qdrant.encoder.hardware import choose_hardware, has_amx
+from tasb_qdrant.encoder.hardware import choose_hardware, has_fast_bf16
 from tasb_qdrant.errors import DeviceError, SettingsError
 
 
@@ -28,18 +28,20 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
-@pytest.mark.parametrize(("flags", "expected"), [("amx_bf16 amx_tile", True), ("avx512_bf16", False)])
-def test_amx_is_read_from_the_cpus_flags(tmp_path: Path, flags: str, expected: bool) -> None:
+@pytest.mark.parametrize(
+    ("flags", "expected"), [("amx_bf16 amx_tile", True), ("avx512f avx512_bf16", True), ("avx512f avx2", False)]
+)
+def test_instructions_for_bf16_are_read_from_the_cpus_flags(tmp_path: Path, flags: str, expected: bool) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu sse2 {flags} sha_ni\n")
-    assert has_amx(cpuinfo) is expected
-    assert has_amx(tmp_path / "none") is False
+    assert has_fast_bf16(cpuinfo) is expected
+    assert has_fast_bf16(tmp_path / "none") is False
 
 
 @pytest.mark.usefixtures("no_gpu")
-@pytest.mark.parametrize(("amx", "precision"), [(True, "bf16"), (False, "fp32")])
-def test_a_cpu_gets_bf16_only_with_amx(monkeypatch: pytest.MonkeyPatch, amx: bool, precision: str) -> None:
-    monkeypatch.setattr(hardware, "has_amx", lambda: amx)
+@pytest.mark.parametrize(("bf16", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_a_cpu_gets_bf16_only_where_it_is_fast(monkeypatch: pytest.MonkeyPatch, bf16: bool, precision: str) -> None:
+    monkeypatch.setattr(hardware, "has_fast_bf16", lambda: bf16)
     chosen = choose_hardware("auto", "auto")
     assert (chosen.device, chosen.precision) == ("cpu", precision)
     assert precision in chosen.notes[0]
@@ -76,7 +78,7 @@ def test_fp16_on_a_cpu_is_refused() -> None:
 def test_names_that_no_machine_has_are_refused_before_anything_is_loaded() -> None:
     with pytest.raises(DeviceError, match="no device 'gpu'"):
         load_encoder("nobody/nothing", device="gpu")
-    with pytest.raises(DeviceError, match="no precision 'int8'"):
-        load_encoder("nobody/nothing", precision="int8")
+    with pytest.raises(DeviceError, match="no precision 'int4'; the precisions are auto, fp32, bf16, fp16, int8"):
+        load_encoder("nobody/nothing", precision="int4")
     with pytest.raises(SettingsError, match="batch_tokens must be at least 1, found 0"):
         load_encoder("nobody/nothing", batch_tokens=0)

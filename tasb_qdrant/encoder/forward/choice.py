@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from tasb_qdrant.encoder.hardware import Hardware
+from tasb_qdrant.encoder.hardware import Hardware, has_fast_bf16
 from tasb_qdrant.encoder.model.config import ModelConfig
 from tasb_qdrant.encoder.model.entries import UnusualModelError
 from tasb_qdrant.encoder.model.layout import Layout
@@ -39,13 +39,17 @@ def build_forward(
     """The forward pass with these weights, and a note where the fast one was wanted and can't be had.
 
     Raises CorruptModelError for weights that aren't the model's, SettingsError if `forward` is "fast"
-    and can't be.
+    and can't be, or the precision is int8, which has no other.
     """
     if forward == "reference":
+        if hardware.precision == "int8":
+            raise SettingsError(
+                "there is no reference forward pass in int8; set forward to 'auto', or precision to fp32"
+            )
         return _reference(tensors, layout=layout, hardware=hardware), ()
     obstacle = _obstacle(config, hardware)
     if not obstacle and hardware.device == "cpu":
-        return _fast_on_cpu(config, tensors, layout=layout, hardware=hardware), ()
+        return _fast_on_cpu(config, tensors, layout=layout, hardware=hardware)
     reference = None
     if not obstacle:
         from tasb_qdrant.encoder.forward.cuda import UnfitForwardError, checked_cuda_forward
@@ -64,6 +68,8 @@ def build_forward(
             obstacle = str(error)
         else:
             return fast, fast.notes
+    if hardware.precision == "int8":
+        raise SettingsError(f"precision int8 needs the fast forward pass: {obstacle}; set precision to 'auto'")
     if forward == "fast":
         raise SettingsError(f"there is no fast forward pass here: {obstacle}; set forward to 'auto'")
     note = f"The forward pass is transformers', the slow one: {obstacle}."
@@ -82,11 +88,34 @@ def _reference(tensors: Mapping[str, Tensor], *, layout: Layout, hardware: Hardw
     )
 
 
-def _fast_on_cpu(config: ModelConfig, tensors: Mapping[str, Tensor], *, layout: Layout, hardware: Hardware) -> Forward:
+def _fast_on_cpu(
+    config: ModelConfig, tensors: Mapping[str, Tensor], *, layout: Layout, hardware: Hardware
+) -> tuple[Forward, tuple[str, ...]]:
     from tasb_qdrant.encoder.forward.cpu import FastForward
 
-    weights = _weights(config, tensors, layout.transformer, copy=hardware.precision == "fp32")
-    return FastForward(weights, pooling=layout.pooling, normalized=layout.normalized, precision=hardware.precision)
+    precision = hardware.precision
+    floats = _beside_int8() if precision == "int8" else precision
+    weights = _weights(config, tensors, layout.transformer, copy=floats == "fp32")
+    if precision != "int8":
+        return FastForward(weights, pooling=layout.pooling, normalized=layout.normalized, precision=floats), ()
+    from tasb_qdrant.encoder.forward.calibration import calibration_texts
+    from tasb_qdrant.encoder.forward.int8 import int8_forward
+    from tasb_qdrant.encoder.tokenize.files import load_tokenization
+
+    return int8_forward(
+        weights,
+        calibration_texts(load_tokenization(layout, config), prompt=layout.passage_prompt),
+        pooling=layout.pooling,
+        normalized=layout.normalized,
+        precision=floats,
+    )
+
+
+def _beside_int8() -> str:
+    """The precision of what isn't a product with weights."""
+    import torch
+
+    return "bf16" if has_fast_bf16() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
 
 
 def _weights(config: ModelConfig, tensors: Mapping[str, Tensor], folder: Path, *, copy: bool) -> EncoderWeights:

@@ -7,7 +7,7 @@ tokens alone. Only attention looks at texts: those of equal length are one call 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import torch
@@ -21,23 +21,53 @@ from tasb_qdrant.encoder.model.layout import Pooling
 if TYPE_CHECKING:
     from torch import Tensor
 
-_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+class Linear(Protocol):
+    """x Wᵀ + b of some weights, one row of x a token."""
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """The product."""
+
+    def plus(self, inputs: Tensor, other: Tensor) -> Tensor:
+        """The product plus `other`."""
+
+
+class Linears(Protocol):
+    """What lays the weights out that all tokens are multiplied by. It is asked for them in the order of use."""
+
+    def linear(self, affine: Affine) -> Linear:
+        """For one product."""
+
+    def feed_forward(self, up: Affine, down: Affine) -> tuple[Linear, Linear]:
+        """For two with GELU between them, which is part of the first."""
 
 
 class FastForward:
     """Token ids to vectors. Not safe to call from several threads at once."""
 
-    def __init__(self, weights: EncoderWeights, *, pooling: Pooling, normalized: bool, precision: str) -> None:
-        dtype = _DTYPES[precision]
+    def __init__(
+        self,
+        weights: EncoderWeights,
+        *,
+        pooling: Pooling,
+        normalized: bool,
+        precision: str,
+        linears: Linears | None = None,
+    ) -> None:
+        dtype = DTYPES[precision]
+        floats = FloatLinears(dtype)
+        linears = linears or floats
         self._words = weights.words.to(dtype)
         self._positions = weights.positions.to(dtype)
         self._norm = _PackedNorm(weights.norm, dtype)
         self._normalized = normalized
         whole = weights.layers[:-1] if pooling == "cls" else weights.layers
         attention = _Attention(heads=weights.heads, longest=len(weights.positions), dtype=dtype)
-        self._layers = [_PackedLayer(layer, attention, dtype) for layer in whole]
+        self._layers = [_PackedLayer(layer, attention, linears, dtype) for layer in whole]
         last = weights.layers[-1] if pooling == "cls" else None
-        self._last = None if last is None else _PackedClsLayer(last, attention, dtype)
+        self._last = None if last is None else _PackedClsLayer(last, attention, linears, floats, dtype)
 
     def __call__(self, texts: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         """float32 (n, dim), pooled, in the order of `texts`: the ids of one text each."""
@@ -55,6 +85,19 @@ class FastForward:
             vectors = np.empty(pooled.shape, dtype=np.float32)
             vectors[order] = pooled.numpy()
         return vectors
+
+
+class FloatLinears:
+    """Linears that compute in `dtype`."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self._dtype = dtype
+
+    def linear(self, affine: Affine) -> Linear:
+        return _PackedLinear(affine, self._dtype)
+
+    def feed_forward(self, up: Affine, down: Affine) -> tuple[Linear, Linear]:
+        return _PackedLinear(up, self._dtype, gelu=True), _PackedLinear(down, self._dtype)
 
 
 class _PackedLinear:
@@ -88,11 +131,10 @@ class _PackedNorm:
 class _AfterAttention:
     """What a layer does to each token by itself, given what the token attends to."""
 
-    def __init__(self, layer: Layer, dtype: torch.dtype) -> None:
-        self._out = _PackedLinear(layer.out, dtype)
+    def __init__(self, layer: Layer, linears: Linears, dtype: torch.dtype) -> None:
+        self._out = linears.linear(layer.out)
         self._attention_norm = _PackedNorm(layer.attention_norm, dtype)
-        self._up = _PackedLinear(layer.up, dtype, gelu=True)
-        self._down = _PackedLinear(layer.down, dtype)
+        self._up, self._down = linears.feed_forward(layer.up, layer.down)
         self._output_norm = _PackedNorm(layer.output_norm, dtype)
 
     def __call__(self, attended: Tensor, hidden: Tensor) -> Tensor:
@@ -152,10 +194,10 @@ class _Attention:
 
 
 class _PackedLayer:
-    def __init__(self, layer: Layer, attention: _Attention, dtype: torch.dtype) -> None:
-        self._qkv = _PackedLinear(layer.qkv, dtype)
+    def __init__(self, layer: Layer, attention: _Attention, linears: Linears, dtype: torch.dtype) -> None:
+        self._qkv = linears.linear(layer.qkv)
         self._attention = attention
-        self._after = _AfterAttention(layer, dtype)
+        self._after = _AfterAttention(layer, linears, dtype)
 
     def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) to (tokens, dim)."""
@@ -163,15 +205,20 @@ class _PackedLayer:
 
 
 class _PackedClsLayer:
-    """The last layer for the first token of each text: keys and values are all that it needs of the rest."""
+    """The last layer for the first token of each text: keys and values are all that it needs of the rest.
 
-    def __init__(self, layer: Layer, attention: _Attention, dtype: torch.dtype) -> None:
+    Only those come from `linears`: `floats` are as quick for the few rows that the other products have.
+    """
+
+    def __init__(
+        self, layer: Layer, attention: _Attention, linears: Linears, floats: Linears, dtype: torch.dtype
+    ) -> None:
         dim = layer.qkv.weight.shape[1]
         weight, bias = layer.qkv.weight, layer.qkv.bias
-        self._query = _PackedLinear(Affine(weight[:dim], bias[:dim]), dtype)
-        self._key_value = _PackedLinear(Affine(weight[dim:], bias[dim:]), dtype)
+        self._query = floats.linear(Affine(weight[:dim], bias[:dim]))
+        self._key_value = linears.linear(Affine(weight[dim:], bias[dim:]))
         self._attention = attention
-        self._after = _AfterAttention(layer, dtype)
+        self._after = _AfterAttention(layer, floats, dtype)
 
     def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) to (texts, dim)."""
