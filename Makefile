@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 CODE   := tasb_qdrant tests benchmarks
 
-.PHONY: demo test format lint types pytest wheel bench bench-quick bench-gpu clean
+.PHONY: demo test format lint types pytest wheel bench bench-quick bench-gpu bench-precision clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tasb-qdrant demo
@@ -39,6 +39,10 @@ bench-quick: $(VENV)/.bench
 
 bench-gpu: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.encode --device cuda --write
+
+# What each precision costs in retrieval; needs SciFact (docs/performance.md says where).
+bench-precision: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.precision --write
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \

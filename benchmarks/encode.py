@@ -36,7 +36,7 @@ from benchmarks.encoding.results import Result, read_result, write_result
 from benchmarks.encoding.texts import Corpus, read_corpus, sample, short_queries
 from benchmarks.encoding.tokenizing import measure_tokenizing
 from benchmarks.encoding.turns import ROOT, WITHOUT_AMX, Place
-from tasb_qdrant.encoder.hardware import PRECISIONS, has_amx
+from tasb_qdrant.encoder.hardware import has_fast_bf16
 
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
 PLANS: Final = {
@@ -94,7 +94,7 @@ def parse() -> argparse.Namespace:
 
 
 def contestants_for(device: str) -> tuple[Contestant, ...]:
-    return cuda_contestants() if device == "cuda" else cpu_contestants(amx=has_amx(), int8="int8" in PRECISIONS)
+    return cuda_contestants() if device == "cuda" else cpu_contestants(bf16=has_fast_bf16())
 
 
 def chosen(options: argparse.Namespace, everyone: tuple[Contestant, ...]) -> list[Contestant]:
@@ -158,7 +158,7 @@ def run(options: argparse.Namespace, everyone: tuple[Contestant, ...], card: str
     everything = options.all or not (options.quick or options.peers)
     if everything:
         result.whole = runner.whole(contestants, result.main)
-    if everything and options.device == "cpu":
+    if everything and options.device == "cpu" and result.machine.amx:
         plain = [pair for pair in zip(contestants, entries, strict=True) if pair[0].precision == "fp32"]
         again = [replace(entry, turns=[]) for _, entry in plain]
         passages = min(plan.passages, WITHOUT_AMX_PASSAGES)

@@ -132,7 +132,7 @@ class ModelContract:
     """What made the vectors of a collection; stored with it, checked by every later writer and reader.
 
     `weights` is the sha256 of the weights file, `precision` the arithmetic of the forward pass
-    (fp32, bf16, fp16, int8), `version` the package version that wrote it. `revision` is the commit of the hub's
+    (fp32, bf16, fp16, int8, fp8), `version` the package version that wrote it. `revision` is the commit of the hub's
     repository `model`, "" for a folder and in contracts of before it was recorded.
     """
 
@@ -154,7 +154,7 @@ class ModelContract:
 
         The model's name and revision are not compared (a folder and a hub id, and several commits, may
         hold the same weights), nor the precision (fp32, bf16 and fp16 vectors of one model agree to a
-        cosine of 0.999 and better, int8's with theirs to 0.99).
+        cosine of 0.999 and better, int8's and fp8's with theirs to 0.99).
         """
         compared = (
             "weights",

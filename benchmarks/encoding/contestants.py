@@ -26,7 +26,7 @@ class Contestant:
 
     @property
     def floating(self) -> bool:
-        return self.precision != "int8"
+        return self.precision not in ("int8", "fp8")
 
 
 OURS: Final = "ours-auto"
@@ -51,13 +51,13 @@ def _transformers(precision: str) -> Contestant:
     return Contestant(name, title, "run_transformers", precision, precision, "sentence-transformers")
 
 
-def cpu_contestants(*, amx: bool, int8: bool) -> tuple[Contestant, ...]:
-    """`amx`: whether float models run in bf16 by default; `int8`: whether the project's encoder can."""
-    fast = "bf16" if amx else "fp32"
+def cpu_contestants(*, bf16: bool) -> tuple[Contestant, ...]:
+    """`bf16`: whether float models run in it by default, as they do on a CPU that multiplies in it."""
+    fast = "bf16" if bf16 else "fp32"
     return (
         _ours("auto", fast),
-        *([_ours("fp32", "fp32")] if amx else []),
-        *([_ours("int8", "int8")] if int8 else []),
+        *([_ours("fp32", "fp32")] if bf16 else []),
+        _ours("int8", "int8"),
         _st(BASE, "fp32", "fp32", "fp32"),
         _st("st-bf16", "bf16", "bf16", "bf16"),
         _st("st-onnx", "ONNX fp32", "onnx", "fp32", "onnx", "onnx"),
@@ -76,6 +76,7 @@ def cuda_contestants() -> tuple[Contestant, ...]:
     return (
         _ours("auto", "fp16"),
         _ours("bf16", "bf16"),
+        _ours("fp8", "fp8"),
         _st(BASE, "fp32", "fp32", "fp32"),
         _st("st-fp16", "fp16", "fp16", "fp16"),
         _st("st-bf16", "bf16", "bf16", "bf16"),

@@ -33,7 +33,8 @@ def gpu_name() -> str:
 def describe(card: str = "") -> Machine:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else 0.0
     name = f"{card}, {cpu_name()}" if card else cpu_name()
-    return Machine(name, available_threads(), memory, platform.release(), platform.python_version())
+    amx = "amx_bf16" in name
+    return Machine(name, available_threads(), memory, platform.release(), platform.python_version(), amx)
 
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
@@ -43,7 +44,11 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     except OSError:
         return platform.processor() or platform.machine()
     fields = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*)$", text, re.MULTILINE))
-    flags = [flag for flag in ("amx_bf16", "amx_int8", "avx512f", "avx2") if re.search(rf"\b{flag}\b", text)]
+    flags = [
+        flag
+        for flag in ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx512f", "avx2")
+        if re.search(rf"\b{flag}\b", text)
+    ]
     told = f" (family {fields['cpu family']}, model {fields['model']})" if "model" in fields else ""
     return f"{fields.get('model name', platform.machine())}{told} with {', '.join(flags) or 'no vector extensions'}"
 

@@ -98,6 +98,7 @@ class Machine:
     memory_gib: float
     kernel: str
     python: str
+    amx: bool = False
 
 
 @dataclass(slots=True)

@@ -20,18 +20,18 @@ class Target:
 
 
 def targets_of(result: Result) -> list[Target]:
-    """Only those that the run measured; on a CPU, those that need AMX only where our fastest is bf16."""
+    """Only those that the run measured, and those of a CPU with AMX only there."""
     found: list[Target] = []
     ours = summary.entry_of(result.main, OURS)
     if ours and result.device == "cuda":
         found += _of_gpu(result.main, ours)
     elif ours:
-        found += _of_main(result.main, ours, amx=ours.precision == "bf16")
-    plain = result.without_amx
+        found += _of_main(result.main, ours, amx=result.machine.amx)
+    plain = result.without_amx if result.machine.amx else (result.main if result.device == "cpu" else None)
     own = (summary.entry_of(plain, "ours-fp32") or summary.entry_of(plain, OURS)) if plain else None
     if plain and own:
-        rival = summary.best_peer(plain)
-        found += _ratio("bulk without AMX", "the best fp32 peer", 1.2, own, rival, summary.bulk_cost)
+        rival = summary.best_peer(plain, precisions=("fp32",))
+        found += _ratio("bulk without AMX, fp32", "the best fp32 peer", 1.2, own, rival, summary.bulk_cost)
     if result.tokenizing:
         pairs = zip(result.tokenizing.warm_s, result.tokenizing.batch_fast_s, strict=True)
         spread = summary.spread([theirs / own for own, theirs in pairs])

@@ -40,9 +40,14 @@ class Corpus:
         return self.tokens / len(self.lengths)
 
 
+def data_folder() -> Path:
+    """Where real collections are, if anywhere."""
+    return Path(os.environ.get("TASB_QDRANT_DATA", Path(__file__).parents[3] / "shared/data"))
+
+
 def read_corpus(tokenizer: Tokenizer, count: int, *, seed: int = 0) -> Corpus:
     """`count` passages of MS MARCO where they are, else made-up ones of the same lengths."""
-    folder = Path(os.environ.get("TASB_QDRANT_DATA", Path(__file__).parents[3] / "shared/data")) / _POOL
+    folder = data_folder() / _POOL
     random_ = random.Random(seed)
     if (folder / "corpus.jsonl").is_file():
         with (folder / "corpus.jsonl").open(encoding="utf-8") as lines:

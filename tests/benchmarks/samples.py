@@ -52,7 +52,7 @@ def result() -> Result:
         commit="abc1234",
         minutes=21.0,
         device="cpu",
-        machine=Machine("A processor", 2, 23.5, "6.0", "3.11.7"),
+        machine=Machine("A processor", 2, 23.5, "6.0", "3.11.7", amx=True),
         source="made-up passages",
         corpus=10_000,
         mean_tokens=75.2,

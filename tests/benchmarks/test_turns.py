@@ -40,19 +40,19 @@ def test_agreement_is_the_lowest_cosine_and_the_worst_ratio_of_lengths() -> None
 
 
 def test_every_contestant_has_a_script_and_pinned_requirements() -> None:
-    everyone = [*cpu_contestants(amx=True, int8=True), *cuda_contestants()]
+    everyone = [*cpu_contestants(bf16=True), *cuda_contestants()]
     for one in everyone:
         assert (SCRIPTS / f"{one.script}.py").is_file()
         assert one.ours or "==" in (REQUIREMENTS / f"{one.environment}.txt").read_text()
-    for names in ([one.name for one in cpu_contestants(amx=True, int8=True)], [one.name for one in cuda_contestants()]):
+    for names in ([one.name for one in cpu_contestants(bf16=True)], [one.name for one in cuda_contestants()]):
         assert len(set(names)) == len(names)
         assert {OURS, BASE, TRUTH} <= set(names)
 
 
-def test_without_amx_nothing_is_called_bf16_by_default() -> None:
-    precisions = {one.name: one.precision for one in cpu_contestants(amx=False, int8=False)}
+def test_on_a_cpu_without_bf16_nothing_is_called_so_by_default() -> None:
+    precisions = {one.name: one.precision for one in cpu_contestants(bf16=False)}
     assert precisions[OURS] == precisions["st-openvino"] == "fp32"
-    assert not {"ours-fp32", "ours-int8"} & set(precisions)
+    assert "ours-fp32" not in precisions
 
 
 def test_peers_packages_are_pinned_and_none_is_for_cuda() -> None:
@@ -71,7 +71,7 @@ def test_a_peer_never_sees_our_import_paths_nor_the_hub(monkeypatch: pytest.Monk
 
 def test_an_environment_that_cannot_be_made_is_the_peers_failure(tmp_path: Path) -> None:
     (tmp_path / "langchain").write_text("a file where the folder should be")
-    peer = next(one for one in cpu_contestants(amx=True, int8=False) if one.name == "langchain")
+    peer = next(one for one in cpu_contestants(bf16=True) if one.name == "langchain")
     with pytest.raises(ContestantFailedError, match="langchain"):
         python_of(peer, tmp_path)
 

@@ -1,0 +1,212 @@
+"""What each precision costs: SciFact, complete, with a small trained encoder, searched exactly.
+
+    python -m benchmarks.precision                    # a line a precision
+    python -m benchmarks.precision --write            # into docs/performance.md and docs/performance/precision.json
+
+Vectors are compared with those of transformers' forward pass in fp32, one by one. fp8 is computed on the CPU by
+the code that a GPU runs, with the same rounding: it is as exact as there, and far slower.
+Needs SciFact in BEIR's layout below $TASB_QDRANT_DATA, or ../shared/data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import ir_measures
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.encoding.document import with_section
+from benchmarks.encoding.machine import commit, cpu_name, today
+from benchmarks.encoding.report import table
+from benchmarks.encoding.texts import data_folder
+from benchmarks.encoding.turns import ROOT
+from tasb_qdrant.encoder import Encoder, load_encoder
+from tasb_qdrant.encoder.batching import BatchedEncoder
+from tests.models import minilm_folder
+
+DOCUMENT: Final = ROOT / "docs" / "performance.md"
+KEPT: Final = ROOT / "docs" / "performance" / "precision.json"
+DEPTH: Final = 10
+
+Vectors = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Document ids and texts, queries by id, and grades: (query, document, grade)."""
+
+    ids: list[str]
+    texts: list[str]
+    queries: dict[str, str]
+    grades: list[tuple[str, str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What one precision gave. Cosines are of all documents and queries with the reference in fp32; `length` is
+    the ratio of vectors' lengths that is farthest from 1."""
+
+    name: str
+    ndcg: float
+    least_cosine: float
+    mean_cosine: float
+    length: float
+    same_best: float
+    seconds: float
+
+
+def read_collection(folder: Path) -> Collection:
+    rows = [json.loads(line) for line in (folder / "corpus.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines = [line.split("\t") for line in (folder / "qrels" / "test.tsv").read_text().splitlines()[1:]]
+    judged = {query for query, _, _ in lines}
+    queries = [json.loads(line) for line in (folder / "queries.jsonl").read_text(encoding="utf-8").splitlines()]
+    return Collection(
+        ids=[row["_id"] for row in rows],
+        texts=[f"{row['title']} {row['text']}" if row["title"] else row["text"] for row in rows],
+        queries={row["_id"]: row["text"] for row in queries if row["_id"] in judged},
+        grades=[(query, document, int(grade)) for query, document, grade in lines],
+    )
+
+
+def fp8_on_a_cpu(model: Path) -> Encoder:
+    """The GPU's forward pass in fp8, computed here."""
+    from tasb_qdrant.encoder.forward.cuda import CudaForward
+    from tasb_qdrant.encoder.forward.encoder_weights import read_weights
+    from tasb_qdrant.encoder.model.config import read_config
+    from tasb_qdrant.encoder.model.layout import read_layout
+    from tasb_qdrant.encoder.model.weights import find_weights, read_tensors
+    from tasb_qdrant.encoder.tokenize.files import load_tokenization
+
+    layout = read_layout(model)
+    config = read_config(layout.transformer)
+    files = find_weights(layout.transformer, allow_pickle=False)
+    tensors, _ = read_tensors(files, sha256="")
+    forward = CudaForward(
+        read_weights(tensors, config, copy=True),
+        pooling=layout.pooling,
+        normalized=layout.normalized,
+        device="cpu",
+        precision="fp8",
+    )
+    return BatchedEncoder(
+        contract=load_encoder(model, device="cpu", precision="fp32").contract,
+        device="cpu",
+        notes=forward.notes,
+        tokenization=load_tokenization(layout, config),
+        forward=forward,
+        batch_tokens=4096,
+    )
+
+
+def contestants(model: Path) -> dict[str, Callable[[], Encoder]]:
+    """The first is what the others are compared with."""
+    found: dict[str, Callable[[], Encoder]] = {
+        "transformers, fp32": lambda: load_encoder(model, device="cpu", precision="fp32", forward="reference")
+    }
+    for precision in ("fp32", "bf16", "int8"):
+        found[precision] = lambda precision=precision: load_encoder(model, device="cpu", precision=precision)  # type: ignore[misc]
+    return found | {"fp8": lambda: fp8_on_a_cpu(model)}
+
+
+def measure(
+    name: str, encoder: Encoder, collection: Collection, truth: tuple[Vectors, Vectors] | None
+) -> tuple[Loss, tuple[Vectors, Vectors]]:
+    """The loss, and the vectors of documents and queries."""
+    start = time.perf_counter()
+    documents = encoder.encode_passages(collection.texts)
+    queries = encoder.encode_queries(list(collection.queries.values()))
+    seconds = time.perf_counter() - start
+    found, right = np.concatenate([documents, queries]), np.concatenate(truth or (documents, queries))
+    lengths, expected = (np.linalg.norm(vectors, axis=1) for vectors in (found, right))
+    cosines = (found * right).sum(axis=1) / lengths / expected
+    ratios = lengths / expected
+    pairs = ((queries, documents), truth[::-1] if truth else (queries, documents))
+    best = [(asked @ known.T).argmax(axis=1) for asked, known in pairs]
+    loss = Loss(
+        name=name,
+        ndcg=ndcg(collection, documents, queries),
+        least_cosine=float(cosines.min()),
+        mean_cosine=float(cosines.mean()),
+        length=float(ratios[np.abs(ratios - 1).argmax()]),
+        same_best=float((best[0] == best[1]).mean()),
+        seconds=seconds,
+    )
+    return loss, (documents, queries)
+
+
+def ndcg(collection: Collection, documents: Vectors, queries: Vectors) -> float:
+    scores = queries @ documents.T
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+    run = [
+        ir_measures.ScoredDoc(query, collection.ids[row], float(scores[number, row]))
+        for number, query in enumerate(collection.queries)
+        for row in best[number].tolist()
+    ]
+    qrels = [ir_measures.Qrel(*grade) for grade in collection.grades]
+    measure = ir_measures.nDCG @ DEPTH
+    return float(ir_measures.calc_aggregate([measure], qrels, run)[measure])
+
+
+def render(losses: Sequence[Loss], *, machine: str, date: str, revision: str) -> str:
+    base = losses[0].ndcg
+    rows = [
+        (
+            loss.name,
+            f"{loss.ndcg:.4f}",
+            f"{loss.ndcg - base:+.4f}",
+            f"{loss.least_cosine:.5f}",
+            f"{loss.mean_cosine:.5f}",
+            f"{loss.length:.4f}",
+            f"{loss.same_best:.1%}",
+        )
+        for loss in losses
+    ]
+    header = (
+        "",
+        "nDCG@10",
+        "difference",
+        "lowest cosine",
+        "mean cosine",
+        "length, farthest from 1",
+        "same best document",
+    )
+    command = "`python -m benchmarks.precision --write`"
+    told = f"Measured {date}, commit `{revision}`, with all-MiniLM-L6-v2 on {machine} ({command})."
+    return f"{told}\n\n{table(header, rows)}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="keep the result in docs/")
+    options = parser.parse_args()
+    folder = data_folder() / "scifact"
+    if not folder.is_dir():
+        print(f"SciFact is not in {folder}; name its parent folder with TASB_QDRANT_DATA", file=sys.stderr)
+        return 1
+    collection = read_collection(folder)
+    losses: list[Loss] = []
+    truth = None
+    for name, load in contestants(minilm_folder()).items():
+        loss, vectors = measure(name, load(), collection, truth)
+        truth = truth or vectors
+        losses.append(loss)
+        print(f"{name:20} nDCG@10 {loss.ndcg:.4f}, cosine {loss.least_cosine:.5f}, {loss.seconds:.0f} s", flush=True)
+    if options.write:
+        about = {"machine": cpu_name(), "date": today(), "revision": commit(ROOT)}
+        KEPT.parent.mkdir(exist_ok=True)
+        KEPT.write_text(json.dumps(about | {"losses": [asdict(loss) for loss in losses]}, indent=1) + "\n")
+        text = with_section(DOCUMENT.read_text(encoding="utf-8"), "precision", render(losses, **about))
+        DOCUMENT.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
