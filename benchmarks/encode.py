@@ -40,7 +40,7 @@ from tasb_qdrant.encoder.hardware import has_fast_bf16
 
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
 PLANS: Final = {
-    "cpu": Plan(passages=160, rounds=3, queries=100, tuned=64, batches=(8, 16, 32, 64, 128)),
+    "cpu": Plan(passages=128, rounds=3, queries=100, tuned=48, batches=(8, 16, 32, 64)),
     "cuda": Plan(passages=10_000, rounds=5, queries=300, tuned=2_000, batches=(64, 128, 256, 512, 1024)),
     "quick": Plan(passages=64, rounds=2, queries=30, tuned=0, batches=()),
 }
@@ -157,7 +157,7 @@ def run(options: argparse.Namespace, everyone: tuple[Contestant, ...], card: str
     )
     everything = options.all or not (options.quick or options.peers)
     if everything:
-        result.whole = runner.whole(contestants, result.main)
+        result.whole = runner.whole(contestants, result.main, rival=options.device == "cuda")
     if everything and options.device == "cpu" and result.machine.amx:
         plain = [pair for pair in zip(contestants, entries, strict=True) if pair[0].precision == "fp32"]
         again = [replace(entry, turns=[]) for _, entry in plain]

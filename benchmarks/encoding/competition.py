@@ -98,10 +98,10 @@ class Runner:
         rate, query = turn.passages / turn.bulk_s, sorted(turn.query_ms)[len(turn.query_ms) // 2]
         say(f"round {number + 1}: {contestant.name} {rate:.1f} passages/s, {query:.1f} ms a query")
 
-    def whole(self, contestants: Sequence[Contestant], competition: Competition) -> list[Whole]:
-        """The whole corpus once, by ours and by the best float peer."""
-        rival = best_peer(competition)
-        wanted = {OURS, rival.name if rival else ""}
+    def whole(self, contestants: Sequence[Contestant], competition: Competition, *, rival: bool) -> list[Whole]:
+        """The whole corpus once, by ours, and by the best float peer if `rival`: on a CPU it takes minutes."""
+        best = best_peer(competition) if rival else None
+        wanted = {OURS, best.name if best else ""}
         by_name = {entry.name: entry for entry in competition.entries}
         found = []
         for contestant in contestants:

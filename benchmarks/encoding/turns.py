@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 600.0
 QUERIES_AT_ONCE: Final = 64
 BULK_SECONDS: Final = 4.0
-WARMING: Final = 64
+WARMING: Final = 32
 WITHOUT_AMX: Final = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}
 
 
