@@ -18,17 +18,21 @@
     │   ├── DeviceError             a device or precision that this machine doesn't have
     │   ├── WorkerError             a worker process that ended before its work was done
     │   └── EncodingError           the encoder gave vectors that can't be stored
-    └── CollectionError             the store
-        ├── CollectionNotFoundError
-        ├── ContractMismatchError   another model, pooling, size or distance made the vectors
-        ├── NotOurCollectionError   a collection without a model contract
-        ├── StoreLockedError        the embedded store is open elsewhere
-        ├── StoreCorruptError       files of the embedded store that can't be right
-        ├── ServerUnreachableError  nothing answers at the address
-        ├── ServerTooOldError
-        ├── UnauthorizedError       a key is needed, or the one given isn't accepted
-        ├── ServerBusyError         the server refused or failed for longer than the retries lasted
-        └── RequestRefusedError     the server understood the request and refused it
+    ├── CollectionError             the store
+    │   ├── CollectionNotFoundError
+    │   ├── ContractMismatchError   another model, pooling, size or distance made the vectors
+    │   ├── NotOurCollectionError   a collection without a model contract
+    │   ├── StoreLockedError        the embedded store is open elsewhere
+    │   ├── StoreCorruptError       files of the embedded store that can't be right
+    │   ├── ServerUnreachableError  nothing answers at the address
+    │   ├── ServerTooOldError
+    │   ├── UnauthorizedError       a key is needed, or the one given isn't accepted
+    │   ├── ServerBusyError         the server refused or failed for longer than the retries lasted
+    │   └── RequestRefusedError     the server understood the request and refused it
+    └── StateError                  the files from which an interrupted run goes on
+        ├── StateLockedError        another run of the same sources into the same collection is under way
+        ├── StateCorruptError       files that are there but can't be right
+        └── ResumeRefusedError      the source, model or collection is not that of the interrupted run
 
 A message is one line: what was expected, what was found, what to do. The values in it are attributes
 of the exception, for programs.
@@ -37,7 +41,9 @@ of the exception, for programs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Final, Literal
+
+_SHOWN_DIFFERENCES: Final = 5
 
 
 class TasbQdrantError(Exception):
@@ -247,3 +253,36 @@ class ServerBusyError(CollectionError):
 
 class RequestRefusedError(CollectionError):
     """The server understood the request and refused it."""
+
+
+class StateError(TasbQdrantError):
+    """The files from which an interrupted run goes on can't be read or written."""
+
+
+class StateLockedError(StateError):
+    """Another run of the same sources into the same collection is under way. `pid` is its process, if known."""
+
+    def __init__(self, folder: str, *, pid: int | None) -> None:
+        self.folder = folder
+        self.pid = pid
+        who = "another run" if pid is None else f"another run (process {pid})"
+        super().__init__(f"{folder}: {who} puts the same sources into this collection; wait for its end, or stop it")
+
+
+class StateCorruptError(StateError):
+    """The state of an interrupted run is there but can't be right."""
+
+
+class ResumeRefusedError(StateError):
+    """What an interrupted run was about has changed. `differences`: (what, at the time, now)."""
+
+    def __init__(self, collection: str, differences: Iterable[tuple[str, object, object]]) -> None:
+        self.collection = collection
+        self.differences = tuple(differences)
+        shown = [f"{what} was {then}, is {now}" for what, then, now in self.differences[:_SHOWN_DIFFERENCES]]
+        if more := len(self.differences) - len(shown):
+            shown.append(f"and {more} more")
+        super().__init__(
+            f"an interrupted run into collection {collection!r} can't be resumed ({'; '.join(shown)}); undo the "
+            "change, or begin anew with --restart: what is stored with the same content is skipped then, too"
+        )

@@ -200,6 +200,10 @@ class IngestReport:
     can't tell). `notes` say what was chosen on the person's behalf. `loading_seconds` are
     those of `seconds` in which passages went from the source to the collection, `stages` the busy seconds
     of each stage; they overlap.
+
+    `resumed` is empty, or what the interrupted runs had done from whose checkpoint this one went on: their
+    `windows` with so many `points`, of which they `stored` some, `skipped` the others, and encoded `tokens`.
+    Here these points count as skipped; only `truncated` counts theirs, too.
     """
 
     collection: str
@@ -222,6 +226,7 @@ class IngestReport:
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     proposed_indexes: Mapping[str, str] = field(default_factory=dict)
+    resumed: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def verified(self) -> bool:

@@ -156,6 +156,27 @@ class _Environment(BaseSettings):
     api_key: SecretStr | None = None
 
 
+class _UserFolders(BaseSettings):
+    """`XDG_STATE_HOME`, read when it is needed."""
+
+    model_config = SettingsConfigDict(env_prefix="XDG_", extra="ignore")
+
+    state_home: Path | None = None
+
+
+def user_state_folder() -> Path:
+    """The folder for what a later run of this program goes on from. It may not be there. Raises SettingsError."""
+    named = _UserFolders().state_home
+    if named is None or not named.is_absolute():  # a relative one is to be ignored, says the specification
+        try:
+            named = Path.home() / ".local" / "state"
+        except RuntimeError:
+            raise SettingsError(
+                "this user has no home folder, so that there is none for the state of a run; name one with --state"
+            ) from None
+    return named / "tasb-qdrant"
+
+
 def store_settings(
     *,
     url: str | None = None,

@@ -7,6 +7,7 @@ import shutil
 import signal
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -22,9 +23,15 @@ def pytest_configure() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def _state_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
 @pytest.fixture(autouse=True)
-def _no_servers_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reaches a server that its author didn't name."""
+def _no_servers_in_the_environment(monkeypatch: pytest.MonkeyPatch, _state_home: Path) -> None:
+    """No test reaches a server that its author didn't name, nor what this user's own runs have left."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(_state_home))
     monkeypatch.delenv("QDRANT_URL", raising=False)
     monkeypatch.delenv("QDRANT_API_KEY", raising=False)
 

@@ -65,6 +65,13 @@ from tasb_qdrant.cli.options import (
     help="Keep inputs that can't be stored in this file (JSONL), and go on. [default: stop at the first]",
 )
 @click.option("--overwrite", is_flag=True, help="Encode and store again what is stored with the same content already.")
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for checkpoints, from which an interrupted run goes on. [default: in the embedded store, else the "
+    "user's state folder]",
+)
+@click.option("--restart", is_flag=True, help="Forget the checkpoint of an interrupted run, and begin anew.")
 @click.option("--no-optimize", is_flag=True, help="Don't build the vector index at the end.")
 @json_option
 def ingest_command(
@@ -79,6 +86,8 @@ def ingest_command(
     title_field: str | None,
     rejects: Path | None,
     overwrite: bool,
+    state: Path | None,
+    restart: bool,
     no_optimize: bool,
     as_json: bool,
     **collection_options: Any,
@@ -122,6 +131,8 @@ def ingest_command(
             settings=_settings(**collection_options),
             rejects=rejects,
             overwrite=overwrite,
+            state=state,
+            restart=restart,
             optimize=not no_optimize,
             on_progress=display,
         )

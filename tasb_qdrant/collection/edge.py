@@ -74,6 +74,11 @@ class EdgeCollection:
         return str(self._folder.parent)
 
     @property
+    def identity(self) -> str:
+        """What tells it from a later collection of the same name; "" if it is older than that."""
+        return self._schema.id
+
+    @property
     def contract(self) -> ModelContract:
         """What made the vectors."""
         return self._schema.contract

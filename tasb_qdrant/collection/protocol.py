@@ -136,6 +136,11 @@ class Collection(Protocol):
         ...
 
     @property
+    def identity(self) -> str:
+        """Random, and made with the collection: one of the same name made later has another. May be "" (unknown)."""
+        ...
+
+    @property
     def contract(self) -> ModelContract: ...
 
     @property

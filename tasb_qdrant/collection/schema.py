@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
@@ -20,11 +21,15 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}", re.ASCII)
 
 
 class CollectionSchema(BaseModel):
-    """The record itself: server collections hold it in their metadata, embedded ones in a sidecar file."""
+    """The record itself: server collections hold it in their metadata, embedded ones in a sidecar file.
+
+    `id` tells a collection from one of the same name that was made later; older ones have none, "".
+    """
 
     model_config = ConfigDict(frozen=True)
 
     format: int = FORMAT
+    id: str = ""
     contract: ModelContract
     keys: PayloadKeys
     quantization: Quantization = "none"
@@ -34,6 +39,7 @@ class CollectionSchema(BaseModel):
     def of(cls, contract: ModelContract, settings: CollectionSettings) -> Self:
         """What a new collection with these settings records."""
         return cls(
+            id=uuid.uuid4().hex,
             contract=contract,
             keys=settings.keys or PayloadKeys(),
             quantization=settings.quantization,

@@ -74,6 +74,11 @@ class ServerCollection:
         return self._settings.location
 
     @property
+    def identity(self) -> str:
+        """What tells it from a later collection of the same name; "" if it is older than that."""
+        return self._schema.id
+
+    @property
     def contract(self) -> ModelContract:
         """What made the vectors."""
         return self._schema.contract

@@ -10,8 +10,10 @@ from typing import Final
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.ingest.checkpoint import Counts
 from tasb_qdrant.ingest.content import is_same
 from tasb_qdrant.ingest.flow import Channel, Flow, T
+from tasb_qdrant.ingest.journal import Journal
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.propose import IndexProposal
 from tasb_qdrant.ingest.reading import PassageSource, read_windows
@@ -42,13 +44,15 @@ def run_pipeline(
     rejects: RejectLog,
     counters: Counters,
     overwrite: bool,
+    journal: Journal,
     stopped: threading.Event | None = None,
 ) -> Outcome:
     """Store the passages of `source`; returns when the collection has confirmed every one of them.
 
     Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a dozen windows, and two
     dozen for each GPU, are under way, however long the source is. What any stage raises is raised here,
-    once the others have ended; `stopped` is set then.
+    once the others have ended; `stopped` is set then. Windows that the `journal` knows to be stored are
+    passed over, and it is told which are stored now.
     """
     points_before = collection.count()
     if not points_before:
@@ -56,10 +60,10 @@ def run_pipeline(
     sieve = _Sieve(collection, counters) if points_before and not overwrite else None
     proposal = IndexProposal()
     at_once = windows_at_once(encoder.device)
-    with counters.loading(), Flow(stopped) as flow:
+    with journal.saved_at_the_end(), counters.loading(), Flow(stopped) as flow:
         windows: Channel[Window] = flow.channel(2)
         tokenized: Channel[TokenizedWindow] = flow.channel(2 * at_once)
-        uploader = Uploader(collection, flow, counters)
+        uploader = Uploader(collection, flow, counters, on_stored=journal.ledger.acknowledged)
         reading = read_windows(
             source,
             keys=collection.keys,
@@ -69,15 +73,19 @@ def run_pipeline(
             proposal=proposal,
         )
         flow.spawn("read", lambda: _feed(counters.timed("read", reading), windows), patience=_READER_SECONDS)
-        flow.spawn("tokenize", lambda: _feed(_tokenize(windows, encoder, sieve, counters), tokenized))
+        flow.spawn("tokenize", lambda: _feed(_tokenize(windows, encoder, sieve, journal, counters), tokenized))
+        flow.spawn("checkpoint", lambda: journal.keep(flow.check))
         for first in tokenized.items(waiting=counters.tell):
             portion = Portion([first, *tokenized.ready(at_once - 1)])
             with counters.busy("encode"):
                 vectors = encoder.encode_tokens(portion.tokens, on_progress=counters.encoded)
             for window, rows in portion.split(vectors):
-                for batch in batches_of(window, rows, dim=collection.contract.dim):
+                batches = list(batches_of(window, rows, dim=collection.contract.dim))
+                journal.ledger.expect(window.number, batches)
+                for batch in batches:
                     uploader.batches.put(batch, waiting=counters.tell)
         uploader.batches.close(waiting=counters.tell)
+        journal.end()
         flow.join(waiting=counters.tell)
     return Outcome(
         points_before=points_before,
@@ -111,15 +119,23 @@ class _Sieve:
 
 
 def _tokenize(
-    windows: Iterable[Window], encoder: Encoder, sieve: _Sieve | None, counters: Counters
+    windows: Iterable[Window], encoder: Encoder, sieve: _Sieve | None, journal: Journal, counters: Counters
 ) -> Generator[TokenizedWindow, None, None]:
     for window in windows:
+        there = len(window.passages)
+        if window.number < journal.resumed.windows:
+            counters.add(skipped=there)
+            continue
         wanted = window if sieve is None else sieve.sift(window)
-        if not wanted.passages:
+        kept = len(wanted.passages)
+        done = Counts(windows=1, points=there, stored=kept, skipped=there - kept)
+        if not kept:
+            journal.ledger.begin(window.number, done)
             continue
         with counters.busy("tokenize"):
             tokens = encoder.tokenize_passages([passage.encoder_text for passage in wanted.passages])
         counters.add(tokens=tokens.tokens, truncated=tokens.truncated)
+        journal.ledger.begin(window.number, done.plus(Counts(tokens=tokens.tokens, truncated=tokens.truncated)))
         yield TokenizedWindow(wanted, tokens)
 
 

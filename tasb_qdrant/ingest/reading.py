@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Protocol
+from pathlib import Path
+from typing import Literal, Protocol
 
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.errors import InvalidPassageError, RejectedError, SourceError
@@ -30,6 +31,10 @@ class PassageSource(Protocol):
     def bytes_read(self) -> int: ...
     @property
     def bytes_total(self) -> int | None: ...
+    @property
+    def files(self) -> tuple[Path | Literal["-"], ...]:
+        """The files and "-" for standard input, in order; none for passages in memory."""
+        ...
 
     def __iter__(self) -> Iterator[Passage]: ...
 
@@ -48,6 +53,7 @@ class PassagesInMemory:
         self.line = 0
         self.bytes_read = 0
         self.bytes_total: int | None = None
+        self.files: tuple[Path | Literal["-"], ...] = ()
 
     def __iter__(self) -> Iterator[Passage]:
         for passage in self._passages:

@@ -41,6 +41,8 @@ def ingest(
     settings: CollectionSettings | None = None,
     rejects: str | Path | None = None,
     overwrite: bool = False,
+    state: str | Path | None = None,
+    restart: bool = False,
     optimize: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestReport:
@@ -48,7 +50,9 @@ def ingest(
 
     `source` is a file, folder, glob or "-", several of them, or an iterable of `Passage`. Passages that
     are stored with the same content already are skipped (not with `overwrite`), so the same call twice
-    changes nothing, and a call that was killed goes on where it was. An input that can't be stored goes
+    changes nothing. For files, what is stored is also kept in checkpoints, in the folder `state` (by default in
+    the embedded store's folder, or the user's folder for such things): a call that was killed goes on where it
+    was, and `restart` begins anew. An input that can't be stored goes
     to the file `rejects`, or raises RejectedError. With an `encoder` given, `model`, `device` and the
     like are not used. `on_progress` is called in this thread, several times a second; an iterable of
     passages is read in another, once and lazily.
@@ -62,7 +66,7 @@ def ingest(
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
     from tasb_qdrant.ingest.rejects import RejectLog
-    from tasb_qdrant.ingest.steps import build_index, closed_after, open_source, report
+    from tasb_qdrant.ingest.steps import build_index, closed_after, journal_of, open_source, report
     from tasb_qdrant.settings import CollectionSettings, store_settings
 
     settings = settings or CollectionSettings()
@@ -78,7 +82,13 @@ def ingest(
     counters = Counters(on_progress=on_progress)
     log = RejectLog(None if rejects is None else Path(rejects), on_reject=lambda: counters.add(rejected=1))
     stopped = threading.Event()
-    with log, open_source(source, format, fields, settings, log, counters, stopped) as passages:
+    with (
+        log,
+        open_source(source, format, fields, settings, log, counters, stopped) as passages,
+        journal_of(
+            source, passages, store_at, collection, format, fields, settings, overwrite, state, restart
+        ) as journal,
+    ):
         counters.phase("connecting")
         with closed_after(open_store(store_at)) as store:
             if encoder is None:
@@ -87,6 +97,7 @@ def ingest(
                     model, device=device, precision=precision, revision=revision, allow_pickle=allow_pickle
                 )
             counters.note(encoder.notes)
+            journal.check_model(encoder.contract, collection_exists=lambda: store.exists(collection))
             with (
                 no_leftover(collection, store),
                 closed_after(
@@ -94,6 +105,8 @@ def ingest(
                 ) as target,
             ):
                 counters.note(target.notes)
+                journal.begin(target, encoder.contract)
+                counters.note(journal.notes)
                 outcome = run_pipeline(
                     passages,
                     encoder=encoder,
@@ -101,8 +114,11 @@ def ingest(
                     rejects=log,
                     counters=counters,
                     overwrite=overwrite,
+                    journal=journal,
                     stopped=stopped,
                 )
                 if optimize:
                     build_index(target, counters)
-                return report(target, encoder, outcome, counters, rejects_file=log.name)
+                done = report(target, encoder, outcome, journal, counters, rejects_file=log.name)
+                journal.forget()
+                return done

@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from tasb_qdrant.collection.protocol import Collection, Store
+from tasb_qdrant.collection.schema import check_name
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.filters.path import parse_path
+from tasb_qdrant.ingest.journal import Journal, open_journal
 from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.reading import PassagesInMemory, PassageSource
 from tasb_qdrant.ingest.rejects import RejectLog
 from tasb_qdrant.ingest.stdin import patient_stdin
 from tasb_qdrant.records import IngestReport, Passage, Reject
-from tasb_qdrant.settings import CollectionSettings, IndexType
+from tasb_qdrant.settings import CollectionSettings, IndexType, StoreSettings
 from tasb_qdrant.sources import SourceFields, open_sources
 
 Source = str | Path | Sequence[str | Path] | Iterable[Passage]
@@ -65,6 +67,37 @@ def open_source(
     return reader
 
 
+def journal_of(
+    source: Source,
+    passages: PassageSource,
+    store: StoreSettings,
+    collection: str,
+    format_name: str | None,
+    fields: SourceFields | None,
+    settings: CollectionSettings,
+    overwrite: bool,
+    state: str | Path | None,
+    restart: bool,
+) -> AbstractContextManager[Journal]:
+    """The run's journal: an interrupted run goes on only if these options are the same."""
+    fields = fields or SourceFields()
+    options = {
+        "--format": format_name or "not given",
+        **{f"--{part}-field": getattr(fields, part) or "not given" for part in ("id", "text", "title")},
+        "--index": " ".join(sorted(f"{field}:{kind}" for field, kind in settings.indexes.items())) or "not given",
+        "--overwrite": "given" if overwrite else "not given",
+    }
+    return open_journal(
+        passages,
+        _names(source) or [],
+        store,
+        collection=check_name(collection),
+        options=options,
+        state=state,
+        restart=restart,
+    )
+
+
 def _of_columns(indexes: Mapping[str, IndexType]) -> dict[str, IndexType]:
     """The types of plain columns, by their names: an index is named by a path, which may quote them."""
     paths = {parse_path(field): kind for field, kind in indexes.items()}
@@ -101,7 +134,13 @@ def build_index(collection: Collection, counters: Counters) -> None:
 
 
 def report(
-    collection: Collection, encoder: Encoder, outcome: Outcome, counters: Counters, *, rejects_file: str | None
+    collection: Collection,
+    encoder: Encoder,
+    outcome: Outcome,
+    journal: Journal,
+    counters: Counters,
+    *,
+    rejects_file: str | None,
 ) -> IngestReport:
     collection.flush()
     points = collection.count()
@@ -123,7 +162,7 @@ def report(
         stored=now.stored,
         skipped=now.skipped,
         rejected=now.rejected,
-        truncated=now.truncated,
+        truncated=now.truncated + journal.resumed.truncated,
         tokens=now.tokens,
         points=points,
         points_expected=expected,
@@ -131,7 +170,8 @@ def report(
         loading_seconds=round(now.loading_seconds, 3),
         stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
         rejects_file=rejects_file,
-        notes=(*encoder.notes, *collection.notes),
+        notes=(*encoder.notes, *collection.notes, *journal.notes),
         warnings=tuple(warnings),
         proposed_indexes={} if collection.indexes() else outcome.proposal,
+        resumed=journal.resumed.model_dump() if journal.resumed.windows else {},
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -32,11 +32,17 @@ FLUSH_EVERY: Final = 25_000
 
 
 class Uploader:
-    """Stores what comes through `batches`; a passage counts as stored when the collection says so."""
+    """Stores what comes through `batches`; a passage counts as stored when the collection says so.
 
-    def __init__(self, collection: Collection, flow: Flow, counters: Counters) -> None:
+    `on_stored` is then called with its batch, in another thread.
+    """
+
+    def __init__(
+        self, collection: Collection, flow: Flow, counters: Counters, *, on_stored: Callable[[PointBatch], None]
+    ) -> None:
         self._collection = collection
         self._counters = counters
+        self._on_stored = on_stored
         self._unflushed = 0
         self._lock = threading.Lock()
         self.batches: Channel[PointBatch] = flow.channel(IN_FLIGHT)
@@ -47,6 +53,7 @@ class Uploader:
         for batch in self.batches:
             with self._counters.busy("upload"):
                 self._collection.upsert(batch)
+            self._on_stored(batch)
             self._counters.add(stored=len(batch.passages))
             if self._flush_is_due(len(batch.passages)):
                 with self._counters.busy("upload"):

@@ -156,6 +156,10 @@ class FaultyCollection:
         return self._inner.location
 
     @property
+    def identity(self) -> str:
+        return self._inner.identity
+
+    @property
     def contract(self) -> ModelContract:
         return self._inner.contract
 
@@ -219,6 +223,7 @@ class CountingCollection:
 
     name = "counting"
     location = "nowhere"
+    identity = "1"
     notes: tuple[str, ...] = ()
 
     def __init__(self, dim: int = 8) -> None:

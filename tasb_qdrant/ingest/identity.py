@@ -1,0 +1,185 @@
+"""What a run reads, and into what it writes: an interrupted run goes on only where neither has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.errors import SourceError
+from tasb_qdrant.ingest.window import WINDOW_BYTES, WINDOW_SIZE
+from tasb_qdrant.records import ModelContract
+from tasb_qdrant.settings import PayloadKeys
+
+END_BYTES: Final = 64 * 1024
+"""How much of a file's start and end is hashed: a corpus is too long to be read twice."""
+
+_SHOWN_DIGITS: Final = 12
+
+Difference = tuple[str, object, object]
+"""What differs, at the time of the checkpoint, now."""
+
+
+class FileIdentity(BaseModel):
+    """A file as far as it can be told apart without reading all of it. `head` and `tail` are sha256."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+    size: int
+    mtime_ns: int
+    head: str
+    tail: str
+
+    @classmethod
+    def of(cls, path: Path) -> FileIdentity:
+        """The file's, now. Raises SourceError."""
+        try:
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                head = file.read(END_BYTES)
+                file.seek(max(0, status.st_size - END_BYTES))
+                tail = file.read(END_BYTES)
+        except OSError as error:
+            raise SourceError(
+                f"can't be read ({error.strerror}); correct the name or its permissions", source=str(path)
+            ) from None
+        return cls(
+            path=os.path.abspath(path),
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            head=hashlib.sha256(head).hexdigest(),
+            tail=hashlib.sha256(tail).hexdigest(),
+        )
+
+    def facts(self) -> Iterator[tuple[str, object]]:
+        """What is compared, each under a name for people."""
+        yield f"the size of {self.path}", self.size
+        yield f"the last change of {self.path}", _time(self.mtime_ns)
+        yield f"the start of {self.path}", self.head[:_SHOWN_DIGITS]
+        yield f"the end of {self.path}", self.tail[:_SHOWN_DIGITS]
+
+
+class ReadIdentity(BaseModel):
+    """Everything that decides which passages are in which window: the files, and how they are read.
+
+    `options` are the values of options by their names.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    files: tuple[FileIdentity, ...]
+    options: dict[str, str]
+    window: tuple[int, int] = (WINDOW_SIZE, WINDOW_BYTES)
+
+    def differences(self, now: ReadIdentity) -> list[Difference]:
+        """Where `now` is another."""
+        then_paths, now_paths = ([file.path for file in one.files] for one in (self, now))
+        found: list[Difference] = []
+        if sorted(then_paths) == sorted(now_paths):
+            if then_paths != now_paths:
+                found.append(("the order of the files", _names(then_paths), _names(now_paths)))
+            by_path = {file.path: file for file in now.files}
+            for file in self.files:
+                found += _differences(dict(file.facts()), dict(by_path[file.path].facts()))
+        else:
+            gone, new = set(then_paths) - set(now_paths), set(now_paths) - set(then_paths)
+            found += [(f"the file {path}", "a source", "none") for path in then_paths if path in gone]
+            found += [(f"the file {path}", "no source", "one") for path in now_paths if path in new]
+        found += _differences(self.options, now.options)
+        found += _differences(self._window_facts(), now._window_facts())
+        return found
+
+    def _window_facts(self) -> dict[str, object]:
+        size, size_bytes = self.window
+        return {"a window's size": f"{size} passages or {size_bytes} bytes"}
+
+
+class TargetIdentity(BaseModel):
+    """The collection, and the model that makes its vectors. `id` is the collection's own (CollectionSchema)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    collection: str
+    id: str
+    keys: PayloadKeys
+    indexes: dict[str, str]
+    contract: ModelContract
+
+    @classmethod
+    def of(cls, collection: Collection, contract: ModelContract) -> TargetIdentity:
+        """The open collection's, and the encoder's contract."""
+        return cls(
+            collection=collection.name,
+            id=collection.identity,
+            keys=collection.keys,
+            indexes={str(field): str(kind) for field, kind in collection.indexes().items()},
+            contract=contract,
+        )
+
+    def model_differences(self, contract: ModelContract) -> list[Difference]:
+        """Where another contract makes other vectors; here the precision counts, too."""
+        found: list[Difference] = [*self.contract.differences(contract)]
+        if self.contract.precision != contract.precision:
+            found.append(("the precision", self.contract.precision, contract.precision))
+        return found
+
+    def differences(self, now: TargetIdentity) -> list[Difference]:
+        """Where `now` is another."""
+        found = self.model_differences(now.contract)
+        if self.id != now.id:
+            found.append((f"collection {self.collection!r}", _id(self.id), f"{_id(now.id)}, made since"))
+        found += _differences(
+            {f"the payload's name of the {part}": name for part, name in self.keys.model_dump().items()},
+            {f"the payload's name of the {part}": name for part, name in now.keys.model_dump().items()},
+        )
+        found += _differences(
+            {f"the payload index of {field!r}": kind for field, kind in self.indexes.items()},
+            {f"the payload index of {field!r}": kind for field, kind in now.indexes.items()},
+        )
+        return found
+
+
+def identify(files: Sequence[Path | Literal["-"]]) -> tuple[FileIdentity, ...] | None:
+    """Each file's identity; None where one of them is a stream, which can't be read again. Raises SourceError."""
+    paths = [path for path in files if path != "-" and stat.S_ISREG(_mode(path))]
+    return tuple(FileIdentity.of(path) for path in paths) if paths and len(paths) == len(files) else None
+
+
+def _mode(path: Path) -> int:
+    try:
+        return path.stat().st_mode
+    except OSError as error:
+        raise SourceError(
+            f"can't be read ({error.strerror}); correct the name or its permissions", source=str(path)
+        ) from None
+
+
+def _differences(then: Mapping[str, object], now: Mapping[str, object]) -> list[Difference]:
+    names = dict.fromkeys([*then, *now])
+    pairs = [(name, then.get(name, "none"), now.get(name, "none")) for name in names]
+    return [(name, before, after) for name, before, after in pairs if before != after]
+
+
+def _time(nanoseconds: int) -> str:
+    """To the nanosecond: two versions of a file may be a millisecond apart."""
+    seconds, rest = divmod(nanoseconds, 10**9)
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    except (OverflowError, ValueError):  # a file system may say anything
+        return f"{nanoseconds} ns"
+
+
+def _names(paths: Sequence[str]) -> str:
+    return ", ".join(os.path.basename(path) for path in paths[:3]) + (", …" if len(paths) > 3 else "")
+
+
+def _id(identifier: str) -> str:
+    return f"number {identifier[:_SHOWN_DIGITS]}" if identifier else "one without a number"
