@@ -147,13 +147,17 @@ def ingest_command(
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Ends the program after Ctrl-C with what became of the passages."""
+    """Ends the program after Ctrl-C or SIGTERM, in time, with what became of the passages."""
     from tasb_qdrant.cli.main import INTERRUPTED
+    from tasb_qdrant.cli.signals import SAID, ending_in_time
 
     try:
-        yield
-    except KeyboardInterrupt:
-        click.echo("Interrupted. What was stored stays stored; run the same again to go on.", err=True)
+        with ending_in_time():
+            yield
+    except KeyboardInterrupt as error:
+        for sentence in getattr(error, "__notes__", ()):
+            click.echo(sentence, err=True)
+        click.echo(SAID, err=True)
         sys.exit(INTERRUPTED)
 
 

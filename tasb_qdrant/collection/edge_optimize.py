@@ -28,6 +28,8 @@ _PROGRAM: Final = (
 
 def main(shard: str) -> None:
     """The child's work. It ends with its parent: else a killed run's successor would find the shard taken."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # both may reach a whole group; the parent decides
+        signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     build(shard)

@@ -44,8 +44,10 @@ class Reply:
 
 def main() -> None:
     """Serve the parent on standard input and output."""
-    # Ctrl-C reaches every process of the terminal; the parent decides what it means, and then hangs up.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches every process of the terminal, and a service manager's SIGTERM every one of the service; the
+    # parent decides what they mean, and then hangs up.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     requests, replies = _take_over_standard_streams()
     waiting: PriorityQueue[tuple[bool, int, object]] = PriorityQueue()
     answered: SimpleQueue[Reply] = SimpleQueue()

@@ -1,0 +1,105 @@
+"""SIGINT and SIGTERM: the run ends in good order, and in time whatever hangs."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final, NoReturn
+
+from tasb_qdrant.cli.main import INTERRUPTED
+
+SAID: Final = "Interrupted. What was stored stays stored; run the same again to go on."
+
+PATIENCE_SECONDS: Final = 8.0
+"""From the signal to the end at the latest. Container engines and service managers kill after 10."""
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_STDERR: Final = 2
+_SHOW_CURSOR: Final = "\x1b[?25h"
+
+
+@contextmanager
+def ending_in_time() -> Iterator[None]:
+    """The first of the signals raises KeyboardInterrupt in the block, once. The second ends the process at once.
+
+    So does the time: when the process is still there PATIENCE_SECONDS after the signal. To be used by the main
+    thread; a signal that is ignored stays ignored, as `nohup` and the background of a script want it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    watch = _Watch()
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, watch.on_signal)
+    try:
+        yield
+    finally:
+        watch.stop()
+        for number, handler in before.items():
+            if watch.signalled and handler is not signal.SIG_IGN:
+                # What is left to do ends in time, too, and must not begin to raise now.
+                continue
+            signal.signal(number, handler)
+
+
+class _Watch:
+    """A thread that sees signals while the main one is busy in a library, where Python's handlers must wait."""
+
+    def __init__(self) -> None:
+        self.signalled = False
+        self._raised = False
+        self._stopped = False
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
+        self._before = signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        threading.Thread(target=self._run, name="tasb-qdrant signals", daemon=True).start()
+
+    def on_signal(self, _: int, __: FrameType | None) -> None:
+        """The handler, in the main thread."""
+        self.signalled = True
+        if not self._raised:
+            self._raised = True
+            raise KeyboardInterrupt
+
+    def stop(self) -> None:
+        """End the watch, unless a signal has come: then until the process ends."""
+        if not self.signalled:
+            self._stopped = True
+            signal.set_wakeup_fd(self._before)
+            os.write(self._writing, b"\0")
+
+    def _run(self) -> None:
+        self._wait_for_one()
+        if self._stopped:
+            os.close(self._reading)
+            os.close(self._writing)
+            return
+        timer = threading.Timer(PATIENCE_SECONDS, _end_now)
+        timer.daemon = True
+        timer.start()
+        self._wait_for_one()
+        _end_now()
+
+    def _wait_for_one(self) -> None:
+        while (said := os.read(self._reading, 1)) and said[0] not in (0, *_SIGNALS):
+            pass
+
+
+def _end_now() -> NoReturn:
+    """The end, without another word of Python's: a checkpoint is whole at any moment."""
+    try:
+        # Not where nobody reads what we say: that would be a wait without an end, too.
+        ready = select.poll()
+        ready.register(_STDERR, select.POLLOUT)
+        if ready.poll(0):
+            show = _SHOW_CURSOR if os.isatty(_STDERR) else ""  # a live bar has hidden it
+            os.write(_STDERR, f"{show}\n{SAID}\n".encode())
+    finally:
+        os._exit(INTERRUPTED)

@@ -1,0 +1,46 @@
+"""The command line with a stub for an encoder, to be interrupted: python -m tests.cli.interrupted HOW ARGUMENTS...
+
+HOW says what the encoder does from its third window on: "slow" takes its time, "stuck" never comes back from a
+library that knows nothing of Python's signals.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import runpy
+import sys
+import time
+
+import tasb_qdrant.cli.progress as progress
+import tasb_qdrant.encoder as encoders
+from tests.ingest.fakes import StubEncoder
+
+SECONDS = 0.2
+
+
+def _never_comes_back() -> None:
+    library = ctypes.CDLL(None)
+    mutex = ctypes.create_string_buffer(64)  # zeros are one that is free
+    library.pthread_mutex_lock(mutex)
+    library.pthread_mutex_lock(mutex)
+
+
+def main(how: str, *arguments: str) -> None:
+    def before_encode(call: int) -> None:
+        if call >= 3:
+            print("window", call, flush=True)
+            if how == "stuck":
+                _never_comes_back()
+            time.sleep(SECONDS)
+
+    def load_encoder(*_: object, **__: object) -> StubEncoder:
+        return StubEncoder(before_encode=before_encode)
+
+    encoders.load_encoder = load_encoder  # type: ignore[assignment]
+    progress.PLAIN_SECONDS = 0.0  # type: ignore[misc]  # a line at each moment, and not every ten seconds
+    sys.argv[:] = ["tasb-qdrant", *arguments]
+    runpy.run_module("tasb_qdrant", run_name="__main__")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
