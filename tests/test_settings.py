@@ -17,6 +17,7 @@ from tasb_qdrant.settings import (
     StoreSettings,
     parse_indexes,
     store_settings,
+    user_state_folder,
 )
 
 SECRET = "s3cret-k3y"
@@ -206,3 +207,14 @@ def test_index_specifications_without_field_or_type_are_refused(wrong: str) -> N
 def test_a_field_indexed_in_two_ways_is_refused() -> None:
     with pytest.raises(SettingsError, match="names 'year' twice, as integer and as keyword"):
         parse_indexes(["year:integer", "year:keyword"])
+
+
+def test_the_state_folder_is_the_users_unless_the_environment_names_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert user_state_folder() == tmp_path / "tasb-qdrant"
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for meaningless in ("", "relative/folder"):
+        monkeypatch.setenv("XDG_STATE_HOME", meaningless)
+        assert user_state_folder() == tmp_path / "home" / ".local" / "state" / "tasb-qdrant"

@@ -125,10 +125,13 @@ class TargetIdentity(BaseModel):
         )
 
     def model_differences(self, contract: ModelContract) -> list[Difference]:
-        """Where another contract makes other vectors; here the precision counts, too."""
+        """Where another contract makes other vectors; here precision and program count, too."""
         found: list[Difference] = [*self.contract.differences(contract)]
         if self.contract.precision != contract.precision:
             found.append(("the precision", self.contract.precision, contract.precision))
+        if self.contract.version != contract.version:
+            # Another version may read a file otherwise, and so cut other windows.
+            found.append(("the version of tasb-qdrant", self.contract.version, contract.version))
         return found
 
     def differences(self, now: TargetIdentity) -> list[Difference]:

@@ -36,7 +36,7 @@ def main(how: str, *arguments: str) -> None:
     def load_encoder(*_: object, **__: object) -> StubEncoder:
         return StubEncoder(before_encode=before_encode)
 
-    encoders.load_encoder = load_encoder  # type: ignore[assignment]
+    encoders.load_encoder = load_encoder
     progress.PLAIN_SECONDS = 0.0  # type: ignore[misc]  # a line at each moment, and not every ten seconds
     sys.argv[:] = ["tasb-qdrant", *arguments]
     runpy.run_module("tasb_qdrant", run_name="__main__")

@@ -92,9 +92,24 @@ def test_a_signal_ends_the_run_with_a_checkpoint_of_all_that_is_stored(
     assert report.points == report.points_expected == COUNT
 
 
+def test_a_killed_run_goes_on_from_its_last_checkpoint_and_sends_nothing_twice(tmp_path: Path, source: Path) -> None:
+    store = tmp_path / "store"
+    with started("slow", source, "--path", store) as run:
+        time.sleep(2.5)
+        run.kill()
+        run.communicate()
+    there = len(stored.embedded(store))
+    encoder = StubEncoder()
+    report = ingest(source, collection="c", path=store, encoder=encoder, optimize=False)
+    assert report.resumed["windows"] >= 3
+    assert encoder.encoded == report.stored == COUNT - there
+    assert report.points == report.points_expected == COUNT
+
+
 def test_an_encoder_that_does_not_come_back_is_left_in_time(tmp_path: Path, source: Path) -> None:
     store = tmp_path / "store"
     with started("stuck", source, "--path", store) as run:
+        time.sleep(1.5)  # until it is stuck, and there is a checkpoint of the windows before
         took, said = ended(run, signal.SIGTERM)
     assert PATIENCE_SECONDS <= took < 10
     assert said == SAID
@@ -104,7 +119,7 @@ def test_an_encoder_that_does_not_come_back_is_left_in_time(tmp_path: Path, sour
 def test_a_second_signal_ends_the_run_at_once(tmp_path: Path, source: Path) -> None:
     store = tmp_path / "store"
     with started("stuck", source, "--path", store) as run:
-        time.sleep(1.5)  # until there is a checkpoint: nobody writes one now
+        time.sleep(1.5)
         took, said = ended(run, signal.SIGINT, signal.SIGINT)
     assert took < 3
     assert said == SAID

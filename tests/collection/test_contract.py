@@ -726,3 +726,26 @@ def test_the_embedded_store_refuses_shards_and_servers_take_them(place: Place) -
     with place.collection(shards=3, hnsw_m=8, hnsw_ef_construct=64) as collection, place.client() as client:
         config = client.get_collection(collection.name).config
         assert (config.params.shard_number, config.hnsw_config.m, config.hnsw_config.ef_construct) == (3, 8, 64)
+
+
+def test_a_collection_made_anew_under_its_old_name_is_told_apart(place: Place) -> None:
+    name, settings = fresh_name(), CollectionSettings()
+    made: list[str] = []
+    for _ in range(2):
+        place.store.create(name, CollectionSchema.of(CONTRACT, settings), settings)
+        for _ in range(2):
+            opened = place.store.open(name)
+            made.append(opened.identity)
+            opened.close()
+        place.store.delete(name)
+    assert made[0] == made[1] != made[2] == made[3]
+    assert all(made)
+
+
+def test_a_collection_of_before_they_had_numbers_opens_without_one(place: Place) -> None:
+    name, settings = fresh_name(), CollectionSettings()
+    old = CollectionSchema.of(CONTRACT, settings).model_copy(update={"id": ""})
+    place.store.create(name, old, settings)
+    opened = place.store.open(name)
+    assert opened.identity == ""
+    opened.close()

@@ -6,6 +6,7 @@ import os
 import random
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from tasb_qdrant.errors import (
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest import journal as journals
 from tasb_qdrant.ingest.checkpoint import Counts, Ledger
+from tasb_qdrant.ingest.identity import ReadIdentity
 from tasb_qdrant.ingest.journal import STATE_FOLDER, Journal
 from tasb_qdrant.ingest.state import CHECKPOINT, PREVIOUS
 from tasb_qdrant.ingest.window import WINDOW_SIZE
@@ -259,6 +261,16 @@ def test_another_model_or_precision_is_refused(source: Path, store: Path) -> Non
             run(source, store, encoder=encoder)
 
 
+def test_another_version_of_the_program_may_cut_other_windows_and_is_refused(
+    source: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(source, store)
+    later = replace(StubEncoder().contract, version="1")
+    monkeypatch.setattr(StubEncoder, "contract", property(lambda self: later))
+    with pytest.raises(ResumeRefusedError, match="the version of tasb-qdrant was 0, is 1"):
+        run(source, store)
+
+
 def test_a_collection_that_is_gone_is_not_made_anew(source: Path, store: Path) -> None:
     interrupted(source, store)
     EdgeStore(store).delete("c")
@@ -478,7 +490,7 @@ def test_a_checkpoint_takes_a_fiftieth_of_the_time_at_most(monkeypatch: pytest.M
             saved.append(now[0])
             now[0] += 3.0  # a slow disk
 
-    journal = Slow(None, journals.ReadIdentity(files=(), options={}), collection="c", clock=lambda: now[0])
+    journal = Slow(None, ReadIdentity(files=(), options={}), collection="c", clock=lambda: now[0])
 
     def pass_time() -> None:
         now[0] += 0.1

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import portalocker
 import pytest
 
 from tasb_qdrant.errors import StateCorruptError, StateError, StateLockedError
@@ -113,7 +114,7 @@ def test_a_lock_file_that_says_nothing_of_use_is_no_obstacle(folder: Path) -> No
 def test_a_lock_deleted_between_opening_and_locking_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = state.portalocker.lock
+    real = portalocker.lock
     deleted: list[bool] = []
 
     def lock(file: Any, flags: Any) -> None:
@@ -122,7 +123,7 @@ def test_a_lock_deleted_between_opening_and_locking_is_made_anew(
             (tmp_path / "run" / "lock").unlink()
         real(file, flags)
 
-    monkeypatch.setattr(state.portalocker, "lock", lock)
+    monkeypatch.setattr(portalocker, "lock", lock)
     first, second = StateFiles(tmp_path / "run"), StateFiles(tmp_path / "run")
     first.acquire()
     with pytest.raises(StateLockedError):

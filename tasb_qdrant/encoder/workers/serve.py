@@ -46,8 +46,8 @@ def main() -> None:
     """Serve the parent on standard input and output."""
     # Ctrl-C reaches every process of the terminal, and a service manager's SIGTERM every one of the service; the
     # parent decides what they mean, and then hangs up.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    for ignored in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ignored, signal.SIG_IGN)
     requests, replies = _take_over_standard_streams()
     waiting: PriorityQueue[tuple[bool, int, object]] = PriorityQueue()
     answered: SimpleQueue[Reply] = SimpleQueue()
