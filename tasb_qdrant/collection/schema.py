@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasb_qdrant.errors import ContractMismatchError, NotOurCollectionError, SettingsError, StoreCorruptError
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import CollectionSettings, PayloadKeys, Quantization, first_problem
+from tasb_qdrant.settings import CollectionSettings, PayloadKeys, Quantization, VectorType, first_problem
 
 METADATA_KEY: Final = "tasb_qdrant"
 FORMAT: Final = 1
@@ -20,7 +20,11 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}", re.ASCII)
 
 
 class CollectionSchema(BaseModel):
-    """The record itself: server collections hold it in their metadata, embedded ones in a sidecar file."""
+    """The record itself: server collections hold it in their metadata, embedded ones in a sidecar file.
+
+    `indexing_threshold_kb` and `prevent_unoptimized` (None: never set) are what the person wants of the
+    optimizers, and what is put back after every load.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,7 +32,9 @@ class CollectionSchema(BaseModel):
     contract: ModelContract
     keys: PayloadKeys
     quantization: Quantization = "none"
+    vectors: VectorType = "float32"
     indexing_threshold_kb: int
+    prevent_unoptimized: bool | None = None
 
     @classmethod
     def of(cls, contract: ModelContract, settings: CollectionSettings) -> Self:
@@ -37,6 +43,7 @@ class CollectionSchema(BaseModel):
             contract=contract,
             keys=settings.keys or PayloadKeys(),
             quantization=settings.quantization,
+            vectors=settings.vectors,
             indexing_threshold_kb=settings.indexing_threshold_kb,
         )
 
@@ -84,8 +91,8 @@ _MADE_WITH: Final = (
 def kept_settings(schema: CollectionSchema, wanted: CollectionSettings | None) -> tuple[str, ...]:
     """What an existing collection does not take over of the settings that somebody wanted, in a sentence.
 
-    A default is no wish. Of all but the quantization and the threshold nothing is recorded, so that
-    they are named whether they differ or not.
+    A default is no wish. Of all but the quantization, the vectors' type and the threshold nothing is
+    recorded, so that they are named whether they differ or not.
     """
     if wanted is None:
         return ()
@@ -95,6 +102,8 @@ def kept_settings(schema: CollectionSchema, wanted: CollectionSettings | None) -
         kept.remove("indexing_threshold_kb")
     if wanted.quantization not in ("none", schema.quantization):
         kept.insert(0, f"quantization ({schema.quantization}, not {wanted.quantization})")
+    if wanted.vectors not in ("float32", schema.vectors):
+        kept.insert(0, f"vectors ({schema.vectors}, not {wanted.vectors})")
     if not kept:
         return ()
     return (f"the collection exists, and was made with its own {', '.join(kept)}: these are kept as they are",)

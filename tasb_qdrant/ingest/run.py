@@ -59,6 +59,7 @@ def ingest(
     # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
     from tasb_qdrant.collection.open import no_leftover, open_for_writing, open_store
     from tasb_qdrant.encoder import load_encoder
+    from tasb_qdrant.ingest.bulk import check_limits
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
     from tasb_qdrant.ingest.rejects import RejectLog
@@ -93,7 +94,8 @@ def ingest(
                     open_for_writing(collection, store, contract=encoder.contract, settings=settings)
                 ) as target,
             ):
-                counters.note(target.notes)
+                limits = check_limits(target, passages, source)
+                counters.note((*target.notes, *limits))
                 outcome = run_pipeline(
                     passages,
                     encoder=encoder,
@@ -105,4 +107,4 @@ def ingest(
                 )
                 if optimize:
                     build_index(target, counters)
-                return report(target, encoder, outcome, counters, rejects_file=log.name)
+                return report(target, encoder, outcome, counters, rejects_file=log.name, notes=limits)

@@ -95,13 +95,23 @@ def closed_after(resource: C) -> Iterator[C]:
 
 
 def build_index(collection: Collection, counters: Counters) -> None:
+    """Have the index as the collection's settings want it, which costs one look where nothing was stored."""
     counters.phase("building the vector index")
     collection.flush()
-    collection.optimize(lambda index: counters.phase("building the vector index", index))
+    collection.settle_index(
+        changed=counters.snapshot().stored > 0,
+        on_progress=lambda index: counters.phase("building the vector index", index),
+    )
 
 
 def report(
-    collection: Collection, encoder: Encoder, outcome: Outcome, counters: Counters, *, rejects_file: str | None
+    collection: Collection,
+    encoder: Encoder,
+    outcome: Outcome,
+    counters: Counters,
+    *,
+    rejects_file: str | None,
+    notes: Sequence[str],
 ) -> IngestReport:
     collection.flush()
     points = collection.count()
@@ -131,7 +141,7 @@ def report(
         loading_seconds=round(now.loading_seconds, 3),
         stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
         rejects_file=rejects_file,
-        notes=(*encoder.notes, *collection.notes),
+        notes=(*encoder.notes, *collection.notes, *notes),
         warnings=tuple(warnings),
         proposed_indexes={} if collection.indexes() else outcome.proposal,
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.protocol import (
     Collection,
     CollectionInfo,
@@ -167,6 +168,10 @@ class FaultyCollection:
     def notes(self) -> tuple[str, ...]:
         return self._inner.notes
 
+    @property
+    def limits(self) -> StoreLimits:
+        return self._inner.limits
+
     def upsert(self, batch: PointBatch) -> None:
         with self._lock:
             number = self.upserts
@@ -193,8 +198,14 @@ class FaultyCollection:
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         self._inner.ensure_indexes(indexes)
 
+    def index_deferred(self) -> bool:
+        return self._inner.index_deferred()
+
     def defer_indexing(self) -> None:
         self._inner.defer_indexing()
+
+    def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
+        self._inner.settle_index(changed=changed, on_progress=on_progress)
 
     def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
         self._inner.optimize(on_progress)
@@ -220,6 +231,7 @@ class CountingCollection:
     name = "counting"
     location = "nowhere"
     notes: tuple[str, ...] = ()
+    limits = StoreLimits()
 
     def __init__(self, dim: int = 8) -> None:
         self.contract = stub_contract(dim)
@@ -249,7 +261,13 @@ class CountingCollection:
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         raise NotImplementedError
 
+    def index_deferred(self) -> bool:
+        return False
+
     def defer_indexing(self) -> None:
+        pass
+
+    def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
         pass
 
     def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
