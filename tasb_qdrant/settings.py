@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -25,6 +25,7 @@ IndexType = Literal["keyword", "integer", "float", "bool", "datetime", "geo", "t
 """The payload indexes that both stores have."""
 
 Quantization = Literal["none", "int8", "binary", "turbo4"]
+VectorType = Literal["float32", "float16"]
 Transport = Literal["auto", "grpc", "rest"]
 
 DEFAULT_STORE: Final = Path("tasb_qdrant_data")
@@ -63,17 +64,20 @@ class CollectionSettings(_Frozen):
     """How a collection is made. An existing collection keeps what it has; only indexes are added.
 
     `indexing_threshold_kb` is what is in force after a bulk load; during the load it is 0 (no building).
+    `vectors` is how they are stored; they are given and scored as float32 either way. `replicas` "auto" is 3,
+    with a write consistency of 2, on a cluster of three nodes and more, and 1 elsewhere.
     `keys` None means those that the collection has, or the defaults for a new one.
     """
 
     indexes: dict[str, IndexType] = Field(default_factory=dict)
     quantization: Quantization = "none"
+    vectors: VectorType = "float32"
     on_disk: bool = False
     hnsw_m: int = Field(default=16, ge=4, le=512)
     hnsw_ef_construct: int = Field(default=128, ge=16, le=4096)
     indexing_threshold_kb: int = Field(default=10_000, ge=1)
     shards: int | None = Field(default=None, ge=1, le=1024)
-    replicas: int | None = Field(default=None, ge=1, le=64)
+    replicas: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] | None = None
     write_consistency: int | None = Field(default=None, ge=1, le=64)
     keys: PayloadKeys | None = None
 

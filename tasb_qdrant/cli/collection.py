@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from tasb_qdrant.cli.options import StoreOptions, collection_option, json_option, settings_of, store_options
+
+if TYPE_CHECKING:
+    from tasb_qdrant.collection.protocol import CollectionInfo
 
 
 @click.group("collection")
@@ -87,13 +91,13 @@ def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
             ["at", f"{info.location} ({info.store})"],
             ["status", info.status],
             ["passages", f"{info.points:,}"],
-            ["in the vector index", f"{info.indexed:,}"],
+            ["in the vector index", f"{info.indexed:,}{_why_so_few(info)}"],
             ["payload indexes", ", ".join(f"{field}:{kind}" for field, kind in sorted(info.indexes.items())) or "none"],
             ["quantization", info.quantization],
             ["model", f"{contract.model} (weights {contract.weights[:12]}, {contract.precision})"],
             [
                 "vectors",
-                f"{contract.dim} float32, {contract.pooling} pooling, {normalised}, {contract.distance}",
+                f"{contract.dim} {info.vectors}, {contract.pooling} pooling, {normalised}, {contract.distance}",
             ],
             ["longest passage", f"{contract.max_length} tokens"],
             ["payload keys", f"{info.keys.id}, {info.keys.text}, {info.keys.title}"],
@@ -167,6 +171,15 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     else:
         stdout().print(f"Deleted {collection!r} at {settings.location}.", markup=False)
     return DONE
+
+
+def _why_so_few(info: CollectionInfo) -> str:
+    if not info.index_deferred:
+        return ""
+    return (
+        " (deferred by a load that is under way or did not finish; the same ingest again, or "
+        f"tasb-qdrant collection optimize --collection {info.name}, finishes it)"
+    )
 
 
 def _agreed(question: str) -> bool:

@@ -20,6 +20,11 @@ from tasb_qdrant.cli.options import (
 )
 
 
+def _copies(text: str) -> int | str:
+    """A number, or "auto". The ValueError for anything else is click's to tell."""
+    return text if text == "auto" else int(text)
+
+
 @click.command("ingest")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
 @collection_option
@@ -46,16 +51,32 @@ from tasb_qdrant.cli.options import (
     type=click.Choice(["none", "int8", "binary", "turbo4"]),
     default="none",
     show_default=True,
-    help="Smaller vectors in memory, for a new collection.",
+    help="Smaller vectors in memory, for a new collection; the real ones are kept beside, and score the hits.",
+)
+@click.option(
+    "--vectors",
+    type=click.Choice(["float32", "float16"]),
+    default="float32",
+    show_default=True,
+    help="How a new collection stores vectors: float16 takes half the room, and rounds each number to 3 digits.",
 )
 @click.option("--on-disk", is_flag=True, help="Keep the vectors on disk rather than in memory, for a new collection.")
 @click.option(
     "--hnsw-m", type=int, default=16, show_default=True, help="Edges a vector has in a new collection's index."
 )
 @click.option("--hnsw-ef-construct", type=int, default=128, show_default=True, help="Care taken in building it.")
-@click.option("--shards", type=int, help="Shards of a new collection on a server.")
-@click.option("--replicas", type=int, help="Copies of each shard, on a cluster.")
-@click.option("--write-consistency", type=int, help="Copies that must confirm a write.")
+@click.option(
+    "--shards",
+    type=int,
+    help="Parts of a new collection, which nodes share and load side by side. [default: one a node]",
+)
+@click.option(
+    "--replicas",
+    type=_copies,
+    metavar="N|auto",
+    help="Copies of each passage, on a cluster; auto is 3 on three nodes and more, two of which confirm each write.",
+)
+@click.option("--write-consistency", type=int, help="Copies that must confirm a write before it counts as stored.")
 @click.option("--id-key", help="Payload name of the id. [default: passage_id]")
 @click.option("--text-key", help="Payload name of the text. [default: text]")
 @click.option("--title-key", help="Payload name of the title. [default: title]")
@@ -72,7 +93,7 @@ from tasb_qdrant.cli.options import (
     "user's state folder]",
 )
 @click.option("--restart", is_flag=True, help="Forget the checkpoint of an interrupted run, and begin anew.")
-@click.option("--no-optimize", is_flag=True, help="Don't build the vector index at the end.")
+@click.option("--no-optimize", is_flag=True, help="Leave the vector index to `collection optimize`.")
 @json_option
 def ingest_command(
     *,
@@ -165,11 +186,12 @@ def _settings(
     *,
     indexes: tuple[str, ...],
     quantization: str,
+    vectors: str,
     on_disk: bool,
     hnsw_m: int,
     hnsw_ef_construct: int,
     shards: int | None,
-    replicas: int | None,
+    replicas: Any,
     write_consistency: int | None,
     id_key: str | None,
     text_key: str | None,
@@ -182,6 +204,7 @@ def _settings(
     return CollectionSettings(
         indexes=parse_indexes(indexes),
         quantization=quantization,  # type: ignore[arg-type]  # click.Choice has checked it
+        vectors=vectors,  # type: ignore[arg-type]  # the same
         on_disk=on_disk,
         hnsw_m=hnsw_m,
         hnsw_ef_construct=hnsw_ef_construct,

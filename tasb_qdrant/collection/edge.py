@@ -27,7 +27,8 @@ from tasb_qdrant.collection.edge_engine import (
     load_shard,
 )
 from tasb_qdrant.collection.edge_files import EdgeLock, load_schema, shard_folder
-from tasb_qdrant.collection.edge_optimize import build_in_child
+from tasb_qdrant.collection.edge_optimize import INDEX_EVERYTHING_KB, build_in_child
+from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_representable
 from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
 from tasb_qdrant.collection.protocol import (
     OVERSAMPLING,
@@ -93,11 +94,17 @@ class EdgeCollection:
         """What the collection did not take over of the settings wanted."""
         return self._notes
 
+    @property
+    def limits(self) -> StoreLimits:
+        """None."""
+        return StoreLimits()
+
     def upsert(self, batch: PointBatch) -> None:
         """Store the batch; on return it is in the write-ahead log, which a killed process leaves intact."""
         if not batch.passages:
             return
         check_size(batch.vectors, name=self.name, dim=self.contract.dim)
+        check_representable(batch.vectors, self._schema.vectors)
         points = [
             edge.Point(passage.point_id, _sequence(vector), to_payload(passage, self.keys))
             for passage, vector in zip(batch.passages, batch.vectors, strict=True)
@@ -170,8 +177,21 @@ class EdgeCollection:
                 if field not in there:
                     shard.update(edge.UpdateOperation.create_field_index(field, INDEX_TYPES[kind]))
 
+    def index_deferred(self) -> bool:
+        """No: nothing but `optimize` builds the index, and `info` says how much is in it."""
+        return False
+
     def defer_indexing(self) -> None:
         """Nothing to do: the engine builds the vector index in `optimize` alone."""
+
+    def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
+        """`optimize`, unless the index holds everything already but what is too little for one."""
+        with self._engine("reading the collection's state") as shard:
+            described = shard.info()
+        missing = self.count() - described.indexed_vectors_count
+        vector_bytes = self.contract.dim * VECTOR_BYTES[self._schema.vectors]
+        if missing > described.segments_count * (INDEX_EVERYTHING_KB * 1024 // vector_bytes + 1):
+            self.optimize(on_progress)
 
     def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
         """Build the vector index over every point.
@@ -201,8 +221,10 @@ class EdgeCollection:
                 points=self.count(),
                 indexed=described.indexed_vectors_count,
                 status="open",
+                index_deferred=False,
                 indexes=indexes_of(described),
                 quantization=self._schema.quantization,
+                vectors=self._schema.vectors,
                 keys=self.keys,
                 contract=self.contract,
             )

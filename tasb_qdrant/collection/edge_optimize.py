@@ -18,6 +18,10 @@ from tasb_qdrant.errors import CollectionError
 
 POLL_SECONDS: Final = 0.1
 
+INDEX_EVERYTHING_KB: Final = 1
+"""The engine indexes segments above this many KB when `optimize` is called, and never by itself: so every
+point, and "indexed" can be compared with "points"."""
+
 _PR_SET_PDEATHSIG: Final = 1
 
 # The child imports from where this process does (a zip, an added path) and not from its working directory.

@@ -22,15 +22,13 @@ from tasb_qdrant.collection.edge_files import (
     sync_folder,
     write_durably,
 )
+from tasb_qdrant.collection.edge_optimize import INDEX_EVERYTHING_KB
 from tasb_qdrant.collection.schema import CollectionSchema, check_name
 from tasb_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRefusedError, SettingsError
 from tasb_qdrant.settings import CollectionSettings, Quantization
 
 _UNFINISHED: Final = ".creating-"
 
-# The engine indexes segments above this many KB when `optimize` is called, and never by itself:
-# 1 makes `optimize` index every point, so that "indexed" can be compared with "points".
-_INDEX_EVERYTHING_KB: Final = 1
 _FULL_SCAN_KB: Final = 10_000
 
 
@@ -150,21 +148,22 @@ def _unusable(folder: Path, error: OSError) -> CollectionError:
 
 def _config(schema: CollectionSchema, settings: CollectionSettings) -> edge.EdgeConfig:
     for option in ("shards", "replicas", "write_consistency"):
-        value: int | None = getattr(settings, option)
-        if value is not None and value > 1:
+        value: int | str | None = getattr(settings, option)
+        if isinstance(value, int) and value > 1:  # "auto" asks for what there is
             named = option.replace("_", "-")
             raise SettingsError(f"the embedded store has no {option}; leave --{named} out, or use a server (--url)")
     return edge.EdgeConfig(
         vectors=edge.EdgeVectorParams(
             size=schema.contract.dim,
             distance=edge.Distance.Dot,
+            datatype=edge.VectorStorageDatatype.Float16 if settings.vectors == "float16" else None,
             memory=edge.Memory.Cold if settings.on_disk else None,
         ),
         hnsw_config=edge.HnswIndexConfig(
             m=settings.hnsw_m, ef_construct=settings.hnsw_ef_construct, full_scan_threshold=_FULL_SCAN_KB
         ),
         quantization_config=_quantization(settings.quantization),
-        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=_INDEX_EVERYTHING_KB),
+        optimizers=edge.EdgeOptimizersConfig(indexing_threshold=INDEX_EVERYTHING_KB),
         wal_enabled=True,
     )
 

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.errors import EncodingError, RequestRefusedError, SettingsError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import Hit, ModelContract, Passage
-from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys, Quantization
+from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys, Quantization, VectorType
 
 if TYPE_CHECKING:
     from qdrant_client import models  # 0.6 s to import: only the stores that need it do so
@@ -99,7 +100,11 @@ class OptimizeProgress:
 
 @dataclass(frozen=True, slots=True)
 class CollectionInfo:
-    """What a collection is and holds. `points` is an exact count, `indexed` the store's own estimate."""
+    """What a collection is and holds. `points` is an exact count, `indexed` the store's own estimate.
+
+    `index_deferred` says that a load which is under way, or did not finish, keeps the vector index from
+    being built; `vectors` how the vectors are stored.
+    """
 
     name: str
     location: str
@@ -107,8 +112,10 @@ class CollectionInfo:
     points: int
     indexed: int
     status: str
+    index_deferred: bool
     indexes: Mapping[str, IndexType]
     quantization: str
+    vectors: VectorType
     keys: PayloadKeys
     contract: ModelContract
 
@@ -117,8 +124,10 @@ class CollectionInfo:
         return {
             **{name: getattr(self, name) for name in ("name", "location", "store", "points", "indexed")},
             "status": self.status,
+            "index_deferred": self.index_deferred,
             "indexes": dict(self.indexes),
             "quantization": self.quantization,
+            "vectors": self.vectors,
             "keys": self.keys.model_dump(),
             "contract": asdict(self.contract),
         }
@@ -151,6 +160,11 @@ class Collection(Protocol):
         """What was chosen on the person's behalf, a sentence each."""
         ...
 
+    @property
+    def limits(self) -> StoreLimits:
+        """What may be stored, and how much at once."""
+        ...
+
     def upsert(self, batch: PointBatch) -> None:
         """Store, or replace, each passage of the batch. Returning means stored, not merely accepted."""
         ...
@@ -179,8 +193,20 @@ class Collection(Protocol):
         """Make the payload indexes that are missing. RequestRefusedError when one has another type."""
         ...
 
+    def index_deferred(self) -> bool:
+        """Whether `defer_indexing` is in force: for a load that is under way, or that did not finish."""
+        ...
+
     def defer_indexing(self) -> None:
         """Build no vector index until `optimize`, for a bulk load."""
+        ...
+
+    def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
+        """Return when the wanted settings are in force, and the vector index is as they want it.
+
+        After a deferred load that is `optimize`; where nothing is to be done it costs one look.
+        `changed` says that something was stored since the collection was opened.
+        """
         ...
 
     def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:

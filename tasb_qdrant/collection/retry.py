@@ -89,6 +89,8 @@ def was_answered(error: BaseException) -> bool:
 def wants_split(error: BaseException) -> bool:
     """Whether a smaller request would do. Qdrant's rate limiter then sends no retry-after, but this text."""
     status = _status(error)
+    if status == 400 and "upsert limit" in _detail(error):
+        return True  # strict mode's upsert_max_batchsize, set since the collection was opened
     if status == 413:
         return True
     return status == 429 and ("split your request" in _detail(error) or "larger than max" in _detail(error))

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasb_qdrant.errors import ContractMismatchError, NotOurCollectionError, SettingsError, StoreCorruptError
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import CollectionSettings, PayloadKeys, Quantization, first_problem
+from tasb_qdrant.settings import CollectionSettings, PayloadKeys, Quantization, VectorType, first_problem
 
 METADATA_KEY: Final = "tasb_qdrant"
 FORMAT: Final = 1
@@ -24,6 +24,8 @@ class CollectionSchema(BaseModel):
     """The record itself: server collections hold it in their metadata, embedded ones in a sidecar file.
 
     `id` tells a collection from one of the same name that was made later; older ones have none, "".
+    `indexing_threshold_kb` and `prevent_unoptimized` (None: never set) are what the person wants of the
+    optimizers, and what is put back after every load.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -33,7 +35,9 @@ class CollectionSchema(BaseModel):
     contract: ModelContract
     keys: PayloadKeys
     quantization: Quantization = "none"
+    vectors: VectorType = "float32"
     indexing_threshold_kb: int
+    prevent_unoptimized: bool | None = None
 
     @classmethod
     def of(cls, contract: ModelContract, settings: CollectionSettings) -> Self:
@@ -43,6 +47,7 @@ class CollectionSchema(BaseModel):
             contract=contract,
             keys=settings.keys or PayloadKeys(),
             quantization=settings.quantization,
+            vectors=settings.vectors,
             indexing_threshold_kb=settings.indexing_threshold_kb,
         )
 
@@ -90,8 +95,8 @@ _MADE_WITH: Final = (
 def kept_settings(schema: CollectionSchema, wanted: CollectionSettings | None) -> tuple[str, ...]:
     """What an existing collection does not take over of the settings that somebody wanted, in a sentence.
 
-    A default is no wish. Of all but the quantization and the threshold nothing is recorded, so that
-    they are named whether they differ or not.
+    A default is no wish. Of all but the quantization, the vectors' type and the threshold nothing is
+    recorded, so that they are named whether they differ or not.
     """
     if wanted is None:
         return ()
@@ -101,6 +106,8 @@ def kept_settings(schema: CollectionSchema, wanted: CollectionSettings | None) -
         kept.remove("indexing_threshold_kb")
     if wanted.quantization not in ("none", schema.quantization):
         kept.insert(0, f"quantization ({schema.quantization}, not {wanted.quantization})")
+    if wanted.vectors not in ("float32", schema.vectors):
+        kept.insert(0, f"vectors ({schema.vectors}, not {wanted.vectors})")
     if not kept:
         return ()
     return (f"the collection exists, and was made with its own {', '.join(kept)}: these are kept as they are",)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, Final, Self, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from qdrant_client import models
 from tasb_qdrant.collection.connection import Connection
 from tasb_qdrant.collection.filter_qdrant import to_qdrant
 from tasb_qdrant.collection.known import KnownIndexes, fields_of
+from tasb_qdrant.collection.limits import StoreLimits, check_representable
 from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
 from tasb_qdrant.collection.protocol import (
     OVERSAMPLING,
@@ -28,7 +29,7 @@ from tasb_qdrant.collection.protocol import (
 )
 from tasb_qdrant.collection.retry import RequestTooLargeError, call
 from tasb_qdrant.collection.schema import CollectionSchema
-from tasb_qdrant.collection.server_index import FULL_INDEXING_KB, wait_until_indexed
+from tasb_qdrant.collection.server_optimizers import Optimizers, is_deferred
 from tasb_qdrant.collection.server_points import grpc_points, grpc_sender, rest_points, rest_sender
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.filters import Filter
@@ -36,6 +37,9 @@ from tasb_qdrant.records import Hit, ModelContract
 from tasb_qdrant.settings import IndexType, PayloadKeys, StoreSettings
 
 T = TypeVar("T")
+
+_PAGE: Final = 10_000
+"""Ids in an answer without payloads: 160 kB and more."""
 
 
 class ServerCollection:
@@ -48,6 +52,7 @@ class ServerCollection:
         connection: Connection,
         settings: StoreSettings,
         schema: CollectionSchema,
+        limits: StoreLimits,
         close_connection: bool,
         notes: tuple[str, ...] = (),
         sleep: Callable[[float], None] = time.sleep,
@@ -57,11 +62,15 @@ class ServerCollection:
         self._client = connection.client
         self._settings = settings
         self._schema = schema
+        self._limits = limits
         self._close_connection = close_connection
         self._notes = notes
         self._sleep = sleep
         self._closed = False
         self._known = KnownIndexes(self.indexes)
+        self._optimizers = Optimizers(
+            name, connection=connection, schema=schema, describe=self._describe, call=self._call, sleep=sleep
+        )
 
     @property
     def name(self) -> str:
@@ -93,11 +102,17 @@ class ServerCollection:
         """What was chosen on the way, such as REST where gRPC did not answer."""
         return (*self._connection.notes, *self._notes)
 
+    @property
+    def limits(self) -> StoreLimits:
+        """What the server's strict mode allows, as it was when the collection was opened."""
+        return self._limits
+
     def upsert(self, batch: PointBatch) -> None:
         """Store the batch; returns when the server answered `completed` for it."""
         if not batch.passages:
             return
         check_size(batch.vectors, name=self._name, dim=self.contract.dim)
+        check_representable(batch.vectors, self._schema.vectors)
         try:
             self._call(self._sender(batch), f"storing {_counted(len(batch.passages))}")
         except RequestTooLargeError:
@@ -135,23 +150,30 @@ class ServerCollection:
 
     def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
         """The whole payload of each of these points that is there."""
-        if not ids:
-            return {}
-        records = self._call(
-            lambda: self._client.retrieve(self._name, list(ids), with_payload=True), "reading stored passages"
-        )
-        return {plain_id(record.id): record.payload or {} for record in records}
+        found: dict[PointId, Mapping[str, Any]] = {}
+        size = self._limits.reads or len(ids)
+        for start in range(0, len(ids), size or 1):
+            part = list(ids[start : start + size])
+            records = self._call(
+                lambda part=part: self._client.retrieve(self._name, part, with_payload=True),  # type: ignore[misc]
+                "reading stored passages",
+            )
+            found.update((plain_id(record.id), record.payload or {}) for record in records)
+        return found
 
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         """The payloads of the first `limit` points in the order of ids."""
+        most = min(limit, self._limits.page or limit)
         records, _ = self._call(
-            lambda: self._client.scroll(self._name, limit=limit, with_payload=True), "reading stored passages"
+            lambda: self._client.scroll(self._name, limit=most, with_payload=True), "reading stored passages"
         )
         return [record.payload or {} for record in records]
 
     def count(self, where: Where | None = None) -> int:
         """The exact number of points that match."""
         condition = self._filter(where)
+        if not self._limits.exact:
+            return self._counted_by_reading(condition)
         return self._call(lambda: self._client.count(self._name, count_filter=condition, exact=True), "counting").count
 
     def indexes(self) -> dict[str, IndexType]:
@@ -166,6 +188,7 @@ class ServerCollection:
         """Make the payload indexes that are missing, and wait for them."""
         self._known.forget()
         there = self.indexes()
+        self._limits.check_indexes(there, indexes, place=f"{self.location}, collection {self._name!r}")
         for field, is_, wanted in index_conflicts(there, indexes):
             raise RequestRefusedError(
                 f"{self.location}: field {field!r} of collection {self._name!r} is indexed as {is_}, not as "
@@ -181,30 +204,21 @@ class ServerCollection:
                     f"indexing payload field {field!r}",
                 )
 
+    def index_deferred(self) -> bool:
+        """Whether a load that is under way, or did not finish, keeps the server from building the index."""
+        return is_deferred(self._describe().config.optimizer_config, self._schema)
+
     def defer_indexing(self) -> None:
         """Stop the server from building the vector index until `optimize`."""
-        self._set_indexing_threshold(0)
+        self._optimizers.defer()
+
+    def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
+        """`optimize` after a deferred load. Else wait for the server, which leaves out what is quicker to scan."""
+        self._optimizers.settle(changed=changed, on_progress=on_progress)
 
     def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
-        """Have every vector indexed, wait until nothing is pending, and put the wanted threshold back."""
-        wanted = self._schema.indexing_threshold_kb
-        try:
-            self._set_indexing_threshold(FULL_INDEXING_KB)
-            wait_until_indexed(
-                self._describe,
-                vector_bytes=self.contract.dim * np.dtype(np.float32).itemsize,
-                nudge=lambda: self._set_indexing_threshold(FULL_INDEXING_KB),
-                on_progress=on_progress,
-                sleep=self._sleep,
-            )
-        except BaseException as error:
-            # Whatever went wrong, or Ctrl-C, is what the person must see: one try, and no second error.
-            try:
-                self._set_indexing_threshold(wanted, retry_seconds=0)
-            except CollectionError as second:
-                error.add_note(f"the indexing threshold could not be restored to {wanted} KB: {second}")
-            raise
-        self._set_indexing_threshold(wanted)
+        """Have every vector indexed, wait until nothing is pending, and put the wanted settings back."""
+        self._optimizers.build_all(on_progress)
 
     def info(self) -> CollectionInfo:
         """What the collection is and holds now."""
@@ -216,6 +230,8 @@ class ServerCollection:
             points=self.count(),
             indexed=described.indexed_vectors_count or 0,
             status=described.status.value,
+            index_deferred=is_deferred(described.config.optimizer_config, self._schema),
+            vectors=self._schema.vectors,
             indexes=_indexes(described),
             quantization=self._schema.quantization,
             keys=self.keys,
@@ -261,14 +277,23 @@ class ServerCollection:
     def _describe(self) -> models.CollectionInfo:
         return self._call(lambda: self._client.get_collection(self._name), "reading the collection's state")
 
-    def _set_indexing_threshold(self, kilobytes: int, *, retry_seconds: float | None = None) -> None:
-        self._call(
-            lambda: self._client.update_collection(
-                self._name, optimizers_config=models.OptimizersConfigDiff(indexing_threshold=kilobytes)
-            ),
-            "setting when the vector index is built",
-            retry_seconds=retry_seconds,
-        )
+    def _counted_by_reading(self, condition: models.Filter | None) -> int:
+        """The number of ids that come back, where strict mode refuses to count exactly (search_allow_exact)."""
+        total, offset = 0, None
+        while True:
+            records, offset = self._call(
+                lambda offset=offset: self._client.scroll(  # type: ignore[misc]
+                    self._name,
+                    scroll_filter=condition,
+                    limit=min(_PAGE, self._limits.page or _PAGE, self._limits.reads or _PAGE),
+                    offset=offset,
+                    with_payload=False,
+                ),
+                "counting",
+            )
+            total += len(records)
+            if offset is None:
+                return total
 
     def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
         if self._closed:

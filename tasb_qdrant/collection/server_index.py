@@ -32,11 +32,15 @@ def wait_until_indexed(
     describe: Callable[[], models.CollectionInfo],
     *,
     vector_bytes: int,
+    threshold_kb: int,
     nudge: Callable[[], None],
     on_progress: Callable[[OptimizeProgress], None] | None,
     sleep: Callable[[float], None],
 ) -> None:
-    """Return when nothing is pending and every vector is in the index that can be. Raises ServerBusyError."""
+    """Return when nothing is pending and every vector is in the index that can be, with this threshold.
+
+    Raises ServerBusyError.
+    """
     quiet, nudges, last = 0, 0, None
     while True:
         described = describe()
@@ -47,7 +51,7 @@ def wait_until_indexed(
         # One look is never enough: there is a moment between the update and the optimizers' start.
         quiet = quiet + 1 if (now := (points, indexed, waiting_for)) == last else 0
         last = now
-        if not waiting_for and quiet >= _enough(described, points - indexed, vector_bytes):
+        if not waiting_for and quiet >= _enough(described, vector_bytes, threshold_kb):
             return
         if described.status == models.CollectionStatus.GREY and quiet >= NUDGE_POLLS:
             if nudges == NUDGES:
@@ -60,16 +64,29 @@ def wait_until_indexed(
         sleep(POLL_SECONDS)
 
 
-def _enough(described: models.CollectionInfo, missing: int, vector_bytes: int) -> int:
+def is_indexed(described: models.CollectionInfo, vector_bytes: int, threshold_kb: int) -> bool:
+    """Whether nothing is pending, and no more is missing in the index than the threshold leaves out.
+
+    One look is enough where nothing was stored since.
+    """
+    return not _pending(described) and _missing(described) <= _unindexable(described, vector_bytes, threshold_kb)
+
+
+def _missing(described: models.CollectionInfo) -> int:
+    return (described.points_count or 0) - (described.indexed_vectors_count or 0)
+
+
+def _enough(described: models.CollectionInfo, vector_bytes: int, threshold_kb: int) -> int:
     """How many quiet polls it takes to believe that the index is built."""
+    missing = _missing(described)
     if missing <= 0:
         return 1
-    return SMALL_QUIET_POLLS if missing <= _unindexable(described, vector_bytes) else QUIET_POLLS
+    return SMALL_QUIET_POLLS if missing <= _unindexable(described, vector_bytes, threshold_kb) else QUIET_POLLS
 
 
-def _unindexable(described: models.CollectionInfo, vector_bytes: int) -> int:
+def _unindexable(described: models.CollectionInfo, vector_bytes: int, threshold_kb: int) -> int:
     """The most vectors that the segments can hold without passing the threshold: a search scans them faster."""
-    return described.segments_count * (FULL_INDEXING_KB * 1024 // vector_bytes + 1)
+    return described.segments_count * (threshold_kb * 1024 // vector_bytes + 1)
 
 
 def _pending(described: models.CollectionInfo) -> str:

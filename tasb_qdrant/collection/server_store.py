@@ -9,10 +9,19 @@ from typing import Final, TypeVar
 from qdrant_client import models
 
 from tasb_qdrant.collection.connection import connect
+from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits
+from tasb_qdrant.collection.replicas import choose_replicas
 from tasb_qdrant.collection.retry import call
 from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings, read_schema
 from tasb_qdrant.collection.server import ServerCollection
-from tasb_qdrant.errors import CollectionNotFoundError, ContractMismatchError, ServerTooOldError, StoreCorruptError
+from tasb_qdrant.collection.server_optimizers import deferred_note, is_deferred
+from tasb_qdrant.errors import (
+    CollectionError,
+    CollectionNotFoundError,
+    ContractMismatchError,
+    ServerTooOldError,
+    StoreCorruptError,
+)
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 
 T = TypeVar("T")
@@ -29,6 +38,7 @@ class ServerStore:
         self._settings = settings
         self._sleep = sleep
         self._made: set[str] = set()
+        self._untold: dict[str, tuple[str, ...]] = {}
 
     @property
     def location(self) -> str:
@@ -52,13 +62,21 @@ class ServerStore:
         """The collection, over this store's connection, which nobody must wait for. Raises CollectionNotFoundError."""
         if not self.exists(name):
             raise CollectionNotFoundError(name, location=self.location, available=self.names())
-        schema = self._schema(name)
+        described = self._call(lambda: self._client.get_collection(name), "reading the collection's state")
+        schema = self._schema(name, described)
+        notes = [*kept_settings(schema, wanted), *self._untold.pop(name, ())]
+        if wanted is None and is_deferred(described.config.optimizer_config, schema):
+            notes.append(deferred_note(name))  # whoever wants to write makes up for it
         return ServerCollection(
             name,
             connection=self._connection,
             settings=self._settings,
             schema=schema,
-            notes=kept_settings(schema, wanted),
+            limits=StoreLimits.of(
+                described.config.strict_mode_config,
+                vector_bytes=schema.contract.dim * VECTOR_BYTES[schema.vectors],
+            ),
+            notes=tuple(notes),
             close_connection=own_store,
             sleep=self._sleep,
         )
@@ -69,23 +87,28 @@ class ServerStore:
         Raises RequestRefusedError when there is one of that name, SettingsError for a name that none can have.
         """
         check_name(name)
+        replicas = choose_replicas(settings, self._nodes)
         self._call(
             lambda: self._client.create_collection(
                 name,
                 vectors_config=models.VectorParams(
-                    size=schema.contract.dim, distance=models.Distance.DOT, on_disk=settings.on_disk or None
+                    size=schema.contract.dim,
+                    distance=models.Distance.DOT,
+                    on_disk=settings.on_disk or None,
+                    datatype=models.Datatype.FLOAT16 if settings.vectors == "float16" else None,
                 ),
                 hnsw_config=models.HnswConfigDiff(m=settings.hnsw_m, ef_construct=settings.hnsw_ef_construct),
                 optimizers_config=models.OptimizersConfigDiff(indexing_threshold=settings.indexing_threshold_kb),
                 quantization_config=self._quantization(settings.quantization),
                 shard_number=settings.shards,
-                replication_factor=settings.replicas,
-                write_consistency_factor=settings.write_consistency,
+                replication_factor=replicas.factor,
+                write_consistency_factor=replicas.write_consistency,
                 metadata=schema.to_metadata(),
             ),
             "making the collection",
         )
         self._made.add(name)
+        self._untold[name] = replicas.notes
 
     def delete(self, name: str) -> None:
         """Remove the collection and everything in it. Raises CollectionNotFoundError."""
@@ -107,12 +130,20 @@ class ServerStore:
         """Close the connection, which the collections opened here share."""
         self._connection.close()
 
-    def _schema(self, name: str) -> CollectionSchema:
+    def _nodes(self) -> int | None:
+        """How many nodes the cluster has: 1 without one, None where this key may not ask."""
+        try:
+            state = self._call(self._client.cluster_status, "asking for the cluster's nodes", retry_seconds=0)
+        except CollectionError:
+            return None
+        peers = getattr(state, "peers", None)
+        return 1 if peers is None else len(peers)
+
+    def _schema(self, name: str, described: models.CollectionInfo) -> CollectionSchema:
         """What the collection says about itself, checked against what the server says of its vectors.
 
         Raises NotOurCollectionError, StoreCorruptError, ContractMismatchError.
         """
-        described = self._call(lambda: self._client.get_collection(name), "reading the collection's state")
         schema = read_schema(described.config.metadata, name=name, location=self._settings.location)
         vectors = described.config.params.vectors
         if not isinstance(vectors, models.VectorParams):

@@ -10,6 +10,7 @@ from typing import Final
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.ingest.bulk import IndexDeferral
 from tasb_qdrant.ingest.checkpoint import Counts
 from tasb_qdrant.ingest.content import is_same
 from tasb_qdrant.ingest.flow import Channel, Flow, T
@@ -55,8 +56,7 @@ def run_pipeline(
     passed over, and it is told which are stored now.
     """
     points_before = collection.count()
-    if not points_before:
-        collection.defer_indexing()
+    deferral = IndexDeferral(collection, points_before=points_before)
     sieve = _Sieve(collection, counters) if points_before and not overwrite else None
     proposal = IndexProposal()
     at_once = windows_at_once(encoder.device)
@@ -80,10 +80,11 @@ def run_pipeline(
             with counters.busy("encode"):
                 vectors = encoder.encode_tokens(portion.tokens, on_progress=counters.encoded)
             for window, rows in portion.split(vectors):
-                batches = list(batches_of(window, rows, dim=collection.contract.dim))
+                batches = list(batches_of(window, rows, dim=collection.contract.dim, limits=collection.limits.upsert))
                 journal.ledger.expect(window.number, batches)
                 for batch in batches:
                     uploader.batches.put(batch, waiting=counters.tell)
+            deferral.stored(counters.snapshot().stored)
         uploader.batches.close(waiting=counters.tell)
         journal.end()
         flow.join(waiting=counters.tell)

@@ -63,6 +63,7 @@ def ingest(
     # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
     from tasb_qdrant.collection.open import no_leftover, open_for_writing, open_store
     from tasb_qdrant.encoder import load_encoder
+    from tasb_qdrant.ingest.bulk import check_limits
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
     from tasb_qdrant.ingest.rejects import RejectLog
@@ -104,7 +105,8 @@ def ingest(
                     open_for_writing(collection, store, contract=encoder.contract, settings=settings)
                 ) as target,
             ):
-                counters.note(target.notes)
+                limits = check_limits(target, passages, source)
+                counters.note((*target.notes, *limits))
                 journal.begin(target, encoder.contract)
                 counters.note(journal.notes)
                 outcome = run_pipeline(
@@ -119,6 +121,14 @@ def ingest(
                 )
                 if optimize:
                     build_index(target, counters)
-                done = report(target, encoder, outcome, journal, counters, rejects_file=log.name)
+                done = report(
+                    target,
+                    encoder,
+                    outcome,
+                    counters,
+                    rejects_file=log.name,
+                    resumed=journal.resumed,
+                    notes=(*limits, *journal.notes),
+                )
                 journal.forget()
                 return done

@@ -12,6 +12,7 @@ from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.collection.schema import check_name
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.filters.path import parse_path
+from tasb_qdrant.ingest.checkpoint import Counts
 from tasb_qdrant.ingest.journal import Journal, open_journal
 from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters
@@ -128,19 +129,24 @@ def closed_after(resource: C) -> Iterator[C]:
 
 
 def build_index(collection: Collection, counters: Counters) -> None:
+    """Have the index as the collection's settings want it, which costs one look where nothing was stored."""
     counters.phase("building the vector index")
     collection.flush()
-    collection.optimize(lambda index: counters.phase("building the vector index", index))
+    collection.settle_index(
+        changed=counters.snapshot().stored > 0,
+        on_progress=lambda index: counters.phase("building the vector index", index),
+    )
 
 
 def report(
     collection: Collection,
     encoder: Encoder,
     outcome: Outcome,
-    journal: Journal,
     counters: Counters,
     *,
     rejects_file: str | None,
+    resumed: Counts,
+    notes: Sequence[str],
 ) -> IngestReport:
     collection.flush()
     points = collection.count()
@@ -162,7 +168,7 @@ def report(
         stored=now.stored,
         skipped=now.skipped,
         rejected=now.rejected,
-        truncated=now.truncated + journal.resumed.truncated,
+        truncated=now.truncated + resumed.truncated,
         tokens=now.tokens,
         points=points,
         points_expected=expected,
@@ -170,8 +176,8 @@ def report(
         loading_seconds=round(now.loading_seconds, 3),
         stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
         rejects_file=rejects_file,
-        notes=(*encoder.notes, *collection.notes, *journal.notes),
+        notes=(*encoder.notes, *collection.notes, *notes),
         warnings=tuple(warnings),
         proposed_indexes={} if collection.indexes() else outcome.proposal,
-        resumed=journal.resumed.model_dump() if journal.resumed.windows else {},
+        resumed=resumed.model_dump() if resumed.windows else {},
     )

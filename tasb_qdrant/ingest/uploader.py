@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tasb_qdrant.collection.limits import UpsertLimits
 from tasb_qdrant.collection.protocol import Collection, PointBatch
 from tasb_qdrant.errors import EncodingError
 from tasb_qdrant.ingest.flow import Channel, Flow
@@ -68,8 +69,12 @@ class Uploader:
             return True
 
 
-def batches_of(window: Window, vectors: NDArray[np.float32], *, dim: int) -> Iterator[PointBatch]:
-    """The window cut so that no request passes BATCH_BYTES or REST_BYTES, unless one passage alone does.
+def batches_of(
+    window: Window, vectors: NDArray[np.float32], *, dim: int, limits: UpsertLimits | None = None
+) -> Iterator[PointBatch]:
+    """The window cut so that no request passes the store's limits, BATCH_BYTES or REST_BYTES.
+
+    One passage alone may be larger in bytes.
 
     Raises EncodingError before the first batch unless the vectors are finite float32 (n, dim).
     """
@@ -79,7 +84,7 @@ def batches_of(window: Window, vectors: NDArray[np.float32], *, dim: int) -> Ite
             f"expected vectors of {dim} numbers, as the collection holds, the model gave {vectors.shape[1]}; "
             "use another --model"
         )
-    starts = _starts(window, dim)
+    starts = _starts(window, dim, (limits and limits.points) or len(window.passages))
     if len(starts) == 1:
         yield whole
         return
@@ -87,14 +92,14 @@ def batches_of(window: Window, vectors: NDArray[np.float32], *, dim: int) -> Ite
         yield PointBatch(window.passages[start:end], vectors[start:end])
 
 
-def _starts(window: Window, dim: int) -> list[int]:
-    """The row at which each request begins."""
+def _starts(window: Window, dim: int, most: int) -> list[int]:
+    """The row at which each request begins, which has `most` points at most."""
     starts = [0]
     size = in_json = 0
     for row, content in enumerate(window.contents):
         size += len(content) + 4 * dim
         in_json += len(content) + _JSON_FLOAT * dim
-        if row > starts[-1] and (size > BATCH_BYTES or in_json > REST_BYTES):
+        if row > starts[-1] and (size > BATCH_BYTES or in_json > REST_BYTES or row - starts[-1] == most):
             starts.append(row)
             size, in_json = len(content) + 4 * dim, len(content) + _JSON_FLOAT * dim
     return starts

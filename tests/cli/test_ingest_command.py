@@ -43,6 +43,14 @@ def test_a_run_reports_its_counts_as_json(run: Run) -> None:
     assert set(report["stages"]) >= {"read", "tokenize", "encode", "upload"}
 
 
+def test_vectors_and_copies_are_chosen_by_options(run: Run) -> None:
+    asked = ["--vectors", "float16", "--replicas", "auto"]
+    assert run("ingest", CORPUS, "--collection", "notes", *MODEL, *asked).code == 0
+    assert run("collection", "info", "--collection", "notes", "--json").json["vectors"] == "float16"
+    wrong = run("ingest", CORPUS, "--collection", "notes", *MODEL, "--replicas", "some")
+    assert (wrong.code, "Invalid value for '--replicas': some" in wrong.err) == (2, True)
+
+
 def test_the_same_again_changes_nothing(run: Run) -> None:
     run("ingest", CORPUS, "--collection", "notes", *MODEL)
     report = run("ingest", CORPUS, "--collection", "notes", *MODEL, "--json").json

@@ -95,6 +95,26 @@ def test_optimize_indexes_what_was_left(run: Run) -> None:
     assert "200 of 200 vectors" in ran.out
 
 
+def test_an_unfinished_load_is_told_by_info_and_search_until_it_is_optimized(
+    run: Run, qdrant_1_17: QdrantServer
+) -> None:
+    corpus, model = EXAMPLES / "passages.jsonl", minilm_folder()
+    where = ["--collection", "c", "--url", qdrant_1_17.url, "--grpc-port", str(qdrant_1_17.grpc_port)]
+    assert run("ingest", corpus, *where, "--model", model, "--vectors", "float16", "--no-optimize").code == 0
+    try:
+        told = "tasb-qdrant collection optimize --collection c"
+        assert told in run("collection", "info", *where).out
+        assert run("collection", "info", *where, "--json").json["index_deferred"] is True
+        assert told in run("search", "bees", *where).err
+        assert run("collection", "optimize", *where).code == 0
+        info = run("collection", "info", *where)
+        assert told not in info.out
+        assert "384 float16" in info.out
+        assert told not in run("search", "bees", *where).err
+    finally:
+        run("collection", "delete", *where, "--yes")
+
+
 def test_delete_asks_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus, model = EXAMPLES / "passages.jsonl", minilm_folder()
     assert run("ingest", corpus, "--collection", "c", "--model", model, "--no-optimize").code == 0

@@ -32,7 +32,8 @@ class HttpFault:
 class HttpProxy:
     """Hands requests on to `server` (or answers all of them itself), but for the faults in `script`.
 
-    A fault is used up by the first request that `when(method, path)` picks. `seen` holds all of these.
+    A fault is used up by the first request that `when(method, path)` picks. `seen` holds all of these, and
+    `bodies` what they sent.
     """
 
     def __init__(self, server: QdrantServer | None = None) -> None:
@@ -40,6 +41,7 @@ class HttpProxy:
         self.always: HttpFault | None = None
         self.when: Callable[[str, str], bool] = lambda method, path: method == "PUT" and "/points" in path
         self.seen: list[tuple[str, str]] = []
+        self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
         proxy = self
 
@@ -53,7 +55,7 @@ class HttpProxy:
             def do_GET(self) -> None:  # the base class calls it so
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 proxy.headers.append(dict(self.headers))
-                fault = proxy._fault(self.command, self.path)
+                fault = proxy._fault(self.command, self.path, body)
                 if fault is not None and fault.reset:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.connection.close()
@@ -91,10 +93,11 @@ class HttpProxy:
         self.url = f"http://127.0.0.1:{self._http.server_address[1]}"
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
 
-    def _fault(self, method: str, path: str) -> HttpFault | None:
+    def _fault(self, method: str, path: str, body: bytes) -> HttpFault | None:
         if not self.when(method, path):
             return None
         self.seen.append((method, path))
+        self.bodies.append(body)
         return self.script.popleft() if self.script else self.always
 
     def __enter__(self) -> Self:
@@ -118,13 +121,14 @@ class GrpcFault:
 
 
 class GrpcProxy(grpc.GenericRpcHandler):
-    """The same for gRPC: faults meet the calls of `method`."""
+    """The same for gRPC: faults meet the calls of `method`, whose requests `requests` holds."""
 
     def __init__(self, server: QdrantServer) -> None:
         self.script: deque[GrpcFault] = deque()
         self.always: GrpcFault | None = None
         self.method = "/qdrant.Points/Upsert"
         self.seen = 0
+        self.requests: list[bytes] = []
         self._server = grpc.server(ThreadPoolExecutor(4))
         self._server.add_generic_rpc_handlers((self,))
         self.port = self._server.add_insecure_port("127.0.0.1:0")
@@ -138,6 +142,7 @@ class GrpcProxy(grpc.GenericRpcHandler):
             fault = None
             if method == self.method:
                 self.seen += 1
+                self.requests.append(request)
                 fault = self.script.popleft() if self.script else self.always
             if fault is None:
                 return bytes(forward(request, timeout=30))

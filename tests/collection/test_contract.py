@@ -344,6 +344,59 @@ def test_a_load_that_was_killed_is_made_up_for_by_optimize(place: Place) -> None
         assert _threshold_in_force(place, name) == 10_000
 
 
+def test_after_a_deferred_load_settling_is_optimizing_and_after_that_nothing(place: Place) -> None:
+    with place.collection(dim=64, indexing_threshold_kb=4321) as collection:
+        collection.defer_indexing()
+        fill(collection, 3000)
+        assert collection.index_deferred() is not place.embedded
+        assert collection.info().index_deferred is not place.embedded
+        collection.settle_index(changed=True)
+        assert not collection.index_deferred()
+        info = collection.info()
+        assert (info.indexed, info.index_deferred) == (3000, False)
+        if not place.embedded:
+            assert _threshold_in_force(place, collection.name) == 4321
+        seen: list[OptimizeProgress] = []
+        collection.settle_index(changed=False, on_progress=seen.append)
+        assert seen == []
+
+
+def test_what_was_added_to_an_indexed_collection_is_found_after_settling(place: Place) -> None:
+    with place.collection(dim=64) as collection:
+        fill(collection, 2000)
+        collection.optimize()
+        vectors = fill(collection, 2100)
+        collection.settle_index(changed=True)
+        assert collection.count() == 2100
+        hits = collection.search(vectors[2000:], SearchOptions(limit=1, exact=False))
+        best = np.argmax(vectors[2000:] @ vectors.T, axis=1)
+        assert sum(found[0].id == str(row) for row, found in zip(best, hits, strict=True)) >= 95
+
+
+def test_float16_vectors_find_the_same_with_scores_that_are_nearly_the_same(place: Place) -> None:
+    name = fresh_name()
+    with place.collection(name, dim=64, vectors="float16") as collection:
+        vectors = fill(collection, 2000)
+        collection.optimize()
+        info = collection.info()
+        assert (info.vectors, info.to_dict()["vectors"], info.indexed) == ("float16", "float16", 2000)
+        queries = random_vectors(20, 64, seed=5)
+        found = collection.search(queries, SearchOptions(limit=10))
+        truth = queries @ vectors.T
+        for query, hits in enumerate(found):
+            assert len({*ids_of(hits)} & {*map(str, np.argsort(-truth[query])[:10])}) >= 9
+            for hit in hits:
+                assert hit.score == pytest.approx(truth[query, int(hit.id)], rel=1e-3, abs=0.5)
+        for bad in (70_000, -1e30):
+            with pytest.raises(EncodingError, match="float16 ends at 65504"):
+                collection.upsert(PointBatch(passages(["new"]), np.full((1, 64), bad, np.float32)))
+        assert collection.count() == 2000
+    with place.collection(name, dim=64) as collection:
+        assert collection.info().vectors == "float16"
+    with place.collection(fresh_name(), dim=64) as collection:
+        assert collection.info().vectors == "float32"
+
+
 def test_optimizing_nothing_or_hardly_anything_is_quick(place: Place) -> None:
     for count, most in ((0, 4), (3, 12)):
         with place.collection() as collection:

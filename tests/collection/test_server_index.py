@@ -12,7 +12,14 @@ from qdrant_client import QdrantClient, models
 
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.protocol import OptimizeProgress
-from tasb_qdrant.collection.server_index import NUDGE_POLLS, NUDGES, QUIET_POLLS, SMALL_QUIET_POLLS, wait_until_indexed
+from tasb_qdrant.collection.server_index import (
+    FULL_INDEXING_KB,
+    NUDGE_POLLS,
+    NUDGES,
+    QUIET_POLLS,
+    SMALL_QUIET_POLLS,
+    wait_until_indexed,
+)
 from tasb_qdrant.collection.server_store import ServerStore
 from tasb_qdrant.errors import ServerBusyError
 from tasb_qdrant.settings import CollectionSettings, store_settings
@@ -73,7 +80,14 @@ class Scripted:
         def sleep(seconds: float) -> None:
             self.waited += seconds
 
-        wait_until_indexed(describe, vector_bytes=VECTOR_BYTES, nudge=nudge, on_progress=self.seen.append, sleep=sleep)
+        wait_until_indexed(
+            describe,
+            vector_bytes=VECTOR_BYTES,
+            threshold_kb=FULL_INDEXING_KB,
+            nudge=nudge,
+            on_progress=self.seen.append,
+            sleep=sleep,
+        )
 
 
 class _LimitError(Exception):

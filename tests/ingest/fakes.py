@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.protocol import (
     Collection,
     CollectionInfo,
@@ -171,6 +172,10 @@ class FaultyCollection:
     def notes(self) -> tuple[str, ...]:
         return self._inner.notes
 
+    @property
+    def limits(self) -> StoreLimits:
+        return self._inner.limits
+
     def upsert(self, batch: PointBatch) -> None:
         with self._lock:
             number = self.upserts
@@ -197,8 +202,14 @@ class FaultyCollection:
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         self._inner.ensure_indexes(indexes)
 
+    def index_deferred(self) -> bool:
+        return self._inner.index_deferred()
+
     def defer_indexing(self) -> None:
         self._inner.defer_indexing()
+
+    def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
+        self._inner.settle_index(changed=changed, on_progress=on_progress)
 
     def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
         self._inner.optimize(on_progress)
@@ -225,6 +236,7 @@ class CountingCollection:
     location = "nowhere"
     identity = "1"
     notes: tuple[str, ...] = ()
+    limits = StoreLimits()
 
     def __init__(self, dim: int = 8) -> None:
         self.contract = stub_contract(dim)
@@ -254,7 +266,13 @@ class CountingCollection:
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         raise NotImplementedError
 
+    def index_deferred(self) -> bool:
+        return False
+
     def defer_indexing(self) -> None:
+        pass
+
+    def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
         pass
 
     def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:

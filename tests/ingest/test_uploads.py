@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasb_qdrant.collection import open as opening
+from tasb_qdrant.collection.limits import UpsertLimits
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.uploader import BATCH_BYTES, FLUSH_EVERY, REST_BYTES, batches_of
@@ -25,15 +26,19 @@ from tests.qdrant_servers import QdrantServer
         st.sampled_from([10, 5_000, BATCH_BYTES // 3, BATCH_BYTES - 100, 2 * BATCH_BYTES]), min_size=1, max_size=12
     ),
     st.sampled_from([1, 768, 200_000]),
+    st.sampled_from([None, 1, 2, 5, 100]),
 )
-def test_requests_keep_to_their_bounds_and_hold_every_row_in_order(sizes: list[int], dim: int) -> None:
+def test_requests_keep_to_their_bounds_and_hold_every_row_in_order(
+    sizes: list[int], dim: int, most: int | None
+) -> None:
     passages = [Passage(str(n), "t") for n in range(len(sizes))]
     content = {size: b"x" * size for size in set(sizes)}
     window = Window(0, passages, [p.point_id for p in passages], [content[size] for size in sizes])
     vectors = np.repeat(np.arange(len(sizes), dtype=np.float32)[:, None], dim, axis=1)
     row = 0
-    for batch in batches_of(window, vectors, dim=dim):
+    for batch in batches_of(window, vectors, dim=dim, limits=UpsertLimits(most)):
         count = len(batch.passages)
+        assert most is None or count <= most
         assert batch.passages == passages[row : row + count]
         assert batch.vectors[:, 0].tolist() == list(range(row, row + count))
         in_all = sum(sizes[row : row + count])

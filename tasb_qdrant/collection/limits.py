@@ -1,0 +1,141 @@
+"""What a store allows: read before a load, so that requests fit, and a load that can't fit is never begun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tasb_qdrant.errors import EncodingError, RequestRefusedError
+from tasb_qdrant.settings import VectorType
+
+if TYPE_CHECKING:
+    from collections.abc import Collection as Sized
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from qdrant_client import models
+
+VECTOR_BYTES: Final[dict[VectorType, int]] = {"float32": 4, "float16": 2}
+"""Bytes of each number of a vector at rest."""
+
+FLOAT16_MAX: Final = 65_504.0
+"""Both stores take larger numbers over as infinity, without a word."""
+
+RATE_SHARE: Final = 4
+"""A request takes at most so many parts of what a minute allows: with three requests under way each is
+served within a minute, long before its tries end."""
+
+
+@dataclass(frozen=True, slots=True)
+class UpsertLimits:
+    """The most that one request may hold; None is no limit of the store's own."""
+
+    points: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """What a collection takes; None is no limit. The default is an embedded collection's.
+
+    `points` is in all, and `points_by` the server's setting that says so; `reads` and `page` are the most ids
+    that one request may ask for and the most points in its answer, `writes_a_minute` the passages that are
+    taken in a minute. Without `exact`, exact counts and searches are refused, and without
+    `unindexed_filters`, filters on fields that have no payload index.
+    """
+
+    upsert: UpsertLimits = UpsertLimits()
+    points: int | None = None
+    points_by: str = ""
+    payload_bytes: int | None = None
+    payload_indexes: int | None = None
+    writes_a_minute: int | None = None
+    reads: int | None = None
+    page: int | None = None
+    exact: bool = True
+    unindexed_filters: bool = True
+
+    @classmethod
+    def of(cls, config: models.StrictModeConfigOutput | None, *, vector_bytes: int) -> StoreLimits:
+        """What a server's strict mode says; it says nothing while it is off. `vector_bytes` are those of one."""
+        if config is None or not config.enabled:
+            return cls()
+        totals = [
+            (config.max_points_count, "max_points_count"),
+            (_times(config.max_collection_vector_size_bytes, vector_bytes), "max_collection_vector_size_bytes"),
+        ]
+        points, points_by = min(
+            ((most, name) for most, name in totals if most is not None), default=(None, ""), key=lambda total: total[0]
+        )
+        rate = config.write_rate_limit
+        requests = [config.upsert_max_batchsize, None if rate is None else max(1, rate // RATE_SHARE)]
+        return cls(
+            upsert=UpsertLimits(points=min((most for most in requests if most is not None), default=None)),
+            points=points,
+            points_by=points_by,
+            payload_bytes=config.max_collection_payload_size_bytes,
+            payload_indexes=config.max_payload_index_count,
+            writes_a_minute=rate,
+            reads=None if config.read_rate_limit is None else max(1, config.read_rate_limit // RATE_SHARE),
+            page=config.max_query_limit,
+            exact=config.search_allow_exact is not False,
+            unindexed_filters=config.unindexed_filtering_retrieve is not False,
+        )
+
+    def check_indexes(self, there: Sized[str], wanted: Sized[str], *, place: str) -> None:
+        """Raises RequestRefusedError when the payload indexes wanted would be more than are allowed."""
+        most = self.payload_indexes
+        if most is not None and len(missing := set(wanted) - set(there)) + len(there) > most:
+            raise RequestRefusedError(
+                f"{place}: the server allows {most} payload indexes a collection (max_payload_index_count), there are "
+                f"{len(there)}, and {len(missing)} more are wanted ({', '.join(sorted(missing))}); ask for fewer, or "
+                "have the limit raised"
+            )
+
+    def check_room(self, stored: int, coming: int | None, *, place: str) -> None:
+        """Raises RequestRefusedError when `coming` passages can't fit in an empty collection.
+
+        In one that holds some already, they may replace those, which takes no room.
+        """
+        if self.points is not None and coming is not None and not stored and coming > self.points:
+            raise RequestRefusedError(
+                f"{place}: the server allows {self.points:,} passages in this collection ({self.points_by}), and "
+                f"{coming:,} are to be stored; ask for fewer, or have the limit raised"
+            )
+
+    def notes(self, stored: int, *, payload_bytes: int | None, indexed: bool) -> tuple[str, ...]:
+        """What may stop a load, or slow it, and can't be known before; a sentence each.
+
+        `payload_bytes` is about what the source will take, if that is known; `indexed` whether there is any
+        payload index.
+        """
+        notes = []
+        if self.points is not None:
+            room = max(0, self.points - stored)
+            notes.append(f"The server takes {room:,} more passages ({self.points_by}; {stored:,} are stored).")
+        if self.payload_bytes is not None and payload_bytes is not None and payload_bytes > self.payload_bytes:
+            notes.append(
+                f"The source has {payload_bytes:,} bytes, and the server takes {self.payload_bytes:,} of payload in "
+                "this collection (max_collection_payload_size_bytes): it may refuse passages on the way."
+            )
+        if self.writes_a_minute is not None:
+            notes.append(f"The server takes {self.writes_a_minute:,} passages a minute at most (write_rate_limit).")
+        if not self.unindexed_filters and not indexed:
+            notes.append(
+                "The server refuses filters on fields without a payload index (unindexed_filtering_retrieve): name "
+                "the fields to filter by with --index."
+            )
+        return tuple(notes)
+
+
+def check_representable(vectors: NDArray[np.float32], stored_as: VectorType) -> None:
+    """Raises EncodingError for numbers that float16 has no room for."""
+    if stored_as == "float16" and vectors.size and (most := float(abs(vectors).max())) > FLOAT16_MAX:
+        raise EncodingError(
+            f"the vectors have numbers up to {most:g}, and float16 ends at {FLOAT16_MAX:g}; store them with "
+            "--vectors float32, in a new collection"
+        )
+
+
+def _times(most: int | None, size: int) -> int | None:
+    """How many of this size are within the most bytes."""
+    return None if most is None else most // size
