@@ -18,6 +18,7 @@ from tasb_qdrant.collection.protocol import (
     OVERSAMPLING,
     CollectionInfo,
     OptimizeProgress,
+    Page,
     PointBatch,
     PointId,
     SearchOptions,
@@ -28,6 +29,7 @@ from tasb_qdrant.collection.protocol import (
 )
 from tasb_qdrant.collection.retry import RequestTooLargeError, call
 from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.collection.server_contents import ServerContents
 from tasb_qdrant.collection.server_index import FULL_INDEXING_KB, wait_until_indexed
 from tasb_qdrant.collection.server_points import grpc_points, grpc_sender, rest_points, rest_sender
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
@@ -62,6 +64,7 @@ class ServerCollection:
         self._sleep = sleep
         self._closed = False
         self._known = KnownIndexes(self.indexes)
+        self.contents = ServerContents(self._client, name, call=self._call)
 
     @property
     def name(self) -> str:
@@ -130,12 +133,25 @@ class ServerCollection:
 
     def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
         """The whole payload of each of these points that is there."""
-        if not ids:
-            return {}
-        records = self._call(
-            lambda: self._client.retrieve(self._name, list(ids), with_payload=True), "reading stored passages"
-        )
-        return {plain_id(record.id): record.payload or {} for record in records}
+        return self.contents.payloads(ids)
+
+    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
+        """The vector of each of these points that is there."""
+        return self.contents.vectors(ids)
+
+    def page(
+        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
+    ) -> Page:
+        """The points from `start` on, in the order of ids, in one request."""
+        return self.contents.page(start, limit=limit, payloads=payloads, vectors=vectors)
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Delete these points; returns when the server answered `completed`."""
+        self.contents.delete(ids)
+
+    def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        """Give each point its payload as a whole; returns when the server answered `completed` for each."""
+        self.contents.replace_payloads(payloads)
 
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         """The payloads of the first `limit` points in the order of ids."""

@@ -1,0 +1,138 @@
+"""What is in a server's collection: read by pages and by ids, deleted, given other payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import QdrantClient, models
+
+from tasb_qdrant.collection.payload import plain_id
+from tasb_qdrant.collection.protocol import Page, PointId, StoredPoint
+from tasb_qdrant.collection.retry import RequestTooLargeError
+from tasb_qdrant.collection.server_points import check_completed
+
+Replicas = Literal["any", "all", "nearest"]
+"""Whose answer counts where a shard has replicas. any: pages are what all agree on, single points those of
+whichever replica answers. all: single points too are what all agree on. nearest: the replica of the server
+that is asked, where it has one."""
+
+_AGREED: Final = models.ReadConsistencyType.ALL
+
+
+class ServerContents:
+    """The points of one collection. `call` sends a request with retries; its second argument says what for."""
+
+    def __init__(self, client: QdrantClient, name: str, *, call: Callable[[Callable[[], Any], str], Any]) -> None:
+        self._client = client
+        self._name = name
+        self._call = call
+        self._is_replicated: bool | None = None
+        self.replicas: Replicas = "any"
+
+    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
+        """The whole payload of each of these points that is there."""
+        if not ids:
+            return {}
+        records = self._retrieve(ids, vectors=False)
+        return {plain_id(record.id): record.payload or {} for record in records}
+
+    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
+        """The vector of each of these points that is there."""
+        if not ids:
+            return {}
+        records = self._retrieve(ids, vectors=True)
+        return {plain_id(record.id): _vector(record) for record in records}
+
+    def page(self, start: PointId | None, *, limit: int, payloads: bool, vectors: bool) -> Page:
+        """The points from `start` on, in the order of ids."""
+        consistency = _AGREED if self.replicas != "nearest" and self._replicated() else None
+        records, following = self._call(
+            lambda: self._client.scroll(
+                self._name,
+                limit=limit,
+                offset=start,
+                with_payload=payloads,
+                with_vectors=vectors,
+                consistency=consistency,
+            ),
+            "reading the collection by pages",
+        )
+        points = [
+            StoredPoint(
+                id=plain_id(record.id),
+                payload=(record.payload or {}) if payloads else None,
+                vector=_vector(record) if vectors else None,
+            )
+            for record in records
+        ]
+        return Page(points, None if following is None else plain_id(following))
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Returns when the server answered `completed`."""
+        if not ids:
+            return
+
+        def send() -> None:
+            result = self._client.delete(
+                self._name, models.PointIdsList(points=list(ids)), wait=True, ordering=models.WriteOrdering.WEAK
+            )
+            check_completed(result.status.value)
+
+        self._call(send, "deleting passages")
+
+    def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        """Returns when the server answered `completed` for every one of them."""
+        if not payloads:
+            return
+        operations = [
+            models.OverwritePayloadOperation(
+                overwrite_payload=models.SetPayload(payload=dict(payload), points=[point_id])
+            )
+            for point_id, payload in payloads.items()
+        ]
+
+        def send() -> None:
+            results = self._client.batch_update_points(
+                self._name, operations, wait=True, ordering=models.WriteOrdering.WEAK
+            )
+            for result in results:
+                check_completed(result.status.value)
+
+        try:
+            self._call(send, "replacing payloads")
+        except RequestTooLargeError:
+            if (half := len(payloads) // 2) == 0:
+                raise
+            items = list(payloads.items())
+            for part in (items[:half], items[half:]):
+                self.replace_payloads(dict(part))
+
+    def _retrieve(self, ids: Sequence[PointId], *, vectors: bool) -> list[models.Record]:
+        consistency = _AGREED if self.replicas == "all" and self._replicated() else None
+        records: list[models.Record] = self._call(
+            lambda: self._client.retrieve(
+                self._name,
+                list(ids),
+                with_payload=not vectors,
+                with_vectors=vectors,
+                consistency=consistency,
+            ),
+            "reading stored passages",
+        )
+        return records
+
+    def _replicated(self) -> bool:
+        if self._is_replicated is None:
+            described: models.CollectionInfo = self._call(
+                lambda: self._client.get_collection(self._name), "reading the collection's state"
+            )
+            self._is_replicated = (described.config.params.replication_factor or 1) > 1
+        return self._is_replicated
+
+
+def _vector(record: models.Record) -> NDArray[np.float32]:
+    return np.asarray(record.vector, dtype=np.float32)
+
