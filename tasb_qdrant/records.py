@@ -192,9 +192,9 @@ class ModelContract:
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What a run of `ingest` did. Every passage read is stored, skipped or rejected: they add up.
+    """What a run of `ingest` did. Every passage read is stored, updated, skipped or rejected: they add up.
 
-    `skipped` counts those already stored with the same content and those repeated word for word in the
+    `updated` counts those of which only the payload was new, and whose vectors stayed; `skipped` counts those already stored with the same content and those repeated word for word in the
     source; `truncated` those longer than the model reads; `tokens` what the encoder saw. `points` is the
     collection's exact count afterwards, `points_expected` what it must be (None where an overwriting run
     can't tell). `notes` say what was chosen on the person's behalf. `loading_seconds` are
@@ -209,6 +209,7 @@ class IngestReport:
     precision: str
     read: int
     stored: int
+    updated: int
     skipped: int
     rejected: int
     truncated: int

@@ -98,6 +98,7 @@ def _counts(moment: Moment) -> str:
     return (
         f"{moment.stored:,} stored, {moment.passages_per_second:,.0f} passages/s, "
         f"{moment.tokens_per_second:,.0f} tokens/s"
+        + (f", {moment.updated:,} updated" if moment.updated else "")
         + (f", {moment.skipped:,} skipped" if moment.skipped else "")
         + (f", {moment.rejected:,} rejected" if moment.rejected else "")
     )

@@ -29,6 +29,7 @@ class Progress:
     read: int = 0
     encoded: int = 0
     stored: int = 0
+    updated: int = 0
     skipped: int = 0
     rejected: int = 0
     truncated: int = 0
@@ -58,7 +59,7 @@ class Progress:
         """
         if not self.bytes_total:
             return None
-        done = self.encoded + self.skipped + self.rejected
+        done = self.encoded + self.updated + self.skipped + self.rejected
         return min(1.0, self.bytes_read / self.bytes_total * (done / self.read if self.read else 0.0))
 
 
@@ -85,6 +86,7 @@ class Counters:
         read: int = 0,
         encoded: int = 0,
         stored: int = 0,
+        updated: int = 0,
         skipped: int = 0,
         rejected: int = 0,
         truncated: int = 0,
@@ -98,6 +100,7 @@ class Counters:
                 read=now.read + read,
                 encoded=now.encoded + encoded,
                 stored=now.stored + stored,
+                updated=now.updated + updated,
                 skipped=now.skipped + skipped,
                 rejected=now.rejected + rejected,
                 truncated=now.truncated + truncated,

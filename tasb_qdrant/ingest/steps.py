@@ -121,6 +121,7 @@ def report(
         precision=encoder.contract.precision,
         read=now.read,
         stored=now.stored,
+        updated=now.updated,
         skipped=now.skipped,
         rejected=now.rejected,
         truncated=now.truncated,
