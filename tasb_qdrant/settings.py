@@ -125,6 +125,10 @@ class StoreSettings(_Frozen):
         """The url or folder, for messages."""
         return self.url if self.url is not None else str(self.path)
 
+    def at(self, url: str, *, transport: Transport) -> StoreSettings:
+        """The same key and limits for another server. Raises SettingsError."""
+        return StoreSettings(**{**dict(self), "url": url, "path": None, "transport": transport, "grpc_port": None})
+
 
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
 

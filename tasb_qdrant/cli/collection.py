@@ -1,4 +1,4 @@
-"""`tasb-qdrant collection`: list, info, optimize, delete."""
+"""`tasb-qdrant collection`: list, info, verify, optimize, delete."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import sys
 import click
 
 from tasb_qdrant.cli.options import StoreOptions, collection_option, json_option, settings_of, store_options
+from tasb_qdrant.cli.verify import verify_command
 
 
 @click.group("collection")
 def collection_group() -> None:
-    """List, describe, optimize and delete collections.
+    """List, describe, verify, optimize and delete collections.
 
     \b
     Examples:
@@ -101,6 +102,9 @@ def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
         ],
     )
     return DONE
+
+
+collection_group.add_command(verify_command)
 
 
 @collection_group.command("optimize")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,24 +16,20 @@ from tasb_qdrant.cli.options import (
     collection_option,
     json_option,
     model_options,
+    source_options,
     store_options,
 )
 
+if TYPE_CHECKING:
+    from tasb_qdrant.sources import SourceFields
+
 
 @click.command("ingest")
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.argument("sources", metavar="SOURCE...", nargs=-1)
 @collection_option
 @store_options
 @model_options(default="tas-b")
-@click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(["msmarco", "jsonl", "csv", "tsv", "parquet"]),
-    help="Needed for standard input; else seen from the file.",
-)
-@click.option("--id-field", help="Field or column of the id; dots reach into objects. [default: recognised]")
-@click.option("--text-field", help="The same for the text.")
-@click.option("--title-field", help="The same for the title.")
+@source_options
 @click.option(
     "--index",
     "indexes",
@@ -64,6 +60,19 @@ from tasb_qdrant.cli.options import (
     type=click.Path(path_type=Path, dir_okay=False),
     help="Keep inputs that can't be stored in this file (JSONL), and go on. [default: stop at the first]",
 )
+@click.option(
+    "--max-rejects", type=click.IntRange(min=0), metavar="N", help="Stop once more than N inputs were rejected."
+)
+@click.option(
+    "--retry-rejects",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Instead of SOURCE: the lines that this file of rejects names. It keeps what is still rejected.",
+)
+@click.option("--sync", is_flag=True, help="Make the collection equal to SOURCE: delete what that doesn't have.")
+@click.option("--dry-run", is_flag=True, help="Say what --sync would delete, encode and update, and change nothing.")
+@click.option("--delete-anyway", is_flag=True, help="With --sync, delete also where that looks like a mistake.")
+@click.option("--verify", is_flag=True, help="Compare the collection with SOURCE at the end.")
 @click.option("--overwrite", is_flag=True, help="Encode and store again what is stored with the same content already.")
 @click.option("--no-optimize", is_flag=True, help="Don't build the vector index at the end.")
 @json_option
@@ -78,6 +87,12 @@ def ingest_command(
     text_field: str | None,
     title_field: str | None,
     rejects: Path | None,
+    max_rejects: int | None,
+    retry_rejects: Path | None,
+    sync: bool,
+    dry_run: bool,
+    delete_anyway: bool,
+    verify: bool,
     overwrite: bool,
     no_optimize: bool,
     as_json: bool,
@@ -93,17 +108,23 @@ def ingest_command(
     Examples:
       tasb-qdrant ingest collection.tsv --collection msmarco --url http://localhost:6333
       tasb-qdrant ingest corpus.jsonl --collection docs --index year:integer --index lang:keyword
+      tasb-qdrant ingest corpus.jsonl --collection docs --sync --dry-run
       zcat dump.jsonl.gz | tasb-qdrant ingest - --format jsonl --collection docs --rejects rejects.jsonl
     """
     from tasb_qdrant.cli.main import DONE, INCOMPLETE
     from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import note, print_json, print_report
-    from tasb_qdrant.ingest import ingest
+    from tasb_qdrant.cli.render_verify import print_verification
+    from tasb_qdrant.ingest import RejectedLines, ingest
     from tasb_qdrant.sources import SourceFields
 
+    fields = SourceFields(id=id_field, text=text_field, title=title_field)
+    _check_together(sources, retry_rejects, sync=sync, dry_run=dry_run, delete_anyway=delete_anyway)
+    if dry_run:
+        return _dry_run(sources, collection, store, format_name, fields, as_json=as_json)
     with ProgressDisplay() as display, resumable():
         report = ingest(
-            list(sources),
+            list(sources) if retry_rejects is None else RejectedLines(retry_rejects),
             collection=collection,
             url=store.url,
             path=store.path,
@@ -118,9 +139,13 @@ def ingest_command(
             device=encoder.device,
             precision=encoder.precision,
             format=format_name,
-            fields=SourceFields(id=id_field, text=text_field, title=title_field),
+            fields=fields,
             settings=_settings(**collection_options),
             rejects=rejects,
+            max_rejects=max_rejects,
+            sync=sync,
+            delete_anyway=delete_anyway,
+            verify=verify,
             overwrite=overwrite,
             optimize=not no_optimize,
             on_progress=display,
@@ -131,7 +156,59 @@ def ingest_command(
         print_json(report.to_dict())
     else:
         print_report(report)
+        if report.verification is not None:
+            print_verification(report.verification)
     return DONE if report.verified and not report.rejected else INCOMPLETE
+
+
+def _check_together(
+    sources: tuple[str, ...], retry_rejects: Path | None, *, sync: bool, dry_run: bool, delete_anyway: bool
+) -> None:
+    """Raises UsageError for options that make no sense beside each other."""
+    if not sources and retry_rejects is None:
+        raise click.UsageError("Missing argument 'SOURCE...'.")
+    if retry_rejects is not None and (sources or sync):
+        raise click.UsageError("--retry-rejects reads the sources that its file names; leave SOURCE and --sync out")
+    for name, is_set in (("--dry-run", dry_run), ("--delete-anyway", delete_anyway)):
+        if is_set and not sync:
+            raise click.UsageError(f"{name} says something about --sync; give both")
+
+
+def _dry_run(
+    sources: tuple[str, ...],
+    collection: str,
+    store: StoreOptions,
+    format_name: str | None,
+    fields: SourceFields,
+    *,
+    as_json: bool,
+) -> int:
+    from tasb_qdrant.cli.main import DONE, INCOMPLETE
+    from tasb_qdrant.cli.progress import ProgressDisplay
+    from tasb_qdrant.cli.render import print_json
+    from tasb_qdrant.cli.render_verify import print_plan
+    from tasb_qdrant.ingest import plan_sync
+
+    with ProgressDisplay() as display:
+        plan = plan_sync(
+            list(sources),
+            collection=collection,
+            url=store.url,
+            path=store.path,
+            api_key=store.api_key,
+            transport=store.transport,
+            grpc_port=store.grpc_port,
+            timeout=store.timeout,
+            allow_plain_http_key=store.allow_plain_http_key,
+            format=format_name,
+            fields=fields,
+            on_progress=display,
+        )
+    if as_json:
+        print_json(plan.to_dict())
+    else:
+        print_plan(plan)
+    return INCOMPLETE if plan.rejected else DONE
 
 
 @contextmanager

@@ -93,6 +93,8 @@ def _counts(moment: Moment) -> str:
     if moment.index is not None:
         waiting = f", waiting for {moment.index.waiting_for}" if moment.index.waiting_for else ""
         return f"{moment.index.indexed:,} of {moment.index.points:,} vectors{waiting}"
+    if moment.compared:
+        return f"{moment.compared:,}" + (f" of {moment.to_compare:,}" if moment.to_compare is not None else "")
     if not moment.read:
         return ""
     return (

@@ -64,7 +64,13 @@ class ServerCollection:
         self._sleep = sleep
         self._closed = False
         self._known = KnownIndexes(self.indexes)
-        self.contents = ServerContents(self._client, name, call=self._call)
+        self.contents = ServerContents(
+            self._client,
+            name,
+            call=self._call,
+            over_grpc=connection.transport == "grpc",
+            timeout=settings.timeout,
+        )
 
     @property
     def name(self) -> str:

@@ -40,8 +40,12 @@ def ingest(
     fields: SourceFields | None = None,
     settings: CollectionSettings | None = None,
     rejects: str | Path | None = None,
+    max_rejects: int | None = None,
     overwrite: bool = False,
     optimize: bool = True,
+    sync: bool = False,
+    delete_anyway: bool = False,
+    verify: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestReport:
     """Encode the passages of `source` and store them in `collection`, made if it isn't there.
@@ -49,9 +53,15 @@ def ingest(
     `source` is a file, folder, glob or "-", several of them, or an iterable of `Passage`. Passages that
     are stored with the same content already are skipped (not with `overwrite`), so the same call twice
     changes nothing, and a call that was killed goes on where it was. An input that can't be stored goes
-    to the file `rejects`, or raises RejectedError. With an `encoder` given, `model`, `device` and the
-    like are not used. `on_progress` is called in this thread, several times a second; an iterable of
-    passages is read in another, once and lazily.
+    to the file `rejects`, or raises RejectedError; one more than `max_rejects` raises TooManyRejectsError.
+    `RejectedLines(file)` as the source stands for the lines that such a file names.
+
+    `sync` deletes, when all the rest is stored, what the collection holds and the source doesn't; where that
+    is likely to be a mistake DeletionRefusedError is raised before anything is changed, not with
+    `delete_anyway`. `plan_sync` says beforehand what will be done. `verify` compares collection and source at
+    the end; both read the source more than once, and so take no stream. With an `encoder` given, `model`,
+    `device` and the like are not used. `on_progress` is called in this thread, several times a second; an
+    iterable of passages is read in another, once and lazily.
 
     Raises the kinds of TasbQdrantError; what was stored until then stays stored. A collection that this
     call made, and stored nothing in, is deleted then.
@@ -59,10 +69,13 @@ def ingest(
     # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
     from tasb_qdrant.collection.open import no_leftover, open_for_writing, open_store
     from tasb_qdrant.encoder import load_encoder
+    from tasb_qdrant.ingest.check import verified
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
-    from tasb_qdrant.ingest.rejects import RejectLog
+    from tasb_qdrant.ingest.reopening import Reopenable
+    from tasb_qdrant.ingest.retry_rejects import reject_log
     from tasb_qdrant.ingest.steps import build_index, closed_after, open_source, report
+    from tasb_qdrant.ingest.sync import deletions
     from tasb_qdrant.settings import CollectionSettings, store_settings
 
     settings = settings or CollectionSettings()
@@ -76,7 +89,10 @@ def ingest(
         allow_plain_http_key=allow_plain_http_key,
     )
     counters = Counters(on_progress=on_progress)
-    log = RejectLog(None if rejects is None else Path(rejects), on_reject=lambda: counters.add(rejected=1))
+    log = reject_log(source, rejects, limit=max_rejects, on_reject=lambda: counters.add(rejected=1))
+    again = Reopenable(source, format, fields, settings.indexes)
+    if sync or verify:
+        again.check_repeatable("sync" if sync else "verify")
     stopped = threading.Event()
     with log, open_source(source, format, fields, settings, log, counters, stopped) as passages:
         counters.phase("connecting")
@@ -94,15 +110,22 @@ def ingest(
                 ) as target,
             ):
                 counters.note(target.notes)
-                outcome = run_pipeline(
-                    passages,
-                    encoder=encoder,
-                    collection=target,
-                    rejects=log,
-                    counters=counters,
-                    overwrite=overwrite,
-                    stopped=stopped,
-                )
+                with deletions(again, target, store_at, log, counters, wanted=sync, anyway=delete_anyway) as delete:
+                    outcome = run_pipeline(
+                        passages,
+                        encoder=encoder,
+                        collection=target,
+                        rejects=log,
+                        counters=counters,
+                        overwrite=overwrite,
+                        stopped=stopped,
+                    )
+                    log.complete(counters)
+                    delete()
                 if optimize:
                     build_index(target, counters)
-                return report(target, encoder, outcome, counters, rejects_file=log.name)
+                done = report(target, encoder, outcome, counters, rejects_file=log.name)
+                if not verify:
+                    return done
+                alone = sync or not outcome.points_before
+                return verified(done, again, target, store_at, encoder, alone=alone, on_progress=on_progress)

@@ -33,7 +33,9 @@ def _scroll_order(point_id: PointId) -> tuple[bool, int, str]:
 def test_pages_give_every_id_once_numbers_first_and_then_uuids(place: Place, shards: int) -> None:
     rng = random.Random(3)
     numbers = [0, 1, 255, 256, 2**32, 2**63 - 1, 2**63, 2**64 - 1, *(rng.getrandbits(64) for _ in range(40))]
-    uuids = [str(uuid.UUID(int=value)) for value in (0, 1, 2**127, 2**128 - 1, *(rng.getrandbits(128) for _ in range(40)))]
+    uuids = [
+        str(uuid.UUID(int=value)) for value in (0, 1, 2**127, 2**128 - 1, *(rng.getrandbits(128) for _ in range(40)))
+    ]
     names = [f"name {number}" for number in range(40)]
     ids = [*map(str, numbers), *uuids, *names]
     rng.shuffle(ids)

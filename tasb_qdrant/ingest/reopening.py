@@ -1,0 +1,62 @@
+"""A source that is read more than once: to compare it, to repair, to compare again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.reading import PassageSource
+from tasb_qdrant.ingest.rejects import RejectLog
+from tasb_qdrant.ingest.steps import Source, names_of, open_source
+from tasb_qdrant.records import Reject
+from tasb_qdrant.settings import CollectionSettings, IndexType
+from tasb_qdrant.sources import SourceFields
+
+
+class CountedRejects(RejectLog):
+    """Counts the inputs that can't be stored, and keeps only the first. `files` are those that are read."""
+
+    def __init__(self) -> None:
+        super().__init__(None, on_reject=lambda: None)
+        self.count = 0
+        self.first: Reject | None = None
+        self.files: tuple[Path | str, ...] = ()
+
+    def open(self, *, sources: Iterable[Path | str] = ()) -> None:
+        """Remember which files are read."""
+        self.files = tuple(sources)
+
+    def add(self, reject: Reject) -> None:
+        """Count it."""
+        self.count += 1
+        self.first = self.first or reject
+
+
+@dataclass(frozen=True, slots=True)
+class Reopenable:
+    """What `ingest` takes as a source, and how to read it. `indexes` give the columns of CSV files their types."""
+
+    source: Source
+    format: str | None = None
+    fields: SourceFields | None = None
+    indexes: Mapping[str, IndexType] = field(default_factory=dict)
+
+    def open(self, log: RejectLog, counters: Counters) -> AbstractContextManager[PassageSource]:
+        """The passages from the first on."""
+        settings = CollectionSettings(indexes=dict(self.indexes))
+        return open_source(self.source, self.format, self.fields, settings, log, counters, threading.Event())
+
+    def check_repeatable(self, option: str) -> None:
+        """Raises SettingsError where the source can be read only once, which is too few for `option`."""
+        names = names_of(self.source)
+        once = iter(self.source) is self.source if names is None and isinstance(self.source, Iterable) else False
+        if once or any(str(name) == "-" or Path(name).is_fifo() for name in names or ()):
+            raise SettingsError(
+                f"{option} reads the source more than once, which a stream doesn't allow; write it to a file, and "
+                "name that"
+            )
