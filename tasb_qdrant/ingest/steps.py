@@ -48,9 +48,10 @@ def open_source(
         log.add(reject)
 
     names = names_of(source)
-    if names is None:
+    if not names:  # a rejects file may name none
         log.open()
-        return nullcontext(PassagesInMemory(cast("Iterable[Passage]", source), on_reject=reject))
+        given = () if names is not None else cast("Iterable[Passage]", source)
+        return nullcontext(PassagesInMemory(given, on_reject=reject))
     reader = open_sources(
         names,
         format=format_name,
