@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -19,9 +19,6 @@ from tasb_qdrant.cli.options import (
     source_options,
     store_options,
 )
-
-if TYPE_CHECKING:
-    from tasb_qdrant.sources import SourceFields
 
 
 @click.command("ingest")
@@ -115,13 +112,14 @@ def ingest_command(
     from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import note, print_json, print_report
     from tasb_qdrant.cli.render_verify import print_verification
+    from tasb_qdrant.cli.sync import check_together, dry_run_of
     from tasb_qdrant.ingest import RejectedLines, ingest
     from tasb_qdrant.sources import SourceFields
 
     fields = SourceFields(id=id_field, text=text_field, title=title_field)
-    _check_together(sources, retry_rejects, sync=sync, dry_run=dry_run, delete_anyway=delete_anyway)
+    check_together(sources, retry_rejects, sync=sync, dry_run=dry_run, delete_anyway=delete_anyway)
     if dry_run:
-        return _dry_run(sources, collection, store, format_name, fields, as_json=as_json)
+        return dry_run_of(sources, collection, store, format_name, fields, as_json=as_json)
     with ProgressDisplay() as display, resumable():
         report = ingest(
             list(sources) if retry_rejects is None else RejectedLines(retry_rejects),
@@ -159,56 +157,6 @@ def ingest_command(
         if report.verification is not None:
             print_verification(report.verification)
     return DONE if report.verified and not report.rejected else INCOMPLETE
-
-
-def _check_together(
-    sources: tuple[str, ...], retry_rejects: Path | None, *, sync: bool, dry_run: bool, delete_anyway: bool
-) -> None:
-    """Raises UsageError for options that make no sense beside each other."""
-    if not sources and retry_rejects is None:
-        raise click.UsageError("Missing argument 'SOURCE...'.")
-    if retry_rejects is not None and (sources or sync):
-        raise click.UsageError("--retry-rejects reads the sources that its file names; leave SOURCE and --sync out")
-    for name, is_set in (("--dry-run", dry_run), ("--delete-anyway", delete_anyway)):
-        if is_set and not sync:
-            raise click.UsageError(f"{name} says something about --sync; give both")
-
-
-def _dry_run(
-    sources: tuple[str, ...],
-    collection: str,
-    store: StoreOptions,
-    format_name: str | None,
-    fields: SourceFields,
-    *,
-    as_json: bool,
-) -> int:
-    from tasb_qdrant.cli.main import DONE, INCOMPLETE
-    from tasb_qdrant.cli.progress import ProgressDisplay
-    from tasb_qdrant.cli.render import print_json
-    from tasb_qdrant.cli.render_verify import print_plan
-    from tasb_qdrant.ingest import plan_sync
-
-    with ProgressDisplay() as display:
-        plan = plan_sync(
-            list(sources),
-            collection=collection,
-            url=store.url,
-            path=store.path,
-            api_key=store.api_key,
-            transport=store.transport,
-            grpc_port=store.grpc_port,
-            timeout=store.timeout,
-            allow_plain_http_key=store.allow_plain_http_key,
-            format=format_name,
-            fields=fields,
-            on_progress=display,
-        )
-    if as_json:
-        print_json(plan.to_dict())
-    else:
-        print_plan(plan)
-    return INCOMPLETE if plan.rejected else DONE
 
 
 @contextmanager

@@ -56,14 +56,16 @@ def open_peers(collection: ServerCollection, settings: StoreSettings, addresses:
     found = _Found(collection.name, settings, status)
     with ExitStack() as stack:
         stack.callback(found.close)
-        for url in addresses:
-            found.take(url)
         placement = collection.contents.placement()
         holders = _holders(placement)
+        if status.peer_id in holders:
+            found.look_for(status.peer_id)
+        for url in addresses:
+            found.take(url)
         for peer in sorted(holders - found.peers.keys()):
             found.look_for(peer)
         found.drop_others(holders)
-        return Peers(found.collections(), (*found.unreached, *_unreadable(placement)), stack.pop_all())
+        return Peers(found.collections(), (*found.unreached(), *_unreadable(placement)), stack.pop_all())
 
 
 class _Found:
@@ -74,7 +76,7 @@ class _Found:
         self._settings = settings
         self._status = status
         self.peers: dict[int, tuple[str, ServerCollection]] = {}
-        self.unreached: list[str] = []
+        self._tried: dict[int, str] = {}
 
     def take(self, url: str) -> None:
         """The peer at an address that a person gave."""
@@ -104,7 +106,11 @@ class _Found:
                 return
             opened.close()
             why = f"at {url} is peer {answered}"
-        self.unreached.append(f"{named} was not looked at: {why}; name its address with --peer")
+        self._tried[peer] = f"{named} was not looked at: {why}; name its address with --peer"
+
+    def unreached(self) -> list[str]:
+        """A sentence for each peer that was looked for and isn't among those found."""
+        return [sentence for peer, sentence in sorted(self._tried.items()) if peer not in self.peers]
 
     def drop_others(self, holders: set[int]) -> None:
         """Let go of peers that hold nothing of the collection."""

@@ -60,7 +60,10 @@ class ServerContents:
         """The points from `start` on, in the order of ids."""
         consistency = _AGREED if self.replicas != "nearest" and self._replicated() else None
         if self._quick and not payloads and not vectors:
-            return self._call(lambda: self._page_of_ids(start, limit, consistency), "reading the collection's ids")
+            page: Page = self._call(
+                lambda: self._page_of_ids(start, limit, consistency), "reading the collection's ids"
+            )
+            return page
         records, following = self._call(
             lambda: self._client.scroll(
                 self._name,

@@ -77,8 +77,7 @@ class Check:
         ):
             findings.open_report(rejects.files)
             self._compare_payloads(passages, ids, sample, findings, rejects, counters)
-            for view in self.views:
-                self._compare_ids(ids, view, findings, counters)
+            doubts = [self._compare_ids(ids, view, findings, counters) for view in self.views]
             read = ids.count
         sampled, lowest = self._compare_vectors(sample, findings, counters)
         points = {view.name: view.collection.count() for view in self.views}
@@ -88,6 +87,7 @@ class Check:
             read=read,
             rejected=rejects.count,
             points=points,
+            unchecked=(*self.unchecked, *filter(None, doubts)),
             sampled=sampled,
             lowest_cosine=lowest,
             seconds=round(time.monotonic() - started, 3),
@@ -104,7 +104,6 @@ class Check:
             payload=findings.count(Kind.PAYLOAD),
             vectors=findings.count(Kind.VECTOR),
             extra_allowed=self.extra_allowed,
-            unchecked=self.unchecked,
             examples=findings.examples(),
             report_file=findings.report_file,
             notes=self.collection.notes,
@@ -127,15 +126,29 @@ class Check:
         with closing(self._windows(passages, ids, rejects, counters)) as windows:
             compare_payloads(windows, self.views, findings, keys=self.collection.keys, on_window=done)
 
-    def _compare_ids(self, ids: SourceIds, view: View, findings: Findings, counters: Counters) -> None:
+    def _compare_ids(self, ids: SourceIds, view: View, findings: Findings, counters: Counters) -> str:
+        """A sentence if the view doesn't list as many ids as it counts, or an empty string."""
+        listed = 0
+
+        def on_page(count: int) -> None:
+            nonlocal listed
+            listed += count
+            counters.compared(count)
+
         counters.compare(f"comparing ids{f' on {view.name}' if view.name else ''}", view.collection.count())
-        for gap in compare_ids(ids, view.collection, on_page=counters.compared):
+        for gap in compare_ids(ids, view.collection, on_page=on_page):
             known = findings.ids(Kind.MISSING).among(gap.missing)
             findings.add(Kind.MISSING, {one: str(one) for one in gap.missing if one not in known}, where=view.name)
             findings.add(Kind.DUPLICATE, {one: str(one) for one in gap.repeated}, where=view.name)
             for start in range(0, len(gap.extra), _NAMED_AT_ONCE):
                 some = gap.extra[start : start + _NAMED_AT_ONCE]
                 findings.add(Kind.EXTRA, self._names(some, view.collection), where=view.name)
+        if (count := view.collection.count()) == listed:
+            return ""
+        return (
+            f"{view.name or self.collection.location} lists {listed:,} points and counts {count:,}; if nothing was "
+            "written meanwhile, look into the server's log"
+        )
 
     def _names(self, ids: Sequence[PointId], collection: Collection) -> dict[PointId, str]:
         """The passage ids that points have in their payloads, and else their own."""

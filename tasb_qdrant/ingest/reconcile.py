@@ -5,26 +5,31 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
 from tasb_qdrant.collection.protocol import Collection, Page, PointId
-from tasb_qdrant.errors import StoreCorruptError
+from tasb_qdrant.errors import RequestRefusedError, StoreCorruptError
 from tasb_qdrant.ingest.compare import Verdict, judge
 from tasb_qdrant.ingest.findings import Findings, Kind
+from tasb_qdrant.ingest.flow import Channel, Flow
 from tasb_qdrant.ingest.idset import id_of, key_of
 from tasb_qdrant.ingest.seen import Seen, SeenIds
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.settings import PayloadKeys
 
-PAGE_IDS: Final = 10_000
-"""Ids in a page: 0.2 MB, and 30 ms of a server's time."""
+PAGE_IDS: Final = 5_000
+"""Ids in a page. A server in strict mode may allow fewer, which are asked for then."""
+
+_FEWEST_IDS: Final = 10
 
 _AHEAD: Final = 3
 """Windows whose stored payloads are under way while another is compared."""
+
+_Payloads = Mapping[PointId, Mapping[str, Any]]
 
 _KINDS: Final = {Verdict.MISSING: Kind.MISSING, Verdict.TEXT: Kind.TEXT, Verdict.PAYLOAD: Kind.PAYLOAD}
 
@@ -72,8 +77,8 @@ def compare_payloads(
 
     While one window is compared, the payloads of the next are read; `on_window` is called with each.
     """
-    with ThreadPoolExecutor(max_workers=len(views), thread_name_prefix="tasb-qdrant compare") as pool:
-        for window, answers in _with_payloads(windows, views, pool):
+    with Flow() as flow:
+        for window, answers in _with_payloads(windows, views, flow):
             for view, stored in zip(views, answers, strict=True):
                 found: dict[Kind, dict[PointId, str]] = {}
                 for passage, point_id, content in zip(window.passages, window.ids, window.contents, strict=True):
@@ -86,23 +91,28 @@ def compare_payloads(
 
 
 def _with_payloads(
-    windows: Iterable[Window], views: Sequence[View], pool: ThreadPoolExecutor
-) -> Iterator[tuple[Window, list[Mapping[PointId, Mapping[str, Any]]]]]:
-    waiting: deque[tuple[Window, list[Future[dict[PointId, Mapping[str, Any]]]]]] = deque()
-    try:
-        for window in windows:
-            asked = [pool.submit(view.collection.payloads, window.ids) for view in views]
-            waiting.append((window, asked))
-            if len(waiting) > _AHEAD:
-                first, answers = waiting.popleft()
-                yield first, [answer.result() for answer in answers]
-        while waiting:
-            first, answers = waiting.popleft()
-            yield first, [answer.result() for answer in answers]
-    finally:
-        for _, answers in waiting:
-            for answer in answers:
-                answer.cancel()
+    windows: Iterable[Window], views: Sequence[View], flow: Flow
+) -> Iterator[tuple[Window, list[_Payloads]]]:
+    """Each window with what each view has stored under its ids; every view is read in a thread of its own."""
+    asked: list[Channel[Window]] = [flow.channel(_AHEAD + 1) for _ in views]
+    answered: list[Channel[_Payloads]] = [flow.channel(_AHEAD + 1) for _ in views]
+    for number, view in enumerate(views):
+        flow.spawn(f"compare {number}", partial(_answer, view, asked[number], answered[number]))
+    answers = [channel.items() for channel in answered]
+    waiting: deque[Window] = deque()
+    for window in windows:
+        for channel in asked:
+            channel.put(window)
+        waiting.append(window)
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft(), [next(answer) for answer in answers]
+    for window in waiting:
+        yield window, [next(answer) for answer in answers]
+
+
+def _answer(view: View, windows: Channel[Window], answers: Channel[_Payloads]) -> None:
+    for window in windows:
+        answers.put(view.collection.payloads(window.ids))
 
 
 @dataclass(slots=True)
@@ -132,8 +142,9 @@ def compare_ids(
                     f"{collection.location}: the ids of collection {collection.name!r} come in no order, so it can't "
                     "be compared; look into the server's log"
                 )
+            here = set(keys) - {last}  # the first may be the last of the page before once more
             last = keys[-1]
-            here, there = set(keys), set(wanted.up_to(last))
+            there = set(wanted.up_to(last))
             gap.extra = [id_of(key) for key in sorted(here - there)]
             gap.missing = [id_of(key) for key in sorted(there - here)]
         yield gap
@@ -144,7 +155,14 @@ def compare_ids(
 
 
 def _pages(collection: Collection, limit: int) -> Iterator[Page]:
-    page = collection.page(limit=limit)
+    while True:
+        try:
+            page = collection.page(limit=limit)
+            break
+        except RequestRefusedError:
+            if limit <= _FEWEST_IDS:
+                raise
+            limit = max(_FEWEST_IDS, limit // 10)
     yield page
     while page.following is not None:
         page = collection.page(page.following, limit=limit)

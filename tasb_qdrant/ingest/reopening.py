@@ -26,6 +26,12 @@ class CountedRejects(RejectLog):
         self.count = 0
         self.first: Reject | None = None
         self.files: tuple[Path | str, ...] = ()
+        self.ignored: Path | None = None
+
+    @property
+    def earlier(self) -> Path | None:
+        """A file of ours that a folder which holds it doesn't mean as a source."""
+        return self.ignored
 
     def open(self, *, sources: Iterable[Path | str] = ()) -> None:
         """Remember which files are read."""
@@ -39,15 +45,21 @@ class CountedRejects(RejectLog):
 
 @dataclass(frozen=True, slots=True)
 class Reopenable:
-    """What `ingest` takes as a source, and how to read it. `indexes` give the columns of CSV files their types."""
+    """What `ingest` takes as a source, and how to read it.
+
+    `indexes` give the columns of CSV files their types; `ignored` is a file of rejects or findings that may lie
+    in a folder of sources.
+    """
 
     source: Source
     format: str | None = None
     fields: SourceFields | None = None
     indexes: Mapping[str, IndexType] = field(default_factory=dict)
+    ignored: Path | None = None
 
-    def open(self, log: RejectLog, counters: Counters) -> AbstractContextManager[PassageSource]:
+    def open(self, log: CountedRejects, counters: Counters) -> AbstractContextManager[PassageSource]:
         """The passages from the first on."""
+        log.ignored = self.ignored
         settings = CollectionSettings(indexes=dict(self.indexes))
         return open_source(self.source, self.format, self.fields, settings, log, counters, threading.Event())
 

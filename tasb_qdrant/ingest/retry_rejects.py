@@ -11,14 +11,15 @@ from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.rejected import RejectedLines
 from tasb_qdrant.ingest.rejects import RejectLog
 from tasb_qdrant.records import Reject
+from tasb_qdrant.settings import check_whole_number
 
 
 def reject_log(
     source: object, path: str | Path | None, *, limit: int | None, on_reject: Callable[[], None]
 ) -> RejectLog:
     """Where the rejects of a run go. Raises SettingsError."""
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-        raise SettingsError(f"max_rejects must be a whole number, 0 or more, got {limit!r}")
+    if limit is not None:
+        check_whole_number("max_rejects", limit)
     if isinstance(source, RejectedLines):
         if path is not None:
             raise SettingsError(f"what is still rejected goes to {source.path} itself; leave --rejects out")

@@ -69,9 +69,11 @@ def ingest(
     # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
     from tasb_qdrant.collection.open import no_leftover, open_for_writing, open_store
     from tasb_qdrant.encoder import load_encoder
+    from tasb_qdrant.errors import SettingsError
     from tasb_qdrant.ingest.check import verified
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
+    from tasb_qdrant.ingest.rejected import RejectedLines
     from tasb_qdrant.ingest.reopening import Reopenable
     from tasb_qdrant.ingest.retry_rejects import reject_log
     from tasb_qdrant.ingest.steps import build_index, closed_after, open_source, report
@@ -90,7 +92,9 @@ def ingest(
     )
     counters = Counters(on_progress=on_progress)
     log = reject_log(source, rejects, limit=max_rejects, on_reject=lambda: counters.add(rejected=1))
-    again = Reopenable(source, format, fields, settings.indexes)
+    again = Reopenable(source, format, fields, settings.indexes, None if rejects is None else Path(rejects))
+    if sync and isinstance(source, RejectedLines):
+        raise SettingsError("sync would delete all but the rejects that are tried again; ingest their sources instead")
     if sync or verify:
         again.check_repeatable("sync" if sync else "verify")
     stopped = threading.Event()

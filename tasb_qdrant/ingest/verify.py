@@ -56,14 +56,12 @@ def verify(
     from tasb_qdrant.collection.schema import check_contract
     from tasb_qdrant.collection.views import views_of
     from tasb_qdrant.encoder import load_encoder, named_by
-    from tasb_qdrant.errors import SettingsError
     from tasb_qdrant.ingest.check import Check
     from tasb_qdrant.ingest.reconcile import View
     from tasb_qdrant.ingest.reopening import Reopenable
-    from tasb_qdrant.settings import store_settings
+    from tasb_qdrant.settings import check_whole_number, store_settings
 
-    if isinstance(sample, bool) or not isinstance(sample, int) or sample < 0:
-        raise SettingsError(f"sample must be a whole number, 0 or more, got {sample!r}")
+    check_whole_number("sample", sample)
     store_at = store_settings(
         url=url,
         path=path,
@@ -84,7 +82,8 @@ def verify(
             check_contract(collection, target.contract, loaded.contract)
             return loaded
 
-        reopenable = Reopenable(source, format, fields, target.indexes())
+        report_at = None if report is None else Path(report)
+        reopenable = Reopenable(source, format, fields, target.indexes(), report_at)
         if repair:
             reopenable.check_repeatable("--repair")
         check = Check(
@@ -94,7 +93,7 @@ def verify(
             load,
             sample=sample,
             unchecked=views.unchecked,
-            report=None if report is None else Path(report),
+            report=report_at,
             on_progress=on_progress,
         )
         return check.run(repair=repair)

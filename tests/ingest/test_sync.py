@@ -11,7 +11,7 @@ import pytest
 
 from tasb_qdrant import Passage, ingest, verify
 from tasb_qdrant.errors import CollectionNotFoundError, DeletionRefusedError, RejectedError, SettingsError, SourceError
-from tasb_qdrant.ingest import plan_sync
+from tasb_qdrant.ingest import RejectedLines, plan_sync
 from tasb_qdrant.ingest.progress import Progress
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder, fail_at
@@ -169,3 +169,9 @@ def test_points_of_other_programs_count_as_not_in_the_source(anywhere: Where) ->
     load([*stored.numbered(10), Passage("a name", "t"), Passage("other", "t")], anywhere)
     report = ingest([*stored.numbered(9), Passage("a name", "t")], encoder=StubEncoder(), sync=True, **anywhere)
     assert (report.deleted, report.points) == (2, 10)
+
+
+def test_rejects_that_are_tried_again_delete_nothing(where: Where, tmp_path: Path) -> None:
+    (tmp_path / "r").write_text("")
+    with pytest.raises(SettingsError, match="sync would delete all but the rejects"):
+        ingest(RejectedLines(tmp_path / "r"), encoder=StubEncoder(), sync=True, **where)

@@ -130,7 +130,7 @@ def everything(collection: OpenCollection) -> dict[PointId, tuple[Any, list[floa
 
 
 def test_only_what_differs_is_encoded_in_a_repair(tmp_path: Path) -> None:
-    where = {"collection": "c", "path": tmp_path}
+    where: Where = {"collection": "c", "path": tmp_path}
     load(corpus(), where)
     with opened(where) as collection:
         collection.delete([3])
@@ -148,7 +148,7 @@ def test_an_empty_collection_is_repaired_to_a_full_one_with_its_index(where: Whe
 
 
 def test_no_model_is_loaded_for_no_sample_nor_for_payloads_alone(tmp_path: Path) -> None:
-    where = {"collection": "c", "path": tmp_path}
+    where: Where = {"collection": "c", "path": tmp_path}
     load(corpus(), where)
     with opened(where) as collection:
         collection.replace_payloads({4: {}, 5: dict(collection.payloads([6])[6])})
@@ -163,7 +163,7 @@ def test_no_model_is_loaded_for_no_sample_nor_for_payloads_alone(tmp_path: Path)
 
 
 def test_vectors_of_another_length_or_of_zeros_are_found(tmp_path: Path) -> None:
-    where = {"collection": "c", "path": tmp_path}
+    where: Where = {"collection": "c", "path": tmp_path}
     load(corpus(), where)
     passages = stored.numbered(3)
     with opened(where) as collection:
@@ -175,7 +175,7 @@ def test_vectors_of_another_length_or_of_zeros_are_found(tmp_path: Path) -> None
 
 
 def test_precisions_that_differ_are_given_room(tmp_path: Path) -> None:
-    where = {"collection": "c", "path": tmp_path}
+    where: Where = {"collection": "c", "path": tmp_path}
     load(corpus(), where)
 
     def noisy(vectors: Any) -> Any:
@@ -187,7 +187,7 @@ def test_precisions_that_differ_are_given_room(tmp_path: Path) -> None:
 
 
 def test_a_sample_is_another_one_each_time_and_any_passage_may_be_in_it(tmp_path: Path) -> None:
-    where = {"collection": "c", "path": tmp_path}
+    where: Where = {"collection": "c", "path": tmp_path}
     load(corpus()[:20], where)
     seen: set[str] = set()
 
@@ -204,14 +204,14 @@ def test_a_sample_is_another_one_each_time_and_any_passage_may_be_in_it(tmp_path
 def test_inputs_that_cannot_be_stored_are_counted_and_are_not_missing(tmp_path: Path) -> None:
     source = tmp_path / "p.jsonl"
     source.write_text('{"id": "1", "text": "one"}\n{"id": "2"}\nno json\n{"id": "1", "text": "one"}\n')
-    where = {"collection": "c", "path": tmp_path / "s"}
+    where: Where = {"collection": "c", "path": tmp_path / "s"}
     ingest(source, encoder=StubEncoder(), rejects=tmp_path / "r", **where)
     found = verify(source, encoder=StubEncoder(), **where)
     assert (found.read, found.rejected, found.differences, found.equal) == (1, 2, 0, True)
 
 
 def test_a_stream_is_verified_and_not_repaired(tmp_path: Path) -> None:
-    where = {"collection": "c", "path": tmp_path}
+    where: Where = {"collection": "c", "path": tmp_path}
     load(corpus(), where)
     assert verify(iter(corpus()), encoder=StubEncoder(), **where).equal
     for stream in (iter(corpus()), "-", ["-"]):
@@ -220,7 +220,7 @@ def test_a_stream_is_verified_and_not_repaired(tmp_path: Path) -> None:
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:
-    where = {"collection": "c", "path": tmp_path}
+    where: Where = {"collection": "c", "path": tmp_path}
     load(corpus(), where)
     with pytest.raises(ContractMismatchError):
         verify(corpus(), encoder=StubEncoder(weights="6" * 64), **where)
@@ -248,7 +248,7 @@ def test_peers_make_no_sense_without_a_cluster(where: Where) -> None:
 )
 def test_a_report_never_overwrites_something_else(tmp_path: Path, name: str, content: str | None, problem: str) -> None:
     source = stored.write_jsonl(tmp_path / "p.jsonl", stored.numbered(5))
-    where = {"collection": "c", "path": tmp_path / "s"}
+    where: Where = {"collection": "c", "path": tmp_path / "s"}
     ingest(source, encoder=StubEncoder(), **where)
     if content is not None:
         (tmp_path / name).write_text(content)
@@ -260,7 +260,7 @@ def test_a_report_never_overwrites_something_else(tmp_path: Path, name: str, con
 
 def test_a_report_of_before_is_replaced(tmp_path: Path) -> None:
     source = stored.write_jsonl(tmp_path / "p.jsonl", stored.numbered(5))
-    where = {"collection": "c", "path": tmp_path / "s"}
+    where: Where = {"collection": "c", "path": tmp_path / "s"}
     ingest(source, encoder=StubEncoder(), **where)
     with opened(where) as collection:
         collection.delete([1])
@@ -281,7 +281,7 @@ def test_a_run_can_verify_at_its_end(where: Where) -> None:
 
 
 def test_a_run_whose_verification_fails_is_not_verified(tmp_path: Path) -> None:
-    where = {"collection": "c", "path": tmp_path}
+    where: Where = {"collection": "c", "path": tmp_path}
     calls = 0
 
     def spoil_later(vectors: Any) -> Any:
@@ -301,7 +301,7 @@ Change = Callable[[random.Random, list[Passage]], None]
 @pytest.mark.parametrize("seed", range(6))
 def test_any_damage_is_found_exactly_and_repaired(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
-    where = {"collection": "c", "path": tmp_path}
+    where: Where = {"collection": "c", "path": tmp_path}
     there = corpus()
     load(there, where)
     rng.shuffle(there)
@@ -324,3 +324,22 @@ def test_any_damage_is_found_exactly_and_repaired(tmp_path: Path, seed: int) -> 
     found = verify(source, encoder=StubEncoder(), repair=True, **where)
     assert counts(found) == {"extra": expected["extra"]}
     assert (found.encoded, found.updated) == (expected["missing"] + expected["text"], expected["payload"])
+
+
+def test_files_of_our_own_in_a_folder_are_no_sources(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    source = stored.write_jsonl(data / "p.jsonl", stored.numbered(5))
+    with source.open("a") as file:
+        file.write("no json\n")
+    where: Where = {"collection": "c", "path": tmp_path / "s"}
+    report = ingest(data, encoder=StubEncoder(), rejects=data / "bad.jsonl", verify=True, **where)
+    assert (report.stored, report.rejected, report.verified) == (5, 1, True)
+    (data / "bad.jsonl").unlink()
+    for _ in range(2):
+        found = verify([data], encoder=StubEncoder(), report=data / "r.jsonl", **where)
+        assert (found.read, found.rejected, found.differences) == (5, 1, 0)
+        with opened(where) as collection:
+            collection.delete([1])
+        assert verify([data], encoder=StubEncoder(), report=data / "r.jsonl", **where).missing == 1
+        ingest(source, encoder=StubEncoder(), rejects=tmp_path / "bad.jsonl", **where)
