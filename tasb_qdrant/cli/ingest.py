@@ -69,6 +69,13 @@ from tasb_qdrant.cli.options import (
 @click.option("--sync", is_flag=True, help="Make the collection equal to SOURCE: delete what that doesn't have.")
 @click.option("--dry-run", is_flag=True, help="Say what --sync would delete, encode and update, and change nothing.")
 @click.option("--delete-anyway", is_flag=True, help="With --sync, delete also where that looks like a mistake.")
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="URL",
+    help="Another node of the cluster, for --sync and --verify.",
+)
 @click.option("--verify", is_flag=True, help="Compare the collection with SOURCE at the end.")
 @click.option("--overwrite", is_flag=True, help="Encode and store again what is stored with the same content already.")
 @click.option("--no-optimize", is_flag=True, help="Don't build the vector index at the end.")
@@ -89,6 +96,7 @@ def ingest_command(
     sync: bool,
     dry_run: bool,
     delete_anyway: bool,
+    peers: tuple[str, ...],
     verify: bool,
     overwrite: bool,
     no_optimize: bool,
@@ -119,7 +127,7 @@ def ingest_command(
     fields = SourceFields(id=id_field, text=text_field, title=title_field)
     check_together(sources, retry_rejects, sync=sync, dry_run=dry_run, delete_anyway=delete_anyway)
     if dry_run:
-        return dry_run_of(sources, collection, store, format_name, fields, as_json=as_json)
+        return dry_run_of(sources, collection, store, format_name, fields, peers=peers, as_json=as_json)
     with ProgressDisplay() as display, resumable():
         report = ingest(
             list(sources) if retry_rejects is None else RejectedLines(retry_rejects),
@@ -144,6 +152,7 @@ def ingest_command(
             sync=sync,
             delete_anyway=delete_anyway,
             verify=verify,
+            peers=peers,
             overwrite=overwrite,
             optimize=not no_optimize,
             on_progress=display,

@@ -33,6 +33,7 @@ def dry_run_of(
     format_name: str | None,
     fields: SourceFields,
     *,
+    peers: tuple[str, ...],
     as_json: bool,
 ) -> int:
     """Print what a synchronisation would do."""
@@ -55,6 +56,7 @@ def dry_run_of(
             allow_plain_http_key=store.allow_plain_http_key,
             format=format_name,
             fields=fields,
+            peers=peers,
             on_progress=display,
         )
     if as_json:

@@ -18,7 +18,7 @@ from tasb_qdrant.ingest.pipeline import run_pipeline
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.propose import IndexProposal
 from tasb_qdrant.ingest.reading import PassageSource, read_windows
-from tasb_qdrant.ingest.reconcile import SourceIds, View, compare_ids, compare_payloads
+from tasb_qdrant.ingest.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in
 from tasb_qdrant.ingest.reopening import CountedRejects, Reopenable
 from tasb_qdrant.ingest.repair import RepairSieve
 from tasb_qdrant.ingest.steps import build_index
@@ -221,16 +221,17 @@ def verified(
     store: StoreSettings,
     encoder: Encoder,
     *,
+    peers: Sequence[str],
     alone: bool,
     on_progress: Callable[[Progress], None] | None,
 ) -> IngestReport:
     """The report of a run with what its source beside the collection shows. Unless the source is `alone` in the
     collection, ids of others don't matter."""
-    with views_of(collection, store) as views:
+    with views_of(collection, store, peers) as views:
         check = Check(
             source,
             collection,
-            [View(name, seen) for name, seen in views.collections.items()],
+            views_in(views),
             lambda: encoder,
             extra_allowed=not alone,
             unchecked=views.unchecked,

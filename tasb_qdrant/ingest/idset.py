@@ -11,7 +11,10 @@ from typing import Final, Self
 from tasb_qdrant.collection.protocol import PointId
 from tasb_qdrant.errors import SettingsError
 
-_CACHE_KIB: Final = 65_536
+CACHE_KIB: Final = 65_536
+"""Of a source's ids; sets of what was found are many, mostly small, and have less each."""
+
+_SET_CACHE_KIB: Final = 16_384
 
 # Few and big statements: the interpreter's lock is given up at each, and can take 5 ms to come back while
 # other stages run Python. Every SQLite allows 999 placeholders.
@@ -33,14 +36,14 @@ def id_of(key: bytes) -> PointId:
     return int.from_bytes(key[1:], "big") if key[0] == 0 else str(uuid.UUID(bytes=key[1:]))
 
 
-def temporary_database(table: str, *, any_thread: bool = False) -> sqlite3.Connection:
+def temporary_database(table: str, *, cache_kib: int = CACHE_KIB, any_thread: bool = False) -> sqlite3.Connection:
     """A private SQLite database with this one table.
 
-    It stays in memory while it is small, spills to disk beyond 64 MiB, and vanishes with the process. A set
-    in memory would take 1 GB at 9 million ids. With `any_thread` the caller sees to it that threads take turns.
+    It stays in memory while it is small, spills to disk beyond its cache, and vanishes with the process. A
+    set in memory would take 1 GB at 9 million ids. With `any_thread` the caller sees to it that threads take turns.
     """
     database = sqlite3.connect("", isolation_level=None, check_same_thread=not any_thread)
-    database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    database.execute(f"PRAGMA cache_size = -{cache_kib}")
     database.execute("PRAGMA journal_mode = OFF")
     database.execute("PRAGMA synchronous = OFF")
     database.execute(table)
@@ -74,7 +77,8 @@ class IdSet:
     """Point ids, each once. To be used by one thread at a time."""
 
     def __init__(self, ids: Iterable[PointId] = ()) -> None:
-        self._db = temporary_database("CREATE TABLE ids (id BLOB PRIMARY KEY) WITHOUT ROWID", any_thread=True)
+        table = "CREATE TABLE ids (id BLOB PRIMARY KEY) WITHOUT ROWID"
+        self._db = temporary_database(table, cache_kib=_SET_CACHE_KIB, any_thread=True)
         self._count = 0
         self.add(ids)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +54,7 @@ def plan_sync(
     allow_plain_http_key: bool = False,
     format: str | None = None,  # noqa: A002  # the option's name everywhere
     fields: SourceFields | None = None,
+    peers: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SyncPlan:
     """The counts that `ingest(source, collection=..., sync=True)` would report; nothing is changed.
@@ -62,9 +63,9 @@ def plan_sync(
     """
     from tasb_qdrant.collection.open import open_existing
     from tasb_qdrant.collection.views import views_of
-    from tasb_qdrant.ingest.findings import Kind
+    from tasb_qdrant.ingest.findings import Findings, Kind
     from tasb_qdrant.ingest.progress import Counters
-    from tasb_qdrant.ingest.reconcile import View
+    from tasb_qdrant.ingest.reconcile import views_in
     from tasb_qdrant.ingest.reopening import Reopenable
     from tasb_qdrant.ingest.sync import Survey
     from tasb_qdrant.settings import store_settings
@@ -78,10 +79,10 @@ def plan_sync(
         timeout=timeout,
         allow_plain_http_key=allow_plain_http_key,
     )
-    with open_existing(collection, store_at) as target, views_of(target, store_at) as views:
+    with open_existing(collection, store_at) as target, views_of(target, store_at, peers) as views:
         reopenable = Reopenable(source, format, fields, target.indexes())
-        survey = Survey(reopenable, target, [View(name, seen) for name, seen in views.collections.items()])
-        with survey.findings as findings:
+        with Findings() as findings:
+            survey = Survey(reopenable, target, views_in(views), findings)
             survey.run(Counters(on_progress=on_progress), compare=True)
             encode = findings.count(Kind.MISSING) + findings.count(Kind.TEXT)
             update = findings.count(Kind.PAYLOAD)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 
 from tasb_qdrant.collection.protocol import Collection, Page, PointId
+from tasb_qdrant.collection.views import Views
 from tasb_qdrant.errors import RequestRefusedError, StoreCorruptError
 from tasb_qdrant.ingest.compare import Verdict, judge
 from tasb_qdrant.ingest.findings import Findings, Kind
@@ -40,6 +41,11 @@ class View:
 
     name: str
     collection: Collection
+
+
+def views_in(views: Views) -> list[View]:
+    """The same as a list."""
+    return [View(name, collection) for name, collection in views.collections.items()]
 
 
 class SourceIds(SeenIds):

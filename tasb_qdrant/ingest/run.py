@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,7 @@ def ingest(
     sync: bool = False,
     delete_anyway: bool = False,
     verify: bool = False,
+    peers: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestReport:
     """Encode the passages of `source` and store them in `collection`, made if it isn't there.
@@ -59,9 +60,10 @@ def ingest(
     `sync` deletes, when all the rest is stored, what the collection holds and the source doesn't; where that
     is likely to be a mistake DeletionRefusedError is raised before anything is changed, not with
     `delete_anyway`. `plan_sync` says beforehand what will be done. `verify` compares collection and source at
-    the end; both read the source more than once, and so take no stream. With an `encoder` given, `model`,
-    `device` and the like are not used. `on_progress` is called in this thread, several times a second; an
-    iterable of passages is read in another, once and lazily.
+    the end. Both look at every replica of a cluster (`peers` as in `verify`), and read the source more than
+    once, so that they take no stream. With an `encoder` given, `model`, `device` and the like are not used.
+    `on_progress` is called in this thread, several times a second; an iterable of passages is read in
+    another, once and lazily.
 
     Raises the kinds of TasbQdrantError; what was stored until then stays stored. A collection that this
     call made, and stored nothing in, is deleted then.
@@ -114,7 +116,9 @@ def ingest(
                 ) as target,
             ):
                 counters.note(target.notes)
-                with deletions(again, target, store_at, log, counters, wanted=sync, anyway=delete_anyway) as delete:
+                with deletions(
+                    again, target, store_at, log, counters, peers=peers, wanted=sync, anyway=delete_anyway
+                ) as delete:
                     outcome = run_pipeline(
                         passages,
                         encoder=encoder,
@@ -132,4 +136,6 @@ def ingest(
                 if not verify:
                     return done
                 alone = sync or not outcome.points_before
-                return verified(done, again, target, store_at, encoder, alone=alone, on_progress=on_progress)
+                return verified(
+                    done, again, target, store_at, encoder, peers=peers, alone=alone, on_progress=on_progress
+                )

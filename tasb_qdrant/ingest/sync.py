@@ -13,7 +13,7 @@ from tasb_qdrant.ingest.findings import Findings, Kind
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.propose import IndexProposal
 from tasb_qdrant.ingest.reading import read_windows
-from tasb_qdrant.ingest.reconcile import SourceIds, View, compare_ids, compare_payloads
+from tasb_qdrant.ingest.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in
 from tasb_qdrant.ingest.rejects import RejectLog
 from tasb_qdrant.ingest.reopening import CountedRejects, Reopenable
 from tasb_qdrant.ingest.window import Window
@@ -26,11 +26,11 @@ Identity = tuple[tuple[str, int, int], ...]
 class Survey:
     """A source looked over from start to end: its ids, its rejects, and what of a collection it doesn't have."""
 
-    def __init__(self, source: Reopenable, collection: Collection, views: Sequence[View]) -> None:
+    def __init__(self, source: Reopenable, collection: Collection, views: Sequence[View], findings: Findings) -> None:
         self.source = source
         self.collection = collection
         self.views = views
-        self.findings = Findings()
+        self.findings = findings
         self.rejects = CountedRejects()
         self.read = 0
         self.points = 0
@@ -116,6 +116,7 @@ def deletions(
     rejects: RejectLog,
     counters: Counters,
     *,
+    peers: Sequence[str],
     wanted: bool,
     anyway: bool,
 ) -> Iterator[Callable[[], None]]:
@@ -128,10 +129,10 @@ def deletions(
     if not wanted:
         yield lambda: None
         return
-    with views_of(collection, store) as views:
-        survey = Survey(source, collection, [View(name, seen) for name, seen in views.collections.items()])
-        survey.run(counters, compare=False)
-    with survey.findings as findings:
+    with Findings() as findings:
+        with views_of(collection, store, peers) as views:
+            survey = Survey(source, collection, views_in(views), findings)
+            survey.run(counters, compare=False)
         first = survey.rejects.first
         if first is not None and rejects.name is None:
             raise RejectedError(source=first.source, line=first.line, reason=first.reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,7 +58,8 @@ def verify(
     from tasb_qdrant.collection.views import views_of
     from tasb_qdrant.encoder import load_encoder, named_by
     from tasb_qdrant.ingest.check import Check
-    from tasb_qdrant.ingest.reconcile import View
+    from tasb_qdrant.ingest.progress import Counters
+    from tasb_qdrant.ingest.reconcile import views_in
     from tasb_qdrant.ingest.reopening import Reopenable
     from tasb_qdrant.settings import check_whole_number, store_settings
 
@@ -72,14 +74,17 @@ def verify(
         allow_plain_http_key=allow_plain_http_key,
     )
     with open_existing(collection, store_at) as target, views_of(target, store_at, peers) as views:
+        told: list[str] = []
 
         @cache
         def load() -> Encoder:
+            Counters(on_progress=on_progress).phase("loading the model")
             named, its_revision = (model, revision) if model is not None else named_by(target.contract, revision)
             loaded = encoder or load_encoder(
                 named, device=device, precision=precision, revision=its_revision, allow_pickle=allow_pickle
             )
             check_contract(collection, target.contract, loaded.contract)
+            told.extend(loaded.notes)
             return loaded
 
         report_at = None if report is None else Path(report)
@@ -89,11 +94,12 @@ def verify(
         check = Check(
             reopenable,
             target,
-            [View(name, seen) for name, seen in views.collections.items()],
+            views_in(views),
             load,
             sample=sample,
             unchecked=views.unchecked,
             report=report_at,
             on_progress=on_progress,
         )
-        return check.run(repair=repair)
+        found = check.run(repair=repair)
+        return replace(found, notes=(*found.notes, *told))

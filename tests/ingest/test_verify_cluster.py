@@ -48,6 +48,16 @@ def test_every_peer_is_looked_at_and_counted(cluster: QdrantCluster) -> None:
     assert report.verification is not None
     assert len(report.verification.unchecked) == 2  # the others' ports can't be derived here
     assert not report.verified
+    report = ingest(
+        stored.numbered(COUNT),
+        encoder=StubEncoder(),
+        sync=True,
+        verify=True,
+        optimize=False,
+        peers=others(cluster),
+        **where(cluster, "equal"),
+    )
+    assert report.verified
 
 
 def test_a_peer_whose_address_is_not_known_is_said_and_never_passed(cluster: QdrantCluster) -> None:
