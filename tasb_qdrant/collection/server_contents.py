@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient, grpc, models
 from tasb_qdrant.collection.payload import plain_id
 from tasb_qdrant.collection.protocol import Page, PointId, StoredPoint
 from tasb_qdrant.collection.retry import RequestTooLargeError
-from tasb_qdrant.collection.server_points import check_completed
+from tasb_qdrant.collection.server_edits import grpc_delete, grpc_id, grpc_payloads, rest_delete, rest_payloads
 
 Replicas = Literal["any", "all", "nearest"]
 """Whose answer counts where a shard has replicas. any: pages are what all agree on, single points those of
@@ -37,7 +37,7 @@ class ServerContents:
         self._client = client
         self._name = name
         self._call = call
-        self._quick = over_grpc
+        self._over_grpc = over_grpc
         self._timeout = timeout
         self._is_replicated: bool | None = None
         self.replicas: Replicas = "any"
@@ -59,7 +59,7 @@ class ServerContents:
     def page(self, start: PointId | None, *, limit: int, payloads: bool, vectors: bool) -> Page:
         """The points from `start` on, in the order of ids."""
         consistency = _AGREED if self.replicas != "nearest" and self._replicated() else None
-        if self._quick and not payloads and not vectors:
+        if self._over_grpc and not payloads and not vectors:
             page: Page = self._call(
                 lambda: self._page_of_ids(start, limit, consistency), "reading the collection's ids"
             )
@@ -90,7 +90,7 @@ class ServerContents:
         request = grpc.ScrollPoints(
             collection_name=self._name,
             limit=limit,
-            offset=None if start is None else _grpc_id(start),
+            offset=None if start is None else grpc_id(start),
             with_payload=grpc.WithPayloadSelector(enable=False),
             read_consistency=None if consistency is None else grpc.ReadConsistency(type=grpc.ReadConsistencyType.All),
         )
@@ -102,33 +102,20 @@ class ServerContents:
         """Returns when the server answered `completed`."""
         if not ids:
             return
-
-        def send() -> None:
-            result = self._client.delete(
-                self._name, models.PointIdsList(points=list(ids)), wait=True, ordering=models.WriteOrdering.WEAK
-            )
-            check_completed(result.status.value)
-
+        if self._over_grpc:
+            send = grpc_delete(self._client, self._name, ids, timeout=self._timeout)
+        else:
+            send = rest_delete(self._client, self._name, ids)
         self._call(send, "deleting passages")
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Returns when the server answered `completed` for every one of them."""
         if not payloads:
             return
-        operations = [
-            models.OverwritePayloadOperation(
-                overwrite_payload=models.SetPayload(payload=dict(payload), points=[point_id])
-            )
-            for point_id, payload in payloads.items()
-        ]
-
-        def send() -> None:
-            results = self._client.batch_update_points(
-                self._name, operations, wait=True, ordering=models.WriteOrdering.WEAK
-            )
-            for result in results:
-                check_completed(result.status.value)
-
+        if self._over_grpc:
+            send = grpc_payloads(self._client, self._name, payloads, timeout=self._timeout)
+        else:
+            send = rest_payloads(self._client, self._name, payloads)
         try:
             self._call(send, "replacing payloads")
         except RequestTooLargeError:
@@ -171,10 +158,6 @@ class ServerContents:
             )
             self._is_replicated = (described.config.params.replication_factor or 1) > 1
         return self._is_replicated
-
-
-def _grpc_id(point_id: PointId) -> grpc.PointId:
-    return grpc.PointId(num=point_id) if isinstance(point_id, int) else grpc.PointId(uuid=point_id)
 
 
 def _plain(point_id: grpc.PointId) -> PointId:

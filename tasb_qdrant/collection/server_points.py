@@ -72,12 +72,6 @@ def rest_sender(client: QdrantClient, collection: str, points: models.Batch) -> 
     return send
 
 
-def check_completed(status: str) -> None:
-    """Raises UnconfirmedError unless the status of a write, as REST spells it, is `completed`."""
-    if status != models.UpdateStatus.COMPLETED.value:
-        raise UnconfirmedError(f"it took the change, but said {status!r} instead of 'completed'")
-
-
 def _unconfirmed(status: str) -> UnconfirmedError:
     return UnconfirmedError(f"it took the passages, but said {status!r} instead of 'completed'")
 
