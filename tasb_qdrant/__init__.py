@@ -17,17 +17,21 @@ if TYPE_CHECKING:
     from tasb_qdrant.collection.open import open_collection
     from tasb_qdrant.encoder import Encoder, load_encoder
     from tasb_qdrant.ingest.progress import Progress
+    from tasb_qdrant.ingest.verify import verify
     from tasb_qdrant.search import Searcher
     from tasb_qdrant.settings import CollectionSettings, PayloadKeys
     from tasb_qdrant.sources import SourceFields
+    from tasb_qdrant.verification import VerifyReport
 
 __all__ = [
     "ingest",
+    "verify",
     "Searcher",
     "F",
     "Passage",
     "Hit",
     "IngestReport",
+    "VerifyReport",
     "Progress",
     "Encoder",
     "load_encoder",
@@ -40,6 +44,8 @@ __all__ = [
 
 _LAZY: Final = {
     "Searcher": "tasb_qdrant.search",
+    "verify": "tasb_qdrant.ingest.verify",
+    "VerifyReport": "tasb_qdrant.verification",
     "Progress": "tasb_qdrant.ingest.progress",
     "Encoder": "tasb_qdrant.encoder",
     "load_encoder": "tasb_qdrant.encoder",

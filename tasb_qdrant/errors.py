@@ -6,6 +6,8 @@
     │   ├── SourceError             a file or stream that can't be read
     │   │   └── MissingFieldError   the source has no such column or field
     │   ├── RejectedError           the first reject, when no rejects file was named
+    │   ├── TooManyRejectsError     more rejects than were allowed
+    │   ├── DeletionRefusedError    a synchronisation that would delete what nobody meant to delete
     │   ├── FilterError             a filter that can't mean what was meant (also a ValueError)
     │   │   ├── FilterSyntaxError   the text form doesn't parse
     │   │   └── FilterTypeError     a value whose type can never match the field
@@ -102,6 +104,31 @@ class RejectedError(InvalidInputError):
         self.reason = reason
         super().__init__(
             f"{source}:{line}: {reason}; correct the line, or keep such lines in a file with --rejects FILE"
+        )
+
+
+class TooManyRejectsError(InvalidInputError):
+    """More inputs than `limit` can't be stored. `rejects_file` names them."""
+
+    def __init__(self, *, limit: int, rejects_file: str) -> None:
+        self.limit = limit
+        self.rejects_file = rejects_file
+        super().__init__(
+            f"more than {limit:,} inputs were rejected, the most that --max-rejects allows; see {rejects_file}, and "
+            "correct the source or the options. What was stored stays stored"
+        )
+
+
+class DeletionRefusedError(InvalidInputError):
+    """Points of a collection that should not be deleted unasked. `name`, `deletions`, `why`."""
+
+    def __init__(self, name: str, *, deletions: int, why: str) -> None:
+        self.name = name
+        self.deletions = deletions
+        self.why = why
+        super().__init__(
+            f"--sync would delete {deletions:,} points of collection {name!r}, and {why}; nothing was changed. Correct "
+            "the source, look at it with --dry-run, or say --delete-anyway"
         )
 
 

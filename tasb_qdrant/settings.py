@@ -129,6 +129,10 @@ class StoreSettings(_Frozen):
         """The url or folder, for messages."""
         return self.url if self.url is not None else str(self.path)
 
+    def at(self, url: str, *, transport: Transport) -> StoreSettings:
+        """The same key and limits for another server. Raises SettingsError."""
+        return StoreSettings(**{**dict(self), "url": url, "path": None, "transport": transport, "grpc_port": None})
+
 
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
 
@@ -216,6 +220,12 @@ def store_settings(
         retry_seconds=retry_seconds,
         allow_plain_http_key=allow_plain_http_key,
     )
+
+
+def check_whole_number(name: str, value: object) -> None:
+    """Raises SettingsError unless the value is a whole number, 0 or more. True would pass for 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise SettingsError(f"{name} must be a whole number, 0 or more, got {repr(value)[:100]}")
 
 
 def first_problem(error: ValidationError) -> str:

@@ -18,6 +18,7 @@ PACKAGE = Path(tasb_qdrant.__file__).parent
 LEVELS = {
     "errors": 0,
     "records": 0,
+    "verification": 0,
     "settings": 0,
     "filters": 0,
     "sources": 1,
@@ -79,11 +80,13 @@ def test_the_environment_is_read_in_settings_alone() -> None:
 def test_the_public_names_are_these() -> None:
     assert tasb_qdrant.__all__ == [
         "ingest",
+        "verify",
         "Searcher",
         "F",
         "Passage",
         "Hit",
         "IngestReport",
+        "VerifyReport",
         "Progress",
         "Encoder",
         "load_encoder",

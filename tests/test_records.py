@@ -220,7 +220,7 @@ def test_contracts_differ_where_their_vectors_cant_be_compared(
 
 
 REPORT = IngestReport(
-    collection="c", location="l", model="m", device="cpu", precision="fp32", read=10, stored=8, skipped=1,
+    collection="c", location="l", model="m", device="cpu", precision="fp32", read=10, stored=8, updated=0, skipped=1,
     rejected=1, truncated=0, tokens=100, points=8, points_expected=8, seconds=9.0, loading_seconds=4.0, stages={"read": 1.0},
 )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""`tasb-qdrant collection`: list, info, optimize, delete."""
+"""`tasb-qdrant collection`: list, info, verify, optimize, delete."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tasb_qdrant.cli.options import StoreOptions, collection_option, json_option, settings_of, store_options
+from tasb_qdrant.cli.verify import verify_command
 
 if TYPE_CHECKING:
     from tasb_qdrant.collection.protocol import CollectionInfo
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 @click.group("collection")
 def collection_group() -> None:
-    """List, describe, optimize and delete collections.
+    """List, describe, verify, optimize and delete collections.
 
     \b
     Examples:
@@ -105,6 +106,9 @@ def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
         ],
     )
     return DONE
+
+
+collection_group.add_command(verify_command)
 
 
 @collection_group.command("optimize")

@@ -16,6 +16,7 @@ from tasb_qdrant.cli.options import (
     collection_option,
     json_option,
     model_options,
+    source_options,
     store_options,
 )
 
@@ -26,19 +27,11 @@ def _copies(text: str) -> int | str:
 
 
 @click.command("ingest")
-@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True)
+@click.argument("sources", metavar="SOURCE...", nargs=-1)
 @collection_option
 @store_options
 @model_options(default="tas-b")
-@click.option(
-    "--format",
-    "format_name",
-    type=click.Choice(["msmarco", "jsonl", "csv", "tsv", "parquet"]),
-    help="Needed for standard input; else seen from the file.",
-)
-@click.option("--id-field", help="Field or column of the id; dots reach into objects. [default: recognised]")
-@click.option("--text-field", help="The same for the text.")
-@click.option("--title-field", help="The same for the title.")
+@source_options
 @click.option(
     "--index",
     "indexes",
@@ -85,6 +78,26 @@ def _copies(text: str) -> int | str:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Keep inputs that can't be stored in this file (JSONL), and go on. [default: stop at the first]",
 )
+@click.option(
+    "--max-rejects", type=click.IntRange(min=0), metavar="N", help="Stop once more than N inputs were rejected."
+)
+@click.option(
+    "--retry-rejects",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Instead of SOURCE: the lines that this file of rejects names. It keeps what is still rejected.",
+)
+@click.option("--sync", is_flag=True, help="Make the collection equal to SOURCE: delete what that doesn't have.")
+@click.option("--dry-run", is_flag=True, help="Say what --sync would delete, encode and update, and change nothing.")
+@click.option("--delete-anyway", is_flag=True, help="With --sync, delete also where that looks like a mistake.")
+@click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="URL",
+    help="Another node of the cluster, for --sync and --verify.",
+)
+@click.option("--verify", is_flag=True, help="Compare the collection with SOURCE at the end.")
 @click.option("--overwrite", is_flag=True, help="Encode and store again what is stored with the same content already.")
 @click.option(
     "--state",
@@ -106,6 +119,13 @@ def ingest_command(
     text_field: str | None,
     title_field: str | None,
     rejects: Path | None,
+    max_rejects: int | None,
+    retry_rejects: Path | None,
+    sync: bool,
+    dry_run: bool,
+    delete_anyway: bool,
+    peers: tuple[str, ...],
+    verify: bool,
     overwrite: bool,
     state: Path | None,
     restart: bool,
@@ -123,17 +143,24 @@ def ingest_command(
     Examples:
       tasb-qdrant ingest collection.tsv --collection msmarco --url http://localhost:6333
       tasb-qdrant ingest corpus.jsonl --collection docs --index year:integer --index lang:keyword
+      tasb-qdrant ingest corpus.jsonl --collection docs --sync --dry-run
       zcat dump.jsonl.gz | tasb-qdrant ingest - --format jsonl --collection docs --rejects rejects.jsonl
     """
     from tasb_qdrant.cli.main import DONE, INCOMPLETE
     from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import note, print_json, print_report
-    from tasb_qdrant.ingest import ingest
+    from tasb_qdrant.cli.render_verify import print_verification
+    from tasb_qdrant.cli.sync import check_together, dry_run_of
+    from tasb_qdrant.ingest import RejectedLines, ingest
     from tasb_qdrant.sources import SourceFields
 
+    fields = SourceFields(id=id_field, text=text_field, title=title_field)
+    check_together(sources, retry_rejects, sync=sync, dry_run=dry_run, delete_anyway=delete_anyway)
+    if dry_run:
+        return dry_run_of(sources, collection, store, format_name, fields, peers=peers, as_json=as_json)
     with ProgressDisplay() as display, resumable():
         report = ingest(
-            list(sources),
+            list(sources) if retry_rejects is None else RejectedLines(retry_rejects),
             collection=collection,
             url=store.url,
             path=store.path,
@@ -148,9 +175,14 @@ def ingest_command(
             device=encoder.device,
             precision=encoder.precision,
             format=format_name,
-            fields=SourceFields(id=id_field, text=text_field, title=title_field),
+            fields=fields,
             settings=_settings(**collection_options),
             rejects=rejects,
+            max_rejects=max_rejects,
+            sync=sync,
+            delete_anyway=delete_anyway,
+            verify=verify,
+            peers=peers,
             overwrite=overwrite,
             state=state,
             restart=restart,
@@ -163,6 +195,8 @@ def ingest_command(
         print_json(report.to_dict())
     else:
         print_report(report)
+        if report.verification is not None:
+            print_verification(report.verification)
     return DONE if report.verified and not report.rejected else INCOMPLETE
 
 

@@ -122,6 +122,29 @@ def model_options(*, default: str | None) -> Callable[[F], F]:
     return decorate
 
 
+def source_options(command: F) -> F:
+    """--format and the names of fields, as `format_name`, `id_field`, `text_field` and `title_field`."""
+    decorated: Any = command
+    for option in reversed(
+        [
+            click.option(
+                "--format",
+                "format_name",
+                type=click.Choice(["msmarco", "jsonl", "csv", "tsv", "parquet"]),
+                help="Needed for standard input; else seen from the file.",
+            ),
+            click.option(
+                "--id-field", help="Field or column of the id; dots reach into objects. [default: recognised]"
+            ),
+            click.option("--text-field", help="The same for the text."),
+            click.option("--title-field", help="The same for the title."),
+        ]
+    ):
+        decorated = option(decorated)
+    result: F = decorated
+    return result
+
+
 collection_option = click.option("--collection", required=True, metavar="NAME", help="The collection's name.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 

@@ -93,11 +93,14 @@ def _counts(moment: Moment) -> str:
     if moment.index is not None:
         waiting = f", waiting for {moment.index.waiting_for}" if moment.index.waiting_for else ""
         return f"{moment.index.indexed:,} of {moment.index.points:,} vectors{waiting}"
+    if moment.compared:
+        return f"{moment.compared:,}" + (f" of {moment.to_compare:,}" if moment.to_compare is not None else "")
     if not moment.read:
         return ""
     return (
         f"{moment.stored:,} stored, {moment.passages_per_second:,.0f} passages/s, "
         f"{moment.tokens_per_second:,.0f} tokens/s"
+        + (f", {moment.updated:,} updated" if moment.updated else "")
         + (f", {moment.skipped:,} skipped" if moment.skipped else "")
         + (f", {moment.rejected:,} rejected" if moment.rejected else "")
     )

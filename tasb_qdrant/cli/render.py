@@ -88,18 +88,20 @@ def print_report(report: IngestReport) -> None:
         )
     )
     console.print(
-        f"Read {report.read:,}: stored {report.stored:,}, skipped {report.skipped:,}, "
+        f"Read {report.read:,}: stored {report.stored:,}, updated {report.updated:,}, skipped {report.skipped:,}, "
         f"rejected {report.rejected:,}. Truncated {report.truncated:,}. "
         f"{report.seconds:.1f} s, {report.passages_per_second:,.0f} passages/s, "
         f"{report.tokens_per_second:,.0f} tokens/s on {report.device} in {report.precision}."
     )
+    if report.deleted:
+        console.print(f"Deleted {report.deleted:,} points that the source doesn't have.")
     if not report.read:
         warn("the source holds no passages")
     if report.truncated:
         warn(f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded")
     if report.rejected:
         warn(f"{report.rejected:,} inputs were rejected; see {report.rejects_file}")
-    if not report.verified:
+    if report.points_expected is not None and report.points != report.points_expected:
         warn(
             f"the collection should hold {report.points_expected:,} passages and holds {report.points:,}; "
             "is another program writing to it? Run the same again to check"

@@ -34,9 +34,11 @@ from tasb_qdrant.collection.protocol import (
     OVERSAMPLING,
     CollectionInfo,
     OptimizeProgress,
+    Page,
     PointBatch,
     PointId,
     SearchOptions,
+    StoredPoint,
     Where,
     check_queries,
     check_size,
@@ -142,6 +144,41 @@ class EdgeCollection:
         with self._engine("reading stored passages") as shard:
             records = shard.retrieve(list(ids), with_payload=True, with_vector=False)
         return {plain_id(record.id): record.payload or {} for record in records}
+
+    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
+        """The vector of each of these points that is there."""
+        with self._engine("reading stored passages") as shard:
+            records = shard.retrieve(list(ids), with_payload=False, with_vector=True)
+        return {plain_id(record.id): np.asarray(record.vector, dtype=np.float32) for record in records}
+
+    def page(
+        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
+    ) -> Page:
+        """The points from `start` on, in the order of ids."""
+        request = edge.ScrollRequest(offset=start, limit=limit, with_payload=payloads, with_vector=vectors)
+        with self._engine("reading the collection by pages") as shard:
+            records, following = shard.scroll(request)
+        points = [
+            StoredPoint(
+                id=plain_id(record.id),
+                payload=(record.payload or {}) if payloads else None,
+                vector=np.asarray(record.vector, dtype=np.float32) if vectors else None,
+            )
+            for record in records
+        ]
+        return Page(points, None if following is None else plain_id(following))
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Delete these points; on return that is in the write-ahead log."""
+        if ids:
+            with self._engine("deleting passages") as shard:
+                shard.update(edge.UpdateOperation.delete_points(list(ids)))
+
+    def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        """Give each point its payload as a whole; on return that is in the write-ahead log."""
+        with self._engine("replacing payloads") as shard:
+            for point_id, payload in payloads.items():
+                shard.update(edge.UpdateOperation.overwrite_payload([point_id], dict(payload)))
 
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         """The payloads of the first `limit` points in the order of ids."""

@@ -90,6 +90,23 @@ def _check_count(name: str, value: object, *, least: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredPoint:
+    """A point at rest. `payload` and `vector`, float32 (dim,), are None where they weren't asked for."""
+
+    id: PointId
+    payload: Mapping[str, Any] | None = None
+    vector: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Points in the order of their ids: numbers first, then UUIDs. `following` is where the next page starts."""
+
+    points: Sequence[StoredPoint]
+    following: PointId | None
+
+
+@dataclass(frozen=True, slots=True)
 class OptimizeProgress:
     """How far the vector index is. `indexed` of `points` vectors; `waiting_for` says what is pending."""
 
@@ -177,8 +194,26 @@ class Collection(Protocol):
         """The whole payload of each of these points that is there."""
         ...
 
+    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
+        """The vector, float32 (dim,), of each of these points that is there."""
+        ...
+
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         """The whole payloads of up to `limit` points, no matter which."""
+        ...
+
+    def page(
+        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
+    ) -> Page:
+        """The first `limit` points whose ids don't come before `start`. Where there are replicas: what all hold."""
+        ...
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Delete these points; those that aren't there don't matter. Returning means deleted."""
+        ...
+
+    def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        """Give each of these points another payload as a whole, and leave its vector. Returning means stored."""
         ...
 
     def count(self, where: Where | None = None) -> int:

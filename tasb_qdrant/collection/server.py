@@ -19,6 +19,7 @@ from tasb_qdrant.collection.protocol import (
     OVERSAMPLING,
     CollectionInfo,
     OptimizeProgress,
+    Page,
     PointBatch,
     PointId,
     SearchOptions,
@@ -29,6 +30,7 @@ from tasb_qdrant.collection.protocol import (
 )
 from tasb_qdrant.collection.retry import RequestTooLargeError, call
 from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.collection.server_contents import ServerContents
 from tasb_qdrant.collection.server_optimizers import Optimizers, is_deferred
 from tasb_qdrant.collection.server_points import grpc_points, grpc_sender, rest_points, rest_sender
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
@@ -70,6 +72,14 @@ class ServerCollection:
         self._known = KnownIndexes(self.indexes)
         self._optimizers = Optimizers(
             name, connection=connection, schema=schema, describe=self._describe, call=self._call, sleep=sleep
+        )
+        self.contents = ServerContents(
+            self._client,
+            name,
+            call=self._call,
+            over_grpc=connection.transport == "grpc",
+            timeout=settings.timeout,
+            most_ids=limits.reads,
         )
 
     @property
@@ -150,16 +160,25 @@ class ServerCollection:
 
     def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
         """The whole payload of each of these points that is there."""
-        found: dict[PointId, Mapping[str, Any]] = {}
-        size = self._limits.reads or len(ids)
-        for start in range(0, len(ids), size or 1):
-            part = list(ids[start : start + size])
-            records = self._call(
-                lambda part=part: self._client.retrieve(self._name, part, with_payload=True),  # type: ignore[misc]
-                "reading stored passages",
-            )
-            found.update((plain_id(record.id), record.payload or {}) for record in records)
-        return found
+        return self.contents.payloads(ids)
+
+    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
+        """The vector of each of these points that is there."""
+        return self.contents.vectors(ids)
+
+    def page(
+        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
+    ) -> Page:
+        """The points from `start` on, in the order of ids, in one request."""
+        return self.contents.page(start, limit=limit, payloads=payloads, vectors=vectors)
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Delete these points; returns when the server answered `completed`."""
+        self.contents.delete(ids)
+
+    def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        """Give each point its payload as a whole; returns when the server answered `completed` for each."""
+        self.contents.replace_payloads(payloads)
 
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         """The payloads of the first `limit` points in the order of ids."""

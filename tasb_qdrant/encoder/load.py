@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -132,3 +133,11 @@ def _version() -> str:
         return version("tasb-qdrant")
     except PackageNotFoundError:  # run from a source tree that was never installed
         return "unknown"
+
+
+def named_by(contract: ModelContract, revision: str | None) -> tuple[str, str | None]:
+    """The model that a contract names, and its revision: the recorded commit, unless another is asked for or a
+    folder has the name."""
+    if revision is None and contract.revision and not os.path.isdir(contract.model):
+        revision = contract.revision
+    return contract.model, revision

@@ -61,6 +61,11 @@ class Journal:
         self._saved = self.ledger.done.windows
         self.notes = tuple(notes)
 
+    @classmethod
+    def none(cls, collection: str, *, notes: Sequence[str] = ()) -> Journal:
+        """One that keeps nothing, for what can't be gone on from."""
+        return cls(None, ReadIdentity(files=(), options={}), collection=collection, notes=notes)
+
     @property
     def resumed(self) -> Counts:
         """What earlier runs have done, and this one doesn't do again."""
@@ -157,12 +162,12 @@ def open_journal(
     `options` are those that decide what is read. Goes on from what an interrupted run has left, unless
     `restart`; the journal's notes say so. Raises StateError and its kinds, ResumeRefusedError among them.
     """
-    identities = identify(source.files)
-    reading = ReadIdentity(files=identities or (), options={name: str(value) for name, value in options.items()})
+    identities = identify(source.files) if names else None
     if identities is None:
         told = ("This source can't be read a second time, so no checkpoints are kept.",) if state is not None else ()
-        yield Journal(None, reading, collection=collection, notes=told)
+        yield Journal.none(collection, notes=told)
         return
+    reading = ReadIdentity(files=identities, options={name: str(value) for name, value in options.items()})
     files = StateFiles(_folder(names, store, collection=collection, state=state))
     files.acquire()
     try:

@@ -12,13 +12,13 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.ingest.bulk import IndexDeferral
 from tasb_qdrant.ingest.checkpoint import Counts
-from tasb_qdrant.ingest.content import is_same
 from tasb_qdrant.ingest.flow import Channel, Flow, T
 from tasb_qdrant.ingest.journal import Journal
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.propose import IndexProposal
 from tasb_qdrant.ingest.reading import PassageSource, read_windows
 from tasb_qdrant.ingest.rejects import RejectLog
+from tasb_qdrant.ingest.sieve import ContentSieve, Sieve
 from tasb_qdrant.ingest.uploader import Uploader, batches_of
 from tasb_qdrant.ingest.window import Portion, TokenizedWindow, Window, windows_at_once
 from tasb_qdrant.settings import IndexType
@@ -46,18 +46,21 @@ def run_pipeline(
     counters: Counters,
     overwrite: bool,
     journal: Journal,
+    sieve: Sieve | None = None,
     stopped: threading.Event | None = None,
 ) -> Outcome:
     """Store the passages of `source`; returns when the collection has confirmed every one of them.
 
     Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a dozen windows, and two
-    dozen for each GPU, are under way, however long the source is. What any stage raises is raised here,
-    once the others have ended; `stopped` is set then. Windows that the `journal` knows to be stored are
-    passed over, and it is told which are stored now.
+    dozen for each GPU, are under way, however long the source is. Without a `sieve`, what a collection that
+    holds points already has is left out (not with `overwrite`). What any stage raises is raised here, once
+    the others have ended; `stopped` is set then. Windows that the `journal` knows to be stored are passed
+    over, and it is told which are stored now.
     """
     points_before = collection.count()
     deferral = IndexDeferral(collection, points_before=points_before)
-    sieve = _Sieve(collection, counters) if points_before and not overwrite else None
+    if sieve is None and points_before and not overwrite:
+        sieve = ContentSieve(collection, counters)
     proposal = IndexProposal()
     at_once = windows_at_once(encoder.device)
     with journal.saved_at_the_end(), counters.loading(), Flow(stopped) as flow:
@@ -95,32 +98,8 @@ def run_pipeline(
     )
 
 
-class _Sieve:
-    """Lets through what the collection doesn't hold in just this form already."""
-
-    def __init__(self, collection: Collection, counters: Counters) -> None:
-        self._collection = collection
-        self._counters = counters
-        self.replaced = 0
-
-    def sift(self, window: Window) -> Window:
-        """The window without the passages that are stored with the same payload."""
-        with self._counters.busy("compare"):
-            stored = self._collection.payloads(window.ids)
-            kept: list[int] = []
-            for row, point_id in enumerate(window.ids):
-                there = stored.get(point_id)
-                if there is None:
-                    kept.append(row)
-                elif not is_same(there, window.contents[row]):
-                    kept.append(row)
-                    self.replaced += 1
-        self._counters.add(skipped=len(window.ids) - len(kept))
-        return window.only(kept)
-
-
 def _tokenize(
-    windows: Iterable[Window], encoder: Encoder, sieve: _Sieve | None, journal: Journal, counters: Counters
+    windows: Iterable[Window], encoder: Encoder, sieve: Sieve | None, journal: Journal, counters: Counters
 ) -> Generator[TokenizedWindow, None, None]:
     for window in windows:
         there = len(window.passages)

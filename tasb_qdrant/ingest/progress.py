@@ -22,17 +22,22 @@ class Progress:
     """A moment of a run. `phase` says in words what is going on; `bytes_total` is None for a stream.
 
     `loading_seconds` are those of `seconds` in which passages went from the source to the collection.
-    `notes` say what was chosen on the person's behalf so far.
+    `notes` say what was chosen on the person's behalf so far. A verification counts what it has `compared`, out
+    of `to_compare` where that is known.
     """
 
     phase: str = "starting"
     read: int = 0
     encoded: int = 0
     stored: int = 0
+    updated: int = 0
+    deleted: int = 0
     skipped: int = 0
     rejected: int = 0
     truncated: int = 0
     tokens: int = 0
+    compared: int = 0
+    to_compare: int | None = None
     bytes_read: int = 0
     bytes_total: int | None = None
     index: OptimizeProgress | None = None
@@ -56,9 +61,11 @@ class Progress:
 
         Reading runs ahead of encoding, so the bytes read count by the share of their passages done.
         """
+        if self.to_compare is not None:
+            return min(1.0, self.compared / self.to_compare) if self.to_compare else None
         if not self.bytes_total:
             return None
-        done = self.encoded + self.skipped + self.rejected
+        done = self.encoded + self.updated + self.skipped + self.rejected + self.compared
         return min(1.0, self.bytes_read / self.bytes_total * (done / self.read if self.read else 0.0))
 
 
@@ -85,6 +92,8 @@ class Counters:
         read: int = 0,
         encoded: int = 0,
         stored: int = 0,
+        updated: int = 0,
+        deleted: int = 0,
         skipped: int = 0,
         rejected: int = 0,
         truncated: int = 0,
@@ -98,6 +107,8 @@ class Counters:
                 read=now.read + read,
                 encoded=now.encoded + encoded,
                 stored=now.stored + stored,
+                updated=now.updated + updated,
+                deleted=now.deleted + deleted,
                 skipped=now.skipped + skipped,
                 rejected=now.rejected + rejected,
                 truncated=now.truncated + truncated,
@@ -113,6 +124,23 @@ class Counters:
     def encoded(self, passages: int) -> None:
         """Count passages that the encoder has just done, and tell."""
         self.add(encoded=passages)
+        self.tell()
+
+    def restart(self) -> None:
+        """Count from 0 again: the source was looked over, and is read now."""
+        with self._lock:
+            self._now = Progress(phase=self._now.phase, notes=self._now.notes)
+
+    def compare(self, phase: str, total: int | None) -> None:
+        """From now on `total` things, where that is known, are compared."""
+        with self._lock:
+            self._now = replace(self._now, compared=0, to_compare=total)
+        self.phase(phase)
+
+    def compared(self, count: int) -> None:
+        """Count what has just been compared, and tell."""
+        with self._lock:
+            self._now = replace(self._now, compared=self._now.compared + count)
         self.tell()
 
     def position(self, bytes_read: int, bytes_total: int | None) -> None:

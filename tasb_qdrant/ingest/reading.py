@@ -101,13 +101,15 @@ def read_windows(
     rejects: RejectLog,
     counters: Counters,
     proposal: IndexProposal,
+    seen: SeenIds | None = None,
 ) -> Generator[Window, None, None]:
     """The passages that can be stored, in order, in windows of consecutive ones of the source.
 
     A second passage with an id that was there before is skipped if it is the same to the letter, and
-    rejected if it isn't.
+    rejected if it isn't. The ids are kept in `seen` where that is given; closing it is left to its owner.
     """
-    seen = SeenIds()
+    own = seen is None
+    seen = SeenIds() if seen is None else seen
     check = TypeCheck(indexes)
     draft = _Draft()
     number = 0
@@ -118,6 +120,8 @@ def read_windows(
                 payload = to_payload(passage, keys)
                 check(payload)
             except InvalidPassageError as error:
+                if rejects.unwanted([place]):
+                    continue
                 counters.add(read=1)
                 rejects.add(Reject(source=place[0], line=place[1], reason=error.reason))
                 continue
@@ -134,24 +138,28 @@ def read_windows(
         _without_repeats(number, draft, seen, rejects, counters)  # a repeat further up is the first reject
         raise
     finally:
-        seen.close()
+        if own:
+            seen.close()
 
 
 def _without_repeats(number: int, draft: _Draft, seen: SeenIds, rejects: RejectLog, counters: Counters) -> Window:
-    counters.add(read=len(draft.passages))
     ids = [passage.point_id for passage in draft.passages]
     earlier = seen.add(ids, draft.payloads, draft.places)
+    unwanted = set(rejects.unwanted(draft.places))
     kept: list[int] = []
     repeats = 0
     for index, before in enumerate(earlier):
+        if index in unwanted and (before is None or before.same or rejects.unwanted([(before.source, before.line)])):
+            continue
         if before is None:
             kept.append(index)
         elif before.same:
             repeats += 1
         else:
+            counters.add(read=1)
             source, line = draft.places[index]
             rejects.add(Reject(source=source, line=line, reason=_reason(draft.passages[index], source, before)))
-    counters.add(skipped=repeats)
+    counters.add(read=len(kept) + repeats, skipped=repeats)
     return Window(number, draft.passages, ids, draft.payloads).only(kept)
 
 

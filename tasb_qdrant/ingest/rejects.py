@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 import orjson
 
-from tasb_qdrant.errors import RejectedError, SettingsError
+from tasb_qdrant.errors import RejectedError, SettingsError, TooManyRejectsError
+from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.records import Reject
 
 _LONGEST_REJECT: Final = 2**20
@@ -22,15 +23,17 @@ class RejectLog:
     Repeated ids are found a window at a time, so they may stand a few lines below a later reject.
     """
 
-    def __init__(self, path: Path | None, *, on_reject: Callable[[], None]) -> None:
+    def __init__(self, path: Path | None, *, on_reject: Callable[[], None], limit: int | None = None) -> None:
         self._path = path
         self._on_reject = on_reject
+        self._limit = limit
+        self._kept = 0
         self._file: BinaryIO | None = None
 
     @property
     def earlier(self) -> Path | None:
         """The file, where an earlier run made it: a folder that holds it doesn't mean it as a source."""
-        return self._path if self._path is not None and _holds_rejects(self._path) else None
+        return self._path if self._path is not None and holds_rejects(self._path) else None
 
     @property
     def name(self) -> str | None:
@@ -43,7 +46,7 @@ class RejectLog:
             return
         if any(_same_file(self._path, source) for source in sources):
             raise SettingsError(f"--rejects {self._path} is a source, and would be overwritten; name another file")
-        if self._path.is_file() and not _holds_rejects(self._path):
+        if self._path.is_file() and not holds_rejects(self._path):
             raise SettingsError(
                 f"--rejects {self._path} is there, and holds something else than rejects, which would be overwritten; "
                 "name another file"
@@ -54,7 +57,8 @@ class RejectLog:
             raise self._unwritable(error) from error
 
     def add(self, reject: Reject) -> None:
-        """Keep it; it is in the file on return. RejectedError where there is no file, SettingsError."""
+        """Keep it; it is in the file on return. RejectedError where there is no file, SettingsError, and
+        TooManyRejectsError at one more than the limit."""
         if self._file is None:
             raise RejectedError(source=reject.source, line=reject.line, reason=reject.reason)
         try:
@@ -64,6 +68,16 @@ class RejectLog:
         except OSError as error:
             raise self._unwritable(error) from error
         self._on_reject()
+        self._kept += 1
+        if self._limit is not None and self._kept > self._limit:
+            raise TooManyRejectsError(limit=self._limit, rejects_file=str(self._path))
+
+    def unwanted(self, places: Sequence[tuple[str, int]]) -> Collection[int]:
+        """The rows, of inputs at these (source, line), that the run isn't about: none, unless it retries rejects."""
+        return ()
+
+    def complete(self, counters: Counters) -> None:
+        """The source was read to its end: nothing to do here."""
 
     def close(self) -> None:
         """Close the file. Raises SettingsError when what `add` couldn't write still can't be written."""
@@ -87,7 +101,7 @@ class RejectLog:
         return SettingsError(f"--rejects {self._path}: can't be written ({error.strerror or error}); name another file")
 
 
-def _holds_rejects(path: Path) -> bool:
+def holds_rejects(path: Path) -> bool:
     """Whether it is a file that a run wrote its rejects to: empty, or lines of source, line and reason."""
     if not path.is_file():
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,10 +40,15 @@ def ingest(
     fields: SourceFields | None = None,
     settings: CollectionSettings | None = None,
     rejects: str | Path | None = None,
+    max_rejects: int | None = None,
     overwrite: bool = False,
     state: str | Path | None = None,
     restart: bool = False,
     optimize: bool = True,
+    sync: bool = False,
+    delete_anyway: bool = False,
+    verify: bool = False,
+    peers: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestReport:
     """Encode the passages of `source` and store them in `collection`, made if it isn't there.
@@ -52,10 +57,17 @@ def ingest(
     are stored with the same content already are skipped (not with `overwrite`), so the same call twice
     changes nothing. For files, what is stored is also kept in checkpoints, in the folder `state` (by default in
     the embedded store's folder, or the user's folder for such things): a call that was killed goes on where it
-    was, and `restart` begins anew. An input that can't be stored goes
-    to the file `rejects`, or raises RejectedError. With an `encoder` given, `model`, `device` and the
-    like are not used. `on_progress` is called in this thread, several times a second; an iterable of
-    passages is read in another, once and lazily.
+    was, and `restart` begins anew. An input that can't be stored goes to the file `rejects`, or raises
+    RejectedError; one more than `max_rejects` raises TooManyRejectsError. `RejectedLines(file)` as the source
+    stands for the lines that such a file names.
+
+    `sync` deletes, when all the rest is stored, what the collection holds and the source doesn't; where that
+    is likely to be a mistake DeletionRefusedError is raised before anything is changed, not with
+    `delete_anyway`. `plan_sync` says beforehand what will be done. `verify` compares collection and source at
+    the end. Both look at every replica of a cluster (`peers` as in `verify`), and read the source more than
+    once, so that they take no stream. With an `encoder` given, `model`, `device` and the like are not used.
+    `on_progress` is called in this thread, several times a second; an iterable of passages is read in
+    another, once and lazily.
 
     Raises the kinds of TasbQdrantError; what was stored until then stays stored. A collection that this
     call made, and stored nothing in, is deleted then.
@@ -63,11 +75,16 @@ def ingest(
     # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
     from tasb_qdrant.collection.open import no_leftover, open_for_writing, open_store
     from tasb_qdrant.encoder import load_encoder
+    from tasb_qdrant.errors import SettingsError
     from tasb_qdrant.ingest.bulk import check_limits
+    from tasb_qdrant.ingest.check import verified
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
-    from tasb_qdrant.ingest.rejects import RejectLog
+    from tasb_qdrant.ingest.rejected import RejectedLines
+    from tasb_qdrant.ingest.reopening import Reopenable
+    from tasb_qdrant.ingest.retry_rejects import reject_log
     from tasb_qdrant.ingest.steps import build_index, closed_after, journal_of, open_source, report
+    from tasb_qdrant.ingest.sync import deletions
     from tasb_qdrant.settings import CollectionSettings, store_settings
 
     settings = settings or CollectionSettings()
@@ -81,7 +98,12 @@ def ingest(
         allow_plain_http_key=allow_plain_http_key,
     )
     counters = Counters(on_progress=on_progress)
-    log = RejectLog(None if rejects is None else Path(rejects), on_reject=lambda: counters.add(rejected=1))
+    log = reject_log(source, rejects, limit=max_rejects, on_reject=lambda: counters.add(rejected=1))
+    again = Reopenable(source, format, fields, settings.indexes, None if rejects is None else Path(rejects))
+    if sync and isinstance(source, RejectedLines):
+        raise SettingsError("sync would delete all but the rejects that are tried again; ingest their sources instead")
+    if sync or verify:
+        again.check_repeatable("sync" if sync else "verify")
     stopped = threading.Event()
     with (
         log,
@@ -109,16 +131,21 @@ def ingest(
                 counters.note((*target.notes, *limits))
                 journal.begin(target, encoder.contract)
                 counters.note(journal.notes)
-                outcome = run_pipeline(
-                    passages,
-                    encoder=encoder,
-                    collection=target,
-                    rejects=log,
-                    counters=counters,
-                    overwrite=overwrite,
-                    journal=journal,
-                    stopped=stopped,
-                )
+                with deletions(
+                    again, target, store_at, log, counters, peers=peers, wanted=sync, anyway=delete_anyway
+                ) as delete:
+                    outcome = run_pipeline(
+                        passages,
+                        encoder=encoder,
+                        collection=target,
+                        rejects=log,
+                        counters=counters,
+                        overwrite=overwrite,
+                        journal=journal,
+                        stopped=stopped,
+                    )
+                    log.complete(counters)
+                    delete()
                 if optimize:
                     build_index(target, counters)
                 done = report(
@@ -131,4 +158,9 @@ def ingest(
                     notes=(*limits, *journal.notes),
                 )
                 journal.forget()
-                return done
+                if not verify:
+                    return done
+                alone = sync or not outcome.points_before
+                return verified(
+                    done, again, target, store_at, encoder, peers=peers, alone=alone, on_progress=on_progress
+                )

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.ingest.idset import LOOK_UP_ROWS, key_batches, key_of, named_failure, temporary_database
 
-_CACHE_KIB: Final = 65_536
-
-# Few and big statements: the interpreter's lock is given up at each, and can take 5 ms to come back while
-# other stages run Python. Every SQLite allows 999 placeholders.
-_INSERT_ROWS: Final = 249
-_LOOK_UP_ROWS: Final = 996
+_INSERT_ROWS: Final = LOOK_UP_ROWS // 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +24,13 @@ class Seen:
 class SeenIds:
     """Point id -> content and place of its first occurrence.
 
-    A private temporary SQLite database: it stays in memory while it is small, spills to disk beyond
-    64 MiB, and vanishes with the process. A set in memory would take 1 GB at 9 million passages.
-    To be used by one thread.
+    In a temporary database that spills to disk. To be used by one thread.
     """
 
     def __init__(self) -> None:
         self._sources: dict[str, int] = {}
         self._names: list[str] = []
-        self._db = sqlite3.connect("", isolation_level=None)
-        self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        self._db.execute("PRAGMA journal_mode = OFF")
-        self._db.execute("PRAGMA synchronous = OFF")
-        self._db.execute(
+        self._db = temporary_database(
             "CREATE TABLE seen (id BLOB PRIMARY KEY, content BLOB, source INTEGER, line INTEGER) WITHOUT ROWID"
         )
 
@@ -54,11 +41,11 @@ class SeenIds:
 
         `places` are (source, line), each its own. Raises SettingsError when the temporary file can't grow.
         """
-        keys = [_key(point_id) for point_id in ids]
+        keys = [key_of(point_id) for point_id in ids]
         digests = [blake2b(content, digest_size=16).digest() for content in contents]
         numbered = [(self._number(source), line) for source, line in places]
         rows = list(zip(keys, digests, numbered, strict=True))
-        with _named_failure():
+        with named_failure():
             if self._insert(rows) == len(rows):
                 return [None] * len(rows)
             first = self._look_up(keys)
@@ -68,6 +55,10 @@ class SeenIds:
             is_first = (source, line) == place
             found.append(None if is_first else Seen(source=self._names[source], line=line, same=content == digest))
         return found
+
+    def keys(self) -> Iterator[list[bytes]]:
+        """The keys (see `key_of`) of all ids, ascending, in lists."""
+        return key_batches(self._db, "seen")
 
     def close(self) -> None:
         """Forget everything."""
@@ -93,26 +84,9 @@ class SeenIds:
 
     def _look_up(self, keys: Sequence[bytes]) -> dict[bytes, tuple[bytes, int, int]]:
         known: dict[bytes, tuple[bytes, int, int]] = {}
-        for start in range(0, len(keys), _LOOK_UP_ROWS):
-            some = keys[start : start + _LOOK_UP_ROWS]
+        for start in range(0, len(keys), LOOK_UP_ROWS):
+            some = keys[start : start + LOOK_UP_ROWS]
             marks = ",".join("?" * len(some))
             rows = self._db.execute(f"SELECT id, content, source, line FROM seen WHERE id IN ({marks})", some)  # noqa: S608  # marks only
             known.update((key, (content, source, line)) for key, content, source, line in rows.fetchall())
         return known
-
-
-@contextmanager
-def _named_failure() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise SettingsError(
-            f"the ids read so far can't be kept in a temporary file ({error}); free some space in the folder for "
-            "temporary files, or name another one in SQLITE_TMPDIR"
-        ) from error
-
-
-def _key(point_id: int | str) -> bytes:
-    if isinstance(point_id, int):
-        return point_id.to_bytes(8, "big")
-    return bytes.fromhex(point_id.replace("-", ""))

@@ -17,13 +17,14 @@ from tasb_qdrant.ingest.journal import Journal, open_journal
 from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.reading import PassagesInMemory, PassageSource
+from tasb_qdrant.ingest.rejected import RejectedLines
 from tasb_qdrant.ingest.rejects import RejectLog
 from tasb_qdrant.ingest.stdin import patient_stdin
 from tasb_qdrant.records import IngestReport, Passage, Reject
 from tasb_qdrant.settings import CollectionSettings, IndexType, StoreSettings
 from tasb_qdrant.sources import SourceFields, open_sources
 
-Source = str | Path | Sequence[str | Path] | Iterable[Passage]
+Source = str | Path | Sequence[str | Path] | Iterable[Passage] | RejectedLines
 
 C = TypeVar("C", bound=Collection | Store)
 
@@ -44,13 +45,16 @@ def open_source(
     counters.phase("opening the source")
 
     def reject(reject: Reject) -> None:
+        if log.unwanted([(reject.source, reject.line)]):
+            return
         counters.add(read=1)
         log.add(reject)
 
-    names = _names(source)
-    if names is None:
+    names = names_of(source)
+    if not names:  # a rejects file may name none
         log.open()
-        return nullcontext(PassagesInMemory(cast("Iterable[Passage]", source), on_reject=reject))
+        given = () if names is not None else cast("Iterable[Passage]", source)
+        return nullcontext(PassagesInMemory(given, on_reject=reject))
     reader = open_sources(
         names,
         format=format_name,
@@ -90,7 +94,8 @@ def journal_of(
     }
     return open_journal(
         passages,
-        _names(source) or [],
+        # Rejects that are tried again have no windows of their own to go on from.
+        [] if isinstance(source, RejectedLines) else names_of(source) or [],
         store,
         collection=check_name(collection),
         options=options,
@@ -105,8 +110,10 @@ def _of_columns(indexes: Mapping[str, IndexType]) -> dict[str, IndexType]:
     return {path[0].name: kind for path, kind in paths.items() if len(path) == 1 and not path[0].elements}
 
 
-def _names(source: Source) -> list[str | Path] | None:
+def names_of(source: Source) -> list[str | Path] | None:
     """The names of files, or None where `source` isn't made of names."""
+    if isinstance(source, RejectedLines):
+        return list(source.sources)
     if isinstance(source, str | Path):
         return [source]
     if isinstance(source, Sequence) and source and all(isinstance(item, str | Path) for item in source):
@@ -157,7 +164,7 @@ def report(
             f"the vectors agree to a cosine of 0.999, say --precision {stored} for the same ones"
         )
     now = counters.finish()
-    expected = None if outcome.replaced is None else outcome.points_before + now.stored - outcome.replaced
+    expected = None if outcome.replaced is None else outcome.points_before + now.stored - outcome.replaced - now.deleted
     return IngestReport(
         collection=collection.name,
         location=collection.location,
@@ -166,6 +173,8 @@ def report(
         precision=encoder.contract.precision,
         read=now.read,
         stored=now.stored,
+        updated=now.updated,
+        deleted=now.deleted,
         skipped=now.skipped,
         rejected=now.rejected,
         truncated=now.truncated + resumed.truncated,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,9 @@ from pydantic import SecretStr
 from tasb_qdrant.collection.open import open_existing
 from tasb_qdrant.collection.protocol import CollectionInfo, OpenCollection, SearchOptions, Where
 from tasb_qdrant.collection.schema import check_contract
-from tasb_qdrant.encoder import Encoder, load_encoder
+from tasb_qdrant.encoder import Encoder, load_encoder, named_by
 from tasb_qdrant.errors import InvalidInputError, SettingsError
-from tasb_qdrant.records import Hit, ModelContract
+from tasb_qdrant.records import Hit
 from tasb_qdrant.search.where import WhereChecker
 from tasb_qdrant.settings import Transport, store_settings
 
@@ -60,7 +59,7 @@ class Searcher:
         self._collection: OpenCollection = open_existing(collection, settings)
         try:
             if model is None:
-                model, revision = _named_by(self._collection.contract, revision)
+                model, revision = named_by(self._collection.contract, revision)
             self._encoder: Encoder = encoder or load_encoder(
                 model,
                 revision=revision,
@@ -149,13 +148,6 @@ class Searcher:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _named_by(contract: ModelContract, revision: str | None) -> tuple[str, str | None]:
-    """(the model, its revision): the recorded commit, unless another is asked for or a folder has the name."""
-    if revision is None and contract.revision and not os.path.isdir(contract.model):
-        revision = contract.revision
-    return contract.model, revision
 
 
 def _strings(queries: Iterable[str]) -> list[str]:

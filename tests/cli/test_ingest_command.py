@@ -30,7 +30,7 @@ def test_a_run_reports_its_counts(run: Run) -> None:
     ran = run("ingest", CORPUS, "--collection", "notes", *MODEL)
     assert ran.code == 0
     assert "Stored 200 passages in collection 'notes' at tasb_qdrant_data, which now holds 200." in ran.out
-    assert "Read 200: stored 200, skipped 0, rejected 0." in ran.out
+    assert "Read 200: stored 200, updated 0, skipped 0, rejected 0." in ran.out
     assert "encoding" in ran.err  # progress and notes are kept out of the results
     assert "Pooling is mean" in ran.err
 

@@ -16,6 +16,7 @@ from tasb_qdrant.collection.protocol import (
     Collection,
     CollectionInfo,
     OptimizeProgress,
+    Page,
     PointBatch,
     PointId,
     SearchOptions,
@@ -190,8 +191,22 @@ class FaultyCollection:
     def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
         return self._inner.payloads(ids)
 
+    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
+        return self._inner.vectors(ids)
+
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         return self._inner.sample(limit)
+
+    def page(
+        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
+    ) -> Page:
+        return self._inner.page(start, limit=limit, payloads=payloads, vectors=vectors)
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        self._inner.delete(ids)
+
+    def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        self._inner.replace_payloads(payloads)
 
     def count(self, where: Where | None = None) -> int:
         return self._inner.count(where)
@@ -254,8 +269,22 @@ class CountingCollection:
     def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
         return {}
 
+    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
+        return {}
+
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         return []
+
+    def page(
+        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
+    ) -> Page:
+        raise NotImplementedError
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        raise NotImplementedError
+
+    def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        raise NotImplementedError
 
     def count(self, where: Where | None = None) -> int:
         return self.points

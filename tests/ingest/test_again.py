@@ -66,17 +66,58 @@ def test_order_and_window_alignment_do_not_matter(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"text": "another text"}, {"title": None}, {"payload": {"year": 1990.0}}, {"payload": {"year": True}}]
+    ("change", "encoded"),
+    [
+        ({"text": "another text"}, 1),
+        ({"title": None}, 1),
+        ({"title": "another"}, 1),
+        ({"payload": {"year": 1990.0}}, 0),
+        ({"payload": {"year": True}}, 0),
+        ({"payload": {}}, 0),
+    ],
 )
-def test_one_changed_passage_is_replaced_and_the_count_stays(tmp_path: Path, change: dict[str, object]) -> None:
+def test_of_one_changed_passage_only_what_the_encoder_reads_is_encoded(
+    tmp_path: Path, change: dict[str, object], encoded: int
+) -> None:
     passages = [replace(p, payload={"year": 1990}) for p in stored.numbered(20)]
     ingest(passages, collection="c", path=tmp_path, encoder=StubEncoder())
     before = stored.embedded(tmp_path)
     passages[7] = replace(passages[7], **change)  # type: ignore[arg-type]
-    report = ingest(passages, collection="c", path=tmp_path, encoder=StubEncoder())
-    assert (report.stored, report.skipped, report.points, report.points_expected) == (1, 19, 20, 20)
+    encoder = StubEncoder()
+    report = ingest(passages, collection="c", path=tmp_path, encoder=encoder)
+    assert (report.stored, report.updated, report.skipped) == (encoded, 1 - encoded, 19)
+    assert (report.points, report.points_expected, encoder.encoded) == (20, 20, encoded)
     after = stored.embedded(tmp_path)
     assert {point for point in after if repr(after[point]) != repr(before[point])} == {"7"}
+    assert canonical(after["7"][0]) == canonical(to_payload(passages[7], PayloadKeys()))
+    assert (after["7"][1] == before["7"][1]) == (not encoded)
+
+
+def test_moving_words_between_title_and_text_needs_no_new_vector(tmp_path: Path) -> None:
+    ingest([Passage("1", "two words", title="One")], collection="c", path=tmp_path, encoder=StubEncoder())
+    encoder = StubEncoder()
+    moved = Passage("1", "words", title="One two")
+    report = ingest([moved], collection="c", path=tmp_path, encoder=encoder)
+    assert (report.stored, report.updated, encoder.encoded) == (0, 1, 0)
+    assert stored.embedded(tmp_path)["1"][0] == {"passage_id": "1", "text": "words", "title": "One two"}
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_a_server_replaces_payloads_alone_too(qdrant_server: QdrantServer, transport: str) -> None:
+    client = stored.client_of(qdrant_server.url)
+    name = f"payloads-{transport}"
+    options = {"collection": name, "url": qdrant_server.url, "grpc_port": qdrant_server.grpc_port}
+    ingest(stored.numbered(COUNT), encoder=StubEncoder(), transport=transport, optimize=False, **options)  # type: ignore[arg-type]
+    before = stored.on_server(client, name)
+    changed = [replace(p, payload={"odd": True}) if int(p.id) % 2 else p for p in stored.numbered(COUNT)]
+    encoder = StubEncoder()
+    report = ingest(changed, encoder=encoder, transport=transport, optimize=False, **options)  # type: ignore[arg-type]
+    assert (report.stored, report.updated, report.skipped, encoder.tokenized) == (0, COUNT // 2, COUNT // 2, 0)
+    after = stored.on_server(client, name)
+    for passage in changed:
+        assert after[passage.id] == (to_payload(passage, PayloadKeys()), before[passage.id][1])
+    client.delete_collection(name)
+    client.close()
 
 
 def test_overwrite_stores_everything_again(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every passage read is stored, skipped or rejected, and the report says which."""
+"""Every passage read is stored, updated, skipped or rejected, and the report says which."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_counts_add_up_for_any_mix_of_passages_repeats_and_rejects(
         there = {str(p["passage_id"]): p["text"] for p, _ in stored.embedded(folder / "store").values()}
         rejects = [orjson.loads(line) for line in (folder / "rejects.jsonl").read_bytes().splitlines()]
     assert there == expected
-    assert report.read == len(lines) == report.stored + report.skipped + report.rejected
+    assert report.read == len(lines) == report.stored + report.updated + report.skipped + report.rejected
     assert (report.stored, report.skipped, report.rejected) == (len(expected), skipped, len(rejected))
     assert sorted(reject["line"] for reject in rejects) == rejected
     assert report.points == report.points_expected == len(expected)

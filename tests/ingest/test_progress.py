@@ -15,7 +15,7 @@ from tasb_qdrant.ingest.progress import TELL_SECONDS, Counters, Progress
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder
 
-COUNTS = ("read", "encoded", "stored", "skipped", "rejected", "truncated", "tokens", "bytes_read", "seconds")
+COUNTS = ("read", "encoded", "stored", "updated", "skipped", "rejected", "truncated", "tokens", "bytes_read", "seconds")
 
 
 def told_by(source: object, path: Path, **options: object) -> tuple[list[Progress], object]:
@@ -70,6 +70,7 @@ def test_a_stream_has_no_fraction(tmp_path: Path) -> None:
         (Progress(bytes_read=50, bytes_total=100), 0.0),
         (Progress(read=10, encoded=5, bytes_read=50, bytes_total=100), 0.25),
         (Progress(read=10, encoded=4, skipped=4, rejected=2, bytes_read=100, bytes_total=100), 1.0),
+        (Progress(read=10, encoded=4, updated=4, rejected=2, bytes_read=100, bytes_total=100), 1.0),
         (Progress(read=10, encoded=10, bytes_read=150, bytes_total=100), 1.0),  # a file that grew
     ],
 )

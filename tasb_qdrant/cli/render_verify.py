@@ -1,0 +1,74 @@
+"""What a verification found, and what a synchronisation would do, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.text import Text
+
+from tasb_qdrant.cli.render import clean, stdout, warn
+from tasb_qdrant.ingest import SyncPlan
+from tasb_qdrant.verification import VerifyReport
+
+_KINDS: Final = (
+    ("missing", "missing", "are not in the collection"),
+    ("text", "text", "are stored with another title or text"),
+    ("payload", "payload", "are stored with other fields"),
+    ("vector", "vectors", "of the sample have another vector than the encoder gives"),
+    ("duplicate", "duplicates", "come more than once with other content"),
+    ("extra", "extra", "are in the collection and not in the source"),
+)
+
+
+def print_verification(found: VerifyReport) -> None:
+    """Whether all is equal, what isn't with the first ids of it, and what could not be looked at."""
+    console = stdout()
+    if found.encoded or found.updated:
+        console.print(
+            f"Repaired: {found.encoded:,} passages encoded and stored, {found.updated:,} payloads replaced. Now:"
+        )
+    if found.equal:
+        head = ("Equal", "bold green")
+    elif found.differences:
+        head = (f"{found.differences:,} differences", "bold red")
+    else:
+        head = ("No differences in what was looked at", "bold yellow")
+    console.print(Text.assemble(head, f": {found.read:,} passages of the source, collection {found.collection!r}"))
+    for view, points in found.points.items():
+        console.print(Text(f"  {points:,} points {f'at {view}' if view else f'in it at {found.location}'}"))
+    for name, attribute, meaning in _KINDS:
+        if count := getattr(found, attribute):
+            console.print(Text.assemble((f"  {count:,}", "bold"), f" {meaning}{_named(found, name, count)}"))
+    if found.sampled:
+        cosine = "" if found.lowest_cosine is None else f", lowest cosine {found.lowest_cosine:.5f}"
+        console.print(f"  {found.sampled:,} vectors compared{cosine}")
+    if found.rejected:
+        warn(f"{found.rejected:,} inputs of the source can't be stored; ingest with --rejects FILE names them")
+    for sentence in found.unchecked:
+        warn(sentence)
+    if found.extra and not found.extra_allowed:
+        warn("to delete what the source doesn't have, use: tasb-qdrant ingest --sync")
+    if found.report_file:
+        console.print(Text(f"  all of them: {found.report_file}"))
+
+
+def print_plan(plan: SyncPlan) -> None:
+    """The counts of a synchronisation that wasn't made."""
+    console = stdout()
+    console.print(
+        f"Would delete {plan.delete:,} of {plan.points:,} points, encode {plan.encode:,} passages, update "
+        f"{plan.update:,} payloads and leave {plan.unchanged:,} as they are. Nothing was changed."
+    )
+    if plan.rejected:
+        warn(f"{plan.rejected:,} inputs of the source can't be stored; ingest with --rejects FILE names them")
+    if plan.refusal:
+        warn(f"the deletion would be refused, as {plan.refusal}; say --delete-anyway if it is meant")
+    for sentence in plan.unchecked:
+        warn(sentence)
+
+
+def _named(found: VerifyReport, kind: str, count: int) -> str:
+    names: Sequence[str] = found.examples.get(kind, ())
+    more = ", …" if count > len(names) else ""
+    return f": {', '.join(clean(name) for name in names)}{more}" if names else ""

@@ -1,0 +1,62 @@
+"""Between reading and encoding: what the collection holds already is left out, or given its new payload alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from tasb_qdrant.collection.payload import to_payload
+from tasb_qdrant.collection.protocol import Collection, PointId
+from tasb_qdrant.ingest.compare import Verdict, judge
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.window import Window
+
+
+class Sieve(Protocol):
+    """Lets through what is to be encoded. `replaced` counts those of it that are in the collection already."""
+
+    replaced: int
+
+    def sift(self, window: Window) -> Window:
+        """The window with the passages that are to be encoded and stored."""
+        ...
+
+
+class ContentSieve:
+    """Lets through what the collection doesn't hold with just this title and text.
+
+    A passage of which only other fields differ gets its payload replaced here.
+    """
+
+    def __init__(self, collection: Collection, counters: Counters) -> None:
+        self._collection = collection
+        self._counters = counters
+        self.replaced = 0
+
+    def sift(self, window: Window) -> Window:
+        """The window with the passages that are to be encoded and stored."""
+        keys = self._collection.keys
+        kept: list[int] = []
+        updates: dict[PointId, Mapping[str, Any]] = {}
+        with self._counters.busy("compare"):
+            stored = self._collection.payloads(window.ids)
+            for row, (passage, point_id) in enumerate(zip(window.passages, window.ids, strict=True)):
+                match judge(passage, window.contents[row], stored.get(point_id), keys):
+                    case Verdict.MISSING:
+                        kept.append(row)
+                    case Verdict.TEXT:
+                        kept.append(row)
+                        self.replaced += 1
+                    case Verdict.PAYLOAD:
+                        updates[point_id] = to_payload(passage, keys)
+        update_payloads(updates, self._collection, self._counters)
+        self._counters.add(skipped=len(window.ids) - len(kept) - len(updates))
+        return window.only(kept)
+
+
+def update_payloads(updates: Mapping[PointId, Mapping[str, Any]], collection: Collection, counters: Counters) -> None:
+    """Replace these payloads, and count them."""
+    if updates:
+        with counters.busy("update"):
+            collection.replace_payloads(updates)
+        counters.add(updated=len(updates))

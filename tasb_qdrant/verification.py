@@ -1,0 +1,58 @@
+"""What a verification found: a source beside a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """How a collection differs from its source. Ids are counted once, on however many replicas they differ.
+
+    `read` counts the source's passages that can be stored, each once, `rejected` its inputs that can't,
+    `duplicates` its ids that come again with other content. `points` is the exact count of each view of
+    the collection: of each peer of a cluster, or under "" of the whole. `text` and `payload` count passages
+    stored with another title or text, and with other fields alone; `vectors` those of the `sampled` whose
+    vector is not the encoder's (`lowest_cosine` of them all). Ids that the source doesn't have are `extra`, which
+    matters unless `extra_allowed`. `unchecked` says what could not be looked at. `examples` name the
+    first ids of each kind, `report_file` all of them. `encoded` and `updated` count what was repaired before.
+    """
+
+    collection: str
+    location: str
+    read: int = 0
+    rejected: int = 0
+    points: Mapping[str, int] = field(default_factory=dict)
+    missing: int = 0
+    extra: int = 0
+    duplicates: int = 0
+    text: int = 0
+    payload: int = 0
+    vectors: int = 0
+    sampled: int = 0
+    lowest_cosine: float | None = None
+    extra_allowed: bool = False
+    seconds: float = 0.0
+    unchecked: tuple[str, ...] = ()
+    examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    report_file: str | None = None
+    notes: tuple[str, ...] = ()
+    encoded: int = 0
+    updated: int = 0
+
+    @property
+    def differences(self) -> int:
+        """Ids that are not what they must be."""
+        found = self.missing + self.duplicates + self.text + self.payload + self.vectors
+        return found if self.extra_allowed else found + self.extra
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs, and everything was looked at."""
+        return not self.differences and not self.unchecked
+
+    def to_dict(self) -> dict[str, Any]:
+        """As printed by --json."""
+        return {**asdict(self), "differences": self.differences, "equal": self.equal}

@@ -1,0 +1,107 @@
+"""A deletion or a new payload counts only when the server says `completed`; until then it is sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import pytest
+from qdrant_client import grpc as messages
+
+from tasb_qdrant.collection.open import open_for_writing
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.collection.server_store import ServerStore
+from tasb_qdrant.errors import RequestRefusedError, ServerBusyError
+from tasb_qdrant.settings import CollectionSettings, store_settings
+from tests.collection.faults import GrpcFault, GrpcProxy, HttpFault, HttpProxy
+from tests.collection.helpers import CONTRACT, fill, fresh_name
+from tests.qdrant_servers import QdrantServer
+
+NOT_DONE = ["acknowledged", "wait_timeout"]
+
+
+@contextmanager
+def filled(url: str, *, grpc_port: int | None = None) -> Iterator[Collection]:
+    """A collection of ten behind a proxy, whose waits take no time."""
+    transport: Any = "grpc" if grpc_port else "rest"
+    store = ServerStore(store_settings(url=url, grpc_port=grpc_port, transport=transport), sleep=lambda _: None)
+    name = fresh_name()
+    collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
+    try:
+        fill(collection, 10)
+        yield collection
+    finally:
+        store.delete(name)
+        store.close()
+
+
+def replaced(collection: Collection) -> None:
+    collection.replace_payloads({number: {"passage_id": str(number)} for number in range(7)})
+
+
+def test_over_rest(qdrant_1_17: QdrantServer) -> None:
+    with HttpProxy(qdrant_1_17) as proxy, filled(proxy.url) as collection:
+        proxy.when = lambda method, path: method == "POST" and ("/points/delete" in path or "/points/batch" in path)
+        for status in NOT_DONE:
+            result = f'{{"operation_id":1,"status":"{status}"}}'
+            whole = ",".join([result] * 7)
+            for body in (result, f"[{whole}]", "[]", f"[{result}]"):
+                answer = f'{{"result":{body},"status":"ok","time":0.0}}'.encode()
+                proxy.seen.clear()
+                proxy.script.extend([HttpFault(200, body=answer), HttpFault(503), HttpFault(reset=True)])
+                replaced(collection) if body.startswith("[") else collection.delete([8])
+                assert len(proxy.seen) == 4
+        assert collection.count() == 9
+        assert collection.payloads([6]) == {6: {"passage_id": "6"}}
+
+
+def test_over_grpc(qdrant_1_17: QdrantServer) -> None:
+    with GrpcProxy(qdrant_1_17) as proxy, filled(qdrant_1_17.url, grpc_port=proxy.port) as collection:
+        statuses = messages.UpdateStatus.values()
+        not_done = [messages.UpdateResult(status=one) for one in statuses if one != messages.UpdateStatus.Completed]
+        assert len(not_done) >= 4
+        busy = GrpcFault(grpc.StatusCode.UNAVAILABLE)
+        proxy.method = "/qdrant.Points/Delete"
+        for result in not_done:
+            proxy.seen = 0
+            answer = messages.PointsOperationResponse(result=result).SerializeToString()
+            proxy.script.extend([GrpcFault(answer=answer), busy, GrpcFault(answer=b"")])
+            collection.delete([8])
+            assert proxy.seen == 4
+        proxy.method = "/qdrant.Points/UpdateBatch"
+        for result in not_done:
+            proxy.seen = 0
+            for results in ([result] * 7, [result], []):
+                answer = messages.UpdateBatchResponse(result=results).SerializeToString()
+                proxy.script.extend([GrpcFault(answer=answer), busy])
+            replaced(collection)
+            assert proxy.seen == 7
+        assert collection.count() == 9
+        assert collection.payloads([6]) == {6: {"passage_id": "6"}}
+
+
+def test_an_unconfirmed_change_is_named_after_the_retries(qdrant_1_17: QdrantServer) -> None:
+    with HttpProxy(qdrant_1_17) as proxy, filled(proxy.url) as collection:
+        proxy.when = lambda method, path: "/points/delete" in path
+        proxy.always = HttpFault(200, body=b'{"result":{"operation_id":1,"status":"acknowledged"},"time":0.0}')
+        with pytest.raises(ServerBusyError, match=r"deleting passages: .*said 'acknowledged' instead of 'completed'"):
+            collection.delete([1])
+        proxy.always = None
+
+
+def test_payloads_that_are_too_many_for_one_request_are_split(qdrant_1_17: QdrantServer) -> None:
+    with HttpProxy(qdrant_1_17) as proxy, filled(proxy.url) as collection:
+        proxy.when = lambda method, path: "/points/batch" in path
+        proxy.seen.clear()
+        proxy.script.extend([HttpFault(413)] * 2)
+        replaced(collection)
+        assert len(proxy.seen) == 5  # 7; 3; 1 and 2; 4
+        assert all(payload == {"passage_id": str(point)} for point, payload in collection.payloads(range(7)).items())
+        proxy.always = HttpFault(413)
+        with pytest.raises(
+            RequestRefusedError, match="replacing payloads: the server never takes a request that large"
+        ):
+            replaced(collection)
+        proxy.always = None
