@@ -128,11 +128,11 @@ def test_a_load_that_outgrows_the_collection_defers_and_indexes_all(load: Load, 
     load(stored.numbered(600))
     seen: list[int | None] = []
     encoder = StubEncoder(dim=64, before_encode=lambda _: seen.append(threshold(client)))
-    load(stored.numbered(4000), encoder=encoder)
+    load(stored.numbered(8000), encoder=encoder)
     assert seen[0] == 10_000
     assert seen[-1] == 0
     assert threshold(client) == 10_000
-    assert client.get_collection("c").indexed_vectors_count == 4000
+    assert client.get_collection("c").indexed_vectors_count == 8000
 
 
 def test_a_load_that_failed_is_finished_by_the_next_though_it_stores_nothing(load: Load, client: QdrantClient) -> None:
