@@ -22,8 +22,13 @@ from tasb_qdrant.cli.options import (
 
 
 def _copies(text: str) -> int | str:
-    """A number, or "auto". The ValueError for anything else is click's to tell."""
-    return text if text == "auto" else int(text)
+    """A number, or "auto"."""
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise click.BadParameter(f"expected a number or auto, got {text!r}") from None
 
 
 @click.command("ingest")

@@ -48,7 +48,7 @@ def test_vectors_and_copies_are_chosen_by_options(run: Run) -> None:
     assert run("ingest", CORPUS, "--collection", "notes", *MODEL, *asked).code == 0
     assert run("collection", "info", "--collection", "notes", "--json").json["vectors"] == "float16"
     wrong = run("ingest", CORPUS, "--collection", "notes", *MODEL, "--replicas", "some")
-    assert (wrong.code, "Invalid value for '--replicas': some" in wrong.err) == (2, True)
+    assert (wrong.code, "'--replicas': expected a number or auto, got 'some'" in wrong.err) == (2, True)
 
 
 def test_the_same_again_changes_nothing(run: Run) -> None:
