@@ -19,6 +19,7 @@ from qdrant_client import grpc as messages
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from tasb_qdrant.collection.retry import CLIENT_ERRORS, call, named_error, was_answered
+from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
 from tasb_qdrant.settings import StoreSettings
 
@@ -49,7 +50,9 @@ class Connection:
             raise CollectionError("the connection to the server is closed; open the collection again")
 
 
-def connect(settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep) -> Connection:
+def connect(
+    settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep, watch: Watch | None = None
+) -> Connection:
     """A client that is known to work: the server answers, is recent enough, and accepts the key.
 
     With transport "auto" gRPC is used where its port answers, and REST otherwise, which a note says.
@@ -65,6 +68,7 @@ def connect(settings: StoreSettings, *, sleep: Callable[[float], None] = time.sl
             retry_seconds=settings.retry_seconds,
             sleep=sleep,
             retry_if=was_answered,  # where nothing answers, a person waits for the error
+            watch=watch,
         )
         if settings.transport == "rest":
             return Connection(rest, version, "rest", ())

@@ -33,6 +33,7 @@ from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server_contents import ServerContents
 from tasb_qdrant.collection.server_optimizers import Optimizers, is_deferred
 from tasb_qdrant.collection.server_points import grpc_points, grpc_sender, rest_points, rest_sender
+from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import Hit, ModelContract
@@ -45,7 +46,7 @@ _PAGE: Final = 10_000
 
 
 class ServerCollection:
-    """An open collection on a Qdrant server. `sleep` is injectable for tests."""
+    """An open collection on a Qdrant server. `sleep` waits between tries, and `watch` is told of them."""
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class ServerCollection:
         close_connection: bool,
         notes: tuple[str, ...] = (),
         sleep: Callable[[float], None] = time.sleep,
+        watch: Watch | None = None,
     ) -> None:
         self._name = name
         self._connection = connection
@@ -68,6 +70,7 @@ class ServerCollection:
         self._close_connection = close_connection
         self._notes = notes
         self._sleep = sleep
+        self._watch = watch
         self._closed = False
         self._known = KnownIndexes(self.indexes)
         self._optimizers = Optimizers(
@@ -324,6 +327,7 @@ class ServerCollection:
             doing=doing,
             retry_seconds=self._settings.retry_seconds if retry_seconds is None else retry_seconds,
             sleep=self._sleep,
+            watch=self._watch,
         )
 
 
