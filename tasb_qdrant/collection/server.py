@@ -32,7 +32,8 @@ from tasb_qdrant.collection.retry import RequestTooLargeError, call
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server_contents import ServerContents
 from tasb_qdrant.collection.server_optimizers import Optimizers, is_deferred
-from tasb_qdrant.collection.server_points import grpc_points, grpc_sender, rest_points, rest_sender
+from tasb_qdrant.collection.server_points import grpc_sender, rest_points, rest_sender
+from tasb_qdrant.collection.server_wire import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.filters import Filter
@@ -71,6 +72,7 @@ class ServerCollection:
         self._notes = notes
         self._sleep = sleep
         self._watch = watch
+        self._wire = UpsertWire(name, dim=schema.contract.dim, keys=schema.keys)
         self._closed = False
         self._known = KnownIndexes(self.indexes)
         self._optimizers = Optimizers(
@@ -131,8 +133,8 @@ class ServerCollection:
         except RequestTooLargeError:
             if (half := len(batch.passages) // 2) == 0:
                 raise
-            for part in (slice(None, half), slice(half, None)):
-                self.upsert(PointBatch(batch.passages[part], batch.vectors[part]))
+            self.upsert(batch.part(0, half))
+            self.upsert(batch.part(half, len(batch.passages)))
 
     def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
         """The hits of each row, best first, in one request."""
@@ -289,12 +291,10 @@ class ServerCollection:
 
     def _sender(self, batch: PointBatch) -> Callable[[], None]:
         """What stores the batch when it is called, and may be called again."""
-        ids = [passage.point_id for passage in batch.passages]
+        if (channel := self._connection.channel) is not None:
+            return grpc_sender(channel, self._wire.request(batch), timeout=self._settings.timeout)
         payloads = [to_payload(passage, self.keys) for passage in batch.passages]
-        if self._connection.transport == "grpc":
-            points = grpc_points(ids, batch.vectors, payloads)
-            return grpc_sender(self._client, self._name, points, timeout=self._settings.timeout)
-        return rest_sender(self._client, self._name, rest_points(ids, batch.vectors, payloads))
+        return rest_sender(self._client, self._name, rest_points(batch.point_ids, batch.vectors, payloads))
 
     def _describe(self) -> models.CollectionInfo:
         return self._call(lambda: self._client.get_collection(self._name), "reading the collection's state")

@@ -78,7 +78,7 @@ def batches_of(
 
     Raises EncodingError before the first batch unless the vectors are finite float32 (n, dim).
     """
-    whole = PointBatch(window.passages, vectors)
+    whole = PointBatch(window.passages, vectors, window.ids)
     if vectors.shape[1] != dim:
         raise EncodingError(
             f"expected vectors of {dim} numbers, as the collection holds, the model gave {vectors.shape[1]}; "
@@ -89,7 +89,7 @@ def batches_of(
         yield whole
         return
     for start, end in zip(starts, [*starts[1:], len(window.passages)], strict=True):
-        yield PointBatch(window.passages[start:end], vectors[start:end])
+        yield whole.part(start, end)
 
 
 def _starts(window: Window, dim: int, most: int) -> list[int]:
