@@ -266,6 +266,9 @@ class EdgeCollection:
                 contract=self.contract,
             )
 
+    def queued_updates(self) -> None:
+        """None: an update is done when the call that brings it returns."""
+
     def flush(self) -> None:
         """Return when everything stored so far is on disk."""
         with self._engine("writing to disk") as shard:

@@ -263,6 +263,10 @@ class Collection(Protocol):
 
     def info(self) -> CollectionInfo: ...
 
+    def queued_updates(self) -> int | None:
+        """Updates, of anybody, that the store has taken and not yet applied; None where it doesn't say."""
+        ...
+
     def flush(self) -> None:
         """Return when everything acknowledged so far is on disk."""
         ...

@@ -28,7 +28,7 @@ from tasb_qdrant.collection.protocol import (
     check_size,
     index_conflicts,
 )
-from tasb_qdrant.collection.retry import RequestTooLargeError, call
+from tasb_qdrant.collection.retry import CLIENT_ERRORS, RequestTooLargeError, call
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server_contents import ServerContents
 from tasb_qdrant.collection.server_optimizers import Optimizers, is_deferred
@@ -261,6 +261,14 @@ class ServerCollection:
             keys=self.keys,
             contract=self.contract,
         )
+
+    def queued_updates(self) -> int | None:
+        """What a server from 1.17 says of its queue, over all shards; None where it doesn't, or doesn't answer."""
+        try:
+            queue = self._client.get_collection(self._name).update_queue
+        except CLIENT_ERRORS:
+            return None
+        return None if queue is None else queue.length
 
     def flush(self) -> None:
         """Nothing to do: a completed write is in the server's write-ahead log."""
