@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 CODE   := tasb_qdrant tests benchmarks
 
-.PHONY: demo test format lint types pytest wheel bench bench-quick bench-gpu bench-precision clean
+.PHONY: demo test format lint types pytest wheel bench bench-load bench-quick bench-gpu bench-precision clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tasb-qdrant demo
@@ -33,6 +33,11 @@ wheel: $(VENV)/.dev
 # Each peer gets an environment of its own below build/bench, made when it is first needed.
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.encode --write
+	$(BIN)/python -m benchmarks.load --write
+
+# Loading alone; the Qdrant server comes through npm, as in the tests.
+bench-load: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.load --write
 
 bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.encode --quick

@@ -25,10 +25,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.encoding.competition import Plan, Runner, say
 from benchmarks.encoding.contestants import BASE, OURS, TRUTH, Contestant, cpu_contestants, cuda_contestants
-from benchmarks.encoding.conversation import ContestantFailedError
-from benchmarks.encoding.document import with_section
 from benchmarks.encoding.environments import is_installed
-from benchmarks.encoding.machine import NoGpuError, commit, describe, gpu_name, today
 from benchmarks.encoding.model import ensure_model
 from benchmarks.encoding.plots import draw
 from benchmarks.encoding.report import quick_lines, render
@@ -36,6 +33,9 @@ from benchmarks.encoding.results import Result, read_result, write_result
 from benchmarks.encoding.texts import Corpus, read_corpus, sample, short_queries
 from benchmarks.encoding.tokenizing import measure_tokenizing
 from benchmarks.encoding.turns import ROOT, WITHOUT_AMX, Place
+from benchmarks.running.conversation import ContestantFailedError
+from benchmarks.running.document import with_section
+from benchmarks.running.machine import NoGpuError, commit, describe, gpu_name, today
 from tasb_qdrant.encoder.hardware import has_fast_bf16
 
 DOCUMENT: Final = ROOT / "docs" / "performance.md"

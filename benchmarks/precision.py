@@ -23,11 +23,11 @@ import ir_measures
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.encoding.document import with_section
-from benchmarks.encoding.machine import commit, cpu_name, today
-from benchmarks.encoding.report import table
 from benchmarks.encoding.texts import data_folder
 from benchmarks.encoding.turns import ROOT
+from benchmarks.running.document import with_section
+from benchmarks.running.machine import commit, cpu_name, today
+from benchmarks.running.tables import table
 from tasb_qdrant.encoder import Encoder, load_encoder
 from tasb_qdrant.encoder.batching import BatchedEncoder
 from tests.models import minilm_folder

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.encoding.contestants import OURS, Contestant
-from benchmarks.encoding.conversation import ContestantFailedError, Conversation
-from benchmarks.encoding.environments import offline
 from benchmarks.encoding.results import Ceiling, Competition, Entry, Whole
 from benchmarks.encoding.summary import best_peer
 from benchmarks.encoding.texts import Corpus, sample
 from benchmarks.encoding.turns import PATIENCE, ROOT, Place, agreement, take_turn, tune, vectors_of
+from benchmarks.running.conversation import ContestantFailedError, Conversation
+from benchmarks.running.environments import offline
 
 CHECKED = 48
 """Passages whose vectors are compared."""

@@ -8,8 +8,8 @@ from statistics import median
 from benchmarks.encoding import summary
 from benchmarks.encoding.contestants import BASE
 from benchmarks.encoding.results import Competition, Entry, Result, Whole
-from benchmarks.encoding.summary import Spread
 from benchmarks.encoding.targets import Target, targets_of
+from benchmarks.running.tables import Spread, spread, table
 
 NONE = "-"
 _TOLD = (
@@ -33,7 +33,7 @@ def render(result: Result, *, plots: Sequence[str] = ()) -> str:
 def heading(result: Result) -> str:
     machine = result.machine
     peaks = [f"{name} {_tera(summary.peak(result.main, name))}" for name in _precisions(result.main)]
-    bandwidth = summary.spread([one.bandwidth for one in result.main.ceilings])
+    bandwidth = spread([one.bandwidth for one in result.main.ceilings])
     copied = f"; memory bandwidth {bandwidth.median / 1e9:.1f} GB/s" if bandwidth else ""
     rounds = len({one.round for one in result.main.ceilings})
     return "\n".join(
@@ -136,7 +136,7 @@ def tokenizing_section(result: Result) -> str:
     rows = []
     names = (("`encode_batch_fast`", found.batch_fast_s), ("ours, no word known", found.cold_s))
     for name, seconds in (*names, ("ours, words known", found.warm_s)):
-        ratio = summary.spread([theirs / own for own, theirs in zip(seconds, found.batch_fast_s, strict=True)])
+        ratio = spread([theirs / own for own, theirs in zip(seconds, found.batch_fast_s, strict=True)])
         rows.append((name, f"{found.passages / median(seconds):,.0f}", _times(ratio)))
     intro = f"{found.passages:,} passages, one thread, CPU time; ids {'equal' if found.same else 'DIFFERENT'}."
     header = ("", "passages/s a core", "ratio to `encode_batch_fast`")
@@ -191,16 +191,9 @@ def quick_lines(result: Result) -> list[str]:
         found = result.tokenizing
         ratios = [theirs / own for own, theirs in zip(found.warm_s, found.batch_fast_s, strict=True)]
         same = "ids equal" if found.same else "ids DIFFERENT"
-        lines.append(
-            f"{'tokenising':11} {'ours, words known':36} {_times(summary.spread(ratios))} encode_batch_fast, {same}"
-        )
+        lines.append(f"{'tokenising':11} {'ours, words known':36} {_times(spread(ratios))} encode_batch_fast, {same}")
     order = ("bulk", "query", "64 queries", "start-up", "memory", "tokenising")
     return sorted(lines, key=lambda line: order.index(line[:11].strip()))
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _finished(competition: Competition) -> list[Entry]:

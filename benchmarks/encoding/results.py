@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
+
+from benchmarks.running.kept import write_json
+from benchmarks.running.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +91,6 @@ class Tokenizing:
     same: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
-    name: str
-    threads: int
-    memory_gib: float
-    kernel: str
-    python: str
-    amx: bool = False
-
-
 @dataclass(slots=True)
 class Result:
     date: str
@@ -118,24 +108,9 @@ class Result:
     packages: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-_LIST_OF_NUMBERS = re.compile(r"\[\s+([-+.\deE,\s]+?)\s+\]")
-
-
 def write_result(result: Result, path: Path) -> None:
-    """Indented, a list of numbers on one line, six digits: short differences between two runs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(_rounded(asdict(result)), indent=1, ensure_ascii=False)
-    text = _LIST_OF_NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)
-    path.write_text(text + "\n", encoding="utf-8")
+    write_json(result, path)
 
 
 def read_result(path: Path) -> Result:
     return TypeAdapter(Result).validate_json(path.read_bytes())
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value

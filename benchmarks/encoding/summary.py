@@ -4,28 +4,14 @@ in a round hits both sides of it."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import median
 
 from benchmarks.encoding.model import FLOP_A_TOKEN
 from benchmarks.encoding.results import Competition, Entry, Turn
+from benchmarks.running.tables import Spread, spread
 
 AGREES = 0.99
 """Lowest cosine of vectors that may be called the same; bf16's are above 0.999."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """Of the rounds."""
-
-    median: float
-    lowest: float
-    highest: float
-
-
-def spread(values: Sequence[float]) -> Spread | None:
-    """None of no values."""
-    return Spread(median(values), min(values), max(values)) if values else None
 
 
 def times_as_fast(entry: Entry, other: Entry, cost: Callable[[Turn], float]) -> Spread | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from benchmarks.encoding import summary
 from benchmarks.encoding.contestants import BASE, OURS
 from benchmarks.encoding.results import Competition, Entry, Result, Turn
-from benchmarks.encoding.summary import Spread
+from benchmarks.running.tables import Spread, spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +34,8 @@ def targets_of(result: Result) -> list[Target]:
         found += _ratio("bulk without AMX, fp32", "the best fp32 peer", 1.2, own, rival, summary.bulk_cost)
     if result.tokenizing:
         pairs = zip(result.tokenizing.warm_s, result.tokenizing.batch_fast_s, strict=True)
-        spread = summary.spread([theirs / own for own, theirs in pairs])
-        found += _judged("tokenising, words known", "≥ 5 x `encode_batch_fast`, ids equal", 5.0, spread)
+        ratios = spread([theirs / own for own, theirs in pairs])
+        found += _judged("tokenising, words known", "≥ 5 x `encode_batch_fast`, ids equal", 5.0, ratios)
     return found
 
 
@@ -58,7 +58,7 @@ def _of_main(main: Competition, ours: Entry, *, amx: bool) -> list[Target]:
 
 def _of_gpu(main: Competition, ours: Entry) -> list[Target]:
     """The first and the last are for a card of the H200's class."""
-    rates = summary.spread([turn.passages / turn.bulk_s for turn in ours.turns])
+    rates = spread([turn.passages / turn.bulk_s for turn in ours.turns])
     found = _judged("bulk", "≥ 85,000 passages/s", 85_000.0, rates)
     share = summary.of_peak(ours, main, "bf16")
     found += _judged("bulk", "≥ 0.6 of the bf16 GEMM peak", 0.6, share)

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter
 
-from benchmarks.encoding.environments import offline
 from benchmarks.encoding.results import Tokenizing
+from benchmarks.running.environments import offline
 
 
 def measure_tokenizing(model: Path, texts: Path, *, rounds: int, root: Path) -> Tokenizing:

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.encoding.contestants import Contestant
-from benchmarks.encoding.conversation import Conversation
-from benchmarks.encoding.environments import SCRIPTS, exports_of, offline, python_of
+from benchmarks.encoding.environments import SCRIPTS, exports_of, python_of
 from benchmarks.encoding.results import Entry, Trial, Turn
 from benchmarks.encoding.texts import Corpus
+from benchmarks.running.conversation import Conversation
+from benchmarks.running.environments import offline
+from benchmarks.running.machine import available_threads
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 600.0
@@ -155,7 +157,3 @@ def _bulk(conversation: Conversation, texts: Sequence[str], *, batch: int) -> li
     while sum(one["seconds"] for one in answers) < BULK_SECONDS:
         answers.append(conversation.ask(do="passages", texts=texts, batch=batch))
     return answers
-
-
-def available_threads() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

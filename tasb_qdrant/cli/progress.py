@@ -34,6 +34,7 @@ class ProgressDisplay:
         self._bar: Progress | None = None
         self._last_line = 0.0
         self._last_phase = ""
+        self._waited = False
         self._told: list[str] = []
         if console.is_terminal:
             self._bar = Progress(
@@ -60,11 +61,17 @@ class ProgressDisplay:
         if self._bar is not None:
             done, total = _extent(moment)
             self._bar.update(self._task, description=moment.phase, completed=done, total=total, counts=_counts(moment))
-        elif moment.phase != self._last_phase or time.monotonic() - self._last_line >= PLAIN_SECONDS:
+        elif self._is_due(moment):
             self._last_phase, self._last_line = moment.phase, time.monotonic()
+            self._waited = bool(moment.waiting_for)
             fraction = moment.fraction
             share = "" if fraction is None or not moment.read else f" {fraction:.0%}"
             click.echo(f"{moment.phase}{share} {_counts(moment)}".rstrip(), file=sys.stderr)
+
+    def _is_due(self, moment: Moment) -> bool:
+        """Whether a plain line is: at a new phase, when waiting begins, and every so often."""
+        news = moment.phase != self._last_phase or (bool(moment.waiting_for) and not self._waited)
+        return news or time.monotonic() - self._last_line >= PLAIN_SECONDS
 
     def untold(self, notes: Sequence[str]) -> list[str]:
         """Those of the sentences that haven't been shown."""
@@ -90,6 +97,11 @@ def _extent(moment: Moment) -> tuple[float, float | None]:
 
 
 def _counts(moment: Moment) -> str:
+    held_up = f"waiting for {moment.waiting_for}" if moment.waiting_for else ""
+    return ", ".join(part for part in (_how_far(moment), held_up) if part)
+
+
+def _how_far(moment: Moment) -> str:
     if moment.index is not None:
         waiting = f", waiting for {moment.index.waiting_for}" if moment.index.waiting_for else ""
         return f"{moment.index.indexed:,} of {moment.index.points:,} vectors{waiting}"

@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import grpc
 import httpx
 from pydantic import ValidationError
 from qdrant_client import QdrantClient
 from qdrant_client import grpc as messages
+from qdrant_client.connection import get_channel
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from tasb_qdrant.collection.retry import CLIENT_ERRORS, call, named_error, was_answered
+from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
 from tasb_qdrant.settings import StoreSettings
 
@@ -30,17 +33,23 @@ PROBE_SECONDS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An open client, the server's version, the transport in use, and what was chosen on the way."""
+    """An open client, the server's version, the transport in use, and what was chosen on the way.
+
+    `channel` is one of our own over gRPC, for requests that are bytes; None over REST.
+    """
 
     client: QdrantClient
     version: tuple[int, int, int]
     transport: str
     notes: tuple[str, ...]
+    channel: grpc.Channel | None = None
     _closed: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def close(self) -> None:
         """Let go of the server. Twice is fine."""
         self._closed.set()
+        if self.channel is not None:
+            self.channel.close()
         self.client.close()
 
     def check_open(self) -> None:
@@ -49,7 +58,9 @@ class Connection:
             raise CollectionError("the connection to the server is closed; open the collection again")
 
 
-def connect(settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep) -> Connection:
+def connect(
+    settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep, watch: Watch | None = None
+) -> Connection:
     """A client that is known to work: the server answers, is recent enough, and accepts the key.
 
     With transport "auto" gRPC is used where its port answers, and REST otherwise, which a note says.
@@ -65,12 +76,13 @@ def connect(settings: StoreSettings, *, sleep: Callable[[float], None] = time.sl
             retry_seconds=settings.retry_seconds,
             sleep=sleep,
             retry_if=was_answered,  # where nothing answers, a person waits for the error
+            watch=watch,
         )
         if settings.transport == "rest":
             return Connection(rest, version, "rest", ())
         if isinstance(over_grpc := _over_grpc(settings, version), QdrantClient):
             rest.close()
-            return Connection(over_grpc, version, "grpc", ())
+            return Connection(over_grpc, version, "grpc", (), _channel(settings))
         advice = f"gRPC can't be used on port {_grpc_port(settings)} ({over_grpc}); name its port with --grpc-port"
         if settings.transport == "grpc":
             raise ServerUnreachableError(f"{settings.location}: {advice}, or use --transport rest")
@@ -83,7 +95,8 @@ def connect(settings: StoreSettings, *, sleep: Callable[[float], None] = time.sl
 def _check_key_is_safe(settings: StoreSettings) -> None:
     if settings.api_key is None or settings.allow_plain_http_key or _scheme(settings) == "https":
         return
-    if not _is_loopback(host := urlsplit(settings.location).hostname or ""):
+    if not _is_on_loopback(settings):
+        host = urlsplit(settings.location).hostname
         raise SettingsError(
             f"the API key would cross the network unencrypted to {host}; use https://, "
             "or say --allow-plain-http-key where the network is your own"
@@ -92,6 +105,10 @@ def _check_key_is_safe(settings: StoreSettings) -> None:
 
 def _scheme(settings: StoreSettings) -> str:
     return urlsplit(settings.location).scheme
+
+
+def _is_on_loopback(settings: StoreSettings) -> bool:
+    return _is_loopback(urlsplit(settings.location).hostname or "")
 
 
 def _is_loopback(host: str) -> bool:
@@ -110,14 +127,29 @@ def _rest_port(settings: StoreSettings) -> int:
     return urlsplit(settings.location).port or 6333
 
 
-def _client(settings: StoreSettings, *, grpc_transport: bool) -> QdrantClient:
+def _grpc_options(settings: StoreSettings) -> dict[str, Any]:
     # By default a channel whose server was away for a minute looks for it every two minutes only.
-    channel = {"grpc.initial_reconnect_backoff_ms": 250, "grpc.max_reconnect_backoff_ms": 2_000}
-    options: dict[str, Any] = {}
-    if _is_loopback(urlsplit(settings.location).hostname or ""):
-        # A proxy from the environment can't reach this machine's loopback, and must not see the key.
-        options["trust_env"] = False
-        channel["grpc.enable_http_proxy"] = 0
+    options = {"grpc.initial_reconnect_backoff_ms": 250, "grpc.max_reconnect_backoff_ms": 2_000}
+    if _is_on_loopback(settings):
+        options["grpc.enable_http_proxy"] = 0
+    return options
+
+
+def _channel(settings: StoreSettings) -> grpc.Channel:
+    """A channel as qdrant-client makes its own: they send the key, and raise an error for a retry-after."""
+    host, key = urlsplit(settings.location).hostname or "", settings.api_key
+    return get_channel(
+        f"[{host}]" if ":" in host else host,
+        _grpc_port(settings),
+        ssl=_scheme(settings) == "https",
+        metadata=[] if key is None else [("api-key", key.get_secret_value())],
+        options=_grpc_options(settings),
+    )
+
+
+def _client(settings: StoreSettings, *, grpc_transport: bool) -> QdrantClient:
+    # A proxy from the environment can't reach this machine's loopback, and must not see the key.
+    options: dict[str, Any] = {"trust_env": False} if _is_on_loopback(settings) else {}
     with warnings.catch_warnings():
         # A key over plain http to another host has been refused above; on loopback it is fine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
@@ -129,7 +161,7 @@ def _client(settings: StoreSettings, *, grpc_transport: bool) -> QdrantClient:
             api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
             timeout=max(1, round(settings.timeout)),
             check_compatibility=False,  # we check for what we need, which older servers have too
-            grpc_options=channel,
+            grpc_options=_grpc_options(settings),
             **options,
         )
 

@@ -108,8 +108,8 @@ class EdgeCollection:
         check_size(batch.vectors, name=self.name, dim=self.contract.dim)
         check_representable(batch.vectors, self._schema.vectors)
         points = [
-            edge.Point(passage.point_id, _sequence(vector), to_payload(passage, self.keys))
-            for passage, vector in zip(batch.passages, batch.vectors, strict=True)
+            edge.Point(point_id, _sequence(vector), to_payload(passage, self.keys))
+            for point_id, passage, vector in zip(batch.point_ids, batch.passages, batch.vectors, strict=True)
         ]
         with self._engine("storing passages") as shard:
             shard.update(edge.UpdateOperation.upsert_points(points))
@@ -265,6 +265,9 @@ class EdgeCollection:
                 keys=self.keys,
                 contract=self.contract,
             )
+
+    def queued_updates(self) -> None:
+        """None: an update is done when the call that brings it returns."""
 
     def flush(self) -> None:
         """Return when everything stored so far is on disk."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
@@ -11,6 +12,7 @@ from pydantic import SecretStr
 
 from tasb_qdrant.collection.protocol import Collection, OpenCollection, Store
 from tasb_qdrant.collection.schema import CollectionSchema, check_contract, check_keys, check_name
+from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records import ModelContract
 from tasb_qdrant.settings import CollectionSettings, StoreSettings, Transport, store_settings
@@ -19,8 +21,13 @@ LOCK_WAIT: Final = 10.0
 """Seconds that an embedded collection is waited for: a search has it for the seconds of loading its model."""
 
 
-def open_store(settings: StoreSettings) -> Store:
-    """The server or folder that the settings name. A server is asked at once whether it will do."""
+def open_store(
+    settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep, watch: Watch | None = None
+) -> Store:
+    """The server or folder that the settings name. A server is asked at once whether it will do.
+
+    `sleep` waits between the tries of a request to a server, and may raise to end them; `watch` is told of them.
+    """
     if settings.path is not None:
         from tasb_qdrant.collection.edge_store import EdgeStore
 
@@ -28,7 +35,7 @@ def open_store(settings: StoreSettings) -> Store:
     # qdrant-client takes 0.6 s to import, which the embedded store needn't pay for.
     from tasb_qdrant.collection.server_store import ServerStore
 
-    return ServerStore(settings)
+    return ServerStore(settings, sleep=sleep, watch=watch)
 
 
 def open_collection(

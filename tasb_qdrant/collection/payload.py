@@ -17,19 +17,24 @@ def to_payload(passage: Passage, keys: PayloadKeys) -> dict[str, Any]:
 
     Raises InvalidPassageError when a field has the name of one of the three.
     """
+    check_names(passage.payload, keys)
     payload = {name: _plain(value) for name, value in passage.payload.items()}
-    for part, key in (("id", keys.id), ("text", keys.text), ("title", keys.title)):
-        if key in payload:
-            raise InvalidPassageError(
-                f"payload field {key!r} has the name under which the passage's {part} is stored; "
-                f"rename the field, or store the {part} under another name with --{part}-key",
-                field="payload",
-            )
     payload[keys.id] = passage.id
     payload[keys.text] = passage.text
     if passage.title is not None:
         payload[keys.title] = passage.title
     return payload
+
+
+def check_names(fields: Mapping[str, Any], keys: PayloadKeys) -> None:
+    """Raises InvalidPassageError when a field has the name of the id, the text or the title."""
+    for part, key in (("id", keys.id), ("text", keys.text), ("title", keys.title)):
+        if key in fields:
+            raise InvalidPassageError(
+                f"payload field {key!r} has the name under which the passage's {part} is stored; "
+                f"rename the field, or store the {part} under another name with --{part}-key",
+                field="payload",
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -33,12 +33,25 @@ scores would be approximations (off by 4% with int8), and with binary the best p
 class PointBatch:
     """Passages and their vectors, float32 (n, dim), row for row.
 
+    `ids` are the passages' point ids, where somebody has made them already: most take a hash.
     A batch that can't be stored can't be made: EncodingError for a wrong shape, another dtype, or a
     vector that is not finite (both stores would accept NaN, and rank it first).
     """
 
     passages: Sequence[Passage]
     vectors: NDArray[np.float32]
+    ids: Sequence[PointId] | None = None
+
+    @property
+    def point_ids(self) -> Sequence[PointId]:
+        """The passages' point ids."""
+        return self.ids if self.ids is not None else [passage.point_id for passage in self.passages]
+
+    def part(self, start: int, end: int) -> PointBatch:
+        """The rows from `start` to before `end`."""
+        return PointBatch(
+            self.passages[start:end], self.vectors[start:end], None if self.ids is None else self.ids[start:end]
+        )
 
     def __post_init__(self) -> None:
         shape = self.vectors.shape
@@ -249,6 +262,10 @@ class Collection(Protocol):
         ...
 
     def info(self) -> CollectionInfo: ...
+
+    def queued_updates(self) -> int | None:
+        """Updates, of anybody, that the store has taken and not yet applied; None where it doesn't say."""
+        ...
 
     def flush(self) -> None:
         """Return when everything acknowledged so far is on disk."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
@@ -14,6 +15,7 @@ from qdrant_client.common.client_exceptions import QdrantException, ResourceExha
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from tasb_qdrant.collection.watch import Request, Watch
 from tasb_qdrant.errors import (
     CollectionError,
     RequestRefusedError,
@@ -34,14 +36,23 @@ _TRANSIENT_GRPC = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.FAILED_PRECONDITION,  # a locked storage, or a shard that is being moved
+    grpc.StatusCode.CANCELLED,  # these two come from proxies that lose the server amid an answer
+    grpc.StatusCode.UNKNOWN,
 }
-_TRANSIENT_HTTP = {408, 429, 500, 502, 503, 504}
+_TRANSIENT_HTTP = {408, 412, 429, 500, 502, 503, 504}
+_TOO_LARGE: Final[dict[int, tuple[str, ...]]] = {
+    400: ("larger than allowed", "upsert limit", "message length too large"),
+    429: ("split your request", "larger than max"),
+}
+"""What a server, or a proxy before it, says of a request that it never takes at this size, by status: its limit
+of JSON, strict mode's of points, gRPC's of a message, the rate limiter's, and again gRPC's."""
 _HTTP_OF_GRPC = {
     grpc.StatusCode.UNAUTHENTICATED: 401,
     grpc.StatusCode.PERMISSION_DENIED: 403,
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.ALREADY_EXISTS: 409,
     grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
 }
 
@@ -70,12 +81,14 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same request, with the same ids, may succeed a little later."""
     if wants_split(error):
         return False
+    if _is_locked(error):
+        return True
     if isinstance(error, grpc.RpcError):
         return _grpc_code(error) in _TRANSIENT_GRPC
     if isinstance(error, UnexpectedResponse):
-        return error.status_code in _TRANSIENT_HTTP or _is_locked(error)
+        return error.status_code in _TRANSIENT_HTTP
     if isinstance(error, ResponseHandlingException):
-        return isinstance(error.source, httpx.TransportError | ValidationError)
+        return isinstance(error.source, httpx.TransportError | httpx.DecodingError | ValidationError)
     # A QdrantException is a 429 (with a retry-after that may be junk); an answer that isn't JSON comes
     # from a proxy whose server is away.
     return isinstance(error, QdrantException | UnconfirmedError | json.JSONDecodeError | UnicodeDecodeError)
@@ -87,22 +100,21 @@ def was_answered(error: BaseException) -> bool:
 
 
 def wants_split(error: BaseException) -> bool:
-    """Whether a smaller request would do. Qdrant's rate limiter then sends no retry-after, but this text."""
+    """Whether a smaller request would do. Qdrant's rate limiter then sends no retry-after, but such a text."""
     status = _status(error)
-    if status == 400 and "upsert limit" in _detail(error):
-        return True  # strict mode's upsert_max_batchsize, set since the collection was opened
-    if status == 413:
-        return True
-    return status == 429 and ("split your request" in _detail(error) or "larger than max" in _detail(error))
+    return status == 413 or any(words in _detail(error) for words in _TOO_LARGE.get(status or 0, ()))
 
 
-def named_error(error: BaseException, *, location: str, doing: str) -> CollectionError:
-    """The error of ours that this one of qdrant-client's means. The key is in none of its texts."""
+def named_error(error: BaseException, *, location: str, doing: str, tried: str = "") -> CollectionError:
+    """The error of ours that this one of qdrant-client's means. The key is in none of its texts.
+
+    `tried` says how often and for how long.
+    """
     status, detail = _status(error), _detail(error)
     where = f"{location}, {doing}"
     if wants_split(error):
         return RequestTooLargeError(f"{where}: the server never takes a request that large: {detail}")
-    if isinstance(error, UnexpectedResponse) and _is_locked(error):
+    if _is_locked(error):
         return ServerBusyError(f"{where}: the server's storage is locked ({detail}); unlock it, and run the same again")
     if status in (401, 403):
         return UnauthorizedError(
@@ -114,10 +126,11 @@ def named_error(error: BaseException, *, location: str, doing: str) -> Collectio
         return ServerUnreachableError(
             f"{where}: no secure connection ({detail}); correct https:// or http:// in --url, or the certificate"
         )
+    last = f"{tried}, the last: {detail}" if tried else detail
     if _is_connect_failure(error):
-        return ServerUnreachableError(f"{where}: nothing answers there ({detail}); start the server, or correct --url")
+        return ServerUnreachableError(f"{where}: nothing answers there ({last}); start the server, or correct --url")
     if is_transient(error):
-        return ServerBusyError(f"{where}: the server failed for as long as was retried ({detail}); run the same again")
+        return ServerBusyError(f"{where}: the server failed for as long as was retried ({last}); run the same again")
     return RequestRefusedError(f"{where}: the server refused the request: {detail}")
 
 
@@ -129,24 +142,50 @@ def call(
     retry_seconds: float,
     sleep: Callable[[float], None],
     retry_if: Callable[[BaseException], bool] = is_transient,
+    watch: Watch | None = None,
 ) -> T:
     """What `request` returns; failures that may pass are retried for up to `retry_seconds`.
 
     Waits are exponential with full jitter, or as long as the server asked for; the last try begins within
     `retry_seconds`, so that all ends within these and one request's own time limit. `doing` stands in the
-    error that says what was going on. Raises CollectionError.
+    error that says what was going on, and what is waited for is in `watch`. Raises CollectionError, and what
+    `sleep` raises to end the waiting.
     """
+    watch = watch or Watch()
 
     def out_of_time(state: RetryCallState) -> bool:
         # idle_for counts the waits even where `sleep` is a test's.
         spent = max(state.seconds_since_start or 0.0, state.idle_for)
         return spent + state.upcoming_sleep >= retry_seconds
 
-    retrying = Retrying(retry=retry_if_exception(retry_if), wait=_wait, stop=out_of_time, sleep=sleep, reraise=True)
-    try:
-        return retrying(request)
-    except CLIENT_ERRORS as error:
-        raise named_error(error, location=location, doing=doing) from error
+    with watch.request(doing) as watched:
+        began = time.monotonic()
+
+        def tell(state: RetryCallState) -> None:
+            error = state.outcome.exception() if state.outcome is not None else None
+            watch.failed(watched, _detail(error) if error is not None else "", state.upcoming_sleep)
+
+        def rest(seconds: float) -> None:
+            sleep(seconds)
+            watch.again(watched)
+
+        retrying = Retrying(
+            retry=retry_if_exception(retry_if),
+            wait=_wait,
+            stop=out_of_time,
+            before_sleep=tell,
+            sleep=rest,
+            reraise=True,
+        )
+        try:
+            return retrying(request)
+        except CLIENT_ERRORS as error:
+            tried = _tried(watched, time.monotonic() - began)
+            raise named_error(error, location=location, doing=doing, tried=tried) from error
+
+
+def _tried(request: Request, seconds: float) -> str:
+    return "" if request.tries == 1 else f"{request.tries} tries in {seconds:.0f} s"
 
 
 _backoff = wait_random_exponential(multiplier=0.2, max=MAX_WAIT)
@@ -176,9 +215,9 @@ def _status(error: BaseException) -> int | None:
     return None
 
 
-def _is_locked(error: UnexpectedResponse) -> bool:
-    """A storage that an operator locked answers 403 over REST, as a key without rights does."""
-    return error.status_code == 403 and b"locked" in error.content.lower()
+def _is_locked(error: BaseException) -> bool:
+    """A storage that an operator locked is forbidden to all, as it is to a key without rights."""
+    return _status(error) == 403 and "locked" in _detail(error).lower()
 
 
 def _is_connect_failure(error: BaseException) -> bool:
@@ -205,6 +244,8 @@ def _detail(error: BaseException) -> str:
         text = f"{source.status_code} {source.content.decode('utf-8', 'replace')}"
     elif isinstance(source, ValueError):  # pydantic's or the decoder's, either of them pages long
         text = "its answer is not Qdrant's"
+    elif isinstance(source, QdrantException):  # "Resource Exhausted Response" is the client's word, where there is none
+        text = f"429 rate limited: {source}".removesuffix(": Resource Exhausted Response")
     elif isinstance(source, httpx.TimeoutException):
         text = "no answer in time"
     else:

@@ -28,11 +28,13 @@ from tasb_qdrant.collection.protocol import (
     check_size,
     index_conflicts,
 )
-from tasb_qdrant.collection.retry import RequestTooLargeError, call
+from tasb_qdrant.collection.retry import CLIENT_ERRORS, RequestTooLargeError, call
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server_contents import ServerContents
 from tasb_qdrant.collection.server_optimizers import Optimizers, is_deferred
-from tasb_qdrant.collection.server_points import grpc_points, grpc_sender, rest_points, rest_sender
+from tasb_qdrant.collection.server_points import grpc_sender, rest_points, rest_sender
+from tasb_qdrant.collection.server_wire import UpsertWire
+from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import Hit, ModelContract
@@ -45,7 +47,7 @@ _PAGE: Final = 10_000
 
 
 class ServerCollection:
-    """An open collection on a Qdrant server. `sleep` is injectable for tests."""
+    """An open collection on a Qdrant server. `sleep` waits between tries, and `watch` is told of them."""
 
     def __init__(
         self,
@@ -58,6 +60,7 @@ class ServerCollection:
         close_connection: bool,
         notes: tuple[str, ...] = (),
         sleep: Callable[[float], None] = time.sleep,
+        watch: Watch | None = None,
     ) -> None:
         self._name = name
         self._connection = connection
@@ -68,6 +71,8 @@ class ServerCollection:
         self._close_connection = close_connection
         self._notes = notes
         self._sleep = sleep
+        self._watch = watch
+        self._wire = UpsertWire(name, dim=schema.contract.dim, keys=schema.keys)
         self._closed = False
         self._known = KnownIndexes(self.indexes)
         self._optimizers = Optimizers(
@@ -128,8 +133,8 @@ class ServerCollection:
         except RequestTooLargeError:
             if (half := len(batch.passages) // 2) == 0:
                 raise
-            for part in (slice(None, half), slice(half, None)):
-                self.upsert(PointBatch(batch.passages[part], batch.vectors[part]))
+            self.upsert(batch.part(0, half))
+            self.upsert(batch.part(half, len(batch.passages)))
 
     def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
         """The hits of each row, best first, in one request."""
@@ -257,6 +262,14 @@ class ServerCollection:
             contract=self.contract,
         )
 
+    def queued_updates(self) -> int | None:
+        """What a server from 1.17 says of its queue, over all shards; None where it doesn't, or doesn't answer."""
+        try:
+            queue = self._client.get_collection(self._name).update_queue
+        except CLIENT_ERRORS:
+            return None
+        return None if queue is None else queue.length
+
     def flush(self) -> None:
         """Nothing to do: a completed write is in the server's write-ahead log."""
 
@@ -286,12 +299,10 @@ class ServerCollection:
 
     def _sender(self, batch: PointBatch) -> Callable[[], None]:
         """What stores the batch when it is called, and may be called again."""
-        ids = [passage.point_id for passage in batch.passages]
+        if (channel := self._connection.channel) is not None:
+            return grpc_sender(channel, self._wire.request(batch), timeout=self._settings.timeout)
         payloads = [to_payload(passage, self.keys) for passage in batch.passages]
-        if self._connection.transport == "grpc":
-            points = grpc_points(ids, batch.vectors, payloads)
-            return grpc_sender(self._client, self._name, points, timeout=self._settings.timeout)
-        return rest_sender(self._client, self._name, rest_points(ids, batch.vectors, payloads))
+        return rest_sender(self._client, self._name, rest_points(batch.point_ids, batch.vectors, payloads))
 
     def _describe(self) -> models.CollectionInfo:
         return self._call(lambda: self._client.get_collection(self._name), "reading the collection's state")
@@ -324,6 +335,7 @@ class ServerCollection:
             doing=doing,
             retry_seconds=self._settings.retry_seconds if retry_seconds is None else retry_seconds,
             sleep=self._sleep,
+            watch=self._watch,
         )
 
 

@@ -15,6 +15,7 @@ from tasb_qdrant.collection.retry import call
 from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings, read_schema
 from tasb_qdrant.collection.server import ServerCollection
 from tasb_qdrant.collection.server_optimizers import deferred_note, is_deferred
+from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import (
     CollectionError,
     CollectionNotFoundError,
@@ -30,10 +31,13 @@ _TURBO_SINCE: Final = (1, 18, 0)
 
 
 class ServerStore:
-    """The collections of a server, over one connection. `sleep` is injectable for tests."""
+    """The collections of a server, over one connection. `sleep` waits between tries, and `watch` is told of them."""
 
-    def __init__(self, settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
-        self._connection = connect(settings, sleep=sleep)
+    def __init__(
+        self, settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep, watch: Watch | None = None
+    ) -> None:
+        self._watch = watch
+        self._connection = connect(settings, sleep=sleep, watch=watch)
         self._client = self._connection.client
         self._settings = settings
         self._sleep = sleep
@@ -79,6 +83,7 @@ class ServerStore:
             notes=tuple(notes),
             close_connection=own_store,
             sleep=self._sleep,
+            watch=self._watch,
         )
 
     def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
@@ -186,4 +191,5 @@ class ServerStore:
             doing=doing,
             retry_seconds=self._settings.retry_seconds if retry_seconds is None else retry_seconds,
             sleep=self._sleep,
+            watch=self._watch,
         )

@@ -102,6 +102,27 @@ class Flow:
                 thread.join(max(0.0, min(patience, deadline - time.monotonic())))
 
 
+def sleep_until(stopped: threading.Event, *, waiting: Callable[[], None]) -> Callable[[float], None]:
+    """A `time.sleep` that the stages can be woken from: it raises StoppedError once the run has ended.
+
+    In this thread `waiting` is called meanwhile, an interrupt ends it, and the end of the run doesn't: there is
+    still something to report and to close.
+    """
+    owner = threading.get_ident()
+
+    def sleep(seconds: float) -> None:
+        if threading.get_ident() != owner:
+            if stopped.wait(seconds):
+                raise StoppedError
+            return
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            waiting()
+            time.sleep(min(left, _POLL_SECONDS))
+
+    return sleep
+
+
 class Channel(Generic[T]):
     """A bounded queue with an end, whose waits end when the flow fails."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
 from tasb_qdrant.collection.protocol import OptimizeProgress
+from tasb_qdrant.collection.watch import Watch
 
 T = TypeVar("T")
 
@@ -22,8 +23,8 @@ class Progress:
     """A moment of a run. `phase` says in words what is going on; `bytes_total` is None for a stream.
 
     `loading_seconds` are those of `seconds` in which passages went from the source to the collection.
-    `notes` say what was chosen on the person's behalf so far. A verification counts what it has `compared`, out
-    of `to_compare` where that is known.
+    `waiting_for` says what holds things up, if anything does, and `notes` what was chosen on the person's
+    behalf so far. A verification counts what it has `compared`, out of `to_compare` where that is known.
     """
 
     phase: str = "starting"
@@ -43,6 +44,7 @@ class Progress:
     index: OptimizeProgress | None = None
     seconds: float = 0.0
     loading_seconds: float = 0.0
+    waiting_for: str = ""
     notes: tuple[str, ...] = ()
 
     @property
@@ -76,6 +78,7 @@ class Counters:
     on_progress: Callable[[Progress], None] | None = None
     clock: Callable[[], float] = time.monotonic
     stages: dict[str, float] = field(default_factory=dict)
+    watch: Watch = field(default_factory=Watch)
     _now: Progress = field(default_factory=Progress)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _started: float = 0.0
@@ -171,7 +174,12 @@ class Counters:
     def snapshot(self) -> Progress:
         """This moment."""
         with self._lock:
-            return replace(self._now, seconds=self.clock() - self._started, loading_seconds=self._loading_seconds())
+            return replace(
+                self._now,
+                seconds=self.clock() - self._started,
+                loading_seconds=self._loading_seconds(),
+                waiting_for=self.watch.waiting_for(),
+            )
 
     def _loading_seconds(self) -> float:
         if self._loading is None:

@@ -78,6 +78,7 @@ def ingest(
     from tasb_qdrant.errors import SettingsError
     from tasb_qdrant.ingest.bulk import check_limits
     from tasb_qdrant.ingest.check import verified
+    from tasb_qdrant.ingest.flow import sleep_until
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
     from tasb_qdrant.ingest.rejected import RejectedLines
@@ -113,7 +114,8 @@ def ingest(
         ) as journal,
     ):
         counters.phase("connecting")
-        with closed_after(open_store(store_at)) as store:
+        sleep = sleep_until(stopped, waiting=counters.tell)
+        with closed_after(open_store(store_at, sleep=sleep, watch=counters.watch)) as store:
             if encoder is None:
                 counters.phase("loading the model")
                 encoder = load_encoder(

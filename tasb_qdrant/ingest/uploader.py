@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -13,6 +14,7 @@ from tasb_qdrant.collection.limits import UpsertLimits
 from tasb_qdrant.collection.protocol import Collection, PointBatch
 from tasb_qdrant.errors import EncodingError
 from tasb_qdrant.ingest.flow import Channel, Flow
+from tasb_qdrant.ingest.pace import MOST, Pace
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.window import Window
 
@@ -24,8 +26,11 @@ REST_BYTES: Final = 24 * 2**20
 
 _JSON_FLOAT: Final = 24
 
-IN_FLIGHT: Final = 3
-"""Requests under way to a server. The embedded engine takes them one after the other anyway."""
+READY: Final = 2
+"""Batches that wait for a thread of the uploader's."""
+
+QUEUE_SECONDS: Final = 5.0
+"""Between two questions for the server's update queue, which take it up to 50 ms."""
 
 FLUSH_EVERY: Final = 25_000
 """Passages between two flushes. Without any, the embedded engine holds a million of 8 numbers in 360 MB
@@ -35,7 +40,8 @@ FLUSH_EVERY: Final = 25_000
 class Uploader:
     """Stores what comes through `batches`; a passage counts as stored when the collection says so.
 
-    `on_stored` is then called with its batch, in another thread.
+    `on_stored` is then called with its batch, in another thread. As many requests are under way as the pace
+    finds to be of use; none is begun once the flow has ended.
     """
 
     def __init__(
@@ -44,21 +50,44 @@ class Uploader:
         self._collection = collection
         self._counters = counters
         self._on_stored = on_stored
+        self._flow = flow
+        self._pace = Pace()
         self._unflushed = 0
+        self._asked = time.monotonic()
         self._lock = threading.Lock()
-        self.batches: Channel[PointBatch] = flow.channel(IN_FLIGHT)
-        for number in range(IN_FLIGHT):
+        self.batches: Channel[PointBatch] = flow.channel(READY)
+        counters.watch.on_failure = self._pace.refused
+        for number in range(MOST):
             flow.spawn(f"upload {number}", self._run)
 
     def _run(self) -> None:
         for batch in self.batches:
-            with self._counters.busy("upload"):
-                self._collection.upsert(batch)
+            self._store(batch)
             self._on_stored(batch)
             self._counters.add(stored=len(batch.passages))
+            if self._question_is_due() and (queued := self._collection.queued_updates()) is not None:
+                self._pace.queued(queued)
             if self._flush_is_due(len(batch.passages)):
                 with self._counters.busy("upload"):
                     self._collection.flush()
+
+    def _store(self, batch: PointBatch) -> None:
+        failures = self._counters.watch.failures
+        entered = self._pace.enter(self._flow.check)
+        try:
+            with self._counters.busy("upload"):
+                self._collection.upsert(batch)
+        finally:
+            answered = self._counters.watch.failures == failures
+            self._pace.leave(entered, batch.vectors.nbytes, answered=answered)
+
+    def _question_is_due(self) -> bool:
+        with self._lock:
+            now = time.monotonic()
+            if now - self._asked < QUEUE_SECONDS:
+                return False
+            self._asked = now
+            return True
 
     def _flush_is_due(self, passages: int) -> bool:
         with self._lock:
@@ -78,7 +107,7 @@ def batches_of(
 
     Raises EncodingError before the first batch unless the vectors are finite float32 (n, dim).
     """
-    whole = PointBatch(window.passages, vectors)
+    whole = PointBatch(window.passages, vectors, window.ids)
     if vectors.shape[1] != dim:
         raise EncodingError(
             f"expected vectors of {dim} numbers, as the collection holds, the model gave {vectors.shape[1]}; "
@@ -89,7 +118,7 @@ def batches_of(
         yield whole
         return
     for start, end in zip(starts, [*starts[1:], len(window.passages)], strict=True):
-        yield PointBatch(window.passages[start:end], vectors[start:end])
+        yield whole.part(start, end)
 
 
 def _starts(window: Window, dim: int, most: int) -> list[int]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.encoding.results import Ceiling, Competition, Entry, Machine, Result, Tokenizing, Turn, Whole
+from benchmarks.encoding.results import Ceiling, Competition, Entry, Result, Tokenizing, Turn, Whole
+from benchmarks.running.machine import Machine
 
 
 def turn(number: int, *, bulk_s: float, query_ms: float = 10.0, startup_s: float = 5.0) -> Turn:

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.encoding.conversation import ContestantFailedError, Conversation
 from benchmarks.encoding.environments import SCRIPTS
 from benchmarks.encoding.turns import vectors_of
+from benchmarks.running.conversation import ContestantFailedError, Conversation
 
 
 def talk_to(variant: str, folder: Path, *, patience: float = 60) -> Conversation:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.encoding.document import NoSectionError, with_section
-from benchmarks.encoding.report import quick_lines, render, table
+from benchmarks.encoding.report import quick_lines, render
 from benchmarks.encoding.results import read_result, write_result
 from benchmarks.encoding.turns import ROOT
+from benchmarks.running.document import NoSectionError, with_section
+from benchmarks.running.tables import table
 from tests.benchmarks.samples import result
 
 

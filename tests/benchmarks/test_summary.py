@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks.encoding import summary
 from benchmarks.encoding.results import Competition, Entry
-from benchmarks.encoding.summary import Spread
 from benchmarks.encoding.targets import targets_of
+from benchmarks.running.tables import Spread
 from tests.benchmarks.samples import competition, entry, result, turn
 
 

@@ -11,11 +11,12 @@ import pytest
 
 from benchmarks.encode import main
 from benchmarks.encoding.contestants import BASE, OURS, TRUTH, cpu_contestants, cuda_contestants
-from benchmarks.encoding.conversation import ContestantFailedError
-from benchmarks.encoding.environments import REQUIREMENTS, SCRIPTS, offline, python_of
-from benchmarks.encoding.machine import cpu_name
+from benchmarks.encoding.environments import REQUIREMENTS, SCRIPTS, python_of
 from benchmarks.encoding.results import Trial
 from benchmarks.encoding.turns import agreement, climb
+from benchmarks.running.conversation import ContestantFailedError
+from benchmarks.running.environments import offline
+from benchmarks.running.machine import cpu_name
 
 
 @pytest.mark.parametrize(

@@ -112,12 +112,13 @@ class HttpProxy:
 
 @dataclass(frozen=True)
 class GrpcFault:
-    """A status, with metadata; or a whole message as the answer."""
+    """A status, with metadata; or a whole message as the answer. With `late`, the server has done it by then."""
 
     code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE
     details: str = "a fault"
     metadata: tuple[tuple[str, str], ...] = ()
     answer: bytes | None = None
+    late: bool = False
 
 
 class GrpcProxy(grpc.GenericRpcHandler):
@@ -144,8 +145,10 @@ class GrpcProxy(grpc.GenericRpcHandler):
                 self.seen += 1
                 self.requests.append(request)
                 fault = self.script.popleft() if self.script else self.always
+            if fault is None or fault.late:
+                answer = bytes(forward(request, timeout=30))
             if fault is None:
-                return bytes(forward(request, timeout=30))
+                return answer
             if fault.answer is None:
                 context.set_trailing_metadata(fault.metadata)
                 context.abort(fault.code, fault.details)

@@ -103,6 +103,7 @@ def _status(status: str) -> bytes:
 
 PASSING_HTTP = {
     "408": HttpFault(408),
+    "412": HttpFault(412),
     "429": HttpFault(429),
     "429, retry-after 0": HttpFault(429, {"retry-after": "0"}),
     "429, retry-after 7": HttpFault(429, {"retry-after": "7"}),
@@ -123,6 +124,7 @@ PASSING_HTTP = {
     "other JSON": HttpFault(200, body=b'{"result": 5}'),
     "binary": HttpFault(200, body=b"\xff\xfe\x00"),
     "nothing": HttpFault(200, body=b""),
+    "not gzip": HttpFault(200, {"content-encoding": "gzip"}, body=b"plain"),
 }
 
 
@@ -149,6 +151,13 @@ PASSING_GRPC = {
     "deadline": GrpcFault(Code.DEADLINE_EXCEEDED),
     "internal": GrpcFault(Code.INTERNAL),
     "aborted": GrpcFault(Code.ABORTED),
+    "cancelled": GrpcFault(Code.CANCELLED),
+    "unknown": GrpcFault(Code.UNKNOWN),
+    "deadline, but it was done": GrpcFault(Code.DEADLINE_EXCEEDED, late=True),
+    "disk full": GrpcFault(Code.INTERNAL, "No space left on device (os error 28)"),
+    "locked": GrpcFault(Code.PERMISSION_DENIED, "Forbidden: storage is locked"),
+    "junk": GrpcFault(answer=b"<html>A proxy's page</html>"),
+    "nothing": GrpcFault(answer=b""),
     "precondition": GrpcFault(Code.FAILED_PRECONDITION, "storage is locked"),
     "exhausted": GrpcFault(Code.RESOURCE_EXHAUSTED),
     "exhausted, retry-after 0": GrpcFault(Code.RESOURCE_EXHAUSTED, metadata=(("retry-after", "0"),)),
@@ -260,10 +269,22 @@ def test_a_full_disk_and_an_unconfirmed_write_are_named_after_the_retries(
         collection.upsert(_batch())
 
 
-@pytest.mark.parametrize("status", [413, 429])
-def test_a_request_that_can_never_fit_is_split_until_it_does(rest: tuple[HttpProxy, Collection], status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (413, b"<html>nginx: 413 Request Entity Too Large</html>"),
+        (
+            429,
+            b"Write rate limit exceeded, request larger than rate limiter capacity, please try to split your request",
+        ),
+        (400, b"Payload error: JSON payload (7540475 bytes) is larger than allowed (limit: 1048576 bytes)."),
+        (400, b'Bad request: Limit exceeded 101 > 100 for "upsert limit". Help: Reduce the "upsert limit" parameter.'),
+    ],
+)
+def test_a_request_that_can_never_fit_is_split_until_it_does(
+    rest: tuple[HttpProxy, Collection], status: int, words: bytes
+) -> None:
     proxy, collection = rest
-    words = b"Write rate limit exceeded, request larger than rate limiter capacity, please try to split your request"
     proxy.script.extend([HttpFault(status, body=words)] * 2)
     collection.upsert(_batch(7))
     assert len(proxy.seen) == 5  # 7; 3; 1 and 2; 4
@@ -271,6 +292,56 @@ def test_a_request_that_can_never_fit_is_split_until_it_does(rest: tuple[HttpPro
     proxy.always = HttpFault(status, body=words)
     with pytest.raises(RequestRefusedError, match="storing 1 passage: the server never takes a request that large"):
         collection.upsert(_batch(5))
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (Code.RESOURCE_EXHAUSTED, "request larger than rate limiter capacity, please try to split your request"),
+        (Code.RESOURCE_EXHAUSTED, "Received message larger than max (8000000 vs. 4194304)"),
+        (Code.OUT_OF_RANGE, "Error, decoded message length too large: found 8000000 bytes, the limit is: 4194304"),
+        (Code.INVALID_ARGUMENT, 'Bad request: Limit exceeded 101 > 100 for "upsert limit".'),
+    ],
+)
+def test_over_grpc_too_it_is_split(
+    over_grpc: tuple[GrpcProxy, Collection], waits: Waits, code: grpc.StatusCode, words: str
+) -> None:
+    proxy, collection = over_grpc
+    proxy.script.extend([GrpcFault(code, words)] * 2)
+    collection.upsert(_batch(7))
+    assert (proxy.seen, collection.count(), waits.seconds) == (5, 7, [])
+    proxy.always = GrpcFault(code, words)
+    with pytest.raises(RequestRefusedError, match="storing 1 passage: the server never takes a request that large"):
+        collection.upsert(_batch(5))
+
+
+def test_the_error_after_the_retries_tells_their_number_and_the_last_reason(
+    over_grpc: tuple[GrpcProxy, Collection], waits: Waits
+) -> None:
+    proxy, collection = over_grpc
+    proxy.always = GrpcFault(Code.RESOURCE_EXHAUSTED, "rate limited", metadata=(("retry-after", "50"),))
+    with pytest.raises(
+        ServerBusyError, match=r"storing 3 passages: .*retried \(4 tries in 0 s, the last: .*rate limited"
+    ):
+        collection.upsert(_batch())
+    assert waits.seconds == [MAX_WAIT] * 3
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_strict_modes_own_limit_of_points_is_met_by_splitting(qdrant_1_17: QdrantServer, transport: str) -> None:
+    name = fresh_name()
+    settings = store_settings(
+        url=qdrant_1_17.url, grpc_port=qdrant_1_17.grpc_port, transport="grpc" if transport == "grpc" else "rest"
+    )
+    store = ServerStore(settings)
+    collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
+    plain = QdrantClient(url=qdrant_1_17.url, check_compatibility=False)
+    plain.update_collection(name, strict_mode_config=models.StrictModeConfig(enabled=True, upsert_max_batchsize=2))
+    plain.close()
+    collection.upsert(_batch(25))
+    assert collection.count() == 25
+    store.delete(name)
+    store.close()
 
 
 @pytest.mark.parametrize("transport", ["grpc", "rest"])

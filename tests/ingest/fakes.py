@@ -232,6 +232,9 @@ class FaultyCollection:
     def info(self) -> CollectionInfo:
         return self._inner.info()
 
+    def queued_updates(self) -> int | None:
+        return self._inner.queued_updates()
+
     def flush(self) -> None:
         self._inner.flush()
 
@@ -309,6 +312,9 @@ class CountingCollection:
 
     def info(self) -> CollectionInfo:
         raise NotImplementedError
+
+    def queued_updates(self) -> int | None:
+        return None
 
     def flush(self) -> None:
         pass

@@ -7,13 +7,21 @@ import platform
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.encoding.results import Machine
-from benchmarks.encoding.turns import available_threads
-
 _CARD = "import torch; print(torch.cuda.get_device_name(0) if torch.cuda.is_available() else 'no:' + torch.__version__)"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    name: str
+    threads: int
+    memory_gib: float
+    kernel: str
+    python: str
+    amx: bool = False
 
 
 class NoGpuError(Exception):
@@ -64,3 +72,7 @@ def commit(root: Path) -> str:
 
 def today() -> str:
     return datetime.now(UTC).date().isoformat()
+
+
+def available_threads() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -29,6 +29,11 @@ class Conversation:
                 list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed, env=dict(environment)
             )
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def ask(self, **request: Any) -> dict[str, Any]:
         """The answer. Raises ContestantFailedError if it is an error, doesn't come, or comes too late."""
         stdin = self._process.stdin

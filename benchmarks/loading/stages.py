@@ -1,0 +1,116 @@
+"""The whole way from text to searchable, beside each stage alone: `python -m benchmarks.loading.stages FOLDER COUNT`.
+
+A model of TAS-B's size but for its single layer, so that no stage hides all others. Run in a process of its own; it
+answers with JSON on stdout.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks.loading.points import ensure_points
+from benchmarks.loading.turns import fresh_server
+from tasb_qdrant.collection.open import open_for_writing, open_store
+from tasb_qdrant.encoder import load_encoder
+from tasb_qdrant.ingest import ingest
+from tasb_qdrant.ingest.flow import Flow
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.propose import IndexProposal
+from tasb_qdrant.ingest.reading import read_windows
+from tasb_qdrant.ingest.rejects import RejectLog
+from tasb_qdrant.ingest.uploader import Uploader, batches_of
+from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.settings import CollectionSettings, PayloadKeys, StoreSettings, store_settings
+from tasb_qdrant.sources import SourceFields, open_sources
+from tests.models import make_tasb_like
+from tests.qdrant_servers import QdrantServer
+
+MODEL: Final = "a DistilBERT of TAS-B's size with one layer, on the CPU"
+ROUNDS: Final = 3
+WARMING: Final = 4
+
+
+def measure(build: Path, count: int) -> dict[str, Any]:
+    source = ensure_points(build, count).folder / "payloads.jsonl"
+    encoder = load_encoder(_model(build / "one-layer"), device="cpu")
+    windows: list[Window] = []
+    alone = {"read": _timed(lambda: windows.extend(_read(source)))}
+    texts = [[passage.encoder_text for passage in window.passages] for window in windows]
+    for few in texts[:WARMING]:
+        encoder.encode_passages(few)
+    tokens = []
+    alone["tokenize"] = _timed(lambda: tokens.extend([encoder.tokenize_passages(some) for some in texts]))
+    vectors = []
+    alone["encode"] = _timed(lambda: vectors.extend([encoder.encode_tokens(some) for some in tokens]))
+    with fresh_server(build) as server:
+        store = open_store(_place(server))
+        collection = open_for_writing("alone", store, contract=encoder.contract, settings=CollectionSettings())
+        collection.defer_indexing()
+
+        def upload() -> None:
+            with Flow() as flow:
+                uploader = Uploader(collection, flow, Counters(), on_stored=lambda _: None)
+                for window, rows in zip(windows, vectors, strict=True):
+                    for batch in batches_of(window, rows, dim=rows.shape[1]):
+                        uploader.batches.put(batch)
+                uploader.batches.close()
+                flow.join(waiting=lambda: None)
+            assert collection.count() == count
+
+        alone["upload"] = _timed(upload)
+        collection.close()
+        store.close()
+    together = [_together(build, source, encoder, count) for _ in range(ROUNDS)]
+    return {"passages": count, "model": MODEL, "together_s": together, "alone_s": alone}
+
+
+def _together(build: Path, source: Path, encoder: Any, count: int) -> float:
+    with fresh_server(build) as server:
+        place = {"url": server.url, "grpc_port": server.grpc_port, "collection": "together"}
+
+        def run() -> None:
+            report = ingest(source, encoder=encoder, optimize=False, transport="grpc", **place)  # type: ignore[arg-type]
+            assert report.points == count
+
+        return _timed(run)
+
+
+def _read(source: Path) -> list[Window]:
+    counters = Counters()
+    with RejectLog(None, on_reject=lambda: None) as log:
+        reader = open_sources([source], format=None, fields=SourceFields(), column_types={}, on_reject=log.add)
+        with reader as passages:
+            reading = read_windows(
+                passages,
+                keys=PayloadKeys(),
+                indexes={},
+                rejects=log,
+                counters=counters,
+                proposal=IndexProposal(),
+            )
+            return list(reading)
+
+
+def _model(folder: Path) -> Path:
+    if not (folder / "config.json").is_file():
+        make_tasb_like(folder, layers=1)
+    return folder
+
+
+def _place(server: QdrantServer) -> StoreSettings:
+    return store_settings(url=server.url, grpc_port=server.grpc_port, transport="grpc")
+
+
+def _timed(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Path(sys.argv[1]), int(sys.argv[2]))))

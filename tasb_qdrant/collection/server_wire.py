@@ -1,0 +1,187 @@
+"""Upsert requests over gRPC as bytes, without a protobuf object for every point and value.
+
+A point of 768 numbers and six payload fields takes 3 µs this way, and 20 through qdrant-client's messages.
+The layout is that of Qdrant's points.proto and json_with_int.proto; a test compares it with protobuf's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from struct import Struct
+from typing import Any, Final
+
+import numpy as np
+
+from tasb_qdrant.collection.payload import check_names
+from tasb_qdrant.collection.protocol import PointBatch, PointId
+from tasb_qdrant.settings import PayloadKeys
+
+_POINT: Final = b"\x1a"  # UpsertPoints.points
+_TAIL: Final = b"\x10\x01\x22\x00"  # UpsertPoints.wait = true, .ordering = weak, which is an empty message
+_FIELD: Final = b"\x1a"  # PointStruct.payload, an entry of a map
+_NESTED: Final = b"\x0a"  # Struct.fields, an entry of a map
+_DOUBLE: Final = Struct("<cd")
+
+_SHORT: Final = 2_048
+"""Strings up to here share what stands before them, by length: nearly all ids, titles and passages are."""
+
+_NAMES: Final = 256
+"""Payload names that are remembered: some sources have new ones for ever."""
+
+_INTEGERS: Final = 1_024
+"""Integers that are remembered for each name."""
+
+_LOW: Final = [bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(1 << 14)]
+_ALONE: Final = [bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) for n in range(1 << 14)]
+"""Varints of up to 14 bits, with more to follow and without."""
+
+
+class UpsertWire:
+    """Makes the upsert requests of one collection; several threads may do so at once."""
+
+    def __init__(self, collection: str, *, dim: int, keys: PayloadKeys) -> None:
+        floats = 4 * dim
+        self._row_bytes = floats
+        self._head = _sized(b"\x0a", collection.encode())  # UpsertPoints.collection_name
+        dense = b"\x0a" + _varint(floats)  # DenseVector.data, packed
+        vector = b"\xaa\x06" + _varint(len(dense) + floats) + dense  # Vector.dense
+        vectors = b"\x0a" + _varint(len(vector) + floats) + vector  # Vectors.vector
+        self._before_row = b"\x22" + _varint(len(vectors) + floats) + vectors  # PointStruct.vectors
+        self._keys = keys
+        self._reserved = (keys.id, keys.text, keys.title)
+        self._id, self._text, self._title = (_Name(_FIELD, name).strings for name in self._reserved)
+        self._names: dict[str, _Name] = {}
+
+    def request(self, batch: PointBatch) -> bytes:
+        """A serialised UpsertPoints that is answered when it is done. The vectors are copied once."""
+        rows = np.ascontiguousarray(batch.vectors, dtype="<f4").reshape(-1).data.cast("B")
+        before, size = self._before_row, self._row_bytes
+        fixed = len(before) + size
+        parts: list[bytes | memoryview] = [self._head]
+        start = 0
+        for point_id, passage in zip(batch.point_ids, batch.passages, strict=True):
+            ident = _ident(point_id)
+            payload = self._payload(passage.id, passage.text, passage.title, passage.payload)
+            length = _varint(len(ident) + len(payload) + fixed)
+            parts += (_POINT, length, ident, payload, before, rows[start : start + size])
+            start += size
+        parts.append(_TAIL)
+        return b"".join(parts)
+
+    def _payload(self, passage_id: str, text: str, title: str | None, fields: Mapping[str, Any]) -> bytes:
+        """What `to_payload` puts side by side, as the entries of PointStruct.payload."""
+        if not fields.keys().isdisjoint(self._reserved):
+            check_names(fields, self._keys)
+        names = self._names
+        raw_id, raw_text = passage_id.encode(), text.encode()
+        parts = [self._id[len(raw_id)], raw_id, self._text[len(raw_text)], raw_text]
+        if title is not None:
+            raw = title.encode()
+            parts += (self._title[len(raw)], raw)
+        for key, value in fields.items():
+            name = names.get(key) or self._name(key)
+            if (kind := type(value)) is str:
+                raw = value.encode()
+                parts += (name.strings[len(raw)], raw)
+            elif kind is int:
+                parts.append(name.integers[value])
+            else:
+                raw = _value(value)
+                parts += (name.values[len(raw)], raw)
+        return b"".join(parts)
+
+    def _name(self, key: str) -> _Name:
+        if len(self._names) >= _NAMES:
+            self._names.clear()
+        name = self._names[key] = _Name(_FIELD, key)
+        return name
+
+
+class _Heads(dict[int, bytes]):
+    """What stands before a value of a map entry, by the value's length."""
+
+    def __init__(self, tag: bytes, key: bytes, *, string: bool) -> None:
+        super().__init__()
+        self._tag, self._key, self._string = tag, key, string
+
+    def __missing__(self, length: int) -> bytes:
+        kind = b"\x22" + _varint(length) if self._string else b""  # Value.string_value
+        value = b"\x12" + _varint(len(kind) + length) + kind
+        head = self._tag + _varint(len(self._key) + len(value) + length) + self._key + value
+        if length <= _SHORT:
+            self[length] = head
+        return head
+
+
+class _Integers(dict[int, bytes]):
+    """Map entries whose values are integers: years and the like come again and again."""
+
+    def __init__(self, heads: _Heads) -> None:
+        super().__init__()
+        self._heads = heads
+
+    def __missing__(self, value: int) -> bytes:
+        raw = _integer(value)
+        entry = self._heads[len(raw)] + raw
+        if len(self) < _INTEGERS:
+            self[value] = entry
+        return entry
+
+
+class _Name:
+    """A payload name in the entries of a map."""
+
+    __slots__ = ("integers", "strings", "values")
+
+    def __init__(self, tag: bytes, name: str) -> None:
+        key = _sized(b"\x0a", str.encode(name))
+        self.strings = _Heads(tag, key, string=True)
+        self.values = _Heads(tag, key, string=False)
+        self.integers = _Integers(self.values)
+
+
+def _value(value: Any) -> bytes:
+    """A serialised Value. Its subclasses are what they are derived from, as in `to_payload`."""
+    kind = type(value)
+    if kind is int:
+        return _integer(value)
+    if kind is float:
+        return _DOUBLE.pack(b"\x11", value)
+    if kind is bool:
+        return b"\x28\x01" if value else b"\x28\x00"
+    if value is None:
+        return b"\x08\x00"
+    if isinstance(value, str):
+        return _sized(b"\x22", str.encode(value))
+    if isinstance(value, Mapping):
+        return _sized(b"\x32", b"".join(_entry(name, item) for name, item in value.items()))
+    if isinstance(value, list | tuple):
+        return _sized(b"\x3a", b"".join(_sized(b"\x0a", _value(item)) for item in value))
+    return _integer(int(value)) if isinstance(value, int) else _DOUBLE.pack(b"\x11", float(value))
+
+
+def _entry(name: str, value: Any) -> bytes:
+    return _sized(_NESTED, _sized(b"\x0a", str.encode(name)) + _sized(b"\x12", _value(value)))
+
+
+def _integer(value: int) -> bytes:
+    """Value.integer_value, in two's complement. Raises OverflowError outside i64."""
+    return b"\x18" + _varint(int.from_bytes(value.to_bytes(8, "little", signed=True), "little"))
+
+
+def _ident(point_id: PointId) -> bytes:
+    """PointStruct.id."""
+    if isinstance(point_id, str):
+        return _sized(b"\x0a", _sized(b"\x12", point_id.encode()))
+    number = b"\x08" + _varint(point_id)
+    return b"\x0a" + _varint(len(number)) + number
+
+
+def _sized(tag: bytes, content: bytes) -> bytes:
+    return tag + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    if number < 1 << 14:
+        return _ALONE[number]
+    return _LOW[number & 0x3FFF] + _varint(number >> 14)
