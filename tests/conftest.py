@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.qdrant_cluster import QdrantCluster, qdrant_cluster
 from tests.qdrant_servers import QdrantServer
 
 # Read before `_no_servers_in_the_environment` hides them from the code under test.
@@ -71,6 +72,16 @@ def qdrant_server(request: pytest.FixtureRequest) -> QdrantServer:
     server = request.getfixturevalue(names[request.param])
     assert isinstance(server, QdrantServer)
     return server
+
+
+@pytest.fixture(scope="session")
+def shared_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantCluster]:
+    """Three nodes of 1.17.0, always our own. Others use it: whoever kills or pauses nodes starts their own."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with qdrant_cluster(folder) as cluster:
+        yield cluster
+    for node in cluster.nodes:
+        shutil.rmtree(node.folder / "storage")
 
 
 @pytest.fixture
