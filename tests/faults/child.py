@@ -1,0 +1,62 @@
+"""What a forked child does: put the hooks of its fault in place, then be `tasb-qdrant`."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import random
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tests.faults import pace, points
+from tests.faults.corpus import WINDOW
+
+
+def become(run: dict[str, Any]) -> None:
+    """Run the program's entry point with `argv`, in `folder`, its output in `out` and `err`. Ends as it ends.
+
+    `hooks` are a list of objects with a `hook`, one of HOOKS, and its arguments.
+    """
+    _redirect(Path(run["out"]), Path(run["err"]))
+    os.chdir(run["folder"])
+    os.environ.update(run["env"])
+    # A new process has these; this one was forked from one that hasn't.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    random.seed(run["seed"])
+    pace.set_pace(run["pace"], log=Path(run["waits"]))
+    importlib.import_module("tasb_qdrant.ingest.reading").__dict__["WINDOW_SIZE"] = WINDOW
+    points.install(run["hooks"])
+    if job := run.get("job"):
+        module, _, function = str(job).partition(":")
+        getattr(importlib.import_module(module), function)(*run["argv"])
+        _leave(0)
+    sys.argv = ["tasb-qdrant", *run["argv"]]
+    from tasb_qdrant.cli.main import main
+
+    try:
+        main()
+    except SystemExit as error:
+        if run["whole_exit"]:
+            raise
+        _leave(error.code if isinstance(error.code, int) else int(error.code is not None))
+
+
+def _leave(code: int) -> NoReturn:
+    """Exit as Python does, but without taking down thousands of modules one by one, which takes a second."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for all threads that are no daemons
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _redirect(out: Path, err: Path) -> None:
+    for path, descriptor in ((Path(os.devnull), 0), (out, 1), (err, 2)):
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(opened, descriptor)
+        os.close(opened)
