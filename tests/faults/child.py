@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import importlib.util
 import os
 import random
 import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from tests.faults import pace, points
 from tests.faults.corpus import WINDOW
+
+_SMALLER: Final = (
+    ("tasb_qdrant.ingest.reading", "WINDOW_SIZE", WINDOW),
+    ("tasb_qdrant.ingest.journal", "EVERY_SECONDS", 0.0),
+)
+"""What makes a run of a tenth of a second have as many windows and checkpoints as one of an hour."""
 
 
 def become(run: dict[str, Any]) -> None:
@@ -29,7 +36,9 @@ def become(run: dict[str, Any]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     random.seed(run["seed"])
     pace.set_pace(run["pace"], log=Path(run["waits"]))
-    importlib.import_module("tasb_qdrant.ingest.reading").__dict__["WINDOW_SIZE"] = WINDOW
+    for module, name, value in _SMALLER:
+        if importlib.util.find_spec(module) is not None:
+            importlib.import_module(module).__dict__[name] = value
     points.install(run["hooks"])
     if job := run.get("job"):
         module, _, function = str(job).partition(":")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, SupportsIndex
 
 _real_sleep = time.sleep
 _LOGGED: Final = 0.5
@@ -31,7 +31,8 @@ def set_pace(factor: float, *, log: Path) -> None:
     _Pace.log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
-def _sleep(seconds: float) -> None:
+def _sleep(seconds: float | SupportsIndex, /) -> None:
+    seconds = float(seconds)
     if _Pace.log is not None and seconds >= _LOGGED:
         os.write(_Pace.log, f"{seconds:.3f}\n".encode())
     _real_sleep(seconds * _Pace.factor)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 import uuid
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 from tests.faults import oracle
 from tests.faults.corpus import make_model, write_source
@@ -23,11 +24,15 @@ from tests.qdrant_servers import QdrantServer
 
 VERSION: Final = "1.17.0"
 
+_SMALL_DISK: Final = "96m"
+
 
 class Rig:
     """To be used in a `with` block, by one thread. What a case doesn't need is not started."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep: Path | None = None) -> None:
+        self.keep = keep
+        """Where the folders of failed cases go, if they are wanted."""
         self._stack = ExitStack()
         memory = Path("/dev/shm")
         self.folder = Path(
@@ -99,6 +104,28 @@ class Rig:
         return self._station(Station(made.nodes, joined=made.wait_until_joined))
 
     @cached_property
+    def small_disk(self) -> Station | None:
+        """A server on a disk of a few megabytes of its own, or None where none can be mounted."""
+        folder = self.small_disk_folder
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={_SMALL_DISK}", "tmpfs", str(folder)]
+        if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+            return None
+        self._stack.callback(subprocess.run, ["umount", "--lazy", str(folder)], check=False)
+        node = self._stack.enter_context(QdrantServer.start(VERSION, folder / "server", api_key=self.key, config=SMALL))
+        return self._station(Station([node]))
+
+    @property
+    def small_disk_folder(self) -> Path:
+        """Where it is mounted."""
+        return self.folder / "small-disk"
+
+    @cached_property
+    def notes(self) -> dict[str, Any]:
+        """What kinds of faults have counted once and keep."""
+        return {}
+
+    @cached_property
     def expected(self) -> Expected:
         """What any store must hold in the end: an undisturbed run's points, themselves held against the source."""
         return self.undisturbed(self.source, self.model)
@@ -137,11 +164,12 @@ class Rig:
         return OnServer(where, transport=transport, name=f"c{uuid.uuid4().hex[:12]}")
 
     def target(self, kind: str, folder: Path) -> Target:
-        """By name: embedded, grpc, rest, cluster grpc, cluster rest."""
+        """By name: embedded, grpc, rest, cluster grpc, cluster rest, disk grpc, disk rest."""
         if kind == "embedded":
             return self.embedded(folder)
-        station = self.cluster if kind.startswith("cluster") else self.server
-        return self.on_server(kind.split()[-1], station=station)
+        where, _, transport = kind.rpartition(" ")
+        station = self.cluster if where == "cluster" else self.small_disk if where == "disk" else self.server
+        return self.on_server(transport, station=station)
 
     def environment(self, folder: Path) -> dict[str, str]:
         """Of a run whose every file shall be in `folder`, the temporary ones too."""

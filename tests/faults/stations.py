@@ -51,6 +51,10 @@ class Station:
     def mend(self) -> None:
         """Every node runs again, and the log is empty."""
         self.wire.reset()
+        self.mend_nodes()
+
+    def mend_nodes(self) -> None:
+        """Every node runs again."""
         for node in self.nodes:
             if node.process is None or node.process.poll() is not None:
                 node.restart()

@@ -71,6 +71,14 @@ class Trial:
         usual = Command(self.rig.source, target, self.rig.options(self.rig.model))
         return replace(usual, **changes)
 
+    def forget(self, command: Command) -> None:
+        """As if it had never been run: a run that only counted something."""
+        command.target.discard()
+        self._targets.remove(command.target)
+        self.verdict.runs.clear()
+        for path in self.folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def start(
         self,
         command: Command,
@@ -154,6 +162,12 @@ class Trial:
         if (difference := self.check(command)) is not None:
             self._blame(difference)
 
+    def again_or_restarted(self, command: Command, *, first: int | None) -> None:
+        """The same, but a run that was refused and said that --restart helps is started with that."""
+        if first == 1 and "--restart" in self._runs[-1].said():
+            first = self.finish(self.start(replace(command, extra=(*command.extra, "--restart"))))
+        self.again(command, first=first)
+
     def station(self, command: Command) -> Station:
         """Where the command's collection is. Raises TypeError for an embedded one."""
         if not isinstance(command.target, OnServer):
@@ -189,6 +203,8 @@ class Trial:
         if kind is None:
             self.verdict.secrets += search(self.folder, self.rig.key.encode())
         self.verdict.seconds = round(time.monotonic() - self._begun, 2)
+        if self.rig.keep is not None and (kind is not None or not self.verdict.ok):
+            shutil.copytree(self.folder, self.rig.keep / self.folder.name, dirs_exist_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -61,7 +61,7 @@ class Wire:
         self._lock = threading.Lock()
         self.exchanges: list[Exchange] = []
         self.plan: Callable[[Exchange, int], Fault | None] = lambda exchange, stores: None
-        self.on_sent: Callable[[int], None] = lambda stores: None
+        self.on_sent: Callable[[int], object] = lambda stores: None
         self._stores = 0
 
     def reset(self) -> None:

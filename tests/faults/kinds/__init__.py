@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.faults.case import Case
-from tests.faults.kinds import kill, replies, server, signals
+from tests.faults.kinds import changed, encoding, files, key, kill, replies, saved, server, signals
 from tests.faults.trial import Injection
 
 _CASES_OF_A_KIND: Final = 1_000_000
@@ -44,6 +44,19 @@ KINDS: Final = (
         replies.every_nth,
     ),
     Kind(10, "reply", "scripted replies", len(replies.scripted_cases()), replies.scripted),
+    Kind(11, "own-files", "ENOSPC, EIO, EACCES, EMFILE on our own files", len(files.failing_cases()), files.failing),
+    Kind(12, "disk-full", "the server's disk full, then freed", 60, files.disk_full),
+    Kind(13, "state-loader", "checkpoint cut at every byte, 10,000 bit flips (in process)", 23, saved.in_process),
+    Kind(14, "state", "damaged checkpoints", 90, saved.whole_run),
+    Kind(15, "source", "another source on resume", 5 * len(changed.source_cases()), changed.source),
+    Kind(16, "model", "another model or precision on resume", 45, changed.model),
+    Kind(17, "collection", "another collection on resume", 48, changed.collection),
+    Kind(18, "embedded-files", "the embedded collection's files gone or damaged", 30, changed.embedded_collection),
+    Kind(19, "two-runs", "two runs at once", 60, changed.two_at_once),
+    Kind(20, "encoder", "encoder out of memory, NaN, wrong shape", 3 * len(encoding.spoiled_cases()), encoding.spoiled),
+    Kind(21, "worker", "death of a worker", 30, encoding.worker_killed),
+    Kind(22, "key-refused", "key refused from some request on", 60, key.refused),
+    Kind(23, "key-revoked", "key changed on the server", 40, key.revoked),
 )
 
 
