@@ -32,10 +32,12 @@ class Verdict:
     while something was missing, `hangs` runs that passed their deadline, `secrets` files that hold the API
     key. `resent` are points that were stored again though acknowledged. `problems` is what else was not as
     it must be, a sentence each; `runs` are the exit codes and seconds. `skipped` says why it was not run.
+    `faults` is how many were injected, more than one where none of them needed a run of the program.
     """
 
     case: Case
     fault: str = ""
+    faults: int = 1
     lost: int = 0
     doubled: int = 0
     wrong: int = 0

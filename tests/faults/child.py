@@ -19,6 +19,8 @@ from tests.faults.corpus import WINDOW
 _SMALLER: Final = (
     ("tasb_qdrant.ingest.reading", "WINDOW_SIZE", WINDOW),
     ("tasb_qdrant.ingest.journal", "EVERY_SECONDS", 0.0),
+    ("tasb_qdrant.ingest.journal", "_POLL_SECONDS", 0.001),
+    ("tasb_qdrant.ingest.journal", "_SHARE", 0),
 )
 """What makes a run of a tenth of a second have as many windows and checkpoints as one of an hour."""
 

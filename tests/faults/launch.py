@@ -145,7 +145,11 @@ class Zygote:
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX)
-        connection.connect(str(self._address))
+        try:
+            connection.connect(str(self._address))
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     def _wait_until_ready(self) -> None:

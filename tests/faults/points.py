@@ -100,17 +100,17 @@ def names(store: Store) -> list[str]:
 
 def install(hooks: Sequence[Mapping[str, Any]]) -> None:
     """Put the hooks of a run in place. Raises LookupError for a point whose target isn't there."""
-    strikes = [Strike(hook["point"], hook["nth"], hook["action"]) for hook in hooks if hook["hook"] == "strike"]
-    census = next((Path(hook["file"]) for hook in hooks if hook["hook"] == "census"), None)
-    if strikes or census is not None:
-        _Places(strikes, census).watch(
-            [point for point in POINTS if census or point.name in {s.point for s in strikes}]
-        )
     for hook in hooks:
         if hook["hook"] not in ("strike", "census"):
             module, _, function = hook["hook"].partition(":")
             arguments = {name: value for name, value in hook.items() if name != "hook"}
             getattr(importlib.import_module(module), function)(**arguments)
+    # Last, and so around the others: what is struck after a batch was acknowledged has been logged by then.
+    strikes = [Strike(hook["point"], hook["nth"], hook["action"]) for hook in hooks if hook["hook"] == "strike"]
+    census = next((Path(hook["file"]) for hook in hooks if hook["hook"] == "census"), None)
+    struck = {strike.point for strike in strikes}
+    if strikes or census is not None:
+        _Places(strikes, census).watch(point for point in POINTS if census is not None or point.name in struck)
 
 
 def wrap(target: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:

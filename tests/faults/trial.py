@@ -93,7 +93,7 @@ class Trial:
             folder=self.folder,
             name=f"run-{len(self._runs)}",
             environment=self.rig.environment(self.folder) | dict(command.environment),
-            hooks=[*command.target.hooks(), *hooks],
+            hooks=[*hooks, *command.target.hooks()],
             pace=pace,
             seed=self.verdict.case.seed,
             whole_exit=whole_exit,
