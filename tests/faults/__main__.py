@@ -19,7 +19,6 @@ from tests.faults.journal import Journal, commit
 from tests.faults.kinds import KINDS, Kind, kind_named, of_seed
 from tests.faults.launch import ROOT
 from tests.faults.report import render
-from tests.faults.rig import Rig
 from tests.faults.runner import run_cases
 
 BUILD = ROOT / "build" / "faults"
@@ -70,14 +69,13 @@ def _chosen(names: Sequence[str], cases: int | None) -> list[tuple[Kind, Case]]:
 def _run(chosen: Iterable[tuple[Kind, Case]], journal: Journal | None, keep: Path | None) -> int:
     """Run them all, told and journalled; the number of those that failed."""
     failed = 0
-    began, number = time.monotonic(), 0
+    began = time.monotonic()
     todo = list(chosen)
-    with Rig(keep=keep) as rig:
-        for number, verdict in enumerate(run_cases(rig, todo), start=1):
-            failed += not verdict.ok and not verdict.skipped
-            _tell(verdict, f"{number}/{len(todo)} {number / (time.monotonic() - began) * 60:.0f} a minute")
-            if journal is not None:
-                journal.add(verdict)
+    for number, verdict in enumerate(run_cases(todo, keep=keep), start=1):
+        failed += not verdict.ok and not verdict.skipped
+        _tell(verdict, f"{number}/{len(todo)} {number / (time.monotonic() - began) * 60:.0f} a minute")
+        if journal is not None:
+            journal.add(verdict)
     return failed
 
 

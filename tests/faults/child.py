@@ -38,6 +38,9 @@ def become(run: dict[str, Any]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     random.seed(run["seed"])
     pace.set_pace(run["pace"], log=Path(run["waits"]))
+    flow = importlib.import_module("tasb_qdrant.ingest.flow")
+    if hasattr(flow, "sleep_until"):
+        flow.__dict__["sleep_until"] = pace.shorten(flow.sleep_until)
     for module, name, value in _SMALLER:
         if importlib.util.find_spec(module) is not None:
             importlib.import_module(module).__dict__[name] = value
@@ -64,6 +67,12 @@ def _leave(code: int) -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)
+
+
+def space_checkpoints(seconds: float) -> None:
+    """A hook: no checkpoint sooner after another than this, where there are checkpoints."""
+    if importlib.util.find_spec("tasb_qdrant.ingest.journal") is not None:
+        importlib.import_module("tasb_qdrant.ingest.journal").__dict__["EVERY_SECONDS"] = seconds
 
 
 def _redirect(out: Path, err: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, SupportsIndex
 
@@ -31,8 +32,27 @@ def set_pace(factor: float, *, log: Path) -> None:
     _Pace.log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
 
+def shorten(make_sleep: Callable[..., Callable[[float], None]]) -> Callable[..., Callable[[float], None]]:
+    """The same for what makes a `sleep` that can be woken from."""
+
+    def make(*args: object, **options: object) -> Callable[[float], None]:
+        sleep = make_sleep(*args, **options)
+
+        def shortened(seconds: float) -> None:
+            _note(seconds)
+            sleep(seconds * _Pace.factor)
+
+        return shortened
+
+    return make
+
+
 def _sleep(seconds: float | SupportsIndex, /) -> None:
     seconds = float(seconds)
+    _note(seconds)
+    _real_sleep(seconds * _Pace.factor)
+
+
+def _note(seconds: float) -> None:
     if _Pace.log is not None and seconds >= _LOGGED:
         os.write(_Pace.log, f"{seconds:.3f}\n".encode())
-    _real_sleep(seconds * _Pace.factor)

@@ -46,7 +46,8 @@ def _not_stored(upsert: Callable[..., Any], collection: Any, batch: Any) -> None
 
 
 def _other_ids(upsert: Callable[..., Any], collection: Any, batch: Any) -> None:
-    upsert(collection, replace(batch, passages=[replace(one, id=f"{one.id}-other") for one in batch.passages]))
+    others = [replace(one, id=f"{one.id}-other") for one in batch.passages]
+    upsert(collection, type(batch)(others, batch.vectors))
 
 
 def _other_payload(upsert: Callable[..., Any], collection: Any, batch: Any) -> None:

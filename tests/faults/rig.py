@@ -51,6 +51,10 @@ class Rig:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End everything, and delete all files."""
         self._stack.close()
 
     @cached_property

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Final
 
 from tests.faults.case import Case, Verdict
 from tests.faults.kinds import Kind
 from tests.faults.rig import Rig
 from tests.faults.trial import Trial
+
+HARNESS: Final = "the harness: "
 
 
 def run_case(rig: Rig, kind: Kind, case: Case) -> Verdict:
@@ -19,13 +23,25 @@ def run_case(rig: Rig, kind: Kind, case: Case) -> Verdict:
             kind.inject(trial)
     except Exception as error:
         verdict = trial.verdict if "trial" in locals() else Verdict(case)
-        verdict.problems.append(f"the harness: {type(error).__name__}: {error}")
+        verdict.problems.append(f"{HARNESS}{type(error).__name__}: {error}")
         verdict.seconds = round(time.monotonic() - began, 2)
         return verdict
     return trial.verdict
 
 
-def run_cases(rig: Rig, cases: Iterable[tuple[Kind, Case]]) -> Iterator[Verdict]:
-    """The verdicts, each as soon as it is there."""
-    for kind, case in cases:
-        yield run_case(rig, kind, case)
+def run_cases(cases: Iterable[tuple[Kind, Case]], *, keep: Path | None = None) -> Iterator[Verdict]:
+    """The verdicts, each as soon as it is there. `keep` gets the folders of failed cases.
+
+    A case in which the harness itself failed is run once more, on a new rig: its server may be broken.
+    """
+    rig = Rig(keep=keep)
+    try:
+        for kind, case in cases:
+            verdict = run_case(rig, kind, case)
+            if any(problem.startswith(HARNESS) for problem in verdict.problems):
+                rig.close()
+                rig = Rig(keep=keep)
+                verdict = run_case(rig, kind, case)
+            yield verdict
+    finally:
+        rig.close()

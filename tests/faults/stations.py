@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from tests.faults.grpc_proxy import GrpcProxy
 from tests.faults.oracle import Rest
-from tests.faults.proxy import GrpcProxy, RestProxy
+from tests.faults.rest_proxy import RestProxy
 from tests.faults.wire import Wire
 from tests.qdrant_servers import QdrantServer
 

@@ -26,6 +26,9 @@ DEADLINE: Final = 60.0
 TRIES: Final = 4
 """So often is the same command run again after the fault, at the most, until it ends well."""
 
+WANTED: Final = {"indexing threshold": 10_000, "m": 16, "index of year": "integer"}
+"""What the command's defaults ask a server for."""
+
 _SHOWN: Final = 300
 
 
@@ -101,6 +104,17 @@ class Trial:
         self._runs.append(run)
         return run
 
+    def kill(self, command: Command, *, at: str = "encoded") -> None:
+        """Start it and have it killed on its way, at a named point: what is to go on."""
+        strike = {"hook": "strike", "point": at, "nth": self.chance.randint(3, 45), "action": "kill"}
+        code = self.finish(self.start(command, [strike]))
+        self.expect(code == -signal.SIGKILL, f"expected a killed run, got exit code {code}")
+        self.check_acked(command)
+
+    def waits(self, run: Run) -> list[float]:
+        """The seconds of the run's longer waits, as long as they would have been."""
+        return [float(line) for line in run.out.with_suffix(".waits").read_text().split()]
+
     def finish(self, run: Run, *, seconds: float = DEADLINE) -> int | None:
         """Wait for the end of a run: its exit code, or None for one that hangs, which is counted and killed."""
         code = run.wait(seconds)
@@ -147,7 +161,20 @@ class Trial:
         if (difference := self.check(command)) is not None:
             self.verdict.silent += 1
             self._blame(difference)
+        if command.optimize and isinstance(command.target, OnServer):
+            self._check_settings(command.target)
         return True
+
+    def _check_settings(self, target: OnServer) -> None:
+        """After a whole run the settings are those that were asked for, whatever was in force during the load."""
+        described = target.station.rest(target.station.nodes[0]).ask("GET", f"/collections/{target.name}")
+        config = described["config"]
+        found = {
+            "indexing threshold": config["optimizer_config"]["indexing_threshold"],
+            "m": config["hnsw_config"]["m"],
+            "index of year": described["payload_schema"].get("year", {}).get("data_type"),
+        }
+        self.expect(found == WANTED, f"expected the settings {WANTED}, found {found}")
 
     def again(self, command: Command, *, first: int | None, pace: float = 0.05) -> None:
         """The same command again until it ends well; `first` is the exit code of the run with the fault."""

@@ -27,8 +27,8 @@ class Fault:
     """
 
     action: Action
+    status: int = 503  # or one of gRPC's
     seconds: float = 0.0
-    status: int = 503
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b'{"status":{"error":"a fault"},"time":0.0}'
     late: bool = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.faults.case import Case
-from tests.faults.kinds import changed, encoding, files, key, kill, replies, saved, server, signals
+from tests.faults.kinds import changed, collection, encoding, files, key, kill, replies, saved, server, signals
 from tests.faults.trial import Injection
 
 _CASES_OF_A_KIND: Final = 1_000_000
@@ -34,9 +34,9 @@ class Kind:
 # A number, once given, stays with its kind: seeds of earlier reports replay by it.
 KINDS: Final = (
     Kind(1, "kill-point", "SIGKILL at a named point", 2 * len(kill.combinations()), 10, kill.at_point),
-    Kind(2, "kill-sent", "SIGKILL with a request sent", 100, 4, kill.at_sent),
-    Kind(3, "kill-random", "SIGKILL at a random time", 300, 6, kill.at_random),
-    Kind(4, "signal", "SIGINT, SIGTERM, SIGINT twice", 300, 8, signals.at_random),
+    Kind(2, "kill-sent", "SIGKILL with a request sent", 150, 4, kill.at_sent),
+    Kind(3, "kill-random", "SIGKILL at a random time", 600, 6, kill.at_random),
+    Kind(4, "signal", "SIGINT, SIGTERM, SIGINT twice", 450, 8, signals.at_random),
     Kind(5, "server-kill", "SIGKILL of the only server, restarted", 150, 2, server.killed),
     Kind(6, "node-kill", "SIGKILL of a node of three, restarted", 60, 1, server.node_killed),
     Kind(7, "server-stop", "SIGSTOP of the only server", 80, 1, server.stopped),
@@ -58,9 +58,9 @@ KINDS: Final = (
     Kind(14, "state", "damaged checkpoints", 90, 4, saved.whole_run),
     Kind(15, "source", "another source on resume", 5 * len(changed.source_cases()), 4, changed.source),
     Kind(16, "model", "another model or precision on resume", 45, 3, changed.model),
-    Kind(17, "collection", "another collection on resume", 48, 4, changed.collection),
-    Kind(18, "embedded-files", "the embedded collection's files gone or damaged", 30, 3, changed.embedded_collection),
-    Kind(19, "two-runs", "two runs at once", 60, 3, changed.two_at_once),
+    Kind(17, "collection", "another collection on resume", 48, 4, collection.changed),
+    Kind(18, "embedded-files", "the embedded collection's files gone or damaged", 30, 3, collection.embedded_files),
+    Kind(19, "two-runs", "two runs at once", 60, 3, collection.two_at_once),
     Kind(
         20, "encoder", "encoder out of memory, NaN, wrong shape", 3 * len(encoding.spoiled_cases()), 4, encoding.spoiled
     ),

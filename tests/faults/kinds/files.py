@@ -14,8 +14,11 @@ from tests.faults.trial import Command, Trial
 
 _STORES: Final = ("embedded", "rest")
 _ERRORS: Final = ("ENOSPC", "EIO", "EACCES", "EMFILE")
-_CALLS: Final = 40
-"""More than a run makes on its own files; which ones there are is counted before."""
+_CALLS: Final = 64
+"""More than a run makes on its own files, if it has a checkpoint every 50 ms; how many there are is counted before."""
+
+
+_SPACED: Final = {"hook": "tests.faults.child:space_checkpoints", "seconds": 0.05}
 
 
 def failing_cases() -> list[tuple[str, str, bool, int]]:
@@ -33,7 +36,7 @@ def failing(trial: Trial) -> None:
     how = "and every later" if lasting else "alone"
     trial.verdict.fault = f"{error} at call {nth} of {calls} on our own files, {how}, {store}"
     hook = _hook(trial, nth=nth, error=getattr(errno, error), lasting=lasting)
-    code = trial.finish(trial.start(command, [hook]))
+    code = trial.finish(trial.start(command, [_SPACED, hook]))
     trial.expect(code in (0, 1, 3), f"expected exit code 0, 1 or 3, got {code}")
     trial.check_acked(command)
     trial.again(command, first=code)
@@ -56,7 +59,7 @@ def _calls(trial: Trial, store: str) -> int:
     known: dict[str, int] = trial.rig.notes.setdefault("calls", {})
     if store not in known:
         command = with_rejects(trial, store)
-        run = trial.start(command, [_hook(trial, nth=0, error=0, lasting=False)])
+        run = trial.start(command, [_SPACED, _hook(trial, nth=0, error=0, lasting=False)])
         if trial.finish(run) != 3:
             raise RuntimeError(f"an undisturbed run failed: {run.said()}")
         known[store] = int((trial.folder / "calls").read_text())
