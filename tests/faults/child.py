@@ -33,9 +33,7 @@ def become(run: dict[str, Any]) -> None:
     _redirect(Path(run["out"]), Path(run["err"]))
     os.chdir(run["folder"])
     os.environ.update(run["env"])
-    # A new process has these; this one was forked from one that hasn't.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # as in a new process; the one that forks ignores it
     random.seed(run["seed"])
     pace.set_pace(run["pace"], log=Path(run["waits"]))
     flow = importlib.import_module("tasb_qdrant.ingest.flow")
@@ -52,6 +50,8 @@ def become(run: dict[str, Any]) -> None:
     sys.argv = ["tasb-qdrant", *run["argv"]]
     from tasb_qdrant.cli.main import main
 
+    # Not before: what interrupts the harness says nothing about the program.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main()
     except SystemExit as error:
