@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import importlib
-import importlib.util
 import os
 import random
 import signal
@@ -40,8 +39,7 @@ def become(run: dict[str, Any]) -> None:
     if hasattr(flow, "sleep_until"):
         flow.__dict__["sleep_until"] = pace.shorten(flow.sleep_until)
     for module, name, value in _SMALLER:
-        if importlib.util.find_spec(module) is not None:
-            importlib.import_module(module).__dict__[name] = value
+        importlib.import_module(module).__dict__[name] = value
     points.install(run["hooks"])
     if job := run.get("job"):
         module, _, function = str(job).partition(":")
@@ -70,9 +68,8 @@ def _leave(code: int) -> NoReturn:
 
 
 def space_checkpoints(seconds: float) -> None:
-    """A hook: no checkpoint sooner after another than this, where there are checkpoints."""
-    if importlib.util.find_spec("tasb_qdrant.ingest.journal") is not None:
-        importlib.import_module("tasb_qdrant.ingest.journal").__dict__["EVERY_SECONDS"] = seconds
+    """A hook: no checkpoint sooner after another than this."""
+    importlib.import_module("tasb_qdrant.ingest.journal").__dict__["EVERY_SECONDS"] = seconds
 
 
 def _redirect(out: Path, err: Path) -> None:

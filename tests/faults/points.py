@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import functools
 import importlib
-import importlib.util
 import json
 import os
 import random
@@ -40,7 +39,9 @@ class Point:
 _EDGE: Final = "tasb_qdrant.collection.edge:EdgeCollection"
 _SERVER: Final = "tasb_qdrant.collection.server:ServerCollection"
 
-POINTS: tuple[Point, ...] = (
+_STATE: Final = "tasb_qdrant.ingest.state"
+
+POINTS: Final[tuple[Point, ...]] = (
     Point("source opened", "after", "tasb_qdrant.ingest.steps:open_source"),
     Point("connected", "after", "tasb_qdrant.collection.open:open_store"),
     Point("model loaded", "after", "tasb_qdrant.encoder:load_encoder"),
@@ -72,22 +73,17 @@ POINTS: tuple[Point, ...] = (
     Point("finalised", "after", "tasb_qdrant.ingest.steps:build_index"),
     Point("closing", "before", f"{_EDGE}.close", ("embedded",)),
     Point("closing", "before", f"{_SERVER}.close", ("server",)),
+    Point("state locked", "after", f"{_STATE}:StateFiles.acquire"),
+    Point("checkpoint begun", "before", f"{_STATE}:StateFiles.save"),
+    Point("in checkpoint", "during", f"{_STATE}:StateFiles._write"),
+    Point("checkpoint written", "after", f"{_STATE}:StateFiles._write"),
+    Point("at rename", "before", "os:replace"),
+    Point("renamed", "after", "os:replace"),
+    Point("checkpoint saved", "after", f"{_STATE}:StateFiles.save"),
+    Point("forgetting", "before", f"{_STATE}:StateFiles.forget"),
+    Point("forgotten", "after", f"{_STATE}:StateFiles.forget"),
     Point("reported", "before", "tasb_qdrant.cli.render:print_json"),
 )
-
-_STATE: Final = "tasb_qdrant.ingest.state"
-if importlib.util.find_spec(_STATE) is not None:
-    POINTS += (
-        Point("state locked", "after", f"{_STATE}:StateFiles.acquire"),
-        Point("checkpoint begun", "before", f"{_STATE}:StateFiles.save"),
-        Point("in checkpoint", "during", f"{_STATE}:StateFiles._write"),
-        Point("checkpoint written", "after", f"{_STATE}:StateFiles._write"),
-        Point("at rename", "before", "os:replace"),
-        Point("renamed", "after", "os:replace"),
-        Point("checkpoint saved", "after", f"{_STATE}:StateFiles.save"),
-        Point("forgetting", "before", f"{_STATE}:StateFiles.forget"),
-        Point("forgotten", "after", f"{_STATE}:StateFiles.forget"),
-    )
 
 DURING_SECONDS: Final = {"sending": 0.004, "building the index": 0.4, "in checkpoint": 0.001}
 """How long after it has begun a thing that takes time may be struck, at the latest."""

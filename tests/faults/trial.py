@@ -125,7 +125,10 @@ class Trial:
         run.end()
         if "Traceback (most recent call last)" in run.said():
             self.verdict.problems.append(f"a traceback: {_end(run.said())}")
-        elif code not in (None, 0, 3, 130, -signal.SIGKILL, -signal.SIGINT, -signal.SIGTERM) and "Error: " not in run.said():
+        elif (
+            code not in (None, 0, 3, 130, -signal.SIGKILL, -signal.SIGINT, -signal.SIGTERM)
+            and "Error: " not in run.said()
+        ):
             self.verdict.problems.append(f"exit code {code} without an error's line: {_end(run.said())}")
         return code
 

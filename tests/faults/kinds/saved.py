@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import random
 import shutil
@@ -20,13 +18,6 @@ FLIPS_AT_ONCE: Final = 500
 """Bit flips of one case in process: 20 cases make 10,000."""
 
 
-def _has_no_state(trial: Trial) -> bool:
-    if importlib.util.find_spec("tasb_qdrant.ingest.state") is not None:
-        return False
-    trial.verdict.skipped = "this version keeps no checkpoints"
-    return True
-
-
 def _killed(trial: Trial, store: str) -> tuple[Command, Path]:
     """A run that was killed when it had checkpoints, and the folder of its state."""
     command = trial.command(store)
@@ -41,8 +32,6 @@ def _killed(trial: Trial, store: str) -> tuple[Command, Path]:
 
 def in_process(trial: Trial) -> None:
     """The loader alone: the checkpoint cut at every byte, or with random bits flipped."""
-    if _has_no_state(trial):
-        return
     number = trial.verdict.case.number
     _, folder = _killed(trial, _STORES[number % 3])
     way = "cut at every byte" if number < 3 else f"{FLIPS_AT_ONCE} times some bits flipped"
@@ -71,8 +60,7 @@ def try_all(folder: str, way: str, seed: str, target: str) -> None:
     """
 
     from tasb_qdrant.errors import TasbQdrantError
-
-    files = importlib.import_module("tasb_qdrant.ingest.state").StateFiles
+    from tasb_qdrant.ingest.state import StateFiles
 
     good = {name: (Path(folder) / name).read_bytes() for name in _FILES if (Path(folder) / name).exists()}
     contents = {data.partition(b"\n")[2] for data in good.values()}
@@ -84,7 +72,7 @@ def try_all(folder: str, way: str, seed: str, target: str) -> None:
         for name, data in damaged.items():
             (Path(folder) / name).write_bytes(data)
         try:
-            saved = files(Path(folder)).load()
+            saved = StateFiles(Path(folder)).load()
         except TasbQdrantError:
             refused += 1
             continue
@@ -115,8 +103,6 @@ def flip(data: bytes, chance: random.Random) -> bytes:
 
 def whole_run(trial: Trial) -> None:
     """The same seen from outside: the run on damaged state goes on well, or is refused and begins anew."""
-    if _has_no_state(trial):
-        return
     chance, number = trial.chance, trial.verdict.case.number
     store, way = (
         _STORES[number % 3],
