@@ -24,7 +24,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[QdrantCluster]
             write_consistency_factor=2,
         )
         cluster.wait_until_active("c")
-        client.upsert("c", [models.PointStruct(id=number, vector=[1, number]) for number in range(50)])
+        client.upsert("c", [models.PointStruct(id=number, vector=[1.0, float(number)]) for number in range(50)])
         client.close()
         yield cluster
 
