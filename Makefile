@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 CODE   := tasb_qdrant tests benchmarks
 
-.PHONY: demo test format lint types pytest wheel bench bench-load bench-quick bench-gpu bench-precision clean
+.PHONY: demo test format lint types pytest wheel faults bench bench-load bench-quick bench-gpu bench-precision clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tasb-qdrant demo
@@ -29,6 +29,10 @@ wheel: $(VENV)/.dev
 	rm -rf build/wheel && mkdir -p build/wheel
 	$(BIN)/python -m build --wheel --outdir build/wheel .
 	$(BIN)/python -m tests.wheel_smoke build/wheel
+
+# Thousands of faults, for hours; what `make test` has is a short form. Stopped, it goes on where it was.
+faults: $(VENV)/.dev
+	$(BIN)/python -m tests.faults
 
 # Each peer gets an environment of its own below build/bench, made when it is first needed.
 bench: $(VENV)/.bench

@@ -1,0 +1,82 @@
+"""The kinds of faults, by number: a case's seed is its kind's number times a million, plus its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.faults.case import Case
+from tests.faults.kinds import changed, collection, encoding, files, key, kill, replies, saved, server, signals
+from tests.faults.trial import Injection
+
+_CASES_OF_A_KIND: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of fault. `cases` are those of the long form, `short` half of those that the tests have.
+
+    `row` is its row in the report.
+    """
+
+    number: int
+    name: str
+    row: str
+    cases: int
+    short: int
+    inject: Injection
+
+    def case(self, number: int) -> Case:
+        """Its case of that number."""
+        return Case(self.name, number, self.number * _CASES_OF_A_KIND + number)
+
+
+# A number, once given, stays with its kind: seeds of earlier reports replay by it.
+KINDS: Final = (
+    Kind(1, "kill-point", "SIGKILL at a named point", 2 * len(kill.combinations()), 10, kill.at_point),
+    Kind(2, "kill-sent", "SIGKILL with a request sent", 150, 4, kill.at_sent),
+    Kind(3, "kill-random", "SIGKILL at a random time", 600, 6, kill.at_random),
+    Kind(4, "signal", "SIGINT, SIGTERM, SIGINT twice", 450, 8, signals.at_random),
+    Kind(5, "server-kill", "SIGKILL of the only server, restarted", 150, 2, server.killed),
+    Kind(6, "node-kill", "SIGKILL of a node of three, restarted", 60, 1, server.node_killed),
+    Kind(7, "server-stop", "SIGSTOP of the only server", 80, 1, server.stopped),
+    Kind(8, "node-stop", "SIGSTOP of a node of three", 60, 1, server.node_stopped),
+    Kind(
+        9,
+        "wire",
+        "every Nth reply lost, reset, cut, late, doubled",
+        len(replies.every_nth_cases()),
+        8,
+        replies.every_nth,
+    ),
+    Kind(10, "reply", "scripted replies", len(replies.scripted_cases()), 10, replies.scripted),
+    Kind(
+        11, "own-files", "ENOSPC, EIO, EACCES, EMFILE on our own files", len(files.failing_cases()), 10, files.failing
+    ),
+    Kind(12, "disk-full", "the server's disk full, then freed", 60, 2, files.disk_full),
+    Kind(13, "state-loader", "checkpoint cut at every byte, bits flipped (in process)", 23, 2, saved.in_process),
+    Kind(14, "state", "damaged checkpoints", 90, 4, saved.whole_run),
+    Kind(15, "source", "another source on resume", 5 * len(changed.source_cases()), 4, changed.source),
+    Kind(16, "model", "another model or precision on resume", 45, 3, changed.model),
+    Kind(17, "collection", "another collection on resume", 48, 4, collection.changed),
+    Kind(18, "embedded-files", "the embedded collection's files gone or damaged", 30, 3, collection.embedded_files),
+    Kind(19, "two-runs", "two runs at once", 60, 3, collection.two_at_once),
+    Kind(
+        20, "encoder", "encoder out of memory, NaN, wrong shape", 3 * len(encoding.spoiled_cases()), 4, encoding.spoiled
+    ),
+    Kind(21, "worker", "death of a worker", 30, 1, encoding.worker_killed),
+    Kind(22, "key-refused", "key refused from some request on", 60, 2, key.refused),
+    Kind(23, "key-revoked", "key changed on the server", 40, 1, key.revoked),
+)
+
+
+def kind_named(name: str) -> Kind:
+    """Raises KeyError."""
+    return {kind.name: kind for kind in KINDS}[name]
+
+
+def of_seed(seed: int) -> tuple[Kind, Case]:
+    """The kind and the case that this is the seed of. Raises KeyError."""
+    number, case = divmod(seed, _CASES_OF_A_KIND)
+    kind = {kind.number: kind for kind in KINDS}[number]
+    return kind, kind.case(case)

@@ -1,0 +1,28 @@
+"""The short form of `make faults`: of each kind some fixed seeds, and some that no run had before."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from tests.faults.kinds import KINDS, Kind
+from tests.faults.rig import Rig
+from tests.faults.runner import run_case
+
+FRESH = random.SystemRandom()
+"""A failure names its seed, which replays it: python -m tests.faults --seed N."""
+
+
+def cases(kind: Kind) -> list[int]:
+    """Fixed ones spread over the kind's cases, and as many fresh ones."""
+    fixed = [n * kind.cases // kind.short for n in range(kind.short)]
+    return [*fixed, *(FRESH.randrange(1_000, 1_000_000) for _ in fixed)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_nothing_is_lost_doubled_wrong_or_silent(rig: Rig, kind: Kind) -> None:
+    verdicts = [run_case(rig, kind, kind.case(number)) for number in cases(kind)]
+    failed = [str(verdict) for verdict in verdicts if not verdict.ok and not verdict.skipped]
+    assert not failed, "\n".join(failed)
