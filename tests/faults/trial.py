@@ -115,15 +115,18 @@ class Trial:
         """The seconds of the run's longer waits, as long as they would have been."""
         return [float(line) for line in run.out.with_suffix(".waits").read_text().split()]
 
-    def finish(self, run: Run, *, seconds: float = DEADLINE) -> int | None:
-        """Wait for the end of a run: its exit code, or None for one that hangs, which is counted and killed."""
+    def finish(self, run: Run, *, seconds: float = DEADLINE, ignored: str = "") -> int | None:
+        """Wait for the end of a run: its exit code, or None for one that hangs, which is counted and killed.
+
+        A traceback is a problem, unless it is one of an exception that the text `ignored` stands before.
+        """
         code = run.wait(seconds)
         self.verdict.runs.append((code, round(time.monotonic() - run.started, 2)))
         if code is None:
             self.verdict.hangs += 1
             self.verdict.problems.append(f"still running after {seconds:.0f} s; it said: {_end(run.said())}")
         run.end()
-        if "Traceback (most recent call last)" in run.said():
+        if "Traceback (most recent call last)" in run.said() and not (ignored and ignored in run.said()):
             self.verdict.problems.append(f"a traceback: {_end(run.said())}")
         elif (
             code not in (None, 0, 3, 130, -signal.SIGKILL, -signal.SIGINT, -signal.SIGTERM)
