@@ -16,6 +16,7 @@ from tasb_qdrant.cli.options import (
     collection_option,
     json_option,
     model_options,
+    peer_option,
     source_options,
     store_options,
 )
@@ -95,13 +96,7 @@ def _copies(text: str) -> int | str:
 @click.option("--sync", is_flag=True, help="Make the collection equal to SOURCE: delete what that doesn't have.")
 @click.option("--dry-run", is_flag=True, help="Say what --sync would delete, encode and update, and change nothing.")
 @click.option("--delete-anyway", is_flag=True, help="With --sync, delete also where that looks like a mistake.")
-@click.option(
-    "--peer",
-    "peers",
-    multiple=True,
-    metavar="URL",
-    help="Another node of the cluster, for --sync and --verify.",
-)
+@peer_option
 @click.option("--verify", is_flag=True, help="Compare the collection with SOURCE at the end.")
 @click.option("--overwrite", is_flag=True, help="Encode and store again what is stored with the same content already.")
 @click.option(

@@ -146,6 +146,13 @@ def source_options(command: F) -> F:
 
 
 collection_option = click.option("--collection", required=True, metavar="NAME", help="The collection's name.")
+peer_option = click.option(
+    "--peer",
+    "peers",
+    multiple=True,
+    metavar="URL",
+    help="Another node of the cluster, to compare its replicas too. Repeatable. [default: looked for]",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 

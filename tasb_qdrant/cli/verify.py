@@ -12,6 +12,7 @@ from tasb_qdrant.cli.options import (
     collection_option,
     json_option,
     model_options,
+    peer_option,
     source_options,
     store_options,
 )
@@ -33,7 +34,7 @@ from tasb_qdrant.cli.options import (
     help="Passages that are encoded again to compare their vectors; 0 needs no model.",
 )
 @click.option("--repair", is_flag=True, help="Ingest again what is missing or differs, and verify once more.")
-@click.option("--peer", "peers", multiple=True, metavar="URL", help="Another node of the cluster. Repeatable.")
+@peer_option
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
