@@ -71,10 +71,16 @@ class Fp8Product:
 
     def __call__(self, inputs: Tensor) -> Tensor:
         quantized, scales = _quantized(inputs)
-        product = torch._scaled_mm(
-            quantized, self._weight, scale_a=scales, scale_b=self._scales, out_dtype=torch.bfloat16
-        )
+        multiply = torch._scaled_mm if inputs.device.type != "cpu" else _scaled_mm_on_a_cpu
+        product = multiply(quantized, self._weight, scale_a=scales, scale_b=self._scales, out_dtype=torch.bfloat16)
         return product.to(self._dtype) + self._bias
+
+
+def _scaled_mm_on_a_cpu(
+    rows: Tensor, weight: Tensor, *, scale_a: Tensor, scale_b: Tensor, out_dtype: torch.dtype
+) -> Tensor:
+    """The same: products of fp8 are exact in fp32. torch's own takes 100 times as long there."""
+    return ((rows.float() @ weight.float()) * scale_a * scale_b).to(out_dtype)
 
 
 def _quantized(rows: Tensor) -> tuple[Tensor, Tensor]:

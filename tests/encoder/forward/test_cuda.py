@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from tasb_qdrant.encoder.forward import cuda_model
+from tasb_qdrant.encoder.forward import cuda_model, cuda_product
 from tasb_qdrant.encoder.forward.cuda import CudaForward, UnfitForwardError, checked_cuda_forward
 from tasb_qdrant.encoder.forward.cuda_attention import why_no_attention
 from tasb_qdrant.encoder.forward.cuda_batch import Shape, batch_in, shape_of, staged
@@ -235,6 +235,11 @@ def test_a_product_in_fp8_is_the_one_of_the_rounded_numbers_and_a_row_does_not_d
     affine = Affine(torch.randn(48, 64, generator=random), torch.randn(48, generator=random))
     product = Fp8Product(affine, device=torch.device("cpu"), dtype=torch.bfloat16)
     found, expected = product(rows.bfloat16()).float(), rows @ affine.weight.T + affine.bias
+    quantized, scales = cuda_product._quantized(rows.bfloat16())
+    torchs = torch._scaled_mm(
+        quantized, product._weight, scale_a=scales, scale_b=product._scales, out_dtype=torch.bfloat16
+    )
+    torch.testing.assert_close(found, (torchs + affine.bias.bfloat16()).float(), rtol=0.01, atol=0.01)
     off = (found - expected).abs().amax(1) / expected.abs().amax(1)
     assert off.max() <= 0.08
     assert off.max() >= 0.005, "fp8 asked for, a higher precision computed"
