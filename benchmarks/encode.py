@@ -40,7 +40,7 @@ from tasb_qdrant.encoder.hardware import has_fast_bf16
 
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
 PLANS: Final = {
-    "cpu": Plan(passages=128, rounds=3, queries=100, tuned=48, batches=(8, 16, 32, 64)),
+    "cpu": Plan(passages=128, rounds=2, queries=100, tuned=48, batches=(8, 16, 32, 64)),
     "cuda": Plan(passages=10_000, rounds=5, queries=300, tuned=2_000, batches=(64, 128, 256, 512, 1024)),
     "quick": Plan(passages=64, rounds=2, queries=30, tuned=0, batches=()),
 }

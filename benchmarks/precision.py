@@ -2,8 +2,9 @@
 
     python -m benchmarks.precision                    # a line a precision
     python -m benchmarks.precision --write            # into docs/performance.md and docs/performance/precision.json
+    python -m benchmarks.precision --write --only int8,fp8      # these anew, the others as they were kept
 
-Vectors are compared with those of transformers' forward pass in fp32, one by one. fp8 is computed on the CPU by
+Vectors are compared with those of our forward pass in fp32, one by one; transformers' is in the table as well. fp8 is computed on the CPU by
 the code that a GPU runs, with the same rounding: it is as exact as there, and far slower.
 Needs SciFact in BEIR's layout below $TASB_QDRANT_DATA, or ../shared/data.
 """
@@ -51,8 +52,8 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What one precision gave. Cosines are of all documents and queries with the reference in fp32; `length` is
-    the ratio of vectors' lengths that is farthest from 1."""
+    """What one precision gave. Cosines are of all documents and queries with ours in fp32; `length` is the
+    ratio of vectors' lengths that is farthest from 1."""
 
     name: str
     ndcg: float
@@ -108,12 +109,13 @@ def fp8_on_a_cpu(model: Path) -> Encoder:
 
 def contestants(model: Path) -> dict[str, Callable[[], Encoder]]:
     """The first is what the others are compared with."""
-    found: dict[str, Callable[[], Encoder]] = {
-        "transformers, fp32": lambda: load_encoder(model, device="cpu", precision="fp32", forward="reference")
+    return {
+        "fp32": lambda: load_encoder(model, device="cpu", precision="fp32"),
+        "bf16": lambda: load_encoder(model, device="cpu", precision="bf16"),
+        "int8": lambda: load_encoder(model, device="cpu", precision="int8"),
+        "fp8": lambda: fp8_on_a_cpu(model),
+        "transformers": lambda: load_encoder(model, device="cpu", precision="fp32", forward="reference"),
     }
-    for precision in ("fp32", "bf16", "int8"):
-        found[precision] = lambda precision=precision: load_encoder(model, device="cpu", precision=precision)  # type: ignore[misc]
-    return found | {"fp8": lambda: fp8_on_a_cpu(model)}
 
 
 def measure(
@@ -183,28 +185,40 @@ def render(losses: Sequence[Loss], *, machine: str, date: str, revision: str) ->
     return f"{told}\n\n{table(header, rows)}"
 
 
+def kept_losses() -> dict[str, Loss]:
+    kept = json.loads(KEPT.read_text())["losses"] if KEPT.is_file() else []
+    return {loss["name"]: Loss(**loss) for loss in kept}
+
+
+def write(losses: dict[str, Loss]) -> None:
+    about = {"machine": cpu_name(), "date": today(), "revision": commit(ROOT)}
+    KEPT.parent.mkdir(exist_ok=True)
+    KEPT.write_text(json.dumps(about | {"losses": [asdict(loss) for loss in losses.values()]}, indent=1) + "\n")
+    text = with_section(DOCUMENT.read_text(encoding="utf-8"), "precision", render([*losses.values()], **about))
+    DOCUMENT.write_text(text, encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="keep the result in docs/")
+    parser.add_argument("--only", type=lambda text: text.split(","), help="these, and fp32 to compare them with")
     options = parser.parse_args()
     folder = data_folder() / "scifact"
     if not folder.is_dir():
         print(f"SciFact is not in {folder}; name its parent folder with TASB_QDRANT_DATA", file=sys.stderr)
         return 1
     collection = read_collection(folder)
-    losses: list[Loss] = []
+    losses = kept_losses() if options.only else {}
     truth = None
     for name, load in contestants(minilm_folder()).items():
+        if truth is not None and options.only and name not in options.only:
+            continue
         loss, vectors = measure(name, load(), collection, truth)
         truth = truth or vectors
-        losses.append(loss)
+        losses[name] = loss
         print(f"{name:20} nDCG@10 {loss.ndcg:.4f}, cosine {loss.least_cosine:.5f}, {loss.seconds:.0f} s", flush=True)
-    if options.write:
-        about = {"machine": cpu_name(), "date": today(), "revision": commit(ROOT)}
-        KEPT.parent.mkdir(exist_ok=True)
-        KEPT.write_text(json.dumps(about | {"losses": [asdict(loss) for loss in losses]}, indent=1) + "\n")
-        text = with_section(DOCUMENT.read_text(encoding="utf-8"), "precision", render(losses, **about))
-        DOCUMENT.write_text(text, encoding="utf-8")
+        if options.write:
+            write(losses)
     return 0
 
 
