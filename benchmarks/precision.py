@@ -4,8 +4,8 @@
     python -m benchmarks.precision --write            # into docs/performance.md and docs/performance/precision.json
     python -m benchmarks.precision --write --only int8,fp8      # these anew, the others as they were kept
 
-Vectors are compared with those of our forward pass in fp32, one by one; transformers' is in the table as well. fp8 is computed on the CPU by
-the code that a GPU runs, with the same rounding: it is as exact as there, and far slower.
+Vectors are compared with those of our forward pass in fp32, one by one; transformers' is in the table as well. fp8
+is computed on the CPU by the code that a GPU runs, with the same rounding: it is as exact as there, and slower.
 Needs SciFact in BEIR's layout below $TASB_QDRANT_DATA, or ../shared/data.
 """
 
