@@ -181,7 +181,10 @@ def test_a_repository_with_pickles_or_without_weights_is_refused_before_a_downlo
 
 
 @pytest.mark.parametrize("name", ["no such/model", "a/b/c", "../up", "", " ", "some/..", "-/-"])
-def test_a_name_that_is_neither_folder_nor_hub_id_is_refused(hub_cache: Path, name: str) -> None:
+def test_a_name_that_is_neither_folder_nor_hub_id_is_refused(
+    hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ModelNotFoundError):
         resolve_model(name, revision=None, allow_pickle=False, hub_timeout=1)
 
