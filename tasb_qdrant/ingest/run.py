@@ -157,6 +157,7 @@ def ingest(
                     counters,
                     rejects_file=log.name,
                     resumed=journal.resumed,
+                    in_source=journal.ledger.done.points,
                     notes=(*limits, *journal.notes),
                 )
                 journal.forget()

@@ -153,6 +153,7 @@ def report(
     *,
     rejects_file: str | None,
     resumed: Counts,
+    in_source: int,
     notes: Sequence[str],
 ) -> IngestReport:
     collection.flush()
@@ -165,6 +166,8 @@ def report(
         )
     now = counters.finish()
     expected = None if outcome.replaced is None else outcome.points_before + now.stored - outcome.replaced - now.deleted
+    if points < in_source:  # another program deletes while this one loads, or did so before it was resumed
+        expected = max(expected or 0, in_source)
     return IngestReport(
         collection=collection.name,
         location=collection.location,

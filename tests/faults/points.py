@@ -40,6 +40,7 @@ _EDGE: Final = "tasb_qdrant.collection.edge:EdgeCollection"
 _SERVER: Final = "tasb_qdrant.collection.server:ServerCollection"
 
 _STATE: Final = "tasb_qdrant.ingest.state"
+_OPTIMIZERS: Final = "tasb_qdrant.collection.server_optimizers"
 
 POINTS: Final[tuple[Point, ...]] = (
     Point("source opened", "after", "tasb_qdrant.ingest.steps:open_source"),
@@ -67,9 +68,10 @@ POINTS: Final[tuple[Point, ...]] = (
     Point("finalising", "before", "tasb_qdrant.ingest.steps:build_index"),
     Point("flushed", "after", f"{_EDGE}.flush", ("embedded",)),
     Point("building the index", "during", f"{_EDGE}._build", ("embedded",)),
-    Point("building the index", "during", "tasb_qdrant.collection.server:wait_until_indexed", ("server",)),
+    Point("building the index", "during", f"{_OPTIMIZERS}:wait_until_indexed", ("server",)),
     Point("index built", "after", f"{_EDGE}._build", ("embedded",)),
-    Point("index built", "after", "tasb_qdrant.collection.server:wait_until_indexed", ("server",)),
+    Point("index built", "after", f"{_OPTIMIZERS}:wait_until_indexed", ("server",)),
+    Point("settings restored", "after", f"{_OPTIMIZERS}:Optimizers._restore", ("server",)),
     Point("finalised", "after", "tasb_qdrant.ingest.steps:build_index"),
     Point("closing", "before", f"{_EDGE}.close", ("embedded",)),
     Point("closing", "before", f"{_SERVER}.close", ("server",)),

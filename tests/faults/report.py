@@ -41,7 +41,9 @@ def render(verdicts: Sequence[Verdict], *, commit: str, seconds: float) -> str:
     table = "\n".join([_line(header), _line(["---", "---", *["---:"] * (len(header) - 2)]), *rows, total])
     failed = [one for one in ran if not one.ok]
     worst = max((one.resent for one in ran), default=0)
-    cases = f"{sum(one.faults for one in ran):,} faults in {len(ran):,} cases"
+    alone = sum(one.faults for one in ran if one.faults > 1)
+    cases = f"{sum(one.faults == 1 for one in ran):,} faults in runs of the program"
+    cases += f", and {alone:,} damaged checkpoints read in process," if alone else ""
     parts = [
         f"{_HEAD}\n{cases} at commit `{commit}`, in {seconds / 60:.0f} minutes.\n\n{table}\n\n",
         f"At most {worst} points were stored again after a fault though they had been acknowledged; ",

@@ -91,7 +91,7 @@ def test_the_page_counts_by_kind_and_names_what_failed() -> None:
         Verdict(Case("disk-full", 0, 12_000_000), skipped="no tmpfs"),
     ]
     page = render(verdicts, commit="abc", seconds=360.0)
-    assert "3 faults in 3 cases at commit `abc`, in 6 minutes." in page
+    assert "3 faults in runs of the program at commit `abc`, in 6 minutes." in page
     assert "| 9000000 to 9000001 | 2 | 3 | 0 | 0 | 1 | 0 | 0 | 0 | 1.5 |" in page
     assert "| 4000000 to 4000000 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 1 | 3.0 |" in page
     assert "`9000001` reset: 3 lost; 1 silent; 3 lost" in page

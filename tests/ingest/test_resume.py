@@ -308,6 +308,20 @@ def test_points_that_are_missing_are_refused(
     assert run(source, store).verified
 
 
+def test_points_that_are_missing_behind_others_that_were_added_are_noticed_at_the_end(
+    tmp_path: Path, source: Path, store: Path
+) -> None:
+    interrupted(source, store)
+    run(stored.numbered(300, start=COUNT - 300), store)  # as stored by a killed run after its last checkpoint
+    with EdgeStore(store).open("c") as collection:
+        collection.delete([0, 1, 2])
+    report = run(source, store)
+    assert not report.verified
+    assert (report.points, report.points_expected) == (COUNT - 3, COUNT)
+    assert run(source, store).stored == 3
+    assert stored.embedded(store) == undisturbed(source, tmp_path / "other")
+
+
 def test_restart_compares_everything_and_encodes_nothing_twice(source: Path, store: Path, asked: list[PointId]) -> None:
     interrupted(source, store)
     there = len(stored.embedded(store))

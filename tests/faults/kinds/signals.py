@@ -37,7 +37,7 @@ def at_random(trial: Trial) -> None:
     # may come, too, when Python has put its handlers away: a shell says 130 for that as well.
     early = code in (-signal.SIGINT, -signal.SIGTERM) and not run.said()
     over = "Interrupted" in run.said() or bool(run.out.read_text())
-    late = code == -signal.SIGINT and over
+    late = code in (-signal.SIGINT, -signal.SIGTERM) and over
     trial.expect(code in (0, 130) or early or late, f"expected exit code 130, got {code}")
     trial.check_acked(command)
     trial.again(command, first=code)
