@@ -36,18 +36,17 @@ class Fault:
 
 @dataclass(slots=True)
 class Exchange:
-    """A request that passed, from 1. `ids` are those that it stores; `acked` says that the server did so."""
+    """A request that passed, from 1; `store` is its number among those that store points, or 0.
+
+    `ids` are those that it stores; `acked` says that the server did so.
+    """
 
     number: int
     path: str
+    store: int = 0
     ids: tuple[str, ...] = ()
     acked: bool = False
     fault: Fault | None = None
-
-    @property
-    def stores(self) -> bool:
-        """Whether it stores points."""
-        return bool(self.ids) or self.path == UPSERT
 
 
 class Wire:
@@ -75,22 +74,18 @@ class Wire:
     def begin(self, path: str, *, stores: bool) -> Exchange:
         """A request has come; its fault, if any, is in the answer."""
         with self._lock:
-            exchange = Exchange(len(self.exchanges) + 1, path)
-            self.exchanges.append(exchange)
             self._stores += stores
-            number = self._stores if stores else 0
+            exchange = Exchange(len(self.exchanges) + 1, path, self._stores if stores else 0)
+            self.exchanges.append(exchange)
             plan = self.plan
-        exchange.fault = plan(exchange, number)
+        exchange.fault = plan(exchange, exchange.store)
         return exchange
 
     def sent(self, exchange: Exchange, ids: Sequence[str]) -> None:
         """The server has the whole request."""
         exchange.ids = tuple(ids)
-        with self._lock:
-            number = sum(one.stores for one in self.exchanges[: exchange.number])
-            on_sent = self.on_sent
-        if ids:
-            on_sent(number)
+        if exchange.store:
+            self.on_sent(exchange.store)
 
     @property
     def acked(self) -> set[str]:
