@@ -38,8 +38,8 @@ class Run:
         return self.status
 
     def send(self, number: signal.Signals) -> bool:
-        """Send a signal to the process; False if it has ended."""
-        if self.wait(0) is not None:
+        """Send a signal to the process; False if it is known to have ended. From any thread."""
+        if self.status is not None:
             return False
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
