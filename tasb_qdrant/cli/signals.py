@@ -25,7 +25,8 @@ _SHOW_CURSOR: Final = "\x1b[?25h"
 
 @contextmanager
 def ending_in_time() -> Iterator[None]:
-    """The first of the signals raises KeyboardInterrupt in the block, once. The second ends the process at once.
+    """The first of the signals raises KeyboardInterrupt in the block, once, and whatever else the block raises
+    afterwards is one, too. The second ends the process at once.
 
     So does the time: when the process is still there PATIENCE_SECONDS after the signal. To be used by the main
     thread; a signal that is ignored stays ignored, as `nohup` and the background of a script want it.
@@ -40,6 +41,10 @@ def ending_in_time() -> Iterator[None]:
             signal.signal(number, watch.on_signal)
     try:
         yield
+    except Exception as error:
+        if watch.signalled:  # a library has made an error of its own of the interrupt
+            raise KeyboardInterrupt from error
+        raise
     finally:
         watch.stop()
         for number, handler in before.items():

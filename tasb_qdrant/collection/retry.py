@@ -72,6 +72,7 @@ CLIENT_ERRORS: Final = (
     QdrantException,
     json.JSONDecodeError,  # an answer with status 200 that isn't JSON
     UnicodeDecodeError,
+    ValidationError,  # an answer over gRPC that lacks what Qdrant's have
     UnconfirmedError,
 )
 """Everything that a failed request raises."""
@@ -91,7 +92,9 @@ def is_transient(error: BaseException) -> bool:
         return isinstance(error.source, httpx.TransportError | httpx.DecodingError | ValidationError)
     # A QdrantException is a 429 (with a retry-after that may be junk); an answer that isn't JSON comes
     # from a proxy whose server is away.
-    return isinstance(error, QdrantException | UnconfirmedError | json.JSONDecodeError | UnicodeDecodeError)
+    return isinstance(
+        error, QdrantException | UnconfirmedError | ValidationError | json.JSONDecodeError | UnicodeDecodeError
+    )
 
 
 def was_answered(error: BaseException) -> bool:

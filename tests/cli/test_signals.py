@@ -227,3 +227,29 @@ def _fill(pipe: Path) -> None:
             os.write(descriptor, b".")
     except BlockingIOError:
         os.close(descriptor)
+
+
+RENAMED = """
+import os, signal, time
+from tasb_qdrant.cli.signals import ending_in_time
+try:
+    with ending_in_time():
+        try:
+            {send}
+            time.sleep(0.2)
+        except KeyboardInterrupt:
+            pass
+        raise RuntimeError("a library's own")
+except BaseException as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize(
+    ("send", "raised"), [("os.kill(os.getpid(), signal.SIGTERM)", "KeyboardInterrupt"), ("pass", "RuntimeError")]
+)
+def test_an_error_that_a_library_makes_of_the_interrupt_is_an_interrupt_and_no_other(send: str, raised: str) -> None:
+    # In a process of its own: what has had the signal ends within seconds.
+    command = [sys.executable, "-c", RENAMED.format(send=send)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == f"{raised}\n"
