@@ -73,6 +73,7 @@ CLIENT_ERRORS: Final = (
     json.JSONDecodeError,  # an answer with status 200 that isn't JSON
     UnicodeDecodeError,
     ValidationError,  # an answer over gRPC that lacks what Qdrant's have
+    AssertionError,  # an answer over REST that lacks it: the client asserts that there is a result
     UnconfirmedError,
 )
 """Everything that a failed request raises."""
@@ -92,9 +93,8 @@ def is_transient(error: BaseException) -> bool:
         return isinstance(error.source, httpx.TransportError | httpx.DecodingError | ValidationError)
     # A QdrantException is a 429 (with a retry-after that may be junk); an answer that isn't JSON comes
     # from a proxy whose server is away.
-    return isinstance(
-        error, QdrantException | UnconfirmedError | ValidationError | json.JSONDecodeError | UnicodeDecodeError
-    )
+    junk = ValidationError | AssertionError | json.JSONDecodeError | UnicodeDecodeError
+    return isinstance(error, QdrantException | UnconfirmedError | junk)
 
 
 def was_answered(error: BaseException) -> bool:
@@ -245,7 +245,7 @@ def _detail(error: BaseException) -> str:
         text = source.details() or str(_grpc_code(source))
     elif isinstance(source, UnexpectedResponse):
         text = f"{source.status_code} {source.content.decode('utf-8', 'replace')}"
-    elif isinstance(source, ValueError):  # pydantic's or the decoder's, either of them pages long
+    elif isinstance(source, ValueError | AssertionError):  # pydantic's or the decoder's, either of them pages long
         text = "its answer is not Qdrant's"
     elif isinstance(source, QdrantException):  # "Resource Exhausted Response" is the client's word, where there is none
         text = f"429 rate limited: {source}".removesuffix(": Resource Exhausted Response")
