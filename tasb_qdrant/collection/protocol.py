@@ -88,13 +88,13 @@ class SearchOptions:
     hnsw_ef: int | None = None
 
     def __post_init__(self) -> None:
-        _check_count("limit", self.limit, least=1)
-        _check_count("offset", self.offset, least=0)
+        check_count("limit", self.limit, least=1)
+        check_count("offset", self.offset, least=0)
         if self.hnsw_ef is not None:
-            _check_count("hnsw_ef", self.hnsw_ef, least=1)
+            check_count("hnsw_ef", self.hnsw_ef, least=1)
 
 
-def _check_count(name: str, value: object, *, least: int) -> None:
+def check_count(name: str, value: object, *, least: int) -> None:
     # True would pass for 1, and a float or a string fail deep inside a client.
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_COUNT:
         raise SettingsError(

@@ -1,0 +1,264 @@
+"""What a collection can be asked on the read path, and what it answers: values, the same for every store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasb_qdrant.collection.protocol import PointId, Where, check_count
+from tasb_qdrant.errors import SettingsError
+
+if TYPE_CHECKING:
+    from tasb_qdrant.settings import IndexType
+
+BM25: Final = "bm25"
+"""The name of the sparse vector, beside the dense one, which has none."""
+
+DEPTH: Final = 100
+"""Candidates that each part of a fused query, and a diverse one, choose from at least."""
+
+Scalar: TypeAlias = str | int | float | bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Nearest:
+    """The points whose dense vector has the largest dot product with `vector`, float32 (dim,)."""
+
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lexical:
+    """The points whose sparse vector `bm25` matches these words: `indices` u32 and `values` float32, (n,)."""
+
+    indices: NDArray[np.uint32]
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fused:
+    """Several queries' lists as one: each gives its best `depth` points, `method` joins them.
+
+    `weights`, one a part, are for rrf alone (reciprocal rank fusion, 1 / (k + rank) each); dbsf adds scores that
+    each part's distribution normalises.
+    """
+
+    parts: tuple[Nearest | Lexical, ...]
+    method: Literal["rrf", "dbsf"] = "rrf"
+    weights: tuple[float, ...] | None = None
+    k: int | None = None
+    depth: int = DEPTH
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Diverse:
+    """Points near to the query and unlike each other (maximal marginal relevance), out of `candidates`.
+
+    `diversity` is from 0, nearness alone, to 1, unlikeness alone.
+    """
+
+    query: Nearest
+    diversity: float
+    candidates: int = DEPTH
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recommended:
+    """Points like the positive examples and unlike the negative ones: ids of points, or vectors, float32 (dim,).
+
+    The examples themselves are no answer. Strategies are Qdrant's.
+    """
+
+    positive: tuple[PointId | NDArray[np.float32], ...]
+    negative: tuple[PointId | NDArray[np.float32], ...] = ()
+    strategy: Literal["average_vector", "best_score", "sum_scores"] = "average_vector"
+
+
+Ask: TypeAlias = Nearest | Lexical | Fused | Diverse | Recommended
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How a read is carried out. `timeout` are seconds for all of it, retries included (None: the store's own);
+    `consistency` how many replicas must agree: a number, "majority", "quorum" or "all" (None: one)."""
+
+    timeout: float | None = None
+    consistency: int | Literal["majority", "quorum", "all"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.timeout is not None and not self.timeout > 0:
+            raise SettingsError(f"timeout must be more than 0 seconds, got {self.timeout!r}")
+        if isinstance(self.consistency, str) and self.consistency not in ("majority", "quorum", "all"):
+            raise SettingsError(
+                f"consistency is a number of replicas, 'majority', 'quorum' or 'all', got {self.consistency!r}"
+            )
+        if isinstance(self.consistency, int):
+            check_count("consistency", self.consistency, least=1)
+
+
+@dataclass(frozen=True, slots=True)
+class FindOptions:
+    """Which of the points asked for, and what of each.
+
+    `exact` compares with every vector; `hnsw_ef` trades time for recall. `rescore` and `oversampling` say how
+    quantized vectors are used (None: as is best for their kind). `payload` is True for all of it, False for
+    none, or the fields wanted, to which the passage's id, text and title are added by the caller.
+    """
+
+    limit: int = 10
+    offset: int = 0
+    where: Where | None = None
+    score_threshold: float | None = None
+    exact: bool = False
+    hnsw_ef: int | None = None
+    rescore: bool | None = None
+    oversampling: float | None = None
+    payload: bool | tuple[str, ...] = True
+    vectors: bool = False
+    read: ReadOptions = field(default_factory=ReadOptions)
+
+    def __post_init__(self) -> None:
+        check_count("limit", self.limit, least=1)
+        check_count("offset", self.offset, least=0)
+        if self.hnsw_ef is not None:
+            check_count("hnsw_ef", self.hnsw_ef, least=1)
+        if self.oversampling is not None and not self.oversampling >= 1:
+            raise SettingsError(f"oversampling must be at least 1, got {self.oversampling!r}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundPoint:
+    """A point that was found. `payload` is None where none was asked for, `vector`, float32 (dim,), likewise."""
+
+    id: PointId
+    score: float
+    payload: Mapping[str, Any] | None = None
+    vector: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundGroup:
+    """The best points with one value of a field; groups come in the order of their best point."""
+
+    value: str | int
+    points: Sequence[FoundPoint]
+
+
+@dataclass(frozen=True, slots=True)
+class FacetCount:
+    """A value of a field, and how many points have it."""
+
+    value: str | int | bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderBy:
+    """By the values of a payload field with a range index; points without one are left out."""
+
+    field: str
+    descending: bool = False
+    start_from: int | float | str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScrollPage:
+    """Points, and where the next page starts: None after the last one. With an order, `order_values` has the
+    value of each point that it is sorted by, and `following` is always None: the caller goes on from the last
+    value, leaving out the points that it has seen."""
+
+    points: Sequence[FoundPoint]
+    following: PointId | None
+    order_values: Sequence[int | float] = ()
+
+
+class Reads(Protocol):
+    """The read path of a collection. Every method raises CollectionError or one of its kinds; retries are bounded
+    by `timeout` of the ReadOptions where it is given. Filters are checked already."""
+
+    def query(self, asks: Sequence[Ask], options: FindOptions) -> list[list[FoundPoint]]:
+        """For each ask its points, best first; all in one request."""
+        ...
+
+    def query_groups(self, ask: Ask, options: FindOptions, *, by: str, size: int) -> list[FoundGroup]:
+        """Up to `limit` groups of up to `size` points each, by the values of the payload field `by`; a point with
+        several values is in several groups, one without any is in none."""
+        ...
+
+    def facet(self, field: str, *, where: Where | None, limit: int, exact: bool, read: ReadOptions) -> list[FacetCount]:
+        """The most frequent values of the field, the most frequent first, then in the order of values."""
+        ...
+
+    def scroll(
+        self,
+        *,
+        where: Where | None,
+        start: PointId | None,
+        order: OrderBy | None,
+        limit: int,
+        payload: bool | tuple[str, ...],
+        vectors: bool,
+        read: ReadOptions,
+    ) -> ScrollPage:
+        """Points that match, in the order of their ids from `start` on, or in `order`."""
+        ...
+
+    def retrieve(
+        self, ids: Sequence[PointId], *, payload: bool | tuple[str, ...], vectors: bool, read: ReadOptions
+    ) -> list[FoundPoint]:
+        """Those of the points that are there, in the order of `ids`; their score is 0."""
+        ...
+
+    def count_matching(self, where: Where | None, *, exact: bool, read: ReadOptions) -> int:
+        """How many points match; an estimate unless `exact`."""
+        ...
+
+    def field_indexes(self, fields: frozenset[str]) -> Mapping[str, IndexType]:
+        """The payload indexes as far as filters on these `fields` need them: up to a minute old."""
+        ...
+
+    def sample_payloads(self, limit: int) -> list[Mapping[str, Any]]:
+        """The whole payloads of up to `limit` points, no matter which."""
+        ...
+
+
+class AsyncReads(Protocol):
+    """The same, awaited."""
+
+    async def query(self, asks: Sequence[Ask], options: FindOptions) -> list[list[FoundPoint]]: ...
+
+    async def query_groups(self, ask: Ask, options: FindOptions, *, by: str, size: int) -> list[FoundGroup]: ...
+
+    async def facet(
+        self, field: str, *, where: Where | None, limit: int, exact: bool, read: ReadOptions
+    ) -> list[FacetCount]: ...
+
+    async def scroll(
+        self,
+        *,
+        where: Where | None,
+        start: PointId | None,
+        order: OrderBy | None,
+        limit: int,
+        payload: bool | tuple[str, ...],
+        vectors: bool,
+        read: ReadOptions,
+    ) -> ScrollPage: ...
+
+    async def retrieve(
+        self, ids: Sequence[PointId], *, payload: bool | tuple[str, ...], vectors: bool, read: ReadOptions
+    ) -> list[FoundPoint]: ...
+
+    async def count_matching(self, where: Where | None, *, exact: bool, read: ReadOptions) -> int: ...
+
+    async def field_indexes(self, fields: frozenset[str]) -> Mapping[str, IndexType]: ...
+
+    async def sample_payloads(self, limit: int) -> list[Mapping[str, Any]]: ...
+
+    async def aclose(self) -> None:
+        """Close what only these reads use."""
+        ...
