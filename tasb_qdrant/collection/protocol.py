@@ -19,6 +19,8 @@ from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys, Qua
 if TYPE_CHECKING:
     from qdrant_client import models  # 0.6 s to import: only the stores that need it do so
 
+    from tasb_qdrant.collection.request import AsyncReads, Reads
+
 Where: TypeAlias = "Filter | models.Filter"
 """A filter of ours, or one of qdrant-client's."""
 
@@ -276,6 +278,15 @@ class Collection(Protocol):
 
 class OpenCollection(Collection, Protocol):
     """A collection as its store opens it: closed at the end of a `with` block, and quick to know its indexes."""
+
+    @property
+    def reads(self) -> Reads:
+        """The read path."""
+        ...
+
+    def async_reads(self) -> AsyncReads:
+        """The read path, awaited, for one event loop; whoever has it closes it there."""
+        ...
 
     def known_indexes(self, fields: Iterable[str]) -> Mapping[str, IndexType]:
         """The payload indexes as far as filters on these `fields` need them: up to a minute old."""
