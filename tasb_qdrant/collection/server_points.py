@@ -10,8 +10,8 @@ from grpc import Channel, UnaryUnaryMultiCallable
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient, grpc, models
 
+from tasb_qdrant.collection.failure import UnconfirmedError
 from tasb_qdrant.collection.protocol import PointId
-from tasb_qdrant.collection.retry import UnconfirmedError
 
 
 def rest_points(
