@@ -29,6 +29,8 @@
     │   ├── ServerUnreachableError  nothing answers at the address
     │   ├── ServerTooOldError
     │   ├── UnauthorizedError       a key is needed, or the one given isn't accepted
+    │   ├── SearchTimeoutError      no answer within the time that the caller allowed
+    │   ├── PassageNotFoundError    a passage that was named is not in the collection
     │   ├── ServerBusyError         the server refused or failed for longer than the retries lasted
     │   └── RequestRefusedError     the server understood the request and refused it
     └── StateError                  the files from which an interrupted run goes on
@@ -272,6 +274,21 @@ class ServerTooOldError(CollectionError):
 
 class UnauthorizedError(CollectionError):
     """A key is needed, or the one given isn't accepted."""
+
+
+class SearchTimeoutError(CollectionError):
+    """No answer within the time that the caller allowed."""
+
+
+class PassageNotFoundError(CollectionError):
+    """Passages that were named are not in the collection. `name`, `ids`."""
+
+    def __init__(self, name: str, ids: Iterable[str]) -> None:
+        self.name = name
+        self.ids = tuple(ids)
+        shown = ", ".join(repr(one[:100]) for one in self.ids[:_SHOWN_DIFFERENCES])
+        more = f" and {len(self.ids) - _SHOWN_DIFFERENCES} more" if len(self.ids) > _SHOWN_DIFFERENCES else ""
+        super().__init__(f"collection {name!r} has no passage {shown}{more}; give ids as the source wrote them")
 
 
 class ServerBusyError(CollectionError):
