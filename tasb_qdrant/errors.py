@@ -3,6 +3,7 @@
     TasbQdrantError                 exit code 1 on the command line
     ├── InvalidInputError           what a person or a file gave
     │   ├── InvalidPassageError     an empty text, a bad id, a payload that is not JSON (also a ValueError)
+    │   ├── PayloadInvalidError     a payload that doesn't suit its model (also a ValueError)
     │   ├── SourceError             a file or stream that can't be read
     │   │   └── MissingFieldError   the source has no such column or field
     │   ├── RejectedError           the first reject, when no rejects file was named
@@ -65,6 +66,22 @@ class InvalidPassageError(InvalidInputError, ValueError):
         self.reason = reason
         self.field = field
         super().__init__(reason)
+
+
+class PayloadInvalidError(InvalidInputError, ValueError):
+    """A payload that doesn't suit its model. `passage_id`, `model`, `field`, `problem`, and how many `others`."""
+
+    def __init__(self, *, passage_id: str, model: str, field: str, problem: str, others: int = 0) -> None:
+        self.passage_id = passage_id
+        self.model = model
+        self.field = field
+        self.problem = problem
+        self.others = others
+        more = f" (and {others} more)" if others else ""
+        super().__init__(
+            f"the payload of passage {passage_id!r} is no {model}: {field}: {problem}{more}; correct the payload or "
+            "the model"
+        )
 
 
 class SourceError(InvalidInputError):

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, Self, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 from pydantic import BaseModel, SecretStr
 from typing_extensions import TypeVar
 
 from tasb_qdrant.collection.protocol import CollectionInfo
 from tasb_qdrant.collection.request import AsyncReads, OrderBy, ReadOptions
-from tasb_qdrant.encoder import CrossEncoder, Encoder
+from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.records import FacetCount, Hit, HitGroup
 from tasb_qdrant.search import browse, likeness, plans
@@ -38,6 +38,9 @@ from tasb_qdrant.search.wanted import (
     wanted,
 )
 from tasb_qdrant.settings import Transport, store_settings
+
+if TYPE_CHECKING:
+    from tasb_qdrant.encoder import CrossEncoder
 
 P = TypeVar("P", default=dict[str, Any])
 T = TypeVar("T")
@@ -252,26 +255,38 @@ class AsyncSearcher(Generic[P]):
         page_size: int = 10,
         where: Filterable | None = None,
         mode: Mode = "dense",
-        diversity: float | None = None,
+        fusion: Fusion = "rrf",
+        weights: Sequence[float] | None = None,
+        depth: int | None = None,
         score_threshold: float | None = None,
         exact: bool = False,
         hnsw_ef: int | None = None,
+        rescore: bool | None = None,
+        oversampling: float | None = None,
         with_payload: bool | Iterable[str] = True,
+        with_text: bool = True,
         with_vectors: bool = False,
         timeout: float | None = None,
+        consistency: Consistency | None = None,
     ) -> AsyncIterator[Hits[P]]:
         """`Searcher.search_pages`, page by page: `async for`."""
         asked = wanted(
             limit=page_size,
             where=where,
             mode=mode,
-            diversity=diversity,
+            fusion=fusion,
+            weights=weights,
+            depth=depth,
             score_threshold=score_threshold,
             exact=exact,
             hnsw_ef=hnsw_ef,
+            rescore=rescore,
+            oversampling=oversampling,
             with_payload=with_payload,
+            with_text=with_text,
             with_vectors=with_vectors,
             timeout=timeout,
+            consistency=consistency,
         )
         paging = await self._run(plans.begin_pages(self._opened, checked_query(query), asked))
         while not paging.done:
@@ -288,24 +303,38 @@ class AsyncSearcher(Generic[P]):
         limit: int = 10,
         where: Filterable | None = None,
         mode: Mode = "dense",
+        fusion: Fusion = "rrf",
+        weights: Sequence[float] | None = None,
+        depth: int | None = None,
         score_threshold: float | None = None,
         exact: bool = False,
         hnsw_ef: int | None = None,
+        rescore: bool | None = None,
+        oversampling: float | None = None,
         with_payload: bool | Iterable[str] = True,
+        with_text: bool = True,
         with_vectors: bool = False,
         timeout: float | None = None,
+        consistency: Consistency | None = None,
     ) -> list[HitGroup[P]]:
         """`Searcher.search_groups`, awaited."""
         asked = wanted(
             limit=limit,
             where=where,
             mode=mode,
+            fusion=fusion,
+            weights=weights,
+            depth=depth,
             score_threshold=score_threshold,
             exact=exact,
             hnsw_ef=hnsw_ef,
+            rescore=rescore,
+            oversampling=oversampling,
             with_payload=with_payload,
+            with_text=with_text,
             with_vectors=with_vectors,
             timeout=timeout,
+            consistency=consistency,
         )
         return await self._run(plans.search_groups(self._opened, checked_query(query), asked, by=by, size=group_size))
 
@@ -318,9 +347,13 @@ class AsyncSearcher(Generic[P]):
         score_threshold: float | None = None,
         exact: bool = False,
         hnsw_ef: int | None = None,
+        rescore: bool | None = None,
+        oversampling: float | None = None,
         with_payload: bool | Iterable[str] = True,
+        with_text: bool = True,
         with_vectors: bool = False,
         timeout: float | None = None,
+        consistency: Consistency | None = None,
     ) -> Hits[P]:
         """`Searcher.more_like_this`, awaited."""
         return await self.recommend(
@@ -330,9 +363,13 @@ class AsyncSearcher(Generic[P]):
             score_threshold=score_threshold,
             exact=exact,
             hnsw_ef=hnsw_ef,
+            rescore=rescore,
+            oversampling=oversampling,
             with_payload=with_payload,
+            with_text=with_text,
             with_vectors=with_vectors,
             timeout=timeout,
+            consistency=consistency,
         )
 
     async def recommend(
@@ -347,9 +384,13 @@ class AsyncSearcher(Generic[P]):
         score_threshold: float | None = None,
         exact: bool = False,
         hnsw_ef: int | None = None,
+        rescore: bool | None = None,
+        oversampling: float | None = None,
         with_payload: bool | Iterable[str] = True,
+        with_text: bool = True,
         with_vectors: bool = False,
         timeout: float | None = None,
+        consistency: Consistency | None = None,
     ) -> Hits[P]:
         """`Searcher.recommend`, awaited."""
         asked = wanted(
@@ -359,9 +400,13 @@ class AsyncSearcher(Generic[P]):
             score_threshold=score_threshold,
             exact=exact,
             hnsw_ef=hnsw_ef,
+            rescore=rescore,
+            oversampling=oversampling,
             with_payload=with_payload,
+            with_text=with_text,
             with_vectors=with_vectors,
             timeout=timeout,
+            consistency=consistency,
         )
         return await self._run(likeness.recommend(self._opened, positive, negative, strategy=strategy, wanted=asked))
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
+
+from typing_extensions import TypeVar
 
 from tasb_qdrant.collection.request import FoundPoint
 from tasb_qdrant.errors import PayloadInvalidError, SettingsError
@@ -14,7 +16,7 @@ from tasb_qdrant.settings import PayloadKeys
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-T = TypeVar("T")
+T = TypeVar("T", default=dict[str, Any])
 
 OnInvalid: TypeAlias = Literal["raise", "keep"]
 

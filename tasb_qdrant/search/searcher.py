@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Generic, Self, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, overload
 
 from pydantic import BaseModel, SecretStr
 from typing_extensions import TypeVar
 
 from tasb_qdrant.collection.protocol import CollectionInfo
 from tasb_qdrant.collection.request import OrderBy, ReadOptions
-from tasb_qdrant.encoder import CrossEncoder, Encoder
+from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.records import FacetCount, Hit, HitGroup
 from tasb_qdrant.search import browse, likeness, plans
 from tasb_qdrant.search import rerank as reranking
@@ -33,6 +33,9 @@ from tasb_qdrant.search.wanted import (
     wanted,
 )
 from tasb_qdrant.settings import Transport, store_settings
+
+if TYPE_CHECKING:
+    from tasb_qdrant.encoder import CrossEncoder
 
 P = TypeVar("P", default=dict[str, Any])
 T = TypeVar("T")
@@ -258,13 +261,19 @@ class Searcher(Generic[P]):
         page_size: int = 10,
         where: Filterable | None = None,
         mode: Mode = "dense",
-        diversity: float | None = None,
+        fusion: Fusion = "rrf",
+        weights: Sequence[float] | None = None,
+        depth: int | None = None,
         score_threshold: float | None = None,
         exact: bool = False,
         hnsw_ef: int | None = None,
+        rescore: bool | None = None,
+        oversampling: float | None = None,
         with_payload: bool | Iterable[str] = True,
+        with_text: bool = True,
         with_vectors: bool = False,
         timeout: float | None = None,
+        consistency: Consistency | None = None,
     ) -> Iterator[Hits[P]]:
         """The hits by pages, until there are no more; the query is encoded once, and no hit comes twice.
 
@@ -274,13 +283,19 @@ class Searcher(Generic[P]):
             limit=page_size,
             where=where,
             mode=mode,
-            diversity=diversity,
+            fusion=fusion,
+            weights=weights,
+            depth=depth,
             score_threshold=score_threshold,
             exact=exact,
             hnsw_ef=hnsw_ef,
+            rescore=rescore,
+            oversampling=oversampling,
             with_payload=with_payload,
+            with_text=with_text,
             with_vectors=with_vectors,
             timeout=timeout,
+            consistency=consistency,
         )
         paging = self._run(plans.begin_pages(self._session, checked_query(query), asked))
         return self._pages(paging)
@@ -300,12 +315,19 @@ class Searcher(Generic[P]):
         limit: int = 10,
         where: Filterable | None = None,
         mode: Mode = "dense",
+        fusion: Fusion = "rrf",
+        weights: Sequence[float] | None = None,
+        depth: int | None = None,
         score_threshold: float | None = None,
         exact: bool = False,
         hnsw_ef: int | None = None,
+        rescore: bool | None = None,
+        oversampling: float | None = None,
         with_payload: bool | Iterable[str] = True,
+        with_text: bool = True,
         with_vectors: bool = False,
         timeout: float | None = None,
+        consistency: Consistency | None = None,
     ) -> list[HitGroup[P]]:
         """The nearest passages of each value of the payload field `by`: up to `limit` groups of up to `group_size`.
 
@@ -316,12 +338,19 @@ class Searcher(Generic[P]):
             limit=limit,
             where=where,
             mode=mode,
+            fusion=fusion,
+            weights=weights,
+            depth=depth,
             score_threshold=score_threshold,
             exact=exact,
             hnsw_ef=hnsw_ef,
+            rescore=rescore,
+            oversampling=oversampling,
             with_payload=with_payload,
+            with_text=with_text,
             with_vectors=with_vectors,
             timeout=timeout,
+            consistency=consistency,
         )
         return self._run(plans.search_groups(self._session, checked_query(query), asked, by=by, size=group_size))
 
@@ -334,9 +363,13 @@ class Searcher(Generic[P]):
         score_threshold: float | None = None,
         exact: bool = False,
         hnsw_ef: int | None = None,
+        rescore: bool | None = None,
+        oversampling: float | None = None,
         with_payload: bool | Iterable[str] = True,
+        with_text: bool = True,
         with_vectors: bool = False,
         timeout: float | None = None,
+        consistency: Consistency | None = None,
     ) -> Hits[P]:
         """The passages nearest to one: by its id in the collection, or a Passage. It is no hit itself."""
         return self.recommend(
@@ -346,9 +379,13 @@ class Searcher(Generic[P]):
             score_threshold=score_threshold,
             exact=exact,
             hnsw_ef=hnsw_ef,
+            rescore=rescore,
+            oversampling=oversampling,
             with_payload=with_payload,
+            with_text=with_text,
             with_vectors=with_vectors,
             timeout=timeout,
+            consistency=consistency,
         )
 
     def recommend(
@@ -363,9 +400,13 @@ class Searcher(Generic[P]):
         score_threshold: float | None = None,
         exact: bool = False,
         hnsw_ef: int | None = None,
+        rescore: bool | None = None,
+        oversampling: float | None = None,
         with_payload: bool | Iterable[str] = True,
+        with_text: bool = True,
         with_vectors: bool = False,
         timeout: float | None = None,
+        consistency: Consistency | None = None,
     ) -> Hits[P]:
         """What is like the `positive` examples and unlike the `negative` ones, without the examples themselves.
 
@@ -378,9 +419,13 @@ class Searcher(Generic[P]):
             score_threshold=score_threshold,
             exact=exact,
             hnsw_ef=hnsw_ef,
+            rescore=rescore,
+            oversampling=oversampling,
             with_payload=with_payload,
+            with_text=with_text,
             with_vectors=with_vectors,
             timeout=timeout,
+            consistency=consistency,
         )
         return self._run(likeness.recommend(self._session, positive, negative, strategy=strategy, wanted=asked))
 
