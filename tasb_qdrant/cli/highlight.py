@@ -7,12 +7,11 @@ from typing import Final
 
 _WORD: Final = re.compile(r"\w+")
 
-_COMMON: Final = frozenset(
-    (
-        "a an and are as at be by can do does for from has have how i in is it its of on or that the their there they "
-        "this to was were what when where which who why will with you your"
-    ).split()  # noqa: SIM905  # a list of as many strings takes a screen
+_LITTLE: Final = (
+    "a an and are as at be by can do does for from has have how i in is it its of on or that the their there they "
+    "this to was were what when where which who why will with you your"
 )
+_COMMON: Final = frozenset(_LITTLE.split())
 """Words that say nothing about a text; with them, most of it would be marked."""
 
 _BEFORE: Final = 60
