@@ -82,6 +82,7 @@ def test_the_public_names_are_these() -> None:
         "ingest",
         "verify",
         "Searcher",
+        "AsyncSearcher",
         "F",
         "Passage",
         "Hit",

@@ -508,6 +508,16 @@ class AsyncSearcher(Generic[P]):
         """Forget the answers of the query cache."""
         self._opened.cache.clear()
 
+    @property
+    def encoded_batches(self) -> int:
+        """How many forward passes the queries took that were encoded one by one or together."""
+        return 0 if self._batcher is None else self._batcher.batches
+
+    @property
+    def encoded_queries(self) -> int:
+        """How many queries those were."""
+        return 0 if self._batcher is None else self._batcher.queries
+
     async def aclose(self) -> None:
         """Close the collection."""
         session, self._session = self._session, None
