@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tasb_qdrant.errors import FilterError, FilterSyntaxError
 from tasb_qdrant.filters.conditions import Compare, Equals
-from tasb_qdrant.filters.field import F, all_of, any_of
+from tasb_qdrant.filters.builder import F, all_of, any_of
 from tasb_qdrant.filters.grammar import GRAMMAR, WORDS
 from tasb_qdrant.filters.literals import SYNTAX_LIMIT, read_date, read_number, read_string
 from tasb_qdrant.filters.nodes import Filter
