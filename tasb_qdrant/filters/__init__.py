@@ -8,8 +8,8 @@ What each operator means is in docs/filters.md; it means the same on every store
 
 from __future__ import annotations
 
-from tasb_qdrant.filters.check import check_filter
 from tasb_qdrant.filters.builder import F, all_of, any_of
+from tasb_qdrant.filters.check import check_filter
 from tasb_qdrant.filters.kinds import seen_kinds
 from tasb_qdrant.filters.marker import GeoPoint, Indexed
 from tasb_qdrant.filters.nodes import Filter

@@ -17,8 +17,8 @@ from datetime import date
 from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, cast, overload
 
 from tasb_qdrant.errors import FilterError
-from tasb_qdrant.filters.conditions import Order
 from tasb_qdrant.filters.builder import F, Point
+from tasb_qdrant.filters.conditions import Order
 from tasb_qdrant.filters.nodes import Filter
 from tasb_qdrant.filters.term import Term, checked, ordered, term_of
 
