@@ -170,24 +170,31 @@ class FilterSyntaxError(FilterError):
 
 
 class FilterTypeError(FilterError):
-    """A value whose type can never match the field. `field`, `indexed_as` (None without an index), `value`."""
+    """A value whose type can never match the field. `field`, `value`, and what the field is:
+
+    `declared_as` by a payload model, else `indexed_as` (None without an index).
+    """
 
     def __init__(
         self,
         *,
         field: str,
-        indexed_as: str | None,
         value: object,
+        indexed_as: str | None = None,
+        declared_as: str | None = None,
         problem: str = "which can never match",
         hint: str = "",
     ) -> None:
         self.field = field
         self.indexed_as = indexed_as
+        self.declared_as = declared_as
         self.value = value
         names = {str: "string", bool: "boolean", int: "integer", float: "float", tuple: "place"}
         kind = names.get(type(value), type(value).__name__)
         shown = f'"{value}"' if isinstance(value, str) else str(value)
         index = f"is indexed as {indexed_as}" if indexed_as else "has no index"
+        if declared_as is not None:
+            index = f"is declared as {declared_as}"
         message = f"{field} {index}, got the {kind} {shown}, {problem}"
         super().__init__(f"{message}; {hint}" if hint else message)
 
