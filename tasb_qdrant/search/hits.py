@@ -90,7 +90,7 @@ class HitMaker(Generic[T]):
     def _payload(self, fields: Mapping[str, Any], hit_id: str) -> tuple[Any, str]:
         if self._model is None:
             return fields, ""
-        from tasb_qdrant.filters.typed import validate_payload
+        from tasb_qdrant.filters import validate_payload
 
         try:
             return validate_payload(self._model, fields, passage_id=hit_id), ""

@@ -15,7 +15,8 @@ Mode: TypeAlias = Literal["dense", "bm25", "hybrid"]
 Fusion: TypeAlias = Literal["rrf", "dbsf"]
 Strategy: TypeAlias = Literal["average_vector", "best_score", "sum_scores"]
 Consistency: TypeAlias = int | Literal["majority", "quorum", "all"]
-Filterable: TypeAlias = "str | Where"
+Filterable: TypeAlias = "str | Where | bool"
+"""A bool is what type checkers take a comparison of `fields(Model)` for; a real one is refused."""
 
 DEEPER: Final = 5
 """A fused or diverse query chooses from so many candidates for each hit wanted, at least."""

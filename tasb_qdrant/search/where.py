@@ -32,7 +32,7 @@ class WhereChecker:
         self._keys = keys
         self._seen: Mapping[str, frozenset[str]] | None = None
 
-    def resolve(self, where: str | Where | None) -> Steps[Where | None]:
+    def resolve(self, where: str | Where | bool | None) -> Steps[Where | None]:
         """The filter to send. One of qdrant-client's own is passed on as it is.
 
         Raises FilterError, for what is no filter too; warns with FilterWarning where the package was called.
@@ -40,9 +40,9 @@ class WhereChecker:
         if where is None:
             return None
         parsed = parse_filter(where) if isinstance(where, str) else where
+        if isinstance(parsed, bool) or not (isinstance(parsed, Filter) or _is_clients(parsed)):
+            raise FilterError(_no_filter(parsed))
         if not isinstance(parsed, Filter):
-            if not _is_clients(parsed):
-                raise FilterError(_no_filter(parsed))
             return parsed
         fields = frozenset(leaf.field for leaf in leaves(parsed))
         indexes = yield from read(lambda reads: reads.field_indexes(fields))
@@ -76,6 +76,8 @@ def _is_clients(where: object) -> bool:
 
 
 def _no_filter(where: object) -> str:
+    if isinstance(where, bool):
+        return "a filter is needed, got a bool: `and`, `or` and `not` can't join filters; write &, | and ~"
     if isinstance(where, F):
         named = f'F("{where.name}")'
         return f"{named} without a comparison is no filter; write {named} == VALUE, or {named}.exists()"

@@ -168,8 +168,9 @@ def test_a_hybrid_search_has_hits_of_both_lists(searcher: Searcher) -> None:
     query = "telescope mirrors"
     dense = ids(searcher.search(query, limit=5, exact=True))
     words = ids(searcher.search(query, limit=5, mode="bm25"))
+    fusion: Any
     for fusion in ("rrf", "dbsf"):
-        joined = ids(searcher.search(query, limit=20, mode="hybrid", fusion=fusion, exact=True))  # type: ignore[arg-type]
+        joined = ids(searcher.search(query, limit=20, mode="hybrid", fusion=fusion, exact=True))
         assert set(joined) >= {dense[0], words[0]}
     assert ids(searcher.search(query, limit=5, mode="hybrid", weights=(1, 0), exact=True)) == dense
     alone = searcher.search(query, limit=5, mode="hybrid", weights=(0, 1), exact=True)
@@ -194,7 +195,7 @@ def test_candidates_are_ranked_by_dot_product_wherever_they_come_from(searcher: 
     reranked = searcher.rerank(BEES, passages[::-1])
     assert ids(reranked) == ids(best)
     assert reranked[0].payload == best[0].payload
-    mixed = [passages[3], best[1], best[0].id, best[0]]
+    mixed: list[Any] = [passages[3], best[1], best[0].id, best[0]]
     assert ids(searcher.rerank(BEES, mixed)) == [best[0].id, best[1].id, best[3].id]
     assert searcher.rerank(BEES, []) == []
 
