@@ -33,6 +33,8 @@
     │   ├── SearchTimeoutError      no answer within the time that the caller allowed
     │   ├── PassageNotFoundError    a passage that was named is not in the collection
     │   ├── ServerBusyError         the server refused or failed for longer than the retries lasted
+    │   │   └── ServerOverloadedError   it said that it has too much to do
+    │   ├── SearchTimeoutError      the answer to a search, or another read, did not come in time
     │   └── RequestRefusedError     the server understood the request and refused it
     └── StateError                  the files from which an interrupted run goes on
         ├── StateLockedError        another run of the same sources into the same collection is under way
@@ -317,6 +319,18 @@ class PassageNotFoundError(CollectionError):
 
 class ServerBusyError(CollectionError):
     """The server refused or failed for longer than the retries lasted."""
+
+
+class ServerOverloadedError(ServerBusyError):
+    """The server has more to do than it can, or than it lets one client ask of it."""
+
+
+class SearchTimeoutError(CollectionError):
+    """The answer to a search, or to another read, did not come in time. `timeout` are the seconds allowed."""
+
+    def __init__(self, message: str, *, timeout: float) -> None:
+        self.timeout = timeout
+        super().__init__(message)
 
 
 class RequestRefusedError(CollectionError):

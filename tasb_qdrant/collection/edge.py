@@ -8,11 +8,10 @@ DIR/NAME/shard/             the engine's own files
 from __future__ import annotations
 
 import threading
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import qdrant_edge as edge
@@ -28,6 +27,9 @@ from tasb_qdrant.collection.edge_engine import (
 )
 from tasb_qdrant.collection.edge_files import EdgeLock, load_schema, shard_folder
 from tasb_qdrant.collection.edge_optimize import INDEX_EVERYTHING_KB, build_in_child
+from tasb_qdrant.collection.edge_reads import EdgeAsyncReads, EdgeReads
+from tasb_qdrant.collection.edge_wire import EdgeWire, sequence
+from tasb_qdrant.collection.known import KnownIndexes
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_representable
 from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
 from tasb_qdrant.collection.protocol import (
@@ -44,10 +46,14 @@ from tasb_qdrant.collection.protocol import (
     check_size,
     index_conflicts,
 )
+from tasb_qdrant.collection.read_steps import ReadSteps
 from tasb_qdrant.collection.schema import CollectionSchema, kept_settings
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.records import Hit, ModelContract
 from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys
+
+_BATCH: Final = 8
+"""Queries that the engine answers at a time, while every other thread stands still."""
 
 
 class EdgeCollection:
@@ -62,6 +68,13 @@ class EdgeCollection:
             self._schema: CollectionSchema = load_schema(folder)
             self._notes = kept_settings(self._schema, wanted)
             self._shard: edge.EdgeShard | None = load_shard(shard_folder(folder))
+            self._steps = ReadSteps(
+                EdgeWire(),
+                known=KnownIndexes(self.indexes),
+                quantization=self._schema.quantization,
+                batch_queries=_BATCH,
+            )
+            self._reads = EdgeReads(self._steps, self._engine)
         except BaseException:
             self._file_lock.release()
             raise
@@ -101,6 +114,15 @@ class EdgeCollection:
         """None."""
         return StoreLimits()
 
+    @property
+    def reads(self) -> EdgeReads:
+        """The read path."""
+        return self._reads
+
+    def async_reads(self) -> EdgeAsyncReads:
+        """The read path, awaited: other threads wait."""
+        return EdgeAsyncReads(self._steps, self._reads)
+
     def upsert(self, batch: PointBatch) -> None:
         """Store the batch; on return it is in the write-ahead log, which a killed process leaves intact."""
         if not batch.passages:
@@ -108,7 +130,7 @@ class EdgeCollection:
         check_size(batch.vectors, name=self.name, dim=self.contract.dim)
         check_representable(batch.vectors, self._schema.vectors)
         points = [
-            edge.Point(point_id, _sequence(vector), to_payload(passage, self.keys))
+            edge.Point(point_id, sequence(vector), to_payload(passage, self.keys))
             for point_id, passage, vector in zip(batch.point_ids, batch.passages, batch.vectors, strict=True)
         ]
         with self._engine("storing passages") as shard:
@@ -329,8 +351,3 @@ class EdgeCollection:
         with self._engine("closing the collection") as shard:
             self._shard = None
             shard.close()
-
-
-def _sequence(vector: NDArray[np.float32]) -> list[float]:
-    """For the engine, which reads any sequence number by number: an array of 768 in 10 µs, a numpy row in 32."""
-    return array("f", vector.tobytes())  # type: ignore[return-value]  # as good as a list, says the engine

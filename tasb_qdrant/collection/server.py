@@ -12,6 +12,7 @@ from qdrant_client import models
 
 from tasb_qdrant.collection.connection import Connection
 from tasb_qdrant.collection.filter_qdrant import to_qdrant
+from tasb_qdrant.collection.grpc_wire import GrpcWire
 from tasb_qdrant.collection.known import KnownIndexes, fields_of
 from tasb_qdrant.collection.limits import StoreLimits, check_representable
 from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
@@ -28,11 +29,14 @@ from tasb_qdrant.collection.protocol import (
     check_size,
     index_conflicts,
 )
+from tasb_qdrant.collection.read_steps import ReadSteps
+from tasb_qdrant.collection.rest_wire import RestWire
 from tasb_qdrant.collection.retry import CLIENT_ERRORS, RequestTooLargeError, call
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server_contents import ServerContents
 from tasb_qdrant.collection.server_optimizers import Optimizers, is_deferred
 from tasb_qdrant.collection.server_points import grpc_sender, rest_points, rest_sender
+from tasb_qdrant.collection.server_reads import Reading, ServerAsyncReads, ServerReads
 from tasb_qdrant.collection.server_wire import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
@@ -75,6 +79,14 @@ class ServerCollection:
         self._wire = UpsertWire(name, dim=schema.contract.dim, keys=schema.keys)
         self._closed = False
         self._known = KnownIndexes(self.indexes)
+        steps = ReadSteps(
+            GrpcWire(name) if connection.channel is not None else RestWire(name, index_types=get_args(IndexType)),
+            known=self._known,
+            quantization=schema.quantization,
+            most_ids=limits.reads,
+            most_points=limits.page,
+        )
+        self._reading = Reading(steps, connection, settings, check_open=self._check_open, sleep=sleep, watch=watch)
         self._optimizers = Optimizers(
             name, connection=connection, schema=schema, describe=self._describe, call=self._call, sleep=sleep
         )
@@ -121,6 +133,15 @@ class ServerCollection:
     def limits(self) -> StoreLimits:
         """What the server's strict mode allows, as it was when the collection was opened."""
         return self._limits
+
+    @property
+    def reads(self) -> ServerReads:
+        """The read path."""
+        return self._reading.reads
+
+    def async_reads(self) -> ServerAsyncReads:
+        """The read path, awaited, over a connection of its own; close it in the event loop that used it."""
+        return self._reading.async_reads()
 
     def upsert(self, batch: PointBatch) -> None:
         """Store the batch; returns when the server answered `completed` for it."""
@@ -325,10 +346,13 @@ class ServerCollection:
             if offset is None:
                 return total
 
-    def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
+    def _check_open(self) -> None:
         if self._closed:
             raise CollectionError(f"collection {self._name!r} is closed; open it again")
         self._connection.check_open()
+
+    def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
+        self._check_open()
         return call(
             request,
             location=self.location,
