@@ -30,7 +30,6 @@
     │   ├── ServerUnreachableError  nothing answers at the address
     │   ├── ServerTooOldError
     │   ├── UnauthorizedError       a key is needed, or the one given isn't accepted
-    │   ├── SearchTimeoutError      no answer within the time that the caller allowed
     │   ├── PassageNotFoundError    a passage that was named is not in the collection
     │   ├── ServerBusyError         the server refused or failed for longer than the retries lasted
     │   │   └── ServerOverloadedError   it said that it has too much to do
@@ -300,10 +299,6 @@ class ServerTooOldError(CollectionError):
 
 class UnauthorizedError(CollectionError):
     """A key is needed, or the one given isn't accepted."""
-
-
-class SearchTimeoutError(CollectionError):
-    """No answer within the time that the caller allowed."""
 
 
 class PassageNotFoundError(CollectionError):

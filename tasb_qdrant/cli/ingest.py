@@ -76,6 +76,12 @@ def _copies(text: str) -> int | str:
     help="Copies of each passage, on a cluster; auto is 3 on three nodes and more, two of which confirm each write.",
 )
 @click.option("--write-consistency", type=int, help="Copies that must confirm a write before it counts as stored.")
+@click.option("--bm25", is_flag=True, help="A vector of each passage's words, too, for lexical and hybrid search.")
+@click.option(
+    "--bm25-language", metavar="NAME", help="Whose stopwords and endings --bm25 leaves out. [default: english]"
+)
+@click.option("--bm25-stemmer/--no-bm25-stemmer", default=None, help="Whether endings are left out. [default: yes]")
+@click.option("--bm25-avg-len", type=float, metavar="WORDS", help="Average length of the passages. [default: measured]")
 @click.option("--id-key", help="Payload name of the id. [default: passage_id]")
 @click.option("--text-key", help="Payload name of the text. [default: text]")
 @click.option("--title-key", help="Payload name of the title. [default: title]")
@@ -227,13 +233,21 @@ def _settings(
     shards: int | None,
     replicas: Any,
     write_consistency: int | None,
+    bm25: bool,
+    bm25_language: str | None,
+    bm25_stemmer: bool | None,
+    bm25_avg_len: float | None,
     id_key: str | None,
     text_key: str | None,
     title_key: str | None,
 ) -> Any:
-    from tasb_qdrant.settings import CollectionSettings, PayloadKeys, parse_indexes
+    from tasb_qdrant.settings import Bm25Settings, CollectionSettings, PayloadKeys, parse_indexes
 
     keys = {"id": id_key, "text": text_key, "title": title_key}
+    wanted: dict[str, Any] = {"language": bm25_language, "stemmer": bm25_stemmer, "avg_len": bm25_avg_len}
+    words = {option: value for option, value in wanted.items() if value is not None}
+    if words and not bm25:
+        raise click.UsageError(f"--bm25-{next(iter(words)).replace('_', '-')} is for --bm25; give that, too")
     named = {part: key for part, key in keys.items() if key is not None}
     return CollectionSettings(
         indexes=parse_indexes(indexes),
@@ -246,4 +260,5 @@ def _settings(
         replicas=replicas,
         write_consistency=write_consistency,
         keys=PayloadKeys(**named) if named else None,
+        bm25=Bm25Settings(**words) if bm25 else None,
     )

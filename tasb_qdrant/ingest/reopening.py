@@ -63,11 +63,16 @@ class Reopenable:
         settings = CollectionSettings(indexes=dict(self.indexes))
         return open_source(self.source, self.format, self.fields, settings, log, counters, threading.Event())
 
-    def check_repeatable(self, option: str) -> None:
-        """Raises SettingsError where the source can be read only once, which is too few for `option`."""
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the source can be read more than once."""
         names = names_of(self.source)
         once = iter(self.source) is self.source if names is None and isinstance(self.source, Iterable) else False
-        if once or any(str(name) == "-" or Path(name).is_fifo() for name in names or ()):
+        return not once and not any(str(name) == "-" or Path(name).is_fifo() for name in names or ())
+
+    def check_repeatable(self, option: str) -> None:
+        """Raises SettingsError where the source can be read only once, which is too few for `option`."""
+        if not self.is_repeatable:
             raise SettingsError(
                 f"{option} reads the source more than once, which a stream doesn't allow; write it to a file, and "
                 "name that"

@@ -26,6 +26,7 @@ class Deadline:
         if seconds <= 0:
             raise SearchTimeoutError(
                 f"no answer within the timeout of {self._read.timeout:g} s: it was over before the store was asked; "
-                "allow more time"
+                "allow more time",
+                timeout=self._read.timeout or 0.0,
             )
         return replace(self._read, timeout=seconds)

@@ -174,7 +174,7 @@ def test_numbers_at_the_edges_keep_their_bits() -> None:
     (point,) = _sent(PointBatch([Passage(str(2**64 - 1), "t")], edges)).points
     assert np.array(point.vectors.vector.dense.data, dtype=np.float32).tobytes() == edges.tobytes()
     assert point.id.num == 2**64 - 1
-    batch = rest_points([2**64 - 1], edges, [{}])
+    batch = rest_points(PointBatch([Passage(str(2**64 - 1), "t")], edges), [{}])
     assert np.array(batch.vectors, dtype=np.float32).tobytes() == edges.tobytes()
 
 
