@@ -18,7 +18,6 @@ from tasb_qdrant.collection.protocol import PointId
 from tasb_qdrant.collection.read_wire import Effort, Find, Selection
 from tasb_qdrant.collection.request import (
     BM25,
-    FacetCount,
     FoundPoint,
     Lexical,
     Nearest,
@@ -28,6 +27,7 @@ from tasb_qdrant.collection.request import (
     ScrollPage,
 )
 from tasb_qdrant.errors import RequestRefusedError
+from tasb_qdrant.records import FacetCount
 
 if TYPE_CHECKING:
     from qdrant_client import models

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from qdrant_client import grpc
 
 from tasb_qdrant.collection.protocol import PointId
-from tasb_qdrant.collection.request import FacetCount, FoundGroup, FoundPoint, ScrollPage
+from tasb_qdrant.collection.request import FoundGroup, FoundPoint, ScrollPage
+from tasb_qdrant.records import FacetCount
 from tasb_qdrant.settings import IndexType
 
 

@@ -18,8 +18,9 @@ from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, Pa
 from tasb_qdrant.sparse import SparseVector, SparseVectors
 
 if TYPE_CHECKING:
-    from tasb_qdrant.collection.request import AsyncReads, Reads
     from qdrant_client import models  # 0.6 s to import: only the stores that need it do so
+
+    from tasb_qdrant.collection.request import AsyncReads, Reads
 
 Where: TypeAlias = "Filter | models.Filter"
 """A filter of ours, or one of qdrant-client's."""

@@ -14,7 +14,6 @@ from tasb_qdrant.collection.read_wire import Effort, Find, Selection, Wire
 from tasb_qdrant.collection.request import (
     Ask,
     Diverse,
-    FacetCount,
     FindOptions,
     FoundGroup,
     FoundPoint,
@@ -24,6 +23,7 @@ from tasb_qdrant.collection.request import (
     ScrollPage,
 )
 from tasb_qdrant.filters import Filter
+from tasb_qdrant.records import FacetCount
 from tasb_qdrant.settings import IndexType, Quantization
 
 if TYPE_CHECKING:

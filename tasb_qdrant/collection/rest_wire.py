@@ -17,7 +17,6 @@ from tasb_qdrant.collection.protocol import PointId
 from tasb_qdrant.collection.read_wire import Effort, Find, Plain, Selection, ServerRequest
 from tasb_qdrant.collection.request import (
     BM25,
-    FacetCount,
     FoundGroup,
     FoundPoint,
     Lexical,
@@ -26,6 +25,7 @@ from tasb_qdrant.collection.request import (
     ReadOptions,
     ScrollPage,
 )
+from tasb_qdrant.records import FacetCount
 from tasb_qdrant.settings import IndexType
 
 

@@ -13,7 +13,6 @@ from tasb_qdrant.collection.read_steps import ReadSteps, Steps
 from tasb_qdrant.collection.read_wire import Selection
 from tasb_qdrant.collection.request import (
     Ask,
-    FacetCount,
     FindOptions,
     FoundGroup,
     FoundPoint,
@@ -21,6 +20,7 @@ from tasb_qdrant.collection.request import (
     ReadOptions,
     ScrollPage,
 )
+from tasb_qdrant.records import FacetCount
 from tasb_qdrant.settings import IndexType
 
 R = TypeVar("R")

@@ -230,5 +230,5 @@ def test_any_qdrant_client_reads_filters_and_searches_what_ingest_wrote(
         described = client.get_collection(collection_name)
         assert described.config.metadata is not None
         assert described.config.metadata["tasb_qdrant"]["contract"]["distance"] == "Dot"
-        assert described.indexed_vectors_count == 200
+        assert described.indexed_vectors_count == 400  # those of the encoder, and those of words
         assert described.config.optimizer_config.indexing_threshold == 10_000
