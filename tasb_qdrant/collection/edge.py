@@ -186,6 +186,8 @@ class EdgeCollection:
 
     def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
         """The sparse vector of each of these points that has one."""
+        if self.bm25 is None:
+            return {}
         with self._engine("reading stored passages") as shard:
             records = shard.retrieve(list(ids), with_payload=False, with_vector=[BM25])
         found = {plain_id(record.id): sparse_of(record.vector) for record in records}

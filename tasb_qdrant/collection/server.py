@@ -203,7 +203,7 @@ class ServerCollection:
 
     def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
         """The sparse vector of each of these points that has one."""
-        return self.contents.sparse_vectors(ids)
+        return {} if self.bm25 is None else self.contents.sparse_vectors(ids)
 
     def page(
         self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False

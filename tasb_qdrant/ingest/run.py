@@ -97,7 +97,8 @@ def ingest(
 
     settings = settings or CollectionSettings()
     if bm25:
-        settings = settings.model_copy(update={"bm25": Bm25Settings() if bm25 is True else bm25})
+        words = (settings.bm25 or Bm25Settings()) if bm25 is True else bm25
+        settings = settings.model_copy(update={"bm25": words})
     store_at = store_settings(
         url=url,
         path=path,

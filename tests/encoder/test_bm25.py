@@ -41,7 +41,8 @@ def test_each_word_counts_as_the_formula_says(text: list[str], k: float, b: floa
 def test_a_query_has_each_word_once_with_the_value_1() -> None:
     found = Bm25Encoder(Bm25Settings()).encode_query("Bees, and more BEES, in hives")
     assert found.values.tolist() == [1.0, 1.0]
-    assert (found.indices.dtype, found.values.dtype) == (np.uint32, np.float32)
+    assert found.indices.dtype == np.uint32
+    assert found.values.dtype == np.float32
     assert sorted(found.indices.tolist()) == found.indices.tolist()
 
 
@@ -70,7 +71,7 @@ def test_the_length_counts_every_word_but_stopwords() -> None:
 
 
 def same(encoder: Bm25Encoder, one: str, other: str) -> bool:
-    return encoder.encode_query(one).indices.tolist() == encoder.encode_query(other).indices.tolist()
+    return np.array_equal(encoder.encode_query(one).indices, encoder.encode_query(other).indices)
 
 
 def test_endings_and_stopwords_are_the_languages_and_can_be_kept() -> None:
@@ -103,7 +104,7 @@ def test_words_without_spaces_between_them_are_found_in_languages_that_have_none
 
 @pytest.mark.parametrize("language", get_args(Bm25Language))
 def test_every_language_that_is_offered_is_known(language: Bm25Language) -> None:
-    assert len(Bm25Encoder(Bm25Settings(language=language)).encode_passages(["Paris 42"])[0].indices) == 2
+    assert len(Bm25Encoder(Bm25Settings(language=language)).encode_passages(["Paris Berlin"])[0].indices) == 2
 
 
 @pytest.mark.parametrize(
