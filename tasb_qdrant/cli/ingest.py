@@ -20,6 +20,7 @@ from tasb_qdrant.cli.options import (
     source_options,
     store_options,
 )
+from tasb_qdrant.cli.payload_model import model_named, payload_model_option
 
 
 def _copies(text: str) -> int | str:
@@ -82,6 +83,7 @@ def _copies(text: str) -> int | str:
 )
 @click.option("--bm25-stemmer/--no-bm25-stemmer", default=None, help="Whether endings are left out. [default: yes]")
 @click.option("--bm25-avg-len", type=float, metavar="WORDS", help="Average length of the passages. [default: measured]")
+@payload_model_option
 @click.option("--id-key", help="Payload name of the id. [default: passage_id]")
 @click.option("--text-key", help="Payload name of the text. [default: text]")
 @click.option("--title-key", help="Payload name of the title. [default: title]")
@@ -124,6 +126,7 @@ def ingest_command(
     id_field: str | None,
     text_field: str | None,
     title_field: str | None,
+    payload_model: str | None,
     rejects: Path | None,
     max_rejects: int | None,
     retry_rejects: Path | None,
@@ -163,7 +166,7 @@ def ingest_command(
     fields = SourceFields(id=id_field, text=text_field, title=title_field)
     check_together(sources, retry_rejects, sync=sync, dry_run=dry_run, delete_anyway=delete_anyway)
     if dry_run:
-        return dry_run_of(sources, collection, store, format_name, fields, peers=peers, as_json=as_json)
+        return dry_run_of(sources, collection, store, format_name, fields, payload_model, peers=peers, as_json=as_json)
     with ProgressDisplay() as display, resumable():
         report = ingest(
             list(sources) if retry_rejects is None else RejectedLines(retry_rejects),
@@ -183,6 +186,7 @@ def ingest_command(
             format=format_name,
             fields=fields,
             settings=_settings(**collection_options),
+            payload=model_named(payload_model),
             rejects=rejects,
             max_rejects=max_rejects,
             sync=sync,

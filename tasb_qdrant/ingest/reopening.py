@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.ingest.progress import Counters
@@ -16,6 +17,9 @@ from tasb_qdrant.ingest.steps import Source, names_of, open_source
 from tasb_qdrant.records import Reject
 from tasb_qdrant.settings import CollectionSettings, IndexType
 from tasb_qdrant.sources import SourceFields
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class CountedRejects(RejectLog):
@@ -47,8 +51,8 @@ class CountedRejects(RejectLog):
 class Reopenable:
     """What `ingest` takes as a source, and how to read it.
 
-    `indexes` give the columns of CSV files their types; `ignored` is a file of rejects or findings that may lie
-    in a folder of sources.
+    `payload` is the model that payloads must be instances of. `indexes` give the columns of CSV files their types;
+    `ignored` is a file of rejects or findings that may lie in a folder of sources.
     """
 
     source: Source
@@ -56,12 +60,15 @@ class Reopenable:
     fields: SourceFields | None = None
     indexes: Mapping[str, IndexType] = field(default_factory=dict)
     ignored: Path | None = None
+    payload: type[BaseModel] | None = None
 
     def open(self, log: CountedRejects, counters: Counters) -> AbstractContextManager[PassageSource]:
         """The passages from the first on."""
         log.ignored = self.ignored
         settings = CollectionSettings(indexes=dict(self.indexes))
-        return open_source(self.source, self.format, self.fields, settings, log, counters, threading.Event())
+        return open_source(
+            self.source, self.format, self.fields, settings, log, counters, threading.Event(), self.payload
+        )
 
     @property
     def is_repeatable(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tasb_qdrant.records import IngestReport
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
+    from pydantic import BaseModel, SecretStr
 
     from tasb_qdrant.encoder import Encoder
     from tasb_qdrant.ingest.progress import Progress
@@ -40,6 +40,7 @@ def ingest(
     fields: SourceFields | None = None,
     settings: CollectionSettings | None = None,
     bm25: bool | Bm25Settings = False,
+    payload: type[BaseModel] | None = None,
     rejects: str | Path | None = None,
     max_rejects: int | None = None,
     overwrite: bool = False,
@@ -61,6 +62,9 @@ def ingest(
     was, and `restart` begins anew. An input that can't be stored goes to the file `rejects`, or raises
     RejectedError; one more than `max_rejects` raises TooManyRejectsError. `RejectedLines(file)` as the source
     stands for the lines that such a file names.
+
+    `payload` is a pydantic model: a passage whose payload is no instance of it is a reject, and the fields that it
+    marks with `Indexed()` get their indexes. What is stored is what the source has.
 
     `bm25` gives each passage a sparse vector of its words beside the dense one, for a new collection; a collection
     that has them goes on having them, asked for or not. How long passages are on average is measured before the
@@ -86,6 +90,7 @@ def ingest(
     from tasb_qdrant.ingest.bulk import check_limits
     from tasb_qdrant.ingest.check import verified
     from tasb_qdrant.ingest.flow import sleep_until
+    from tasb_qdrant.ingest.modelled import with_indexes_of
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
     from tasb_qdrant.ingest.rejected import RejectedLines
@@ -95,7 +100,7 @@ def ingest(
     from tasb_qdrant.ingest.sync import deletions
     from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings, CollectionSettings, store_settings
 
-    settings = settings or CollectionSettings()
+    settings = with_indexes_of(payload, settings or CollectionSettings())
     if bm25:
         words = (settings.bm25 or Bm25Settings()) if bm25 is True else bm25
         settings = settings.model_copy(update={"bm25": words})
@@ -110,7 +115,7 @@ def ingest(
     )
     counters = Counters(on_progress=on_progress)
     log = reject_log(source, rejects, limit=max_rejects, on_reject=lambda: counters.add(rejected=1))
-    again = Reopenable(source, format, fields, settings.indexes, None if rejects is None else Path(rejects))
+    again = Reopenable(source, format, fields, settings.indexes, None if rejects is None else Path(rejects), payload)
     if sync and isinstance(source, RejectedLines):
         raise SettingsError("sync would delete all but the rejects that are tried again; ingest their sources instead")
     if sync or verify:
@@ -118,9 +123,9 @@ def ingest(
     stopped = threading.Event()
     with (
         log,
-        open_source(source, format, fields, settings, log, counters, stopped) as passages,
+        open_source(source, format, fields, settings, log, counters, stopped, payload) as passages,
         journal_of(
-            source, passages, store_at, collection, format, fields, settings, overwrite, state, restart
+            source, passages, store_at, collection, format, fields, settings, overwrite, state, restart, payload
         ) as journal,
     ):
         counters.phase("connecting")
