@@ -249,16 +249,15 @@ class CollectionError(TasbQdrantError):
 
 
 class CollectionNotFoundError(CollectionError):
-    """No such collection. `name`, `location`, and the `available` ones."""
+    """No such collection. `name`, `location`, and the `available` ones, None where nobody looked."""
 
-    def __init__(self, name: str, *, location: str, available: Iterable[str]) -> None:
+    def __init__(self, name: str, *, location: str, available: Iterable[str] | None) -> None:
         self.name = name
         self.location = location
-        self.available = tuple(available)
-        listed = ", ".join(self.available) or "none"
+        self.available = None if available is None else tuple(available)
+        listed = "" if self.available is None else f"; collections there: {', '.join(self.available) or 'none'}"
         super().__init__(
-            f"no collection {name!r} at {location}; collections there: {listed}; "
-            "make it with 'tasb-qdrant ingest', or correct --collection"
+            f"no collection {name!r} at {location}{listed}; make it with 'tasb-qdrant ingest', or correct --collection"
         )
 
 

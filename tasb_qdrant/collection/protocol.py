@@ -298,6 +298,15 @@ class Collection(Protocol):
 class OpenCollection(Collection, Protocol):
     """A collection as its store opens it: closed at the end of a `with` block, and quick to know its indexes."""
 
+    @property
+    def reads(self) -> Reads:
+        """The read path."""
+        ...
+
+    def async_reads(self) -> AsyncReads:
+        """The read path, awaited, for one event loop; whoever has it closes it there."""
+        ...
+
     def known_indexes(self, fields: Iterable[str]) -> Mapping[str, IndexType]:
         """The payload indexes as far as filters on these `fields` need them: up to a minute old."""
         ...

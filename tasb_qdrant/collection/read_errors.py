@@ -5,10 +5,17 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from tasb_qdrant.errors import RequestRefusedError
+from tasb_qdrant.errors import CollectionNotFoundError, RequestRefusedError
 
 _NO_FACET_INDEX: Final = re.compile(r"No appropriate index for faceting: `(.+?)`\.")
 _NO_RANGE_INDEX: Final = re.compile(r"No range index for `order_by` key: `(.+?)`\.")
+_NO_COLLECTION: Final = re.compile(r"Collection `(.+?)` doesn't exist")
+
+
+def gone(text: str, *, location: str) -> CollectionNotFoundError | None:
+    """The error for a collection that was deleted after it was opened; None for anything else."""
+    match = _NO_COLLECTION.search(text)
+    return None if match is None else CollectionNotFoundError(match[1], location=location, available=None)
 
 
 def explained(text: str, *, place: str) -> RequestRefusedError | None:

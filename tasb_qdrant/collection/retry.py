@@ -174,8 +174,22 @@ def call(
             sleep(seconds)
             watch.again(watched)
 
+        failed: BaseException | None = None
+
+        def attempt() -> T:
+            nonlocal failed
+            if failed is not None:
+                error, failed = failed, None
+                raise error
+            return request()
+
         try:
-            return Retrying(sleep=rest, **_policy(watch, watched, retry_seconds, retry_if))(request)
+            # Nearly every first try succeeds, and needs no policy: 40 µs.
+            try:
+                return request()
+            except CLIENT_ERRORS as error:
+                failed = error
+            return Retrying(sleep=rest, **_policy(watch, watched, began + retry_seconds, retry_if))(attempt)
         except CLIENT_ERRORS as error:
             tried = _tried(watched, time.monotonic() - began)
             raise name(error, location=location, doing=doing, tried=tried) from error
@@ -201,25 +215,35 @@ async def call_async(
             await sleep(seconds)
             watch.again(watched)
 
+        failed: BaseException | None = None
+
         async def attempt() -> T:
+            nonlocal failed
+            if failed is not None:
+                error, failed = failed, None
+                raise error
             return await request()
 
         try:
-            return await AsyncRetrying(sleep=rest, **_policy(watch, watched, retry_seconds, retry_if))(attempt)
+            # Nearly every first try succeeds, and needs no policy.
+            try:
+                return await request()
+            except CLIENT_ERRORS as error:
+                failed = error
+            return await AsyncRetrying(sleep=rest, **_policy(watch, watched, began + retry_seconds, retry_if))(attempt)
         except CLIENT_ERRORS as error:
             tried = _tried(watched, time.monotonic() - began)
             raise name(error, location=location, doing=doing, tried=tried) from error
 
 
-def _policy(
-    watch: Watch, watched: Request, retry_seconds: float, retry_if: Callable[[BaseException], bool]
-) -> dict[str, Any]:
-    """Which failures are retried, for how long, and who is told: tenacity's options."""
+def _policy(watch: Watch, watched: Request, until: float, retry_if: Callable[[BaseException], bool]) -> dict[str, Any]:
+    """Which failures are retried, until when by time.monotonic, and who is told: tenacity's options."""
+    left = until - time.monotonic()
 
     def out_of_time(state: RetryCallState) -> bool:
         # idle_for counts the waits even where `sleep` is a test's.
         spent = max(state.seconds_since_start or 0.0, state.idle_for)
-        return spent + state.upcoming_sleep >= retry_seconds
+        return spent + state.upcoming_sleep >= left
 
     def tell(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from tasb_qdrant.collection.connection import Connection
-from tasb_qdrant.collection.read_errors import explained
+from tasb_qdrant.collection.read_errors import explained, gone
 from tasb_qdrant.collection.read_steps import ReadSteps, Steps
 from tasb_qdrant.collection.read_wire import ServerRequest
 from tasb_qdrant.collection.request import ReadOptions
@@ -181,5 +181,6 @@ def _read_error(error: BaseException, *, location: str, doing: str, tried: str, 
             "whether the server is well",
             timeout=timeout,
         )
-    known = explained(detail_of(error), place=place)
+    detail = detail_of(error)
+    known = gone(detail, location=location) or explained(detail, place=place)
     return known or named_error(error, location=location, doing=doing, tried=tried)
