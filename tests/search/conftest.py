@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from tasb_qdrant import AsyncSearcher, CollectionSettings, Encoder, Searcher, ingest, load_encoder
+from tasb_qdrant.encoder import TokenBatch
+from tasb_qdrant.records import ModelContract
 from tasb_qdrant.settings import Bm25Settings
 from tests.models import minilm_folder
 from tests.qdrant_cluster import QdrantCluster
@@ -26,6 +30,43 @@ SETTINGS: Final = CollectionSettings(
     bm25=Bm25Settings(),
 )
 STORES: Final = ("embedded", "server 1.16.3", "server 1.17.0", "cluster")
+
+
+class Remembering:
+    """A real encoder that encodes the same passages once: the corpus goes into five stores."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self._encoder = encoder
+        self._vectors: dict[tuple[bytes, bytes], NDArray[np.float32]] = {}
+
+    @property
+    def contract(self) -> ModelContract:
+        return self._encoder.contract
+
+    @property
+    def device(self) -> str:
+        return self._encoder.device
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._encoder.notes
+
+    def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
+        return self._encoder.tokenize_passages(texts)
+
+    def encode_tokens(
+        self, tokens: TokenBatch, *, on_progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        key = tokens.ids.tobytes(), tokens.offsets.tobytes()
+        if key not in self._vectors:
+            self._vectors[key] = self._encoder.encode_tokens(tokens, on_progress=on_progress)
+        return self._vectors[key].copy()
+
+    def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self.encode_tokens(self.tokenize_passages(texts))
+
+    def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return self._encoder.encode_queries(texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +92,7 @@ class Home:
 
 @pytest.fixture(scope="session")
 def encoder() -> Encoder:
-    return load_encoder(minilm_folder(), precision="fp32")
+    return Remembering(load_encoder(minilm_folder(), precision="fp32"))
 
 
 @pytest.fixture(scope="session", params=STORES)

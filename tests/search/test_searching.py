@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,11 +80,12 @@ def test_negative_examples_push_hits_away(searcher: Searcher, strategy: Any) -> 
 
 
 def test_passages_that_are_not_there_are_named(searcher: Searcher) -> None:
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: searcher.more_like_this("nowhere"),
         lambda: searcher.recommend(["bees-waggle-dance"], ["nowhere"]),
         lambda: searcher.rerank(BEES, ["bees-waggle-dance", "nowhere"]),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(PassageNotFoundError, match="'nowhere'") as caught:
             call()
         assert caught.value.ids == ("nowhere",)
