@@ -69,7 +69,7 @@ def ask_groups(searcher: Searcher, find: Find, query: str, *, by: str, size: int
 def ask_file(searcher: Searcher, find: Find, lines: Any, *, form: str, run_name: str, highlight: bool) -> None:
     """Every query of a file, in its order; with json they are one list."""
     every: list[dict[str, Any]] = []
-    queries = read_queries(_decoded(lines), source=lines.name)
+    queries = read_queries(_decoded(lines), source=getattr(lines, "name", None) or "<stdin>")
     for query, hits in _answered(searcher, find, queries, ids_alone=form == "trec"):
         if form == "json":
             every.append(_as_json(query, hits))

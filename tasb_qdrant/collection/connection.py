@@ -27,7 +27,8 @@ from tasb_qdrant.collection.address import (
     rest_port,
     scheme,
 )
-from tasb_qdrant.collection.retry import CLIENT_ERRORS, call, named_error, was_answered
+from tasb_qdrant.collection.failure import CLIENT_ERRORS, named_error, was_answered
+from tasb_qdrant.collection.retry import call
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
 from tasb_qdrant.settings import StoreSettings

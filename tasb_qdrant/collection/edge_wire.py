@@ -42,7 +42,7 @@ class EdgeRequest:
 
 
 class EdgeWire:
-    """The requests of one collection. It doesn't group, and it ignores how replicas are to agree: it has none."""
+    """The requests of one collection. How replicas are to agree is ignored: it has none."""
 
     def query(self, finds: Sequence[Find], read: ReadOptions) -> EdgeRequest:
         """All in one batch."""
@@ -55,9 +55,6 @@ class EdgeWire:
             ]
 
         return EdgeRequest("searching", run)
-
-    def groups(self, find: Find, *, by: str, size: int, read: ReadOptions) -> None:
-        """None: the engine has no groups."""
 
     def facet(
         self, field: str, *, where: models.Filter | None, limit: int, exact: bool, read: ReadOptions

@@ -1,24 +1,27 @@
-"""Points by the values of a payload field, as Qdrant's servers group them.
+"""Points by the values of a payload field, as Qdrant's servers group them, but by as many queries as it takes.
 
 A value is a string or an integer (or several, in an array); points with another kind, or none, are in no
 group. Groups come in the order of their best point, and in that of their values where they share it.
 
-Where a store doesn't group by itself, `group_more` finds the same groups, exactly as far as its queries are:
-1. The best candidates are read, twice as many as the points wanted. The groups among them are the best ones.
+Servers group by a bounded number of queries, pick any of the groups that share their best point where they
+cut, and the embedded engine has no groups. `group_more` finds them over any store, as exactly as it answers:
+1. The best candidates with a value are read, twice as many as the points wanted: the groups among them are
+   the best ones.
 2. While groups are missing: the best candidates that have a value not seen yet are read, and tell new groups.
-   Each round finds one at least, or reads four times as many (an array of seen values can pass the filter,
-   where it has strings and integers), or reads fewer than it asked for and is the last.
-3. Groups that aren't full, and may have more points, are asked for one by one, in one batch.
+   A round that finds none (an array of seen strings and integers passes the filter, and so do numbers with a
+   fraction) is followed by one of four times as many, up to 10,000. One that reads fewer than it asked for is
+   the last.
+3. Groups that may have better points than those read are asked for, one by one, in one batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from tasb_qdrant.collection.composing import id_order
-from tasb_qdrant.collection.protocol import MAX_COUNT
+from tasb_qdrant.collection.protocol import PointId
 from tasb_qdrant.collection.read_wire import Find
 from tasb_qdrant.collection.request import FoundGroup, FoundPoint
 from tasb_qdrant.filters.path import Segment, parse_path
@@ -28,6 +31,8 @@ R = TypeVar("R")
 Value = str | int
 
 LEAST_CANDIDATES: Final = 100
+
+MOST_CANDIDATES: Final = 10_000
 
 
 def group_listed(points: Sequence[FoundPoint], *, by: str, limit: int, size: int) -> list[FoundGroup]:
@@ -41,42 +46,42 @@ def group_listed(points: Sequence[FoundPoint], *, by: str, limit: int, size: int
 
 
 def group_more(
-    find: Find, *, by: str, limit: int, size: int, query: Callable[[Sequence[Find]], R]
+    find: Find, *, by: str, limit: int, size: int, most: int, query: Callable[[Sequence[Find]], R]
 ) -> Generator[Sequence[R], list[Any], list[FoundGroup]]:
-    """The groups, asked for as the module says. `find` is to bring the payload field `by` along."""
-    count = min(max(LEAST_CANDIDATES, 2 * limit * size), MAX_COUNT)
-    path = parse_path(by)
-    ranked: dict[int | str, FoundPoint] = {}
-    seen: set[Value] = set()
+    """The groups, asked for as the module says. `find` is to bring the payload field `by` along.
+
+    A request asks for `most` points at most.
+    """
+    count = min(max(LEAST_CANDIDATES, 2 * limit * size), most)
+    ranked: dict[PointId, FoundPoint] = {}
+    groups: list[FoundGroup] = []
     rounds = 0
     while True:
-        narrowed = replace(find, limit=count, where=_except(find, by, seen))
+        narrowed = replace(find, limit=count, where=_others(find, by, [group.value for group in groups]))
         ((points,),) = yield [query([narrowed])]
-        fresh = {value for point in points for value in _values(point.payload or {}, path)} - seen
-        ranked.update((point.id, point) for point in points)
         rounds += 1
-        seen |= fresh
-        if len(points) < count or len(seen) >= limit:
+        ranked.update((point.id, point) for point in points)
+        before = len(groups)
+        groups = group_listed(_ordered(ranked.values()), by=by, limit=limit, size=size)
+        if len(points) < count or len(groups) >= limit:
             break
-        if not fresh:
-            count = min(4 * count, MAX_COUNT)
-    best_first = sorted(ranked.values(), key=lambda point: (-point.score, id_order(point.id)))
-    groups = group_listed(best_first, by=by, limit=limit, size=size)
-    if rounds == 1 and len(points) < count:
-        return groups
+        if len(groups) == before:
+            if count >= min(most, MOST_CANDIDATES):
+                break
+            count = min(4 * count, most, MOST_CANDIDATES)
+    whole = rounds == 1 and len(points) < count
     # A later round leaves out points of the earlier groups, so that what makes them full may not be their best.
-    asked = [group for group in groups if len(group.points) < size or rounds > 1]
+    asked = [] if whole else [group for group in groups if len(group.points) < size or rounds > 1]
     if not asked:
         return groups
     finds = [replace(find, limit=size, where=_only(find, by, group.value)) for group in asked]
     (lists,) = yield [query(finds)]
-    found = {group.value: points for group, points in zip(asked, lists, strict=True)}
+    found = {group.value: _ordered(points) for group, points in zip(asked, lists, strict=True)}
     return [FoundGroup(group.value, found.get(group.value, group.points)) for group in groups]
 
 
-def in_order(groups: Sequence[FoundGroup]) -> list[FoundGroup]:
-    """By their best points; groups that share theirs, which stores leave in any order, by their values."""
-    return sorted(groups, key=lambda group: (-group.points[0].score, value_order(group.value)))
+def _ordered(points: Iterable[FoundPoint]) -> list[FoundPoint]:
+    return sorted(points, key=lambda point: (-point.score, id_order(point.id)))
 
 
 def value_order(value: Value) -> tuple[bool, Value]:
@@ -84,16 +89,17 @@ def value_order(value: Value) -> tuple[bool, Value]:
     return isinstance(value, str), value
 
 
-def _except(find: Find, by: str, seen: set[Value]) -> Any:
+def _others(find: Find, by: str, seen: Sequence[Value]) -> Any:
     """The find's filter, for points with a value that is not among those seen."""
     from qdrant_client import models
 
     conditions: list[Any] = [] if find.where is None else [find.where]
     for kind in (str, int):
-        if values := sorted(value for value in seen if isinstance(value, kind)):
+        if values := [value for value in seen if isinstance(value, kind)]:
             others = models.MatchExcept.model_validate({"except": values})
             conditions.append(models.FieldCondition(key=by, match=others))
-    return models.Filter(must=conditions) if conditions else None
+    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=by))
+    return models.Filter(must=conditions or None, must_not=[empty])
 
 
 def _only(find: Find, by: str, value: Value) -> Any:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from qdrant_client import grpc
 
 from tasb_qdrant.collection.protocol import PointId
-from tasb_qdrant.collection.request import FoundGroup, FoundPoint, ScrollPage
+from tasb_qdrant.collection.request import FoundPoint, ScrollPage
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.settings import IndexType
 
@@ -21,15 +21,6 @@ def read_query(answer: bytes, *, count: int, payload: bool) -> list[list[FoundPo
     if len(results) != count:
         raise ValueError(f"expected {count} lists, got {len(results)}")
     return [[_found(point, point.score, payload) for point in batch.result] for batch in results]
-
-
-def read_groups(answer: bytes, *, payload: bool) -> list[FoundGroup]:
-    """Of a QueryGroupsResponse."""
-    groups = grpc.QueryGroupsResponse.FromString(answer).result.groups
-    return [
-        FoundGroup(_one_of(group.id, "kind"), [_found(point, point.score, payload) for point in group.hits])
-        for group in groups
-    ]
 
 
 def read_facet(answer: bytes) -> list[FacetCount]:

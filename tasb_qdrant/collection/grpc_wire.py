@@ -15,7 +15,6 @@ from qdrant_client.conversions.conversion import RestToGrpc
 from tasb_qdrant.collection.grpc_answers import (
     read_count,
     read_facet,
-    read_groups,
     read_indexes,
     read_points,
     read_query,
@@ -54,26 +53,6 @@ class GrpcWire:
             "QueryBatch",
             message,
             partial(read_query, count=len(finds), payload=any(find.payload is not False for find in finds)),
-        )
-
-    def groups(self, find: Find, *, by: str, size: int, read: ReadOptions) -> ServerRequest:
-        """Points.QueryGroups."""
-        message = grpc.QueryPointGroups(
-            collection_name=self._name,
-            query=_query(find.ask),
-            using=BM25 if isinstance(find.ask, Lexical) else None,
-            filter=_filter(find.where),
-            params=_params(find.effort),
-            score_threshold=find.threshold,
-            with_payload=_payload(find.payload),
-            with_vectors=_vectors(find.vectors),
-            limit=find.limit,
-            group_size=size,
-            group_by=by,
-            **_read(read),
-        )
-        return _request(
-            "searching for groups", "QueryGroups", message, partial(read_groups, payload=find.payload is not False)
         )
 
     def facet(

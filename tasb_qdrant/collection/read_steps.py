@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from tasb_qdrant.collection.composing import compose
-from tasb_qdrant.collection.grouping import group_listed, group_more, in_order
+from tasb_qdrant.collection.grouping import group_listed, group_more
 from tasb_qdrant.collection.known import KnownIndexes, fields_of
 from tasb_qdrant.collection.protocol import MAX_COUNT, PointId, Where
 from tasb_qdrant.collection.read_wire import Effort, Find, Selection, Wire
@@ -86,7 +86,7 @@ class ReadSteps(Generic[R]):
         return answers
 
     def query_groups(self, ask: Ask, options: FindOptions, *, by: str, size: int) -> Steps[R, list[FoundGroup]]:
-        """Groups. What was fused or made diverse is grouped here, out of its candidates."""
+        """Groups: of what was fused or made diverse among its candidates, else as `grouping` finds them."""
         wanted = options.offset + options.limit
         where = yield from self._where(options.where)
         if isinstance(ask, Fused | Diverse):
@@ -95,13 +95,15 @@ class ReadSteps(Generic[R]):
             (points,) = yield from self._filled([compose(ask, lists)], _Shown((by,), False), options.read)
             groups = group_listed(_above(points, ask, options), by=by, limit=wanted, size=size)
         else:
-            (find,) = self._finds(ask, replace(options, offset=0, limit=wanted), where)
-            if (request := self._wire.groups(find, by=by, size=size, read=options.read)) is not None:
-                (found,) = yield [request]
-                return in_order(found)[options.offset :]
-            find = replace(find, payload=(by,), vectors=False)
+            bare = replace(options, offset=0, payload=(by,), vectors=False)
+            (find,) = self._finds(ask, bare, where)
             groups = yield from group_more(
-                find, by=by, limit=wanted, size=size, query=lambda finds: self._wire.query(finds, options.read)
+                find,
+                by=by,
+                limit=wanted,
+                size=size,
+                most=self._most_points or MAX_COUNT,
+                query=lambda finds: self._wire.query(finds, options.read),
             )
         groups = groups[options.offset :]
         shown = _Shown(options.payload, options.vectors)

@@ -84,10 +84,6 @@ class Wire(Protocol[R_co]):
         """list[list[FoundPoint]]."""
         ...
 
-    def groups(self, find: Find, *, by: str, size: int, read: ReadOptions) -> R_co | None:
-        """list[FoundGroup]; None where the store doesn't group."""
-        ...
-
     def facet(self, field: str, *, where: models.Filter | None, limit: int, exact: bool, read: ReadOptions) -> R_co:
         """list[FacetCount]."""
         ...

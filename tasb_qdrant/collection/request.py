@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
@@ -54,6 +55,21 @@ class Fused:
     k: int | None = None
     depth: int = DEPTH
 
+    def __post_init__(self) -> None:
+        check_count("depth", self.depth, least=1)
+        if not self.parts:
+            raise SettingsError("a fused query needs a part at least, got none")
+        if self.k is not None:
+            check_count("k", self.k, least=1)
+        if self.weights is None:
+            return
+        if self.method != "rrf":
+            raise SettingsError(f"weights are for rrf, and {self.method} has none; leave them out")
+        if len(self.weights) != len(self.parts) or not all(0 <= weight < math.inf for weight in self.weights):
+            raise SettingsError(
+                f"weights are one number a part, {len(self.parts)} here, 0 or more each, got {self.weights}"
+            )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Diverse:
@@ -66,6 +82,11 @@ class Diverse:
     diversity: float
     candidates: int = DEPTH
 
+    def __post_init__(self) -> None:
+        check_count("candidates", self.candidates, least=1)
+        if not 0 <= self.diversity <= 1:
+            raise SettingsError(f"diversity is from 0 to 1, got {self.diversity!r}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Recommended:
@@ -77,6 +98,13 @@ class Recommended:
     positive: tuple[PointId | NDArray[np.float32], ...]
     negative: tuple[PointId | NDArray[np.float32], ...] = ()
     strategy: Literal["average_vector", "best_score", "sum_scores"] = "average_vector"
+
+    def __post_init__(self) -> None:
+        if not self.positive and (self.strategy == "average_vector" or not self.negative):
+            raise SettingsError(
+                "a recommendation needs a positive example; with strategy best_score or sum_scores a negative one is "
+                "enough"
+            )
 
 
 Ask: TypeAlias = Nearest | Lexical | Fused | Diverse | Recommended

@@ -17,7 +17,6 @@ from tasb_qdrant.collection.protocol import PointId
 from tasb_qdrant.collection.read_wire import Effort, Find, Plain, Selection, ServerRequest
 from tasb_qdrant.collection.request import (
     BM25,
-    FoundGroup,
     FoundPoint,
     Lexical,
     Nearest,
@@ -40,11 +39,6 @@ class RestWire:
         """POST points/query/batch."""
         body = {"searches": [_find(find) for find in finds]}
         return self._post("searching", "points/query/batch", body, partial(_read_query, count=len(finds)), read)
-
-    def groups(self, find: Find, *, by: str, size: int, read: ReadOptions) -> ServerRequest:
-        """POST points/query/groups."""
-        body = {**_find(find), "group_by": by, "group_size": size}
-        return self._post("searching for groups", "points/query/groups", body, _read_groups, read)
 
     def facet(
         self, field: str, *, where: models.Filter | None, limit: int, exact: bool, read: ReadOptions
@@ -179,10 +173,6 @@ def _read_query(result: Any, *, count: int) -> list[list[FoundPoint]]:
     if len(result) != count:
         raise ValueError(f"expected {count} lists, got {len(result)}")
     return [[_found(point) for point in answer["points"]] for answer in result]
-
-
-def _read_groups(result: Any) -> list[FoundGroup]:
-    return [FoundGroup(group["id"], [_found(point) for point in group["hits"]]) for group in result["groups"]]
 
 
 def _read_facet(result: Any) -> list[FacetCount]:

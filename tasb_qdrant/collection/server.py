@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from tasb_qdrant.collection.connection import Connection
+from tasb_qdrant.collection.failure import CLIENT_ERRORS, RequestTooLargeError
 from tasb_qdrant.collection.filter_qdrant import to_qdrant
 from tasb_qdrant.collection.grpc_wire import GrpcWire
 from tasb_qdrant.collection.known import KnownIndexes, fields_of
@@ -33,7 +34,7 @@ from tasb_qdrant.collection.protocol import (
 )
 from tasb_qdrant.collection.read_steps import ReadSteps
 from tasb_qdrant.collection.rest_wire import RestWire
-from tasb_qdrant.collection.retry import CLIENT_ERRORS, RequestTooLargeError, call
+from tasb_qdrant.collection.retry import call
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server_contents import ServerContents
 from tasb_qdrant.collection.server_optimizers import Optimizers, is_deferred

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient, grpc, models
 
+from tasb_qdrant.collection.failure import RequestTooLargeError
 from tasb_qdrant.collection.payload import plain_id
 from tasb_qdrant.collection.protocol import Page, PointId, StoredPoint
 from tasb_qdrant.collection.request import BM25
-from tasb_qdrant.collection.retry import RequestTooLargeError
 from tasb_qdrant.collection.server_edits import grpc_delete, grpc_id, grpc_payloads, rest_delete, rest_payloads
 from tasb_qdrant.sparse import SparseVector
 

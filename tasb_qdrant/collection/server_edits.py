@@ -8,8 +8,8 @@ from typing import Any
 from qdrant_client import QdrantClient, grpc, models
 from qdrant_client.conversions.conversion import payload_to_grpc
 
+from tasb_qdrant.collection.failure import UnconfirmedError
 from tasb_qdrant.collection.protocol import PointId
-from tasb_qdrant.collection.retry import UnconfirmedError
 
 _WEAK_GRPC = grpc.WriteOrdering(type=grpc.WriteOrderingType.Weak)
 

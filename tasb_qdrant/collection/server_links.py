@@ -11,13 +11,13 @@ from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from tasb_qdrant.collection.address import async_grpc_channel, async_http_client
+from tasb_qdrant.collection.failure import JunkAnswerError
 from tasb_qdrant.collection.read_wire import ServerRequest
-from tasb_qdrant.collection.retry import JunkAnswerError
 from tasb_qdrant.settings import StoreSettings
 
 
 class Link(Protocol):
-    """A way to a server. Raises what `retry.CLIENT_ERRORS` lists."""
+    """A way to a server. Raises what `failure.CLIENT_ERRORS` lists."""
 
     def send(self, request: ServerRequest, *, timeout: float) -> Any:
         """The answer, read."""

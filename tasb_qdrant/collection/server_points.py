@@ -8,9 +8,9 @@ from typing import Any
 from grpc import Channel, UnaryUnaryMultiCallable
 from qdrant_client import QdrantClient, grpc, models
 
+from tasb_qdrant.collection.failure import UnconfirmedError
 from tasb_qdrant.collection.protocol import PointBatch
 from tasb_qdrant.collection.request import BM25
-from tasb_qdrant.collection.retry import UnconfirmedError
 from tasb_qdrant.sparse import SparseVectors
 
 

@@ -10,11 +10,12 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from tasb_qdrant.collection.connection import Connection
+from tasb_qdrant.collection.failure import detail_of, named_error, timed_out
 from tasb_qdrant.collection.read_errors import explained, gone
 from tasb_qdrant.collection.read_steps import ReadSteps, Steps
 from tasb_qdrant.collection.read_wire import ServerRequest
 from tasb_qdrant.collection.request import ReadOptions
-from tasb_qdrant.collection.retry import call, call_async, detail_of, named_error, timed_out
+from tasb_qdrant.collection.retry import call, call_async
 from tasb_qdrant.collection.server_links import AsyncGrpcLink, AsyncLink, AsyncRestLink, GrpcLink, Link, RestLink
 from tasb_qdrant.collection.stepped_reads import AsyncSteppedReads, Deadline, SteppedReads, drive
 from tasb_qdrant.collection.watch import Watch

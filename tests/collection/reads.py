@@ -29,7 +29,14 @@ POINTS: Final = 300
 DIM: Final = 16
 WORDS: Final = 40
 
-INDEXES: Final[dict[str, IndexType]] = {"lang": "keyword", "year": "integer", "tags": "keyword", "draft": "bool"}
+INDEXES: Final[dict[str, IndexType]] = {
+    "lang": "keyword",
+    "year": "integer",
+    "tags": "keyword",
+    "draft": "bool",
+    "day": "datetime",
+    "price": "float",
+}
 
 PointId = int | str
 Stored = EdgeCollection | ServerCollection
@@ -87,6 +94,8 @@ def _payload(rng: np.random.Generator, number: int) -> dict[str, Any]:
         "source": {"name": f"s{int(rng.integers(25))}"},
         "mixed": [1, "1", 2.5, True, None, ["a", 7]][int(rng.integers(6))],
         "number": number,
+        "day": f"2024-03-{int(rng.integers(1, 32)):02}T06:00:00Z",
+        "price": int(rng.integers(40)) / 4,
     }
     if rng.random() < 0.8:
         payload["year"] = int(rng.integers(1990, 2000))

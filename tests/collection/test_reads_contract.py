@@ -6,12 +6,14 @@ import asyncio
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
 import numpy as np
 import pytest
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
 
 from tasb_qdrant.collection.request import (
     Ask,
@@ -26,7 +28,7 @@ from tasb_qdrant.collection.request import (
     Reads,
     Recommended,
 )
-from tasb_qdrant.errors import CollectionError, RequestRefusedError
+from tasb_qdrant.errors import CollectionError, RequestRefusedError, SettingsError
 from tasb_qdrant.filters import F, Filter
 from tasb_qdrant.settings import Transport, store_settings
 from tests.collection.conftest import server_settings
@@ -78,6 +80,24 @@ def _same(found: list[FoundPoint], expected: list[tuple[PointId, float]]) -> Non
 def _one(reads: Reads, ask: Ask, options: FindOptions = EXACT) -> list[FoundPoint]:
     (found,) = reads.query([ask], options)
     return found
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Fused(()),
+        lambda: Fused((WORLD.question(),), weights=(1.0, 2.0)),
+        lambda: Fused((WORLD.question(),), weights=(-1.0,)),
+        lambda: Fused((WORLD.question(),), weights=(1.0,), method="dbsf"),
+        lambda: Fused((WORLD.question(),), k=0),
+        lambda: Diverse(WORLD.question(), 1.5),
+        lambda: Recommended(()),
+        lambda: Recommended((), (1,)),
+    ],
+)
+def test_what_no_store_could_answer_can_not_be_asked(make: Callable[[], Ask]) -> None:
+    with pytest.raises(SettingsError):
+        make()
 
 
 def test_the_best_points_are_those_of_a_brute_force(reads: Reads) -> None:
@@ -254,13 +274,13 @@ def test_an_example_that_is_not_there_is_refused_by_name(reads: Reads) -> None:
 
 def _groups(ranked: list[tuple[PointId, float]], by: str, limit: int, size: int) -> list[tuple[Any, list[PointId]]]:
     """The groups of points in this order, by brute force."""
-    groups: dict[tuple[str, Any], list[PointId]] = {}
+    groups: dict[tuple[bool, Any], list[PointId]] = {}
     for each, _ in ranked:
         payload: Any = WORLD.payloads[WORLD.ids.index(each)]
         for key in by.split("."):
             payload = payload.get(key) if isinstance(payload, dict) else None
         values = payload if isinstance(payload, list) else [payload]
-        kept = {(type(v).__name__, v) for v in values if type(v) in (int, str)}
+        kept = {(isinstance(v, str), v) for v in values if type(v) in (int, str)}
         for value in sorted(kept):
             groups.setdefault(value, []).append(each)
     return [(value[1], members[:size]) for value, members in list(groups.items())[:limit]]
@@ -278,7 +298,7 @@ def test_groups_are_those_of_a_brute_force(reads: Reads, by: str, limit: int, si
     ranked = WORLD.ranked(ask.vector)
     found = reads.query_groups(ask, replace(EXACT, limit=limit), by=by, size=size)
     expected = _groups(ranked, by, limit, size)
-    assert sorted(map(str, _shape(found))) == sorted(map(str, expected))
+    assert _shape(found) == expected
     best = [group.points[0].score for group in found]
     assert best == sorted(best, reverse=True)
     first = found[0].points[0]
@@ -295,6 +315,22 @@ def test_groups_keep_to_the_filter_the_offset_and_what_is_to_be_shown(reads: Rea
     row = WORLD.ids.index(point.id)
     assert point.payload == {"number": WORLD.payloads[row]["number"]}
     np.testing.assert_array_equal(point.vector, WORLD.vectors[row])
+
+
+def test_groups_are_those_of_the_servers_own(qdrant_server: QdrantServer) -> None:
+    ask = WORLD.question()
+    exact = models.SearchParams(exact=True)
+    with on_server(WORLD, server_settings(qdrant_server)) as collection:
+        client = QdrantClient(url=qdrant_server.url, check_compatibility=False)
+        for by in ("lang", "source.name", "mixed"):
+            answer = client.query_points_groups(
+                collection.name, by, query=ask.vector.tolist(), limit=9, group_size=3, search_params=exact
+            )
+            own = [(group.id, [hit.id for hit in group.hits]) for group in answer.groups]
+            found = _shape(collection.reads.query_groups(ask, replace(EXACT, limit=9), by=by, size=3))
+            # A server leaves groups that share their best point in any order.
+            assert sorted(found, key=str) == sorted(own, key=str)
+        client.close()
 
 
 @pytest.mark.parametrize("kind", ["lexical", "fused", "diverse", "recommended"])
@@ -352,26 +388,31 @@ def test_scrolling_visits_every_match_once_in_the_order_of_ids(reads: Reads) -> 
     np.testing.assert_array_equal(page.points[0].vector, WORLD.vectors[row])
 
 
-@pytest.mark.parametrize("descending", [False, True])
-def test_scrolling_in_an_order_goes_on_from_the_last_value(reads: Reads, descending: bool) -> None:
+@pytest.mark.parametrize(("field", "descending"), [("year", False), ("year", True), ("price", False), ("day", True)])
+def test_scrolling_in_an_order_goes_on_from_the_last_value(reads: Reads, field: str, descending: bool) -> None:
     seen: list[PointId] = []
-    values: list[int] = []
-    last: int | None = None
+    values: list[float] = []
+    last: int | float | None = None
     where: Any = None
     while True:
-        page = _scroll(reads, order=OrderBy("year", descending=descending, start_from=last), where=where, limit=40)
+        page = _scroll(reads, order=OrderBy(field, descending=descending, start_from=last), where=where, limit=70)
         assert page.following is None
         if not page.points:
             break
         seen += [point.id for point in page.points]
-        values += [int(value) for value in page.order_values]
+        values += page.order_values
         assert len(page.order_values) == len(page.points)
         last = values[-1]
         where = models.Filter(must_not=[models.HasIdCondition(has_id=list(seen))])
     assert len(seen) == len(set(seen))
-    expected = {each: p["year"] for each, p in zip(WORLD.ids, WORLD.payloads, strict=True) if "year" in p}
+    expected = {each: _sorted_by(p[field]) for each, p in zip(WORLD.ids, WORLD.payloads, strict=True) if field in p}
     assert set(seen) == expected.keys()
     assert values == [expected[each] for each in seen] == sorted(values, reverse=descending)
+
+
+def _sorted_by(value: Any) -> Any:
+    """A date counts as microseconds since 1970."""
+    return round(datetime.fromisoformat(value).timestamp() * 1e6) if isinstance(value, str) else value
 
 
 def test_an_order_without_an_index_says_which_one_to_make(reads: Reads) -> None:
@@ -457,6 +498,30 @@ def test_awaited_reads_say_the_same(stored: Stored) -> None:
     assert answers[6] == POINTS
     assert answers[7] == reads.field_indexes(frozenset({"lang"}))
     assert answers[8] == reads.sample_payloads(2)
+
+
+def test_many_threads_may_read_at_once(reads: Reads) -> None:
+    asks = [WORLD.question(seed) for seed in range(64)]
+    where = F("lang") == "en"
+    with ThreadPoolExecutor(64) as pool:
+        answers = list(pool.map(lambda ask: _one(reads, ask, replace(EXACT, where=where, limit=3)), asks))
+    rows = WORLD.rows(lang="en")
+    for ask, found in zip(asks, answers, strict=True):
+        _same(found, WORLD.ranked(ask.vector, rows)[:3])
+
+
+def test_many_may_await_their_reads_at_once(stored: Stored) -> None:
+    asks = [WORLD.question(seed) for seed in range(64)]
+
+    async def ask() -> list[list[list[FoundPoint]]]:
+        reads = stored.async_reads()
+        try:
+            return await asyncio.gather(*(reads.query([each], replace(EXACT, limit=3)) for each in asks))
+        finally:
+            await reads.aclose()
+
+    for each, (found,) in zip(asks, asyncio.run(ask()), strict=True):
+        _same(found, WORLD.ranked(each.vector)[:3])
 
 
 def test_a_closed_collection_is_no_empty_one(stored: Stored, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -1,0 +1,204 @@
+"""What a server's failure means: wait and try again, split, or say it."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Iterator
+from typing import Final
+
+import grpc
+import httpx
+from pydantic import ValidationError
+from qdrant_client.common.client_exceptions import QdrantException
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from tasb_qdrant.errors import (
+    CollectionError,
+    RequestRefusedError,
+    ServerBusyError,
+    ServerOverloadedError,
+    ServerUnreachableError,
+    UnauthorizedError,
+)
+
+_TRANSIENT_GRPC = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.FAILED_PRECONDITION,  # a locked storage, or a shard that is being moved
+    grpc.StatusCode.CANCELLED,  # these two come from proxies that lose the server amid an answer
+    grpc.StatusCode.UNKNOWN,
+}
+_TRANSIENT_HTTP = {408, 412, 429, 500, 502, 503, 504}
+_TOO_LARGE: Final[dict[int, tuple[str, ...]]] = {
+    400: ("larger than allowed", "upsert limit", "message length too large"),
+    429: ("split your request", "larger than max"),
+}
+"""What a server, or a proxy before it, says of a request that it never takes at this size, by status: its limit
+of JSON, strict mode's of points, gRPC's of a message, the rate limiter's, and again gRPC's."""
+_HTTP_OF_GRPC = {
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+}
+
+
+class UnconfirmedError(Exception):
+    """The server took a write without saying `completed`: the same write, with the same ids, is due again."""
+
+
+class JunkAnswerError(Exception):
+    """The answer to a read lacks what Qdrant's have: it comes from a proxy, or is cut short."""
+
+
+class RequestTooLargeError(RequestRefusedError):
+    """No waiting helps, but the halves of the request may be taken."""
+
+
+CLIENT_ERRORS: Final = (
+    grpc.RpcError,
+    UnexpectedResponse,
+    ResponseHandlingException,
+    QdrantException,
+    json.JSONDecodeError,  # an answer with status 200 that isn't JSON
+    UnicodeDecodeError,
+    ValidationError,  # an answer over gRPC that lacks what Qdrant's have
+    AssertionError,  # an answer over REST that lacks it: the client asserts that there is a result
+    UnconfirmedError,
+    JunkAnswerError,
+)
+"""Everything that a failed request raises."""
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same request, with the same ids, may succeed a little later."""
+    if wants_split(error):
+        return False
+    if _is_locked(error):
+        return True
+    if isinstance(error, grpc.RpcError):
+        return _grpc_code(error) in _TRANSIENT_GRPC
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code in _TRANSIENT_HTTP
+    if isinstance(error, ResponseHandlingException):
+        return isinstance(error.source, httpx.TransportError | httpx.DecodingError | ValidationError)
+    # A QdrantException is a 429 (with a retry-after that may be junk); an answer that isn't JSON comes
+    # from a proxy whose server is away.
+    junk = ValidationError | AssertionError | json.JSONDecodeError | UnicodeDecodeError
+    return isinstance(error, QdrantException | UnconfirmedError | JunkAnswerError | junk)
+
+
+def was_answered(error: BaseException) -> bool:
+    """Whether it is transient, and a server said so itself: there is somebody to wait for."""
+    return is_transient(error) and isinstance(error, UnexpectedResponse | QdrantException)
+
+
+def wants_split(error: BaseException) -> bool:
+    """Whether a smaller request would do. Qdrant's rate limiter then sends no retry-after, but such a text."""
+    status = _status(error)
+    return status == 413 or any(words in detail_of(error) for words in _TOO_LARGE.get(status or 0, ()))
+
+
+def named_error(error: BaseException, *, location: str, doing: str, tried: str = "") -> CollectionError:
+    """The error of ours that this one of qdrant-client's means. The key is in none of its texts.
+
+    `tried` says how often and for how long.
+    """
+    status, detail = _status(error), detail_of(error)
+    where = f"{location}, {doing}"
+    if wants_split(error):
+        return RequestTooLargeError(f"{where}: the server never takes a request that large: {detail}")
+    if _is_locked(error):
+        return ServerBusyError(f"{where}: the server's storage is locked ({detail}); unlock it, and run the same again")
+    if status in (401, 403):
+        return UnauthorizedError(
+            f"{where}: the server refused the key or wants one ({detail}); set QDRANT_API_KEY, or --api-key-file"
+        )
+    if "No space left on device" in detail:
+        return ServerBusyError(f"{where}: the server's disk is full; free some space, and run the same again")
+    if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+        return ServerUnreachableError(
+            f"{where}: no secure connection ({detail}); correct https:// or http:// in --url, or the certificate"
+        )
+    last = f"{tried}, the last: {detail}" if tried else detail
+    if _is_connect_failure(error):
+        return ServerUnreachableError(f"{where}: nothing answers there ({last}); start the server, or correct --url")
+    if status in (429, 503):
+        return ServerOverloadedError(
+            f"{where}: the server failed for as long as was retried ({last}): it has too much to do; ask for less at "
+            "once, or run the same again later"
+        )
+    if is_transient(error):
+        return ServerBusyError(f"{where}: the server failed for as long as was retried ({last}); run the same again")
+    return RequestRefusedError(f"{where}: the server refused the request: {detail}")
+
+
+def _grpc_code(error: grpc.RpcError) -> grpc.StatusCode | None:
+    # The errors of a channel are grpc.Call too, which the base class doesn't say.
+    return error.code() if hasattr(error, "code") else None
+
+
+def timed_out(error: BaseException) -> bool:
+    """Whether no answer came in time, or the server said that it would not."""
+    source = error.source if isinstance(error, ResponseHandlingException) else error
+    if isinstance(source, grpc.RpcError):
+        return _grpc_code(source) is grpc.StatusCode.DEADLINE_EXCEEDED
+    is_late = isinstance(source, httpx.TimeoutException) and not isinstance(source, httpx.ConnectTimeout)
+    return is_late or _status(source) == 408
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status, or its equal in gRPC; None where no answer came."""
+    if isinstance(error, UnexpectedResponse):
+        return error.status_code
+    if isinstance(error, QdrantException):
+        return 429
+    if isinstance(error, grpc.RpcError):
+        code = _grpc_code(error)
+        return _HTTP_OF_GRPC.get(code) if code is not None else None
+    return None
+
+
+def _is_locked(error: BaseException) -> bool:
+    """A storage that an operator locked is forbidden to all, as it is to a key without rights."""
+    return _status(error) == 403 and "locked" in detail_of(error).lower()
+
+
+def _is_connect_failure(error: BaseException) -> bool:
+    if isinstance(error, grpc.RpcError):
+        return _grpc_code(error) is grpc.StatusCode.UNAVAILABLE
+    source = error.source if isinstance(error, ResponseHandlingException) else error
+    return isinstance(source, httpx.ConnectError | httpx.ConnectTimeout)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and what it was made from."""
+    seen: BaseException | None = error.source if isinstance(error, ResponseHandlingException) else error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def detail_of(error: BaseException) -> str:
+    """What the server or the wire said, on one line."""
+    source = error.source if isinstance(error, ResponseHandlingException) else error
+    if isinstance(source, grpc.RpcError) and hasattr(source, "details"):
+        text = source.details() or str(_grpc_code(source))
+    elif isinstance(source, UnexpectedResponse):
+        text = f"{source.status_code} {source.content.decode('utf-8', 'replace')}"
+    elif isinstance(source, ValueError | AssertionError):  # pydantic's or the decoder's, either of them pages long
+        text = "its answer is not Qdrant's"
+    elif isinstance(source, QdrantException):  # "Resource Exhausted Response" is the client's word, where there is none
+        text = f"429 rate limited: {source}".removesuffix(": Resource Exhausted Response")
+    elif isinstance(source, httpx.TimeoutException):
+        text = "no answer in time"
+    else:
+        text = str(source) or type(source).__name__
+    return " ".join(text.split())[:500]
