@@ -1,11 +1,11 @@
-# `make demo` and `make test` need Python 3.11 to 3.13 and make; the tests also npm, for the Qdrant servers.
+# `make demo` and `make test` need Python 3.11 to 3.13 and make; the tests also npm and node, for the Qdrant servers and pyright.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 CODE   := tasb_qdrant tests benchmarks
 
-.PHONY: demo test format lint types pytest wheel faults bench bench-load bench-quick bench-gpu bench-precision clean
+.PHONY: demo test format lint types pytest wheel faults bench bench-load bench-search bench-quick bench-gpu bench-precision clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tasb-qdrant demo
@@ -38,10 +38,15 @@ faults: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.encode --write
 	$(BIN)/python -m benchmarks.load --write
+	$(BIN)/python -m benchmarks.search --write
 
 # Loading alone; the Qdrant server comes through npm, as in the tests.
 bench-load: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.load --write
+
+# Searching alone; the first run stores and indexes 200,000 points twice, which later ones find in build/bench.
+bench-search: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.search --write
 
 bench-quick: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.encode --quick

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-P = TypeVar("P", default=Mapping[str, Any], covariant=True)
+P = TypeVar("P", default=dict[str, Any], covariant=True)
 """What a hit's payload is: the mapping that was stored, or an instance of the caller's pydantic model."""
 
 MAX_ID_CHARS: Final = 1024

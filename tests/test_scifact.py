@@ -10,8 +10,12 @@ from pathlib import Path
 
 import ir_measures
 import pytest
+import qdrant_edge as edge
 
-from tasb_qdrant import Hit, Searcher
+from tasb_qdrant import Hit, Searcher, ingest, open_collection
+from tasb_qdrant.collection.request import BM25
+from tasb_qdrant.encoder.bm25 import Bm25Encoder
+from tests.ingest.fakes import StubEncoder
 from tests.models import minilm_folder
 from tests.qdrant_servers import QdrantServer
 
@@ -49,6 +53,24 @@ def _ingest(*store: str) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["points"] == 5183
+
+
+def test_words_alone_give_the_published_figure_of_bm25(tmp_path: Path) -> None:
+    """0.665 nDCG@10, by BEIR's paper, of BM25 over title and text; its analyzer and stopwords are Lucene's."""
+    ingest(DATA / "corpus.jsonl", collection="words", path=tmp_path, encoder=StubEncoder(), bm25=True, optimize=False)
+    with open_collection("words", path=tmp_path) as collection:
+        assert collection.bm25 is not None
+        assert collection.bm25.avg_len == 151.4
+        encoder = Bm25Encoder(collection.bm25)
+    shard = edge.EdgeShard.load(str(tmp_path / "words" / "shard"))
+    run: dict[str, list[Hit]] = {}
+    for query, text in _queries().items():
+        words = encoder.encode_query(text)
+        asked = edge.Query.Nearest(edge.SparseVector(words.indices.tolist(), words.values.tolist()), using=BM25)
+        found = shard.query(edge.QueryRequest(limit=10, query=asked, with_payload=True))
+        run[query] = [Hit(str((point.payload or {})["passage_id"]), point.score, "") for point in found]
+    shard.close()
+    assert _ndcg(run) == pytest.approx(0.6886, abs=0.0005)
 
 
 def test_scifact_gives_the_published_figure_in_both_stores(tmp_path: Path, qdrant_1_17: QdrantServer) -> None:

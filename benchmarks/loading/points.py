@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -48,20 +49,24 @@ def _write_vectors(path: Path, count: int) -> None:
 
 
 def _write_payloads(path: Path, count: int) -> int:
-    rng = random.Random(7)
     written = 0
     with path.open("w", encoding="utf-8") as file:
-        for number in range(count):
-            payload = {
-                "passage_id": str(number),
-                "text": _text(rng, rng.randint(200, 500)),
-                "title": _text(rng, 30),
-                "year": rng.randint(1900, 2025),
-                "lang": rng.choice(["en", "de", "fr"]),
-                "quality": rng.random(),
-            }
-            written += file.write(json.dumps(payload) + "\n")
+        for number, made in enumerate(made_up_payloads(count)):
+            written += file.write(json.dumps({"passage_id": str(number), **made}) + "\n")
     return written
+
+
+def made_up_payloads(count: int) -> Iterator[dict[str, Any]]:
+    """What `count` points carry beside their ids, always the same."""
+    rng = random.Random(7)
+    for _ in range(count):
+        yield {
+            "text": _text(rng, rng.randint(200, 500)),
+            "title": _text(rng, 30),
+            "year": rng.randint(1900, 2025),
+            "lang": rng.choice(["en", "de", "fr"]),
+            "quality": rng.random(),
+        }
 
 
 def _text(rng: random.Random, characters: int) -> str:

@@ -27,7 +27,8 @@ from tasb_qdrant.collection.edge_engine import (
 from tasb_qdrant.collection.edge_files import EdgeLock, load_schema, shard_folder
 from tasb_qdrant.collection.edge_optimize import INDEX_EVERYTHING_KB, build_in_child
 from tasb_qdrant.collection.edge_reads import EdgeAsyncReads, EdgeReads
-from tasb_qdrant.collection.edge_wire import EdgeWire, sequence
+from tasb_qdrant.collection.edge_vectors import DENSE, edge_vectors, sparse_of
+from tasb_qdrant.collection.edge_wire import EdgeWire
 from tasb_qdrant.collection.known import KnownIndexes
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_representable
 from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
@@ -42,14 +43,17 @@ from tasb_qdrant.collection.protocol import (
     Where,
     check_queries,
     check_size,
+    check_sparse,
+    dense_indexed,
     index_conflicts,
 )
 from tasb_qdrant.collection.read_steps import ReadSteps
-from tasb_qdrant.collection.request import FindOptions, Nearest, ReadOptions
+from tasb_qdrant.collection.request import BM25, FindOptions, Nearest, ReadOptions
 from tasb_qdrant.collection.schema import CollectionSchema, kept_settings
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.records import Hit, ModelContract
-from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys
+from tasb_qdrant.sparse import SparseVector
 
 _BATCH: Final = 1
 """Queries that the engine answers at a time, while every other thread stands still. With its vector index it is
@@ -106,6 +110,11 @@ class EdgeCollection:
         return self._schema.keys
 
     @property
+    def bm25(self) -> Bm25Settings | None:
+        """How words became vectors."""
+        return self._schema.bm25
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the collection did not take over of the settings wanted."""
         return self._notes
@@ -129,10 +138,11 @@ class EdgeCollection:
         if not batch.passages:
             return
         check_size(batch.vectors, name=self.name, dim=self.contract.dim)
+        check_sparse(batch, self.bm25, name=self.name)
         check_representable(batch.vectors, self._schema.vectors)
         points = [
-            edge.Point(point_id, sequence(vector), to_payload(passage, self.keys))
-            for point_id, passage, vector in zip(batch.point_ids, batch.passages, batch.vectors, strict=True)
+            edge.Point(point_id, vector, to_payload(passage, self.keys))
+            for point_id, passage, vector in zip(batch.point_ids, batch.passages, edge_vectors(batch), strict=True)
         ]
         with self._engine("storing passages") as shard:
             shard.update(edge.UpdateOperation.upsert_points(points))
@@ -152,14 +162,25 @@ class EdgeCollection:
     def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
         """The vector of each of these points that is there."""
         with self._engine("reading stored passages") as shard:
-            records = shard.retrieve(list(ids), with_payload=False, with_vector=True)
+            records = shard.retrieve(list(ids), with_payload=False, with_vector=DENSE)
         return {plain_id(record.id): np.asarray(record.vector, dtype=np.float32) for record in records}
+
+    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
+        """The sparse vector of each of these points that has one."""
+        if self.bm25 is None:
+            return {}
+        with self._engine("reading stored passages") as shard:
+            records = shard.retrieve(list(ids), with_payload=False, with_vector=[BM25])
+        found = {plain_id(record.id): sparse_of(record.vector) for record in records}
+        return {point_id: one for point_id, one in found.items() if one is not None}
 
     def page(
         self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
     ) -> Page:
         """The points from `start` on, in the order of ids."""
-        request = edge.ScrollRequest(offset=start, limit=limit, with_payload=payloads, with_vector=vectors)
+        request = edge.ScrollRequest(
+            offset=start, limit=limit, with_payload=payloads, with_vector=DENSE if vectors else False
+        )
         with self._engine("reading the collection by pages") as shard:
             records, following = shard.scroll(request)
         points = [
@@ -226,7 +247,7 @@ class EdgeCollection:
         """`optimize`, unless the index holds everything already but what is too little for one."""
         with self._engine("reading the collection's state") as shard:
             described = shard.info()
-        missing = self.count() - described.indexed_vectors_count
+        missing = self.count() - self._indexed(described)
         vector_bytes = self.contract.dim * VECTOR_BYTES[self._schema.vectors]
         if missing > described.segments_count * (INDEX_EVERYTHING_KB * 1024 // vector_bytes + 1):
             self.optimize(on_progress)
@@ -246,7 +267,7 @@ class EdgeCollection:
             finally:
                 self._shard = load_shard(shard_folder(self._folder))
             if on_progress is not None:
-                on_progress(OptimizeProgress(points, self._open_shard().info().indexed_vectors_count, ""))
+                on_progress(OptimizeProgress(points, self._indexed(self._open_shard().info()), ""))
 
     def info(self) -> CollectionInfo:
         """What the collection is and holds now."""
@@ -257,7 +278,7 @@ class EdgeCollection:
                 location=self.location,
                 store="embedded",
                 points=self.count(),
-                indexed=described.indexed_vectors_count,
+                indexed=self._indexed(described),
                 status="open",
                 index_deferred=False,
                 indexes=indexes_of(described),
@@ -265,6 +286,7 @@ class EdgeCollection:
                 vectors=self._schema.vectors,
                 keys=self.keys,
                 contract=self.contract,
+                bm25=self.bm25,
             )
 
     def queued_updates(self) -> None:
@@ -289,6 +311,10 @@ class EdgeCollection:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _indexed(self, described: edge.ShardInfo) -> int:
+        indexed = described.indexed_vectors_count
+        return indexed if self.bm25 is None else dense_indexed(indexed, described.points_count)
 
     def _build(self, points: int, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
         def tell() -> None:

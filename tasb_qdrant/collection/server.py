@@ -26,6 +26,8 @@ from tasb_qdrant.collection.protocol import (
     Where,
     check_queries,
     check_size,
+    check_sparse,
+    dense_indexed,
     index_conflicts,
 )
 from tasb_qdrant.collection.read_steps import ReadSteps
@@ -41,7 +43,8 @@ from tasb_qdrant.collection.server_wire import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.records import Hit, ModelContract
-from tasb_qdrant.settings import IndexType, PayloadKeys, StoreSettings
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
+from tasb_qdrant.sparse import SparseVector
 
 T = TypeVar("T")
 
@@ -125,6 +128,11 @@ class ServerCollection:
         return self._schema.keys
 
     @property
+    def bm25(self) -> Bm25Settings | None:
+        """How words became vectors."""
+        return self._schema.bm25
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the way, such as REST where gRPC did not answer."""
         return (*self._connection.notes, *self._notes)
@@ -148,6 +156,7 @@ class ServerCollection:
         if not batch.passages:
             return
         check_size(batch.vectors, name=self._name, dim=self.contract.dim)
+        check_sparse(batch, self.bm25, name=self._name)
         check_representable(batch.vectors, self._schema.vectors)
         try:
             self._call(self._sender(batch), f"storing {_counted(len(batch.passages))}")
@@ -170,6 +179,10 @@ class ServerCollection:
     def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
         """The vector of each of these points that is there."""
         return self.contents.vectors(ids)
+
+    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
+        """The sparse vector of each of these points that has one."""
+        return {} if self.bm25 is None else self.contents.sparse_vectors(ids)
 
     def page(
         self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
@@ -255,6 +268,7 @@ class ServerCollection:
             quantization=self._schema.quantization,
             keys=self.keys,
             contract=self.contract,
+            bm25=self.bm25,
         )
 
     def queued_updates(self) -> int | None:
@@ -285,10 +299,13 @@ class ServerCollection:
         if (channel := self._connection.channel) is not None:
             return grpc_sender(channel, self._wire.request(batch), timeout=self._settings.timeout)
         payloads = [to_payload(passage, self.keys) for passage in batch.passages]
-        return rest_sender(self._client, self._name, rest_points(batch.point_ids, batch.vectors, payloads))
+        return rest_sender(self._client, self._name, rest_points(batch, payloads))
 
     def _describe(self) -> models.CollectionInfo:
-        return self._call(lambda: self._client.get_collection(self._name), "reading the collection's state")
+        described = self._call(lambda: self._client.get_collection(self._name), "reading the collection's state")
+        if self.bm25 is not None:
+            described.indexed_vectors_count = dense_indexed(described.indexed_vectors_count, described.points_count)
+        return described
 
     def _counted_by_reading(self, where: Where | None) -> int:
         """The number of ids that come back, where strict mode refuses to count exactly (search_allow_exact)."""

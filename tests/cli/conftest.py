@@ -54,5 +54,12 @@ def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("notes")
     settings = CollectionSettings(indexes={"topic": "keyword", "year": "integer", "lang": "keyword"})
-    ingest(EXAMPLES / "passages.jsonl", collection="notes", path=folder, model=minilm_folder(), settings=settings)
+    ingest(
+        EXAMPLES / "passages.jsonl",
+        collection="notes",
+        path=folder,
+        model=minilm_folder(),
+        settings=settings,
+        bm25=True,
+    )
     return folder

@@ -51,6 +51,29 @@ def test_vectors_and_copies_are_chosen_by_options(run: Run) -> None:
     assert (wrong.code, "'--replicas': expected a number or auto, got 'some'" in wrong.err) == (2, True)
 
 
+def test_words_get_vectors_of_their_own_by_options(run: Run) -> None:
+    asked = ["--bm25", "--bm25-language", "french", "--no-bm25-stemmer", "--bm25-avg-len", "80"]
+    assert run("ingest", CORPUS, "--collection", "notes", *MODEL, *asked).code == 0
+    assert (
+        "BM25, french, without stemmer, k 1.2, b 0.75, average length 80"
+        in run("collection", "info", "--collection", "notes").out
+    )
+    info = run("collection", "info", "--collection", "notes", "--json").json
+    assert (info["bm25"]["language"], info["bm25"]["avg_len"], info["indexed"]) == ("french", 80.0, 200)
+    other = run("ingest", CORPUS, "--collection", "notes", *MODEL, "--bm25")
+    assert (other.code, "BM25 language: the collection has french, this run has english" in other.err) == (1, True)
+    assert run("ingest", CORPUS, "--collection", "notes", *MODEL, "--json").json["skipped"] == 200
+    assert run("collection", "info", "--collection", "notes", "--json").json["bm25"] == info["bm25"]
+
+
+def test_options_of_bm25_that_make_no_sense_are_named(run: Run) -> None:
+    alone = run("ingest", CORPUS, "--collection", "notes", *MODEL, "--bm25-avg-len", "80")
+    assert (alone.code, "--bm25-avg-len is for --bm25; give that, too" in alone.err) == (2, True)
+    unknown = run("ingest", CORPUS, "--collection", "notes", *MODEL, "--bm25", "--bm25-language", "klingon")
+    assert unknown.code == 1
+    assert "language: Input should be 'none', 'arabic'" in unknown.err
+
+
 def test_the_same_again_changes_nothing(run: Run) -> None:
     run("ingest", CORPUS, "--collection", "notes", *MODEL)
     report = run("ingest", CORPUS, "--collection", "notes", *MODEL, "--json").json

@@ -22,11 +22,13 @@ from tasb_qdrant.collection.address import grpc_channel
 from tasb_qdrant.collection.open import open_for_writing, open_store
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.protocol import PointBatch
+from tasb_qdrant.collection.request import BM25
 from tasb_qdrant.collection.server_points import rest_points
 from tasb_qdrant.collection.server_wire import UpsertWire
 from tasb_qdrant.errors import InvalidPassageError, UnauthorizedError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, PayloadKeys, StoreSettings, store_settings
+from tasb_qdrant.sparse import SparseVectors
 from tests.collection.helpers import CONTRACT, fresh_name, passages, random_vectors
 from tests.qdrant_servers import QdrantServer
 
@@ -91,6 +93,47 @@ def test_numbers_keep_their_sign_and_kind(value: object) -> None:
     assert kind == expected.get(type(value), kind)
     if isinstance(value, float):
         assert str(point.payload["f"].double_value) == str(value)
+
+
+sparse_vectors = st.lists(
+    st.dictionaries(st.integers(0, 2**32 - 1) | st.integers(0, 200), any_float32, max_size=40), min_size=1, max_size=4
+)
+
+
+def _sparse(rows: list[dict[int, float]]) -> SparseVectors:
+    return SparseVectors(
+        np.array([index for row in rows for index in row], dtype=np.uint32),
+        np.array([value for row in rows for value in row.values()], dtype=np.float32),
+        np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64),
+    )
+
+
+@given(rows=sparse_vectors, passage=given_passages, dim=st.integers(1, 40))
+@settings(deadline=None, max_examples=300)
+def test_a_request_with_words_says_what_qdrant_clients_says(
+    rows: list[dict[int, float]], passage: Passage, dim: int
+) -> None:
+    vectors = random_vectors(len(rows), dim)
+    batch = PointBatch([passage] * len(rows), vectors, sparse=_sparse(rows))
+    sent = _sent(batch)
+    for point, row, vector in zip(sent.points, rows, vectors, strict=True):
+        words = models.SparseVector(indices=list(row), values=list(row.values()))
+        wanted = models.PointStruct(
+            id=passage.point_id, vector={"": vector.tolist(), BM25: words}, payload=to_payload(passage, KEYS)
+        )
+        assert point == RestToGrpc.convert_point_struct(wanted)
+    assert _sent(batch.part(1, len(rows))).points == sent.points[1:]
+
+
+@pytest.mark.parametrize("count", [0, 1, 11, 12, 13, 1_639, 3_277, 20_000])
+def test_words_of_every_number_are_framed_right(count: int) -> None:
+    rows = [{n * 214_748: n / 7 for n in range(count)}, {1: 2.0}]
+    for point, row in zip(
+        _sent(PointBatch(passages([1, 2]), random_vectors(2), sparse=_sparse(rows))).points, rows, strict=True
+    ):
+        words = point.vectors.vectors.vectors[BM25].sparse
+        assert list(words.indices) == list(row)
+        assert list(words.values) == [float(np.float32(value)) for value in row.values()]
 
 
 class _Kind(enum.IntEnum):
@@ -174,7 +217,7 @@ def test_numbers_at_the_edges_keep_their_bits() -> None:
     (point,) = _sent(PointBatch([Passage(str(2**64 - 1), "t")], edges)).points
     assert np.array(point.vectors.vector.dense.data, dtype=np.float32).tobytes() == edges.tobytes()
     assert point.id.num == 2**64 - 1
-    batch = rest_points([2**64 - 1], edges, [{}])
+    batch = rest_points(PointBatch([Passage(str(2**64 - 1), "t")], edges), [{}])
     assert np.array(batch.vectors, dtype=np.float32).tobytes() == edges.tobytes()
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasb_qdrant.collection import open as opening
@@ -16,9 +16,15 @@ from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.uploader import BATCH_BYTES, FLUSH_EVERY, REST_BYTES, batches_of
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records import Passage
+from tasb_qdrant.sparse import SparseVectors
 from tests.ingest import stored
 from tests.ingest.fakes import CountingCollection, StubEncoder
 from tests.qdrant_servers import QdrantServer
+
+
+def words_of(rows: int, words: int) -> SparseVectors:
+    indices = np.arange(rows * words, dtype=np.uint32)
+    return SparseVectors(indices, indices.astype(np.float32), np.arange(rows + 1, dtype=np.int64) * words)
 
 
 @given(
@@ -27,24 +33,30 @@ from tests.qdrant_servers import QdrantServer
     ),
     st.sampled_from([1, 768, 200_000]),
     st.sampled_from([None, 1, 2, 5, 100]),
+    st.sampled_from([None, 0, 100, 200_000]),
 )
+@settings(deadline=None)
 def test_requests_keep_to_their_bounds_and_hold_every_row_in_order(
-    sizes: list[int], dim: int, most: int | None
+    sizes: list[int], dim: int, most: int | None, words: int | None
 ) -> None:
     passages = [Passage(str(n), "t") for n in range(len(sizes))]
     content = {size: b"x" * size for size in set(sizes)}
     window = Window(0, passages, [p.point_id for p in passages], [content[size] for size in sizes])
     vectors = np.repeat(np.arange(len(sizes), dtype=np.float32)[:, None], dim, axis=1)
+    sparse = None if words is None else words_of(len(sizes), words)
     row = 0
-    for batch in batches_of(window, vectors, dim=dim, limits=UpsertLimits(most)):
+    for batch in batches_of(window, vectors, dim=dim, sparse=sparse, limits=UpsertLimits(most)):
         count = len(batch.passages)
         assert most is None or count <= most
         assert batch.passages == passages[row : row + count]
         assert batch.vectors[:, 0].tolist() == list(range(row, row + count))
         in_all = sum(sizes[row : row + count])
         if count > 1:
-            assert in_all + 4 * dim * count <= BATCH_BYTES
-            assert in_all + 24 * dim * count <= REST_BYTES
+            assert in_all + (4 * dim + 9 * (words or 0)) * count <= BATCH_BYTES
+            assert in_all + (24 * dim + 34 * (words or 0)) * count <= REST_BYTES
+        if sparse is not None:
+            assert batch.sparse is not None
+            assert np.array_equal(batch.sparse.indices, sparse.part(row, row + count).indices)
         row += count
     assert row == len(sizes)
 

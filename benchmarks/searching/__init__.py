@@ -1,0 +1,1 @@
+"""Searching side by side: the same questions over the same points, of one server, and embedded."""

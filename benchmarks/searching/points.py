@@ -1,0 +1,141 @@
+"""The points that everybody searches, and the questions: `python -m benchmarks.searching.points FOLDER COUNT MODEL`.
+
+Random vectors are harder for an index than those of texts, and a model of random weights puts all texts into a narrow
+cone. So points are the model's own vectors of texts, moved by differences between such vectors and some noise, all of
+one length: each text has a hundred points around it at 200,000. A question is one of these texts with some words
+changed, so that its nearest points are mostly of its own text, as a passage's question is nearest to it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from benchmarks.loading.points import made_up_payloads
+from tasb_qdrant.records import ModelContract
+
+DIM: Final = 768
+TEXTS: Final = 2_000
+CHANGED: Final = 3
+"""Words of ten that differ between a text and its question."""
+
+YEAR: Final = 2000
+LANG: Final = "en"
+"""What filters ask for: `year >= YEAR and lang = LANG`, a fifth of the years and a third of the languages."""
+
+ID_KEY: Final = "id"
+TEXT_KEY: Final = "content"
+"""Haystack's names, which the others can be told."""
+
+_MOVED: Final = 1.0
+_NOISE: Final = 0.3
+_CHUNK: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Points:
+    """`count` points in `folder`, their ids 0, 1, …; `questions`, and the vectors of these that our encoder makes."""
+
+    folder: Path
+    count: int
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """float32 (count, DIM), from the file as it is needed."""
+        found: NDArray[np.float32] = np.load(self.folder / "vectors.npy", mmap_mode="r")
+        return found
+
+    @property
+    def question_file(self) -> Path:
+        return self.folder / "questions.npy"
+
+    @property
+    def questions(self) -> list[str]:
+        texts: list[str] = json.loads((self.folder / "questions.json").read_text())
+        return texts
+
+    @property
+    def matching(self) -> NDArray[np.bool_]:
+        """Which points the filter lets through."""
+        return np.array([made["year"] >= YEAR and made["lang"] == LANG for made in made_up_payloads(self.count)])
+
+    @property
+    def contract(self) -> ModelContract:
+        """Of the encoder that made them."""
+        return TypeAdapter(ModelContract).validate_json((self.folder / "contract.json").read_bytes())
+
+    @property
+    def payload_bytes(self) -> float:
+        """Of JSON, on average."""
+        return (self.folder / "payloads.jsonl").stat().st_size / self.count
+
+
+def ensure_points(build: Path, count: int, *, model: Path) -> Points:
+    """Made if they aren't there yet, in a process of its own: the runner itself never imports torch."""
+    points = Points(build / f"points-{count}", count)
+    if not (points.folder / "contract.json").is_file():
+        command = [sys.executable, "-m", "benchmarks.searching.points", str(points.folder), str(count), str(model)]
+        subprocess.run(command, check=True)
+    return points
+
+
+def make_points(folder: Path, count: int, model: Path) -> None:
+    from tokenizers import Tokenizer
+
+    from benchmarks.encoding.texts import short_queries, whole_words
+    from tasb_qdrant.encoder import load_encoder
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
+    encoder = load_encoder(model, device="cpu")
+    texts = short_queries(tokenizer, TEXTS, seed=5)
+    questions = changed(texts, whole_words(tokenizer)[:2_000])
+    around = encoder.encode_queries(texts)
+    vectors = np.lib.format.open_memmap(folder / "vectors.npy", mode="w+", dtype=np.float32, shape=(count, DIM))
+    rng = np.random.default_rng(7)
+    for start in range(0, count, _CHUNK):
+        vectors[start : start + _CHUNK] = scattered(around, min(_CHUNK, count - start), rng)
+    vectors.flush()
+    with (folder / "payloads.jsonl").open("w", encoding="utf-8") as file:
+        for number, made in enumerate(made_up_payloads(count)):
+            file.write(json.dumps({ID_KEY: str(number), TEXT_KEY: made.pop("text"), **made}) + "\n")
+    (folder / "questions.json").write_text(json.dumps(questions))
+    np.save(folder / "questions.npy", encoder.encode_queries(questions))
+    (folder / "contract.json").write_text(json.dumps(asdict(encoder.contract)))  # last: it says that all is there
+
+
+def changed(texts: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Each text with CHANGED of its words replaced."""
+    rng = random.Random(3)
+    questions = []
+    for text in texts:
+        own = text.split()
+        for place in rng.sample(range(len(own)), CHANGED):
+            own[place] = rng.choice(words)
+        questions.append(" ".join(own))
+    return questions
+
+
+def scattered(around: NDArray[np.float32], count: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """`count` points around these, all of their mean length: float32 (count, dim)."""
+    here, there, back = (rng.integers(0, len(around), count) for _ in range(3))
+    moved = around[there] - around[back]
+    points = around[here] + _MOVED * rng.random((count, 1), dtype=np.float32) * moved
+    points += _NOISE * around.std(axis=0) * rng.standard_normal(points.shape, dtype=np.float32)
+    length = np.linalg.norm(around, axis=1).mean()
+    scaled: NDArray[np.float32] = points * (length / np.linalg.norm(points, axis=1))[:, np.newaxis]
+    return scaled.astype(np.float32)
+
+
+if __name__ == "__main__":
+    make_points(Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

@@ -1,0 +1,100 @@
+"""What a run measured, raw, as it is kept in JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from benchmarks.running.machine import Machine
+
+SINGLE: Final = "single"
+FILTERED: Final = "filtered"
+"""Queries one after the other, from text to hits."""
+
+BATCH: Final = "batch"
+"""Many queries in one call."""
+
+ONE: Final = "one"
+TOGETHER: Final = "together"
+"""One query awaited at a time, and many."""
+
+GIVEN: Final = "given"
+GIVEN_FILTERED: Final = "given, filtered"
+"""Queries one after the other, their vectors given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One contestant's work in one round. `milliseconds` of each query where they come one after the other;
+    `ef` is the index's thoroughness where it was asked for."""
+
+    round: int
+    task: str
+    queries: int
+    seconds: float
+    milliseconds: list[float] = field(default_factory=list)
+    ef: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Milliseconds of each query: the whole search, encoding alone, a bare stub's request alone."""
+
+    round: int
+    task: str
+    search: list[float]
+    encode: list[float]
+    query: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Of so many queries; `ef` as in Turn."""
+
+    task: str
+    queries: int
+    value: float
+    ef: int = 0
+
+
+@dataclass(slots=True)
+class Entry:
+    """`plain` tells that a peer is as its documentation begins; `failures` has what went wrong, by task."""
+
+    name: str
+    title: str
+    plain: bool = True
+    failures: dict[str, str] = field(default_factory=dict)
+    recalls: list[Recall] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
+    parts: list[Parts] = field(default_factory=list)
+
+    def recall(self, task: str, ef: int = 0) -> float | None:
+        """None where it wasn't measured."""
+        return next((found.value for found in self.recalls if (found.task, found.ef) == (task, ef)), None)
+
+
+@dataclass(slots=True)
+class Result:
+    """`matching` is the share of points that the filter lets through, `at_once` how many queries are awaited."""
+
+    date: str
+    commit: str
+    minutes: float
+    machine: Machine
+    server: str
+    points: int
+    dim: int
+    payload_bytes: float
+    matching: float
+    limit: int
+    at_once: int
+    entries: list[Entry]
+    packages: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def read_result(path: Path) -> Result:
+    return TypeAdapter(Result).validate_json(path.read_bytes())

@@ -1,0 +1,110 @@
+"""What searching is to reach, what was measured, and whether that is so."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from benchmarks.running.tables import Spread, spread
+from benchmarks.searching.contestants import EMBEDDED, LOCAL, OURS
+from benchmarks.searching.ratios import (
+    entry_of,
+    loop_against_batch,
+    over,
+    overhead,
+    p50,
+    peers,
+    quickest,
+    rate,
+    turns_of,
+)
+from benchmarks.searching.results import FILTERED, GIVEN, GIVEN_FILTERED, ONE, SINGLE, TOGETHER, Entry, Result
+
+OVERHEAD_MS: Final = 0.5
+OF_BEST_PEER: Final = 0.5
+RECALL: Final = 0.98
+OF_LOCAL: Final = 20.0
+OF_LOOP: Final = 3.0
+OF_ONE: Final = 5.0
+
+Row = list[str]
+
+
+def target_rows(result: Result) -> list[Row]:
+    """A row each: of what, the target, what was measured, the verdict. Those without a measurement are left out."""
+    ours = entry_of(result, OURS)
+    rows = [*_overheads(ours), *_latencies(result), *_recalls(ours), *_embedded(result), *_many(result)]
+    shared = over(turns_of(ours, TOGETHER), turns_of(ours, ONE), rate)
+    rows += _judged(f"{result.at_once} at once", f"≥ {OF_ONE:g} x one at a time", shared, least=OF_ONE)
+    return rows
+
+
+def _overheads(ours: Entry | None) -> list[Row]:
+    rows = []
+    for task, said in ((SINGLE, "one query"), (FILTERED, "one query, filtered")):
+        found = spread([overhead(parts) for parts in (ours.parts if ours else ()) if parts.task == task])
+        wanted = f"≤ {OVERHEAD_MS} ms beyond encoding and a bare request"
+        rows += _judged(f"{said}, p50", wanted, found, most=OVERHEAD_MS)
+    return rows
+
+
+def _latencies(result: Result) -> list[Row]:
+    """Against the best peer as its documentation begins and, where that is another one, the best of all."""
+    rows = []
+    for task, said in ((SINGLE, "one query"), (FILTERED, "one query, filtered")):
+        found = [quickest(peers(result, plain=plain), task) for plain in (True, False)]
+        for best in {entry.name: entry for entry in found if entry}.values():
+            ratio = over(turns_of(entry_of(result, OURS), task), turns_of(best, task), p50)
+            wanted = f"≤ {OF_BEST_PEER:g} x the best peer ({best.title})"
+            rows += _judged(f"{said}, p50", wanted, ratio, most=OF_BEST_PEER)
+    return rows
+
+
+def _recalls(ours: Entry | None) -> list[Row]:
+    rows = []
+    for task, said in ((SINGLE, "recall@10"), (FILTERED, "recall@10, filtered")):
+        found = ours.recall(task) if ours else None
+        if found is not None:
+            rows.append([said, f"≥ {RECALL}", f"{found:.4f}", _verdict(found >= RECALL)])
+    return rows
+
+
+def _embedded(result: Result) -> list[Row]:
+    """With the least thorough index that finds as much as local mode; a lower recall is no success, however fast."""
+    embedded, local = entry_of(result, EMBEDDED), entry_of(result, LOCAL)
+    rows = []
+    for task, said in ((GIVEN, "embedded"), (GIVEN_FILTERED, "embedded, filtered")):
+        ef = max((turn.ef for turn in embedded.turns if turn.task == task), default=0) if embedded else 0
+        ratio = over(turns_of(local, task), turns_of(embedded, task, ef), p50)
+        found, wanted = (entry.recall(task, at) if entry else None for entry, at in ((embedded, ef), (local, 0)))
+        if ratio is None or found is None or wanted is None:
+            continue
+        recalls = f"; recall@10 {found:.4f}, its own {wanted:.4f}" + (f", `hnsw_ef` {ef}" if ef else "")
+        reached = ratio.median >= OF_LOCAL and found >= wanted
+        target = f"≥ {OF_LOCAL:g} x local mode at its recall or better"
+        rows.append([said, target, _shown(ratio) + recalls, _verdict(reached)])
+    return rows
+
+
+def _many(result: Result) -> list[Row]:
+    found = [loop_against_batch(result, plain=plain) for plain in (True, False)]
+    best = {pair[0].name: pair for pair in found if pair}
+    rows = []
+    for entry, ratio in best.values():
+        rows += _judged("many queries", f"≥ {OF_LOOP:g} x the best peer's loop ({entry.title})", ratio, least=OF_LOOP)
+    return rows
+
+
+def _judged(
+    work: str, wanted: str, found: Spread | None, *, least: float = 0.0, most: float = float("inf")
+) -> list[Row]:
+    if found is None:
+        return []
+    return [[work, wanted, _shown(found), _verdict(least <= found.median <= most)]]
+
+
+def _shown(found: Spread) -> str:
+    return f"{found.median:.2f} ({found.lowest:.2f} to {found.highest:.2f})"
+
+
+def _verdict(reached: bool) -> str:
+    return "reached" if reached else "not reached"
