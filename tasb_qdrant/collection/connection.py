@@ -19,13 +19,14 @@ from qdrant_client import grpc as messages
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from tasb_qdrant.collection.address import (
-    grpc_channel,
     grpc_options,
     grpc_port,
     http_client,
     is_on_loopback,
+    plain_channel,
     rest_port,
     scheme,
+    with_key,
 )
 from tasb_qdrant.collection.failure import CLIENT_ERRORS, named_error, was_answered
 from tasb_qdrant.collection.retry import call
@@ -43,7 +44,8 @@ PROBE_SECONDS: Final = 5.0
 class Connection:
     """An open client, the server's version, the transport in use, and what was chosen on the way.
 
-    `channel`, over gRPC, and `http`, over REST, are of our own, for requests that are bytes.
+    `channel`, over gRPC, and `http`, over REST, are of our own, for requests that are bytes; `plain` is the same
+    channel without the key.
     """
 
     client: QdrantClient
@@ -51,6 +53,7 @@ class Connection:
     transport: str
     notes: tuple[str, ...]
     channel: grpc.Channel | None = None
+    plain: grpc.Channel | None = None
     http: httpx.Client | None = None
     _closed: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
@@ -93,7 +96,8 @@ def connect(
             return Connection(rest, version, "rest", (), http=http_client(settings))
         if isinstance(over_grpc := _over_grpc(settings, version), QdrantClient):
             rest.close()
-            return Connection(over_grpc, version, "grpc", (), grpc_channel(settings))
+            plain = plain_channel(settings)
+            return Connection(over_grpc, version, "grpc", (), with_key(plain, settings), plain)
         advice = f"gRPC can't be used on port {grpc_port(settings)} ({over_grpc}); name its port with --grpc-port"
         if settings.transport == "grpc":
             raise ServerUnreachableError(f"{settings.location}: {advice}, or use --transport rest")

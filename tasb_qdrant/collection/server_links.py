@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import grpc
@@ -10,7 +11,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from tasb_qdrant.collection.address import async_grpc_channel, async_http_client
+from tasb_qdrant.collection.address import async_http_client, key_of, plain_async_channel
 from tasb_qdrant.collection.failure import JunkAnswerError
 from tasb_qdrant.collection.read_wire import ServerRequest
 from tasb_qdrant.settings import StoreSettings
@@ -33,17 +34,24 @@ class AsyncLink(Protocol):
 
 
 class GrpcLink:
-    """Over a channel that others close."""
+    """Over a plain channel that others close. `key` goes with every call."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, key: Sequence[tuple[str, str]]) -> None:
         self._channel = channel
+        self._key = tuple(key)
         self._methods: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
 
     def send(self, request: ServerRequest, *, timeout: float) -> Any:
         """The answer, read."""
         if (method := self._methods.get(request.path)) is None:
             method = self._methods[request.path] = self._channel.unary_unary(request.path)
-        return _read(request, method(request.body, timeout=timeout))
+        try:
+            answer = method(request.body, timeout=timeout, metadata=self._key)
+        except grpc.RpcError as error:
+            if (pause := _asked_to_wait(error)) is not None:
+                raise pause from error
+            raise
+        return _read(request, answer)
 
 
 class RestLink:
@@ -66,6 +74,7 @@ class AsyncGrpcLink:
 
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
+        self._key = tuple(key_of(settings))
         self._channel: grpc.aio.Channel | None = None
         self._methods: dict[str, Any] = {}
 
@@ -73,9 +82,15 @@ class AsyncGrpcLink:
         """The answer, read."""
         if (method := self._methods.get(request.path)) is None:
             if self._channel is None:
-                self._channel = async_grpc_channel(self._settings)
+                self._channel = plain_async_channel(self._settings)
             method = self._methods[request.path] = self._channel.unary_unary(request.path)
-        return _read(request, await method(request.body, timeout=timeout))
+        try:
+            answer = await method(request.body, timeout=timeout, metadata=self._key)
+        except grpc.RpcError as error:
+            if (pause := _asked_to_wait(error)) is not None:
+                raise pause from error
+            raise
+        return _read(request, answer)
 
     async def aclose(self) -> None:
         """Close the channel."""
@@ -107,6 +122,14 @@ class AsyncRestLink:
         if (client := self._client) is not None:
             self._client = None
             await client.aclose()
+
+
+def _asked_to_wait(error: Any) -> ResourceExhaustedResponse | None:
+    """The error that qdrant-client makes of a server's retry-after; None without one."""
+    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return None
+    pause = dict(error.trailing_metadata() or ()).get("retry-after", "")
+    return ResourceExhaustedResponse(error.details() or "", int(pause)) if str(pause).isdecimal() else None
 
 
 def _http_request(client: httpx.Client | httpx.AsyncClient, request: ServerRequest, timeout: float) -> httpx.Request:

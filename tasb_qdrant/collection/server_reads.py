@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from tasb_qdrant.collection.address import key_of
 from tasb_qdrant.collection.connection import Connection
 from tasb_qdrant.collection.failure import detail_of, named_error, timed_out
 from tasb_qdrant.collection.read_errors import explained, gone
@@ -142,11 +143,11 @@ class Reading:
         watch: Watch | None,
     ) -> None:
         self._steps = steps
-        self._over_grpc = connection.channel is not None
+        self._over_grpc = connection.plain is not None
         self._patience = Patience(settings, check_open, watch)
         link: Link | None = None
-        if connection.channel is not None:
-            link = GrpcLink(connection.channel)
+        if connection.plain is not None:
+            link = GrpcLink(connection.plain, key_of(settings))
         elif connection.http is not None:
             link = RestLink(connection.http)
         if link is None:

@@ -241,3 +241,27 @@ def test_a_server_that_stops_is_named(qdrant_1_17: QdrantServer) -> None:
     client = QdrantClient(url=qdrant_1_17.url, check_compatibility=False)
     client.delete_collection(name)
     client.close()
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_the_key_goes_with_every_read(keyed_server: QdrantServer, transport: Any) -> None:
+    settings = store_settings(
+        url=keyed_server.url, grpc_port=keyed_server.grpc_port, api_key=keyed_server.api_key, transport=transport
+    )
+    store = ServerStore(settings)
+    name = fresh_name()
+    collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
+    assert isinstance(collection, ServerCollection)
+    asks = [Nearest(vector) for vector in fill(collection, 20)]
+
+    async def awaited() -> list[list[FoundPoint]]:
+        reads = collection.async_reads()
+        try:
+            return await reads.query(asks, FindOptions(limit=1))
+        finally:
+            await reads.aclose()
+
+    assert len(collection.reads.query(asks, FindOptions(limit=1))) == 20
+    assert len(asyncio.run(awaited())) == 20
+    store.delete(name)
+    store.close()
