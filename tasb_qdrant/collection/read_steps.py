@@ -98,7 +98,7 @@ class ReadSteps(Generic[R]):
             groups = group_listed(_above(points, ask, options), by=by, limit=wanted, size=size)
         else:
             bare = replace(options, offset=0, payload=(by,), vectors=False)
-            (find,) = self._finds(ask, bare, where)
+            (find,) = self._finds(ask, bare, where, grouped=True)
             groups = yield from group_more(
                 find,
                 by=by,
@@ -191,9 +191,11 @@ class ReadSteps(Generic[R]):
         indexes = yield from self.indexes(frozenset(fields_of(where)))
         return to_qdrant(where, indexes=indexes)
 
-    def _finds(self, ask: Ask, options: FindOptions, where: models.Filter | None) -> list[Find]:
-        """The plain questions that stand for one ask."""
-        effort = Effort.of(options, self._quantization, most_ef=self._most_ef)
+    def _finds(
+        self, ask: Ask, options: FindOptions, where: models.Filter | None, *, grouped: bool = False
+    ) -> list[Find]:
+        """The plain questions that stand for one ask. Those for groups will have filters."""
+        effort = Effort.of(options, self._quantization, most_ef=self._most_ef, filtered=grouped or where is not None)
         wanted = min(options.offset + options.limit, MAX_COUNT)
         if isinstance(ask, Fused):
             return [Find(part, max(ask.depth, wanted), where, effort) for part in ask.parts]

@@ -26,8 +26,14 @@ Plain: TypeAlias = Nearest | Lexical | Recommended
 Selection: TypeAlias = bool | tuple[str, ...]
 """Payload: all of it, none, or these fields."""
 
-HNSW_EF: Final = 256
-"""Candidates that the vector index keeps in mind where nothing else is asked for."""
+HNSW_EF: Final = 128
+FILTERED_HNSW_EF: Final = 320
+"""Candidates that the vector index keeps in mind where nothing else is asked for, without a filter and with one.
+
+Measured on the embedded 0.9 with its default index (m 16, ef_construct 128) over 200,000 points of 768 numbers in
+2,000 clusters, with indexed payload fields. Recall@10 against exact, by hnsw_ef: without a filter 1.000 from 64 on;
+with one that 33% match .995 (256) and .997 (320), 10% .968 (128), .988 and .997, 3% .908 (128), .980 and .985.
+"""
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -43,7 +49,7 @@ class Effort:
     ignore_quantized: bool
 
     @classmethod
-    def of(cls, options: FindOptions, quantization: Quantization, *, most_ef: int | None) -> Effort:
+    def of(cls, options: FindOptions, quantization: Quantization, *, most_ef: int | None, filtered: bool) -> Effort:
         """What the options ask for, and our defaults for this kind of quantization where they ask for nothing.
 
         A default is `most_ef` at most.
@@ -51,7 +57,8 @@ class Effort:
         factor = OVERSAMPLING.get(quantization)
         if options.exact:
             return cls(True, None, None, None, factor is not None)
-        ef = options.hnsw_ef or min(HNSW_EF, most_ef or HNSW_EF)
+        usual = FILTERED_HNSW_EF if filtered else HNSW_EF
+        ef = options.hnsw_ef or min(usual, most_ef or usual)
         if factor is None:
             return cls(False, ef, None, None, False)
         rescore = True if options.rescore is None else options.rescore
