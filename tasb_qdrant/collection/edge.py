@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from tasb_qdrant.collection.edge_engine import (
     INDEX_TYPES,
-    edge_filter,
     engine_error,
     indexes_of,
     is_engine_error,
@@ -34,7 +33,6 @@ from tasb_qdrant.collection.known import KnownIndexes
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_representable
 from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
 from tasb_qdrant.collection.protocol import (
-    OVERSAMPLING,
     CollectionInfo,
     OptimizeProgress,
     Page,
@@ -50,15 +48,16 @@ from tasb_qdrant.collection.protocol import (
     index_conflicts,
 )
 from tasb_qdrant.collection.read_steps import ReadSteps
-from tasb_qdrant.collection.request import BM25
+from tasb_qdrant.collection.request import BM25, FindOptions, Nearest, ReadOptions
 from tasb_qdrant.collection.schema import CollectionSchema, kept_settings
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.records import Hit, ModelContract
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys
 from tasb_qdrant.sparse import SparseVector
 
-_BATCH: Final = 8
-"""Queries that the engine answers at a time, while every other thread stands still."""
+_BATCH: Final = 1
+"""Queries that the engine answers at a time, while every other thread stands still. With its vector index it is
+quickest so: 1,000 queries of 6,000 points took 2.1 s one by one, 3.4 s by eights, 5.6 s by 64."""
 
 
 class EdgeCollection:
@@ -73,9 +72,10 @@ class EdgeCollection:
             self._schema: CollectionSchema = load_schema(folder)
             self._notes = kept_settings(self._schema, wanted)
             self._shard: edge.EdgeShard | None = load_shard(shard_folder(folder))
+            self._known = KnownIndexes(self.indexes)
             self._steps = ReadSteps(
                 EdgeWire(),
-                known=KnownIndexes(self.indexes),
+                known=self._known,
                 quantization=self._schema.quantization,
                 batch_queries=_BATCH,
             )
@@ -148,29 +148,10 @@ class EdgeCollection:
             shard.update(edge.UpdateOperation.upsert_points(points))
 
     def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
-        """The hits of each row, best first, in one batch."""
+        """The hits of each row, best first."""
         check_queries(vectors, name=self.name, dim=self.contract.dim)
-        where = edge_filter(options.where, self.indexes)
-        params = edge.SearchParams(
-            exact=options.exact, hnsw_ef=options.hnsw_ef, quantization=self._quantization_params(exact=options.exact)
-        )
-        requests = [
-            edge.QueryRequest(
-                limit=options.limit,
-                offset=options.offset,
-                query=edge.Query.Nearest(vector),
-                filter=where,
-                score_threshold=options.score_threshold,
-                params=params,
-                with_payload=True,
-            )
-            for vector in vectors
-        ]
-        if not requests:
-            return []
-        with self._engine("searching") as shard:
-            answers = shard.query_batch(edge.QueryBatchRequest(requests))
-        return [[to_hit(plain_id(p.id), p.score, p.payload, self.keys) for p in points] for points in answers]
+        found = self.reads.query([Nearest(vector) for vector in vectors], FindOptions.of(options))
+        return [[to_hit(point.id, point.score, point.payload, self.keys) for point in points] for points in found]
 
     def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
         """The whole payload of each of these points that is there."""
@@ -226,24 +207,20 @@ class EdgeCollection:
 
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         """The payloads of the first `limit` points in the order of ids."""
-        with self._engine("reading stored passages") as shard:
-            records, _ = shard.scroll(edge.ScrollRequest(limit=limit, with_payload=True))
-        return [record.payload or {} for record in records]
+        return self._reads.sample_payloads(limit)
 
     def count(self, where: Where | None = None) -> int:
         """The exact number of points that match."""
-        request = edge.CountRequest(exact=True, filter=edge_filter(where, self.indexes))
-        with self._engine("counting") as shard:
-            return shard.count(request)
+        return self._reads.count_matching(where, exact=True, read=ReadOptions())
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""
         with self._engine("reading the collection's state") as shard:
             return indexes_of(shard.info())
 
-    def known_indexes(self, fields: Iterable[str]) -> dict[str, IndexType]:
-        """The same: they are in memory."""
-        return self.indexes()
+    def known_indexes(self, fields: Iterable[str]) -> Mapping[str, IndexType]:
+        """The same: nobody else makes any."""
+        return self._known.including(fields)
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing."""
@@ -256,6 +233,7 @@ class EdgeCollection:
                 )
             for field, kind in indexes.items():
                 if field not in there:
+                    self._known.forget()
                     shard.update(edge.UpdateOperation.create_field_index(field, INDEX_TYPES[kind]))
 
     def index_deferred(self) -> bool:
@@ -337,13 +315,6 @@ class EdgeCollection:
     def _indexed(self, described: edge.ShardInfo) -> int:
         indexed = described.indexed_vectors_count
         return indexed if self.bm25 is None else dense_indexed(indexed, described.points_count)
-
-    def _quantization_params(self, *, exact: bool) -> edge.QuantizationSearchParams | None:
-        if (factor := OVERSAMPLING.get(self._schema.quantization)) is None:
-            return None
-        if exact:
-            return edge.QuantizationSearchParams(ignore=True)
-        return edge.QuantizationSearchParams(rescore=True, oversampling=factor)
 
     def _build(self, points: int, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
         def tell() -> None:

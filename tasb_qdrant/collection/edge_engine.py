@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import qdrant_edge as edge
 
-from tasb_qdrant.collection.protocol import Where
 from tasb_qdrant.collection.read_errors import explained
 from tasb_qdrant.errors import CollectionError, RequestRefusedError, StoreCorruptError, StoreLockedError
 from tasb_qdrant.settings import IndexType
@@ -105,15 +103,3 @@ def indexes_of(described: edge.ShardInfo) -> dict[str, IndexType]:
         if (kind := by_type.get(str(index.data_type))) is not None:
             found[field] = kind
     return found
-
-
-def edge_filter(where: Where | None, indexes: Callable[[], Mapping[str, IndexType]]) -> edge.Filter | None:
-    """One translation for both stores: ours to Qdrant's, Qdrant's to the engine's. `indexes` are read if needed."""
-    if where is None:
-        return None
-    # Imported here since they bring in qdrant-client, 0.6 s that a search without a filter needn't wait.
-    from tasb_qdrant.collection.filter_edge import to_edge
-    from tasb_qdrant.collection.filter_qdrant import to_qdrant
-    from tasb_qdrant.filters import Filter
-
-    return to_edge(to_qdrant(where, indexes=indexes()) if isinstance(where, Filter) else where)

@@ -38,9 +38,9 @@ class StoreLimits:
     """What a collection takes; None is no limit. The default is an embedded collection's.
 
     `points` is in all, and `points_by` the server's setting that says so; `reads` and `page` are the most ids
-    that one request may ask for and the most points in its answer, `writes_a_minute` the passages that are
-    taken in a minute. Without `exact`, exact counts and searches are refused, and without
-    `unindexed_filters`, filters on fields that have no payload index.
+    that one request may ask for and the most points in its answer, `hnsw_ef` the most that a search may,
+    `writes_a_minute` the passages that are taken in a minute. Without `exact`, exact counts and searches are
+    refused, and without `unindexed_filters`, filters on fields that have no payload index.
     """
 
     upsert: UpsertLimits = UpsertLimits()
@@ -51,6 +51,7 @@ class StoreLimits:
     writes_a_minute: int | None = None
     reads: int | None = None
     page: int | None = None
+    hnsw_ef: int | None = None
     exact: bool = True
     unindexed_filters: bool = True
 
@@ -77,6 +78,7 @@ class StoreLimits:
             writes_a_minute=rate,
             reads=None if config.read_rate_limit is None else max(1, config.read_rate_limit // RATE_SHARE),
             page=config.max_query_limit,
+            hnsw_ef=config.search_max_hnsw_ef,
             exact=config.search_allow_exact is not False,
             unindexed_filters=config.unindexed_filtering_retrieve is not False,
         )

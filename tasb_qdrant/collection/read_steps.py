@@ -53,7 +53,7 @@ class _Shown:
 
 
 class ReadSteps(Generic[R]):
-    """The steps of each method of Reads. `most_ids` and `most_points` are those of one request."""
+    """The steps of each method of Reads. `most_ids`, `most_points` and `most_ef` are one request's."""
 
     def __init__(
         self,
@@ -63,6 +63,7 @@ class ReadSteps(Generic[R]):
         quantization: Quantization,
         most_ids: int | None = None,
         most_points: int | None = None,
+        most_ef: int | None = None,
         batch_queries: int = BATCH_QUERIES,
     ) -> None:
         self._wire = wire
@@ -70,6 +71,7 @@ class ReadSteps(Generic[R]):
         self._quantization = quantization
         self._most_ids = most_ids
         self._most_points = most_points
+        self._most_ef = most_ef
         self._batch_queries = batch_queries
 
     def query(self, asks: Sequence[Ask], options: FindOptions) -> Steps[R, list[list[FoundPoint]]]:
@@ -191,7 +193,7 @@ class ReadSteps(Generic[R]):
 
     def _finds(self, ask: Ask, options: FindOptions, where: models.Filter | None) -> list[Find]:
         """The plain questions that stand for one ask."""
-        effort = Effort.of(options, self._quantization)
+        effort = Effort.of(options, self._quantization, most_ef=self._most_ef)
         wanted = min(options.offset + options.limit, MAX_COUNT)
         if isinstance(ask, Fused):
             return [Find(part, max(ask.depth, wanted), where, effort) for part in ask.parts]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from tasb_qdrant.collection.protocol import OVERSAMPLING, PointId
 from tasb_qdrant.collection.request import (
@@ -26,6 +26,9 @@ Plain: TypeAlias = Nearest | Lexical | Recommended
 Selection: TypeAlias = bool | tuple[str, ...]
 """Payload: all of it, none, or these fields."""
 
+HNSW_EF: Final = 256
+"""Candidates that the vector index keeps in mind where nothing else is asked for."""
+
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -40,13 +43,19 @@ class Effort:
     ignore_quantized: bool
 
     @classmethod
-    def of(cls, options: FindOptions, quantization: Quantization) -> Effort:
-        """What the options ask for, and our defaults for this kind of quantization where they ask for nothing."""
+    def of(cls, options: FindOptions, quantization: Quantization, *, most_ef: int | None) -> Effort:
+        """What the options ask for, and our defaults for this kind of quantization where they ask for nothing.
+
+        A default is `most_ef` at most.
+        """
         factor = OVERSAMPLING.get(quantization)
-        if factor is None or options.exact:
-            return cls(options.exact, options.hnsw_ef, None, None, factor is not None)
+        if options.exact:
+            return cls(True, None, None, None, factor is not None)
+        ef = options.hnsw_ef or min(HNSW_EF, most_ef or HNSW_EF)
+        if factor is None:
+            return cls(False, ef, None, None, False)
         rescore = True if options.rescore is None else options.rescore
-        return cls(False, options.hnsw_ef, rescore, options.oversampling or factor, False)
+        return cls(False, ef, rescore, options.oversampling or factor, False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

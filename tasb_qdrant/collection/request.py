@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasb_qdrant.collection.protocol import PointId, Where, check_count
+from tasb_qdrant.collection.protocol import PointId, SearchOptions, Where, check_count
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.records import FacetCount
 
@@ -157,6 +157,11 @@ class FindOptions:
             check_count("hnsw_ef", self.hnsw_ef, least=1)
         if self.oversampling is not None and not self.oversampling >= 1:
             raise SettingsError(f"oversampling must be at least 1, got {self.oversampling!r}")
+
+    @classmethod
+    def of(cls, options: SearchOptions) -> Self:
+        """The same."""
+        return cls(**{each.name: getattr(options, each.name) for each in fields(options)})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from tasb_qdrant.collection.failure import CLIENT_ERRORS, detail_of, is_transient, named_error
+from tasb_qdrant.collection.failure import CLIENT_ERRORS, detail_of, is_transient, named_error, timed_out
 from tasb_qdrant.collection.watch import Request, Watch
 from tasb_qdrant.errors import CollectionError
 
@@ -39,19 +39,14 @@ def call(
     """
     watch = watch or Watch()
     with watch.request(doing) as watched:
-        began = time.monotonic()
+        tries = _Tries(watch, watched, retry_seconds, retry_if)
 
         def rest(seconds: float) -> None:
             sleep(seconds)
-            watch.again(watched)
-
-        failed: BaseException | None = None
+            tries.again()
 
         def attempt() -> T:
-            nonlocal failed
-            if failed is not None:
-                error, failed = failed, None
-                raise error
+            tries.raise_first()
             return request()
 
         try:
@@ -59,11 +54,10 @@ def call(
             try:
                 return request()
             except CLIENT_ERRORS as error:
-                failed = error
-            return Retrying(sleep=rest, **_policy(watch, watched, began + retry_seconds, retry_if))(attempt)
+                tries.first = error
+            return Retrying(sleep=rest, **tries.policy())(attempt)
         except CLIENT_ERRORS as error:
-            tried = _tried(watched, time.monotonic() - began)
-            raise name(error, location=location, doing=doing, tried=tried) from error
+            raise name(tries.telling(error), location=location, doing=doing, tried=tries.summary()) from error
 
 
 async def call_async(
@@ -80,57 +74,81 @@ async def call_async(
     """The same, awaited."""
     watch = watch or Watch()
     with watch.request(doing) as watched:
-        began = time.monotonic()
+        tries = _Tries(watch, watched, retry_seconds, retry_if)
 
         async def rest(seconds: float) -> None:
             await sleep(seconds)
-            watch.again(watched)
-
-        failed: BaseException | None = None
+            tries.again()
 
         async def attempt() -> T:
-            nonlocal failed
-            if failed is not None:
-                error, failed = failed, None
-                raise error
+            tries.raise_first()
             return await request()
 
         try:
-            # Nearly every first try succeeds, and needs no policy.
             try:
                 return await request()
             except CLIENT_ERRORS as error:
-                failed = error
-            return await AsyncRetrying(sleep=rest, **_policy(watch, watched, began + retry_seconds, retry_if))(attempt)
+                tries.first = error
+            return await AsyncRetrying(sleep=rest, **tries.policy())(attempt)
         except CLIENT_ERRORS as error:
-            tried = _tried(watched, time.monotonic() - began)
-            raise name(error, location=location, doing=doing, tried=tried) from error
+            raise name(tries.telling(error), location=location, doing=doing, tried=tries.summary()) from error
 
 
-def _policy(watch: Watch, watched: Request, until: float, retry_if: Callable[[BaseException], bool]) -> dict[str, Any]:
-    """Which failures are retried, until when by time.monotonic, and who is told: tenacity's options."""
-    left = until - time.monotonic()
+class _Tries:
+    """The tries of one request. `first` is why the first of them failed, until the policy has heard of it."""
 
-    def out_of_time(state: RetryCallState) -> bool:
-        # idle_for counts the waits even where `sleep` is a test's.
-        spent = max(state.seconds_since_start or 0.0, state.idle_for)
-        return spent + state.upcoming_sleep >= left
+    def __init__(
+        self, watch: Watch, watched: Request, retry_seconds: float, retry_if: Callable[[BaseException], bool]
+    ) -> None:
+        self._watch = watch
+        self._watched = watched
+        self._retry_if = retry_if
+        self._began = time.monotonic()
+        self._until = self._began + retry_seconds
+        self._failures: list[BaseException] = []
+        self.first: BaseException | None = None
 
-    def tell(state: RetryCallState) -> None:
+    def policy(self) -> dict[str, Any]:
+        """Which failures are retried, until when, and who is told: tenacity's options."""
+        left = self._until - time.monotonic()
+
+        def out_of_time(state: RetryCallState) -> bool:
+            # idle_for counts the waits even where `sleep` is a test's.
+            spent = max(state.seconds_since_start or 0.0, state.idle_for)
+            return spent + state.upcoming_sleep >= left
+
+        return {
+            "retry": retry_if_exception(self._retry_if),
+            "wait": _wait,
+            "stop": out_of_time,
+            "before_sleep": self._tell,
+            "reraise": True,
+        }
+
+    def raise_first(self) -> None:
+        if self.first is not None:
+            error, self.first = self.first, None
+            raise error
+
+    def again(self) -> None:
+        self._watch.again(self._watched)
+
+    def telling(self, last: BaseException) -> BaseException:
+        """The failure to name: the last one, unless it merely had no time left and another said more."""
+        others = [error for error in self._failures if not timed_out(error)]
+        return others[-1] if others and timed_out(last) else last
+
+    def summary(self) -> str:
+        """How many tries, and for how long; "" for one."""
+        if self._watched.tries == 1:
+            return ""
+        return f"{self._watched.tries} tries in {time.monotonic() - self._began:.0f} s"
+
+    def _tell(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome is not None else None
-        watch.failed(watched, detail_of(error) if error is not None else "", state.upcoming_sleep)
-
-    return {
-        "retry": retry_if_exception(retry_if),
-        "wait": _wait,
-        "stop": out_of_time,
-        "before_sleep": tell,
-        "reraise": True,
-    }
-
-
-def _tried(request: Request, seconds: float) -> str:
-    return "" if request.tries == 1 else f"{request.tries} tries in {seconds:.0f} s"
+        if error is not None:
+            self._failures.append(error)
+        self._watch.failed(self._watched, detail_of(error) if error is not None else "", state.upcoming_sleep)
 
 
 _backoff = wait_random_exponential(multiplier=0.2, max=MAX_WAIT)

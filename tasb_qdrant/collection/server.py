@@ -12,13 +12,11 @@ from qdrant_client import models
 
 from tasb_qdrant.collection.connection import Connection
 from tasb_qdrant.collection.failure import CLIENT_ERRORS, RequestTooLargeError
-from tasb_qdrant.collection.filter_qdrant import to_qdrant
 from tasb_qdrant.collection.grpc_wire import GrpcWire
-from tasb_qdrant.collection.known import KnownIndexes, fields_of
+from tasb_qdrant.collection.known import KnownIndexes
 from tasb_qdrant.collection.limits import StoreLimits, check_representable
-from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
+from tasb_qdrant.collection.payload import to_hit, to_payload
 from tasb_qdrant.collection.protocol import (
-    OVERSAMPLING,
     CollectionInfo,
     OptimizeProgress,
     Page,
@@ -33,6 +31,7 @@ from tasb_qdrant.collection.protocol import (
     index_conflicts,
 )
 from tasb_qdrant.collection.read_steps import ReadSteps
+from tasb_qdrant.collection.request import FindOptions, Nearest, ReadOptions
 from tasb_qdrant.collection.rest_wire import RestWire
 from tasb_qdrant.collection.retry import call
 from tasb_qdrant.collection.schema import CollectionSchema
@@ -43,7 +42,6 @@ from tasb_qdrant.collection.server_reads import Reading, ServerAsyncReads, Serve
 from tasb_qdrant.collection.server_wire import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
-from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import Hit, ModelContract
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
 from tasb_qdrant.sparse import SparseVector
@@ -89,6 +87,7 @@ class ServerCollection:
             quantization=schema.quantization,
             most_ids=limits.reads,
             most_points=limits.page,
+            most_ef=limits.hnsw_ef,
         )
         self._reading = Reading(steps, connection, settings, check_open=self._check_open, sleep=sleep, watch=watch)
         self._optimizers = Optimizers(
@@ -168,31 +167,10 @@ class ServerCollection:
             self.upsert(batch.part(half, len(batch.passages)))
 
     def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
-        """The hits of each row, best first, in one request."""
+        """The hits of each row, best first."""
         check_queries(vectors, name=self._name, dim=self.contract.dim)
-        where = self._filter(options.where)
-        params = models.SearchParams(
-            exact=options.exact, hnsw_ef=options.hnsw_ef, quantization=self._quantization_params(exact=options.exact)
-        )
-        requests = [
-            models.QueryRequest(
-                query=vector.tolist(),
-                limit=options.limit,
-                offset=options.offset or None,
-                filter=where,
-                score_threshold=options.score_threshold,
-                params=params,
-                with_payload=True,
-            )
-            for vector in vectors
-        ]
-        if not requests:
-            return []
-        responses = self._call(lambda: self._client.query_batch_points(self._name, requests), "searching")
-        return [
-            [to_hit(plain_id(point.id), point.score, point.payload, self.keys) for point in response.points]
-            for response in responses
-        ]
+        found = self.reads.query([Nearest(vector) for vector in vectors], FindOptions.of(options))
+        return [[to_hit(point.id, point.score, point.payload, self.keys) for point in points] for points in found]
 
     def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
         """The whole payload of each of these points that is there."""
@@ -222,18 +200,13 @@ class ServerCollection:
 
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         """The payloads of the first `limit` points in the order of ids."""
-        most = min(limit, self._limits.page or limit)
-        records, _ = self._call(
-            lambda: self._client.scroll(self._name, limit=most, with_payload=True), "reading stored passages"
-        )
-        return [record.payload or {} for record in records]
+        return self.reads.sample_payloads(limit)
 
     def count(self, where: Where | None = None) -> int:
         """The exact number of points that match."""
-        condition = self._filter(where)
         if not self._limits.exact:
-            return self._counted_by_reading(condition)
-        return self._call(lambda: self._client.count(self._name, count_filter=condition, exact=True), "counting").count
+            return self._counted_by_reading(where)
+        return self.reads.count_matching(where, exact=True, read=ReadOptions())
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""
@@ -321,18 +294,6 @@ class ServerCollection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _filter(self, where: Where | None) -> models.Filter | None:
-        if not isinstance(where, Filter):
-            return where
-        return to_qdrant(where, indexes=self.known_indexes(fields_of(where)))
-
-    def _quantization_params(self, *, exact: bool) -> models.QuantizationSearchParams | None:
-        if (factor := OVERSAMPLING.get(self._schema.quantization)) is None:
-            return None
-        if exact:
-            return models.QuantizationSearchParams(ignore=True)
-        return models.QuantizationSearchParams(rescore=True, oversampling=factor)
-
     def _sender(self, batch: PointBatch) -> Callable[[], None]:
         """What stores the batch when it is called, and may be called again."""
         if (channel := self._connection.channel) is not None:
@@ -346,22 +307,16 @@ class ServerCollection:
             described.indexed_vectors_count = dense_indexed(described.indexed_vectors_count, described.points_count)
         return described
 
-    def _counted_by_reading(self, condition: models.Filter | None) -> int:
+    def _counted_by_reading(self, where: Where | None) -> int:
         """The number of ids that come back, where strict mode refuses to count exactly (search_allow_exact)."""
-        total, offset = 0, None
+        total, start = 0, None
+        limit = min(_PAGE, self._limits.page or _PAGE, self._limits.reads or _PAGE)
         while True:
-            records, offset = self._call(
-                lambda offset=offset: self._client.scroll(  # type: ignore[misc]
-                    self._name,
-                    scroll_filter=condition,
-                    limit=min(_PAGE, self._limits.page or _PAGE, self._limits.reads or _PAGE),
-                    offset=offset,
-                    with_payload=False,
-                ),
-                "counting",
+            page = self.reads.scroll(
+                where=where, start=start, order=None, limit=limit, payload=False, vectors=False, read=ReadOptions()
             )
-            total += len(records)
-            if offset is None:
+            total += len(page.points)
+            if (start := page.following) is None:
                 return total
 
     def _check_open(self) -> None:

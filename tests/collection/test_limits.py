@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient, models
 
 from tasb_qdrant.collection.limits import FLOAT16_MAX, StoreLimits, UpsertLimits, check_representable
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.protocol import Collection, PointBatch
+from tasb_qdrant.collection.protocol import Collection, PointBatch, SearchOptions
 from tasb_qdrant.collection.server_store import ServerStore
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
 from tasb_qdrant.filters import F
@@ -127,6 +127,12 @@ def test_a_batch_limit_that_came_later_splits_the_batch(strict: Strict) -> None:
     strict.put(upsert_max_batchsize=10)
     collection.upsert(PointBatch(passages(range(64)), random_vectors(64)))
     assert collection.count() == 64
+
+
+def test_a_search_asks_for_no_more_effort_than_is_allowed(strict: Strict) -> None:
+    collection = strict.collection(search_max_hnsw_ef=16)
+    vectors = fill(collection, 50)
+    assert len(collection.search(vectors[:1], SearchOptions(limit=5))[0]) == 5
 
 
 def test_reading_keeps_to_the_read_limits(strict: Strict) -> None:

