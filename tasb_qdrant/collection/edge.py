@@ -19,9 +19,9 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from tasb_qdrant.collection.edge_engine import (
-    INDEX_TYPES,
     edge_filter,
     engine_error,
+    index_schema,
     indexes_of,
     is_engine_error,
     load_shard,
@@ -212,7 +212,7 @@ class EdgeCollection:
                 )
             for field, kind in indexes.items():
                 if field not in there:
-                    shard.update(edge.UpdateOperation.create_field_index(field, INDEX_TYPES[kind]))
+                    shard.update(edge.UpdateOperation.create_field_index(field, index_schema(kind)))
 
     def index_deferred(self) -> bool:
         """No: nothing but `optimize` builds the index, and `info` says how much is in it."""

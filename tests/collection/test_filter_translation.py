@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from qdrant_client import QdrantClient, models
 
+from tasb_qdrant.collection.edge_engine import index_schema
 from tasb_qdrant.collection.filter_edge import to_edge
 from tasb_qdrant.collection.filter_qdrant import to_qdrant
 from tasb_qdrant.errors import FilterError
@@ -29,6 +30,7 @@ from tests.qdrant_servers import QdrantServer
 
 Find = Callable[[models.Filter], set[int]]
 Payloads = list[dict[str, Any]]
+PHRASES = models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True)
 
 
 def sixty(payloads: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Payloads]:
@@ -55,7 +57,7 @@ def edge(
         vectors = qdrant_edge.EdgeVectorParams(size=4, distance=qdrant_edge.Distance.Dot)
         config = qdrant_edge.EdgeConfig(vectors=vectors, wal_enabled=False)
         shard = qdrant_edge.EdgeShard.create(str(Path(folder) / "shard"), config)
-        types = {field: getattr(qdrant_edge.PayloadSchemaType, kind.capitalize()) for field, kind in indexes.items()}
+        types = {field: index_schema(kind) for field, kind in indexes.items()}
         for field, schema in {**types, **(schemas or {})}.items():
             shard.update(qdrant_edge.UpdateOperation.create_field_index(qdrant_path(field), schema))
         points = [qdrant_edge.Point(i, [1.0, 0.0, 0.0, 0.0], payload) for i, payload in enumerate(payloads)]
@@ -82,7 +84,8 @@ def server(at: QdrantServer, payloads: Payloads, indexes: Mapping[str, IndexType
     client.create_collection(name, vectors_config=models.VectorParams(size=4, distance=models.Distance.DOT))
     try:
         for field, kind in indexes.items():
-            client.create_payload_index(name, qdrant_path(field), models.PayloadSchemaType(kind), wait=True)
+            schema = PHRASES if kind == "text" else models.PayloadSchemaType(kind)
+            client.create_payload_index(name, qdrant_path(field), schema, wait=True)
         points = [
             models.PointStruct(id=i, vector=[1.0, 0.0, 0.0, 0.0], payload=payload) for i, payload in enumerate(payloads)
         ]
@@ -99,11 +102,16 @@ def server(at: QdrantServer, payloads: Payloads, indexes: Mapping[str, IndexType
         client.close()
 
 
+def selected(where: Filter, payloads: Payloads) -> set[int]:
+    """The points that the predicate says match; the passage id of point 3 is "3"."""
+    return {i for i, payload in enumerate(payloads) if matches(where, payload, passage_id=str(i))}
+
+
 def agree(find: Find, payloads: Payloads, filters: list[Filter], indexes: Mapping[str, IndexType]) -> None:
     """Every filter finds what the predicate says, with and without the translator knowing the indexes."""
     for where in filters:
         check_filter(where, indexes=indexes)
-        expected = {i for i, payload in enumerate(payloads) if matches(where, payload)}
+        expected = selected(where, payloads)
         for known in (None, indexes):
             found = find(to_qdrant(where, indexes=known))
             wrong = [(payloads[i], "found" if i in found else "not found") for i in sorted(found ^ expected)]
@@ -113,7 +121,7 @@ def agree(find: Find, payloads: Payloads, filters: list[Filter], indexes: Mappin
 def agree_unchecked(find: Find, payloads: Payloads, filters: list[Filter]) -> None:
     """As `agree`, without the check, which refuses some of these before they get here."""
     for where in filters:
-        assert find(to_qdrant(where)) == {i for i, payload in enumerate(payloads) if matches(where, payload)}, where
+        assert find(to_qdrant(where)) == selected(where, payloads), where
 
 
 class TestEmbedded:

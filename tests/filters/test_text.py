@@ -89,7 +89,7 @@ VALUE = 'a value (a number, "text" in quotes, true, false, or a date such as 202
         ("a = 1 and", 10, "a field name", "the end"),
         ("a = 1 and or b = 1", 11, "a field name", "the word or"),
         ("a in []", 7, VALUE, "]"),
-        ("a in 1", 6, '"box" or "["', "1"),
+        ("a in 1", 6, '"box" or "polygon" or "["', "1"),
         ("a in [1 2]", 9, '"," or "]"', "2"),
         ('a = "x', 7, 'a closing "', "the end"),
         ("`a = 1", 7, "a closing `", "the end"),
