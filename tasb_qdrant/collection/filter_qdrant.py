@@ -3,14 +3,16 @@
 What makes that more than a renaming (each measured on Qdrant 1.16.3, 1.17.0 and the embedded 0.9):
 a match on 1 finds 1.0 or not depending on index and version; an integer index on a server cuts the
 fraction off a bound; `is_null` and `is_empty` come in two forms of which one each changes its answer
-with an index, and inside an element of a list both forms of `is_empty` do; a missing field has no count on
-servers, and 0 in the embedded store; the index of a text inside such elements finds phrases that run from one
-into the next. What is done about places is in filter_places.py.
+with an index; a missing field has no count on servers, and 0 in the embedded store. Inside an element of
+a list, both forms of `is_empty` change with an index, and a server takes "any of these words" for a search
+of characters; the index of a text in such elements finds phrases that run from one into the next. What is
+done about places is in filter_places.py.
 """
 
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +42,9 @@ from tasb_qdrant.filters.path import canonical_path, parse_path, qdrant_path, wr
 from tasb_qdrant.filters.values import EXACT, Scalar
 from tasb_qdrant.records import point_id
 from tasb_qdrant.settings import IndexType
+
+_OF_WORDS = "LMN"
+"""Letters, marks on them, and numbers, by the first letter of their Unicode category."""
 
 
 def to_qdrant(where: Filter, *, indexes: Mapping[str, IndexType] | None = None) -> models.Filter:
@@ -114,7 +119,7 @@ def _leaf(where: Leaf, key: str, at: _Scope) -> models.Condition:
         case Contains(_, text):
             return models.FieldCondition(key=key, match=models.MatchText(text=text))
         case ContainsAny(_, text):
-            return models.FieldCondition(key=key, match=models.MatchTextAny(text_any=text))
+            return _any_word(key, text, at)
         case ContainsPhrase(field, text):
             return _phrase(field, text)
     return place_condition(where, key)
@@ -131,6 +136,14 @@ def _empty(key: str, at: _Scope) -> models.Condition:
 def _counted(key: str, low: int, high: int | None, at: _Scope) -> models.Condition:
     counted = models.FieldCondition(key=key, values_count=models.ValuesCount(gte=low, lte=high))
     return counted if low else models.Filter(should=[counted, _empty(key, at)])
+
+
+def _any_word(key: str, text: str, at: _Scope) -> models.Condition:
+    if not at.element_of:
+        return models.FieldCondition(key=key, match=models.MatchTextAny(text_any=text))
+    # Inside an element a server takes MatchTextAny for a search of characters, index or not.
+    words = "".join(each if unicodedata.category(each)[0] in _OF_WORDS else " " for each in text).split()
+    return _any([models.FieldCondition(key=key, match=models.MatchText(text=word)) for word in words])
 
 
 def _phrase(field: str, text: str) -> models.Condition:

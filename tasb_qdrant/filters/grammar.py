@@ -90,6 +90,7 @@ WORDS: Final[tuple[tuple[frozenset[str], str], ...]] = (
         frozenset({"STRING", "NUMBER", "DATE"}),
         'a value (a number, "text" in quotes, true, false, or a date such as 2020-01-31)',
     ),
+    (frozenset({"_WITHOUT"}), '"without"'),
     (frozenset({"_AND", "_OR"}), '"and", "or"'),
     (frozenset({"_IN"}), '"in"'),
     (frozenset({"_NULL", "_EMPTY"}), '"null" or "empty"'),
