@@ -35,10 +35,10 @@ class Plan:
     one: int = 100
     together: int = 640
     at_once: int = 64
-    recalled: int = 200
+    recalled: int = 100
     given: int = 200
     slow: int = 12
-    slowest: int = 3
+    slowest: int = 2
 
 
 def compete(plan: Plan, contestants: Sequence[Contestant], points: Points, *, build: Path, model: Path) -> list[Entry]:

@@ -33,8 +33,8 @@ def render(result: Result) -> str:
 
 
 def heading(result: Result) -> str:
-    machine, first = result.machine, result.entries[0] if result.entries else None
-    rounds = 1 + max((turn.round for turn in first.turns), default=-1) if first else 0
+    machine = result.machine
+    rounds = len({turn.round for entry in result.entries for turn in entry.turns})
     return (
         f"Measured {result.date}, commit `{result.commit}`, {result.minutes:.0f} minutes, rounds: {rounds}, on "
         f"{machine.name}, {machine.threads} threads, {machine.memory_gib:.0f} GiB, Python {machine.python}; Qdrant "

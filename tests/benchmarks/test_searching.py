@@ -130,6 +130,7 @@ def test_the_least_thorough_index_that_finds_enough_is_chosen(wanted: float, ef:
 def test_where_no_index_finds_enough_the_one_that_finds_most_is_chosen() -> None:
     entry = Entry("e", "e", recalls=[Recall(GIVEN, 9, 0.97), Recall(GIVEN, 9, 0.99, 512), Recall(GIVEN, 9, 0.99, 256)])
     assert choose_ef(entry, GIVEN, 1.0) == 256
+    assert choose_ef(replace(entry, recalls=[]), GIVEN, 1.0) == 0
 
 
 def test_the_tables_have_everyone_and_what_failed() -> None:
