@@ -1,4 +1,4 @@
-# `make demo` and `make test` need Python 3.11 to 3.13 and make; the tests also npm, for the Qdrant servers.
+# `make demo` and `make test` need Python 3.11 to 3.13 and make; the tests also npm and node, for the Qdrant servers and pyright.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

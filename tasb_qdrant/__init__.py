@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tasb_qdrant.encoder import Encoder, load_encoder
     from tasb_qdrant.ingest.progress import Progress
     from tasb_qdrant.ingest.verify import verify
-    from tasb_qdrant.search import Searcher
+    from tasb_qdrant.search import AsyncSearcher, Searcher
     from tasb_qdrant.settings import CollectionSettings, PayloadKeys
     from tasb_qdrant.sources import SourceFields
     from tasb_qdrant.verification import VerifyReport
@@ -27,6 +27,7 @@ __all__ = [
     "ingest",
     "verify",
     "Searcher",
+    "AsyncSearcher",
     "F",
     "Passage",
     "Hit",
@@ -44,6 +45,7 @@ __all__ = [
 
 _LAZY: Final = {
     "Searcher": "tasb_qdrant.search",
+    "AsyncSearcher": "tasb_qdrant.search",
     "verify": "tasb_qdrant.ingest.verify",
     "VerifyReport": "tasb_qdrant.verification",
     "Progress": "tasb_qdrant.ingest.progress",

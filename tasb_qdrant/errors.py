@@ -3,6 +3,7 @@
     TasbQdrantError                 exit code 1 on the command line
     ├── InvalidInputError           what a person or a file gave
     │   ├── InvalidPassageError     an empty text, a bad id, a payload that is not JSON (also a ValueError)
+    │   ├── PayloadInvalidError     a payload that doesn't suit its model (also a ValueError)
     │   ├── SourceError             a file or stream that can't be read
     │   │   └── MissingFieldError   the source has no such column or field
     │   ├── RejectedError           the first reject, when no rejects file was named
@@ -29,7 +30,10 @@
     │   ├── ServerUnreachableError  nothing answers at the address
     │   ├── ServerTooOldError
     │   ├── UnauthorizedError       a key is needed, or the one given isn't accepted
+    │   ├── PassageNotFoundError    a passage that was named is not in the collection
     │   ├── ServerBusyError         the server refused or failed for longer than the retries lasted
+    │   │   └── ServerOverloadedError   it said that it has too much to do
+    │   ├── SearchTimeoutError      the answer to a search, or another read, did not come in time
     │   └── RequestRefusedError     the server understood the request and refused it
     └── StateError                  the files from which an interrupted run goes on
         ├── StateLockedError        another run of the same sources into the same collection is under way
@@ -63,6 +67,22 @@ class InvalidPassageError(InvalidInputError, ValueError):
         self.reason = reason
         self.field = field
         super().__init__(reason)
+
+
+class PayloadInvalidError(InvalidInputError, ValueError):
+    """A payload that doesn't suit its model. `passage_id`, `model`, `field`, `problem`, and how many `others`."""
+
+    def __init__(self, *, passage_id: str, model: str, field: str, problem: str, others: int = 0) -> None:
+        self.passage_id = passage_id
+        self.model = model
+        self.field = field
+        self.problem = problem
+        self.others = others
+        more = f" (and {others} more)" if others else ""
+        super().__init__(
+            f"the payload of passage {passage_id!r} is no {model}: {field}: {problem}{more}; correct the payload or "
+            "the model"
+        )
 
 
 class SourceError(InvalidInputError):
@@ -151,24 +171,31 @@ class FilterSyntaxError(FilterError):
 
 
 class FilterTypeError(FilterError):
-    """A value whose type can never match the field. `field`, `indexed_as` (None without an index), `value`."""
+    """A value whose type can never match the field. `field`, `value`, and what the field is:
+
+    `declared_as` by a payload model, else `indexed_as` (None without an index).
+    """
 
     def __init__(
         self,
         *,
         field: str,
-        indexed_as: str | None,
         value: object,
+        indexed_as: str | None = None,
+        declared_as: str | None = None,
         problem: str = "which can never match",
         hint: str = "",
     ) -> None:
         self.field = field
         self.indexed_as = indexed_as
+        self.declared_as = declared_as
         self.value = value
         names = {str: "string", bool: "boolean", int: "integer", float: "float", tuple: "place"}
         kind = names.get(type(value), type(value).__name__)
         shown = f'"{value}"' if isinstance(value, str) else str(value)
         index = f"is indexed as {indexed_as}" if indexed_as else "has no index"
+        if declared_as is not None:
+            index = f"is declared as {declared_as}"
         message = f"{field} {index}, got the {kind} {shown}, {problem}"
         super().__init__(f"{message}; {hint}" if hint else message)
 
@@ -222,16 +249,15 @@ class CollectionError(TasbQdrantError):
 
 
 class CollectionNotFoundError(CollectionError):
-    """No such collection. `name`, `location`, and the `available` ones."""
+    """No such collection. `name`, `location`, and the `available` ones, None where nobody looked."""
 
-    def __init__(self, name: str, *, location: str, available: Iterable[str]) -> None:
+    def __init__(self, name: str, *, location: str, available: Iterable[str] | None) -> None:
         self.name = name
         self.location = location
-        self.available = tuple(available)
-        listed = ", ".join(self.available) or "none"
+        self.available = None if available is None else tuple(available)
+        listed = "" if self.available is None else f"; collections there: {', '.join(self.available) or 'none'}"
         super().__init__(
-            f"no collection {name!r} at {location}; collections there: {listed}; "
-            "make it with 'tasb-qdrant ingest', or correct --collection"
+            f"no collection {name!r} at {location}{listed}; make it with 'tasb-qdrant ingest', or correct --collection"
         )
 
 
@@ -274,8 +300,31 @@ class UnauthorizedError(CollectionError):
     """A key is needed, or the one given isn't accepted."""
 
 
+class PassageNotFoundError(CollectionError):
+    """Passages that were named are not in the collection. `name`, `ids`."""
+
+    def __init__(self, name: str, ids: Iterable[str]) -> None:
+        self.name = name
+        self.ids = tuple(ids)
+        shown = ", ".join(repr(one[:100]) for one in self.ids[:_SHOWN_DIFFERENCES])
+        more = f" and {len(self.ids) - _SHOWN_DIFFERENCES} more" if len(self.ids) > _SHOWN_DIFFERENCES else ""
+        super().__init__(f"collection {name!r} has no passage {shown}{more}; give ids as the source wrote them")
+
+
 class ServerBusyError(CollectionError):
     """The server refused or failed for longer than the retries lasted."""
+
+
+class ServerOverloadedError(ServerBusyError):
+    """The server has more to do than it can, or than it lets one client ask of it."""
+
+
+class SearchTimeoutError(CollectionError):
+    """The answer to a search, or to another read, did not come in time. `timeout` are the seconds allowed."""
+
+    def __init__(self, message: str, *, timeout: float) -> None:
+        self.timeout = timeout
+        super().__init__(message)
 
 
 class RequestRefusedError(CollectionError):

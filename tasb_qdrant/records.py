@@ -8,10 +8,19 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from hashlib import sha1
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic
+
+from typing_extensions import TypeVar  # that of typing has no default before Python 3.13
 
 from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.verification import VerifyReport
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+P = TypeVar("P", default=dict[str, Any], covariant=True)
+"""What a hit's payload is: the mapping that was stored, or an instance of the caller's pydantic model."""
 
 MAX_ID_CHARS: Final = 1024
 """Longer passage ids are refused: an id that long is a text in the wrong column."""
@@ -99,24 +108,51 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
-    """A found passage. `score` is the dot product of query and passage vector: higher is nearer."""
+class Hit(Generic[P]):
+    """A found passage. `score` says how near it is, higher is nearer: the dot product of query and passage vector,
+    or what the way of searching makes of it; 0 where nothing was asked to be near.
+
+    `payload` is the mapping that is stored, or an instance of the model that the searcher was given. `vector`,
+    float32 (dim,), is None unless it was asked for. `invalid` says why the payload is no instance of the model and
+    stays a mapping, where the searcher keeps such hits; else it is "".
+    """
 
     id: str
     score: float
     text: str
     title: str | None = None
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    payload: P = field(default_factory=dict)  # type: ignore[assignment]  # right for the default of P
+    vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    invalid: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as a plain JSON object."""
+        """The same as a plain JSON object; without the vector if there is none."""
+        payload: Any = self.payload
         return {
             "id": self.id,
             "score": self.score,
             "text": self.text,
             "title": self.title,
-            "payload": dict(self.payload),
+            "payload": dict(payload) if isinstance(payload, Mapping) else payload.model_dump(mode="json"),
+            **({} if self.vector is None else {"vector": self.vector.tolist()}),
+            **({"invalid": self.invalid} if self.invalid else {}),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class HitGroup(Generic[P]):
+    """The nearest passages that have one value of a payload field."""
+
+    value: str | int
+    hits: list[Hit[P]]
+
+
+@dataclass(frozen=True, slots=True)
+class FacetCount:
+    """A value of a payload field, and how many passages have it."""
+
+    value: str | int | bool
+    count: int
 
 
 @dataclass(frozen=True, slots=True)

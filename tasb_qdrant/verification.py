@@ -12,12 +12,13 @@ class VerifyReport:
     """How a collection differs from its source. Ids are counted once, on however many replicas they differ.
 
     `read` counts the source's passages that can be stored, each once, `rejected` its inputs that can't,
-    `duplicates` its ids that come again with other content. `points` is the exact count of each view of
-    the collection: of each peer of a cluster, or under "" of the whole. `text` and `payload` count passages
-    stored with another title or text, and with other fields alone; `vectors` those of the `sampled` whose
-    vector is not the encoder's (`lowest_cosine` of them all). Ids that the source doesn't have are `extra`, which
-    matters unless `extra_allowed`. `unchecked` says what could not be looked at. `examples` name the
-    first ids of each kind, `report_file` all of them. `encoded` and `updated` count what was repaired before.
+    `duplicates` its ids that come again with other content. `points` is the exact count of each view of the
+    collection: of each peer of a cluster, or under "" of the whole. `text` and `payload` count passages stored with
+    another title or text, and with other fields alone; `vectors` those of the `sampled` whose vector is not the
+    encoder's (`lowest_cosine` of them all), or whose BM25 vector isn't that of their words. Ids that the source
+    doesn't have are `extra`, which matters unless `extra_allowed`. `unchecked` says what could not be looked at.
+    `examples` name the first ids of each kind, `report_file` all of them. `encoded` and `updated` count what was
+    repaired before.
     """
 
     collection: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any, Final
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
@@ -47,6 +48,42 @@ def make_tasb_like(
     settings = json.loads((folder / "tokenizer_config.json").read_text())
     settings["tokenizer_class"] = "DistilBertTokenizer"
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+_SMALL: Final = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 64,
+}
+CLASSIFIERS: Final[dict[str, dict[str, Any]]] = {
+    "bert": _SMALL,
+    "distilbert": {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64},
+    "roberta": _SMALL | {"max_position_embeddings": 130, "type_vocab_size": 1},
+    "deberta-v2": _SMALL | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_buckets": 32},
+    "llama": _SMALL | {"num_key_value_heads": 2},
+    "xlnet": {"d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
+}
+"""Families of sequence classifiers, and the configuration of a small one."""
+
+
+def make_cross_encoder(folder: Path, *, family: str = "bert", labels: int = 1, seed: int = 0) -> Path:
+    """A small random sequence classifier of one of CLASSIFIERS, with the uncased BERT vocabulary."""
+    import torch
+    from transformers import AutoConfig
+    from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING
+
+    # Wider than transformers' 0.02, with which all scores would be about the same.
+    settings = CLASSIFIERS[family] | {"initializer_range": 0.3, "num_labels": labels, "vocab_size": 30522}
+    config = AutoConfig.for_model(family, pad_token_id=0, **settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        kind: Any = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING[type(config)]
+        model = kind(config)
+    model.save_pretrained(folder)
+    for name in TOKENIZER_FILES:
+        shutil.copyfile(minilm_folder() / name, folder / name)
     return folder
 
 

@@ -18,6 +18,7 @@ PACKAGE = Path(tasb_qdrant.__file__).parent
 LEVELS = {
     "errors": 0,
     "records": 0,
+    "sparse": 0,
     "verification": 0,
     "settings": 0,
     "filters": 0,
@@ -82,6 +83,7 @@ def test_the_public_names_are_these() -> None:
         "ingest",
         "verify",
         "Searcher",
+        "AsyncSearcher",
         "F",
         "Passage",
         "Hit",

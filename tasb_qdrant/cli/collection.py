@@ -12,6 +12,7 @@ from tasb_qdrant.cli.verify import verify_command
 
 if TYPE_CHECKING:
     from tasb_qdrant.collection.protocol import CollectionInfo
+    from tasb_qdrant.settings import Bm25Settings
 
 
 @click.group("collection")
@@ -100,6 +101,7 @@ def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
                 "vectors",
                 f"{contract.dim} {info.vectors}, {contract.pooling} pooling, {normalised}, {contract.distance}",
             ],
+            *([["words", _words(info.bm25)]] if info.bm25 is not None else []),
             ["longest passage", f"{contract.max_length} tokens"],
             ["payload keys", f"{info.keys.id}, {info.keys.text}, {info.keys.title}"],
             ["made by", f"tasb-qdrant {contract.version}"],
@@ -175,6 +177,12 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     else:
         stdout().print(f"Deleted {collection!r} at {settings.location}.", markup=False)
     return DONE
+
+
+def _words(bm25: Bm25Settings) -> str:
+    left_out = [name for name in ("stemmer", "stopwords") if not getattr(bm25, name)]
+    without = f", without {' and '.join(left_out)}" if left_out and bm25.language != "none" else ""
+    return f"BM25, {bm25.language}{without}, k {bm25.k:g}, b {bm25.b:g}, average length {bm25.avg_len:g}"
 
 
 def _why_so_few(info: CollectionInfo) -> str:

@@ -20,6 +20,7 @@ from tasb_qdrant.cli.options import (
     source_options,
     store_options,
 )
+from tasb_qdrant.cli.payload_model import model_named, payload_model_option
 
 
 def _copies(text: str) -> int | str:
@@ -76,6 +77,13 @@ def _copies(text: str) -> int | str:
     help="Copies of each passage, on a cluster; auto is 3 on three nodes and more, two of which confirm each write.",
 )
 @click.option("--write-consistency", type=int, help="Copies that must confirm a write before it counts as stored.")
+@click.option("--bm25", is_flag=True, help="A vector of each passage's words, too, for lexical and hybrid search.")
+@click.option(
+    "--bm25-language", metavar="NAME", help="Whose stopwords and endings --bm25 leaves out. [default: english]"
+)
+@click.option("--bm25-stemmer/--no-bm25-stemmer", default=None, help="Whether endings are left out. [default: yes]")
+@click.option("--bm25-avg-len", type=float, metavar="WORDS", help="Average length of the passages. [default: measured]")
+@payload_model_option
 @click.option("--id-key", help="Payload name of the id. [default: passage_id]")
 @click.option("--text-key", help="Payload name of the text. [default: text]")
 @click.option("--title-key", help="Payload name of the title. [default: title]")
@@ -118,6 +126,7 @@ def ingest_command(
     id_field: str | None,
     text_field: str | None,
     title_field: str | None,
+    payload_model: str | None,
     rejects: Path | None,
     max_rejects: int | None,
     retry_rejects: Path | None,
@@ -157,7 +166,7 @@ def ingest_command(
     fields = SourceFields(id=id_field, text=text_field, title=title_field)
     check_together(sources, retry_rejects, sync=sync, dry_run=dry_run, delete_anyway=delete_anyway)
     if dry_run:
-        return dry_run_of(sources, collection, store, format_name, fields, peers=peers, as_json=as_json)
+        return dry_run_of(sources, collection, store, format_name, fields, payload_model, peers=peers, as_json=as_json)
     with ProgressDisplay() as display, resumable():
         report = ingest(
             list(sources) if retry_rejects is None else RejectedLines(retry_rejects),
@@ -177,6 +186,7 @@ def ingest_command(
             format=format_name,
             fields=fields,
             settings=_settings(**collection_options),
+            payload=model_named(payload_model),
             rejects=rejects,
             max_rejects=max_rejects,
             sync=sync,
@@ -227,13 +237,21 @@ def _settings(
     shards: int | None,
     replicas: Any,
     write_consistency: int | None,
+    bm25: bool,
+    bm25_language: str | None,
+    bm25_stemmer: bool | None,
+    bm25_avg_len: float | None,
     id_key: str | None,
     text_key: str | None,
     title_key: str | None,
 ) -> Any:
-    from tasb_qdrant.settings import CollectionSettings, PayloadKeys, parse_indexes
+    from tasb_qdrant.settings import Bm25Settings, CollectionSettings, PayloadKeys, parse_indexes
 
     keys = {"id": id_key, "text": text_key, "title": title_key}
+    wanted: dict[str, Any] = {"language": bm25_language, "stemmer": bm25_stemmer, "avg_len": bm25_avg_len}
+    words = {option: value for option, value in wanted.items() if value is not None}
+    if words and not bm25:
+        raise click.UsageError(f"--bm25-{next(iter(words)).replace('_', '-')} is for --bm25; give that, too")
     named = {part: key for part, key in keys.items() if key is not None}
     return CollectionSettings(
         indexes=parse_indexes(indexes),
@@ -246,4 +264,5 @@ def _settings(
         replicas=replicas,
         write_consistency=write_consistency,
         keys=PayloadKeys(**named) if named else None,
+        bm25=Bm25Settings(**words) if bm25 else None,
     )

@@ -44,7 +44,7 @@ class ModelOptions:
 
 def store_options(command: F) -> F:
     """--url, --path, the key and the transport, as one `store: StoreOptions`."""
-    return _bundled(
+    return bundled(
         command,
         "store",
         StoreOptions,
@@ -91,7 +91,7 @@ def model_options(*, default: str | None) -> Callable[[F], F]:
     what = "[default: the one that made the collection]" if default is None else f"[default: {default}]"
 
     def decorate(command: F) -> F:
-        return _bundled(
+        return bundled(
             command,
             "encoder",
             ModelOptions,
@@ -171,7 +171,7 @@ def settings_of(store: StoreOptions) -> StoreSettings:
     )
 
 
-def _bundled(command: F, name: str, kind: Callable[..., Any], options: list[Callable[[Any], Any]]) -> F:
+def bundled(command: F, name: str, kind: Callable[..., Any], options: list[Callable[[Any], Any]]) -> F:
     """`command` with these options, handed to it as one object named `name`."""
     import functools
 

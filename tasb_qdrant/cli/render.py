@@ -15,10 +15,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tasb_qdrant.cli.highlight import excerpt, spans_in
 from tasb_qdrant.doctor import Check
-from tasb_qdrant.records import Hit, IngestReport
+from tasb_qdrant.records import Hit, HitGroup, IngestReport
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+
+
+def print_json_line(value: Any) -> None:
+    """One JSON document on one line."""
+    click.echo(orjson.dumps(value))
 
 
 def print_json(value: Any) -> None:
@@ -44,24 +50,46 @@ def stdout() -> Console:
     return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
-def print_hits(hits: Sequence[Hit]) -> None:
-    """Rank, score, title, id, text and payload of each hit."""
+def print_hits(hits: Sequence[Hit], *, words: frozenset[str] = frozenset()) -> None:
+    """Rank, score, title, id, text and payload of each hit; `words`, case folded, are marked in title and text."""
     console = stdout()
     if not hits:
         console.print("No hits.")
     for rank, hit in enumerate(hits, 1):
-        head = Text.assemble(
-            (f"{rank:>2}. ", "bold"),
-            (f"{hit.score:.3f}  ", "cyan"),
-            (clean(hit.title or ""), "bold"),
-            ("  " if hit.title else "", ""),
-            (f"[{clean(hit.id)}]", "dim"),
-        )
-        console.print(head)
-        _print_indented(console, _shortened(hit.text))
-        if hit.payload:
-            fields = "  ".join(f"{name}={_value(value)}" for name, value in hit.payload.items())
-            _print_indented(console, _shortened(fields, 200), style="dim")
+        _print_hit(console, rank, hit, words)
+
+
+def print_groups(field: str, groups: Sequence[HitGroup], *, words: frozenset[str]) -> None:
+    """The hits of each group under its value."""
+    console = stdout()
+    if not groups:
+        console.print("No hits.")
+    for group in groups:
+        console.print(Text(clean(f"{field} = {group.value}"), style="bold"))
+        for rank, hit in enumerate(group.hits, 1):
+            _print_hit(console, rank, hit, words)
+
+
+def _print_hit(console: Console, rank: int, hit: Hit, words: frozenset[str]) -> None:
+    head = Text.assemble(
+        (f"{rank:>2}. ", "bold"),
+        (f"{hit.score:.3f}  ", "cyan"),
+        _marked(clean(hit.title or ""), words, style="bold"),
+        ("  " if hit.title else "", ""),
+        (f"[{clean(hit.id)}]", "dim"),
+    )
+    console.print(head)
+    _print_indented(console, _marked(excerpt(clean(hit.text), words, limit=400), words))
+    if hit.payload:
+        fields = "  ".join(f"{name}={_value(value)}" for name, value in hit.payload.items())
+        _print_indented(console, Text(_shortened(fields, 200), style="dim"))
+
+
+def _marked(text: str, words: frozenset[str], *, style: str = "") -> Text:
+    marked = Text(text, style=style)
+    for start, end in spans_in(text, words):
+        marked.stylize("bold yellow", start, end)
+    return marked
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -122,7 +150,7 @@ def print_checks(checks: Sequence[Check]) -> None:
             Text.assemble((f"{check.status:<8}", styles[check.status]), (check.name, "bold"), f": {check.found}")
         )
         if check.advice:
-            _print_indented(console, check.advice, style="dim")
+            _print_indented(console, Text(check.advice, style="dim"))
 
 
 def clean(text: str) -> str:
@@ -135,8 +163,7 @@ def _shortened(text: str, limit: int = 400) -> str:
     return text if len(text) <= limit else f"{text[:limit].rstrip()}…"
 
 
-def _print_indented(console: Console, text: str, *, style: str = "") -> None:
-    content = Text(text, style=style)
+def _print_indented(console: Console, content: Text) -> None:
     console.print(Padding(content, (0, 0, 0, 4)) if console.is_terminal else Text("    ") + content)
 
 

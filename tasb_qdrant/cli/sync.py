@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tasb_qdrant.cli.options import StoreOptions
+from tasb_qdrant.cli.payload_model import model_named
 
 if TYPE_CHECKING:
     from tasb_qdrant.sources import SourceFields
@@ -32,6 +33,7 @@ def dry_run_of(
     store: StoreOptions,
     format_name: str | None,
     fields: SourceFields,
+    payload_model: str | None,
     *,
     peers: tuple[str, ...],
     as_json: bool,
@@ -56,6 +58,7 @@ def dry_run_of(
             allow_plain_http_key=store.allow_plain_http_key,
             format=format_name,
             fields=fields,
+            payload=model_named(payload_model),
             peers=peers,
             on_progress=display,
         )

@@ -16,6 +16,7 @@ from tasb_qdrant.cli.options import (
     source_options,
     store_options,
 )
+from tasb_qdrant.cli.payload_model import model_named, payload_model_option
 
 
 @click.command("verify")
@@ -24,6 +25,7 @@ from tasb_qdrant.cli.options import (
     "--source", "sources", multiple=True, required=True, metavar="SOURCE", help="What was ingested. Repeatable."
 )
 @source_options
+@payload_model_option
 @store_options
 @model_options(default=None)
 @click.option(
@@ -49,6 +51,7 @@ def verify_command(
     id_field: str | None,
     text_field: str | None,
     title_field: str | None,
+    payload_model: str | None,
     store: StoreOptions,
     encoder: ModelOptions,
     sample: int,
@@ -93,6 +96,7 @@ def verify_command(
             precision=encoder.precision,
             format=format_name,
             fields=SourceFields(id=id_field, text=text_field, title=title_field),
+            payload=model_named(payload_model),
             sample=sample,
             repair=repair,
             peers=peers,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import threading
 import time
@@ -17,9 +16,17 @@ import httpx
 from pydantic import ValidationError
 from qdrant_client import QdrantClient
 from qdrant_client import grpc as messages
-from qdrant_client.connection import get_channel
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+from tasb_qdrant.collection.address import (
+    grpc_channel,
+    grpc_options,
+    grpc_port,
+    http_client,
+    is_on_loopback,
+    rest_port,
+    scheme,
+)
 from tasb_qdrant.collection.retry import CLIENT_ERRORS, call, named_error, was_answered
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
@@ -35,7 +42,7 @@ PROBE_SECONDS: Final = 5.0
 class Connection:
     """An open client, the server's version, the transport in use, and what was chosen on the way.
 
-    `channel` is one of our own over gRPC, for requests that are bytes; None over REST.
+    `channel`, over gRPC, and `http`, over REST, are of our own, for requests that are bytes.
     """
 
     client: QdrantClient
@@ -43,6 +50,7 @@ class Connection:
     transport: str
     notes: tuple[str, ...]
     channel: grpc.Channel | None = None
+    http: httpx.Client | None = None
     _closed: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def close(self) -> None:
@@ -50,6 +58,8 @@ class Connection:
         self._closed.set()
         if self.channel is not None:
             self.channel.close()
+        if self.http is not None:
+            self.http.close()
         self.client.close()
 
     def check_open(self) -> None:
@@ -79,23 +89,24 @@ def connect(
             watch=watch,
         )
         if settings.transport == "rest":
-            return Connection(rest, version, "rest", ())
+            return Connection(rest, version, "rest", (), http=http_client(settings))
         if isinstance(over_grpc := _over_grpc(settings, version), QdrantClient):
             rest.close()
-            return Connection(over_grpc, version, "grpc", (), _channel(settings))
-        advice = f"gRPC can't be used on port {_grpc_port(settings)} ({over_grpc}); name its port with --grpc-port"
+            return Connection(over_grpc, version, "grpc", (), grpc_channel(settings))
+        advice = f"gRPC can't be used on port {grpc_port(settings)} ({over_grpc}); name its port with --grpc-port"
         if settings.transport == "grpc":
             raise ServerUnreachableError(f"{settings.location}: {advice}, or use --transport rest")
     except BaseException:
         rest.close()
         raise
-    return Connection(rest, version, "rest", (f"{advice}. REST is used, which loads about 4 times slower.",))
+    note = f"{advice}. REST is used, which loads about 4 times slower."
+    return Connection(rest, version, "rest", (note,), http=http_client(settings))
 
 
 def _check_key_is_safe(settings: StoreSettings) -> None:
-    if settings.api_key is None or settings.allow_plain_http_key or _scheme(settings) == "https":
+    if settings.api_key is None or settings.allow_plain_http_key or scheme(settings) == "https":
         return
-    if not _is_on_loopback(settings):
+    if not is_on_loopback(settings):
         host = urlsplit(settings.location).hostname
         raise SettingsError(
             f"the API key would cross the network unencrypted to {host}; use https://, "
@@ -103,65 +114,21 @@ def _check_key_is_safe(settings: StoreSettings) -> None:
         )
 
 
-def _scheme(settings: StoreSettings) -> str:
-    return urlsplit(settings.location).scheme
-
-
-def _is_on_loopback(settings: StoreSettings) -> bool:
-    return _is_loopback(urlsplit(settings.location).hostname or "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _grpc_port(settings: StoreSettings) -> int:
-    """The one given, else the one beside the REST port: 6334 to 6333, as Qdrant's own defaults are."""
-    return settings.grpc_port or _rest_port(settings) + 1
-
-
-def _rest_port(settings: StoreSettings) -> int:
-    return urlsplit(settings.location).port or 6333
-
-
-def _grpc_options(settings: StoreSettings) -> dict[str, Any]:
-    # By default a channel whose server was away for a minute looks for it every two minutes only.
-    options = {"grpc.initial_reconnect_backoff_ms": 250, "grpc.max_reconnect_backoff_ms": 2_000}
-    if _is_on_loopback(settings):
-        options["grpc.enable_http_proxy"] = 0
-    return options
-
-
-def _channel(settings: StoreSettings) -> grpc.Channel:
-    """A channel as qdrant-client makes its own: they send the key, and raise an error for a retry-after."""
-    host, key = urlsplit(settings.location).hostname or "", settings.api_key
-    return get_channel(
-        f"[{host}]" if ":" in host else host,
-        _grpc_port(settings),
-        ssl=_scheme(settings) == "https",
-        metadata=[] if key is None else [("api-key", key.get_secret_value())],
-        options=_grpc_options(settings),
-    )
-
-
 def _client(settings: StoreSettings, *, grpc_transport: bool) -> QdrantClient:
     # A proxy from the environment can't reach this machine's loopback, and must not see the key.
-    options: dict[str, Any] = {"trust_env": False} if _is_on_loopback(settings) else {}
+    options: dict[str, Any] = {"trust_env": False} if is_on_loopback(settings) else {}
     with warnings.catch_warnings():
         # A key over plain http to another host has been refused above; on loopback it is fine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
         return QdrantClient(
             url=settings.url,
-            port=_rest_port(settings),
-            grpc_port=_grpc_port(settings),
+            port=rest_port(settings),
+            grpc_port=grpc_port(settings),
             prefer_grpc=grpc_transport,
             api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
             timeout=max(1, round(settings.timeout)),
             check_compatibility=False,  # we check for what we need, which older servers have too
-            grpc_options=_grpc_options(settings),
+            grpc_options=grpc_options(settings),
             **options,
         )
 

@@ -8,11 +8,10 @@ DIR/NAME/shard/             the engine's own files
 from __future__ import annotations
 
 import threading
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import qdrant_edge as edge
@@ -28,6 +27,10 @@ from tasb_qdrant.collection.edge_engine import (
 )
 from tasb_qdrant.collection.edge_files import EdgeLock, load_schema, shard_folder
 from tasb_qdrant.collection.edge_optimize import INDEX_EVERYTHING_KB, build_in_child
+from tasb_qdrant.collection.edge_reads import EdgeAsyncReads, EdgeReads
+from tasb_qdrant.collection.edge_vectors import DENSE, edge_vectors, sparse_of
+from tasb_qdrant.collection.edge_wire import EdgeWire
+from tasb_qdrant.collection.known import KnownIndexes
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_representable
 from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
 from tasb_qdrant.collection.protocol import (
@@ -42,12 +45,20 @@ from tasb_qdrant.collection.protocol import (
     Where,
     check_queries,
     check_size,
+    check_sparse,
+    dense_indexed,
     index_conflicts,
 )
+from tasb_qdrant.collection.read_steps import ReadSteps
+from tasb_qdrant.collection.request import BM25
 from tasb_qdrant.collection.schema import CollectionSchema, kept_settings
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.records import Hit, ModelContract
-from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys
+from tasb_qdrant.sparse import SparseVector
+
+_BATCH: Final = 8
+"""Queries that the engine answers at a time, while every other thread stands still."""
 
 
 class EdgeCollection:
@@ -62,6 +73,13 @@ class EdgeCollection:
             self._schema: CollectionSchema = load_schema(folder)
             self._notes = kept_settings(self._schema, wanted)
             self._shard: edge.EdgeShard | None = load_shard(shard_folder(folder))
+            self._steps = ReadSteps(
+                EdgeWire(),
+                known=KnownIndexes(self.indexes),
+                quantization=self._schema.quantization,
+                batch_queries=_BATCH,
+            )
+            self._reads = EdgeReads(self._steps, self._engine)
         except BaseException:
             self._file_lock.release()
             raise
@@ -92,6 +110,11 @@ class EdgeCollection:
         return self._schema.keys
 
     @property
+    def bm25(self) -> Bm25Settings | None:
+        """How words became vectors."""
+        return self._schema.bm25
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What the collection did not take over of the settings wanted."""
         return self._notes
@@ -101,15 +124,25 @@ class EdgeCollection:
         """None."""
         return StoreLimits()
 
+    @property
+    def reads(self) -> EdgeReads:
+        """The read path."""
+        return self._reads
+
+    def async_reads(self) -> EdgeAsyncReads:
+        """The read path, awaited: other threads wait."""
+        return EdgeAsyncReads(self._steps, self._reads)
+
     def upsert(self, batch: PointBatch) -> None:
         """Store the batch; on return it is in the write-ahead log, which a killed process leaves intact."""
         if not batch.passages:
             return
         check_size(batch.vectors, name=self.name, dim=self.contract.dim)
+        check_sparse(batch, self.bm25, name=self.name)
         check_representable(batch.vectors, self._schema.vectors)
         points = [
-            edge.Point(point_id, _sequence(vector), to_payload(passage, self.keys))
-            for point_id, passage, vector in zip(batch.point_ids, batch.passages, batch.vectors, strict=True)
+            edge.Point(point_id, vector, to_payload(passage, self.keys))
+            for point_id, passage, vector in zip(batch.point_ids, batch.passages, edge_vectors(batch), strict=True)
         ]
         with self._engine("storing passages") as shard:
             shard.update(edge.UpdateOperation.upsert_points(points))
@@ -148,14 +181,25 @@ class EdgeCollection:
     def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
         """The vector of each of these points that is there."""
         with self._engine("reading stored passages") as shard:
-            records = shard.retrieve(list(ids), with_payload=False, with_vector=True)
+            records = shard.retrieve(list(ids), with_payload=False, with_vector=DENSE)
         return {plain_id(record.id): np.asarray(record.vector, dtype=np.float32) for record in records}
+
+    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
+        """The sparse vector of each of these points that has one."""
+        if self.bm25 is None:
+            return {}
+        with self._engine("reading stored passages") as shard:
+            records = shard.retrieve(list(ids), with_payload=False, with_vector=[BM25])
+        found = {plain_id(record.id): sparse_of(record.vector) for record in records}
+        return {point_id: one for point_id, one in found.items() if one is not None}
 
     def page(
         self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
     ) -> Page:
         """The points from `start` on, in the order of ids."""
-        request = edge.ScrollRequest(offset=start, limit=limit, with_payload=payloads, with_vector=vectors)
+        request = edge.ScrollRequest(
+            offset=start, limit=limit, with_payload=payloads, with_vector=DENSE if vectors else False
+        )
         with self._engine("reading the collection by pages") as shard:
             records, following = shard.scroll(request)
         points = [
@@ -225,7 +269,7 @@ class EdgeCollection:
         """`optimize`, unless the index holds everything already but what is too little for one."""
         with self._engine("reading the collection's state") as shard:
             described = shard.info()
-        missing = self.count() - described.indexed_vectors_count
+        missing = self.count() - self._indexed(described)
         vector_bytes = self.contract.dim * VECTOR_BYTES[self._schema.vectors]
         if missing > described.segments_count * (INDEX_EVERYTHING_KB * 1024 // vector_bytes + 1):
             self.optimize(on_progress)
@@ -245,7 +289,7 @@ class EdgeCollection:
             finally:
                 self._shard = load_shard(shard_folder(self._folder))
             if on_progress is not None:
-                on_progress(OptimizeProgress(points, self._open_shard().info().indexed_vectors_count, ""))
+                on_progress(OptimizeProgress(points, self._indexed(self._open_shard().info()), ""))
 
     def info(self) -> CollectionInfo:
         """What the collection is and holds now."""
@@ -256,7 +300,7 @@ class EdgeCollection:
                 location=self.location,
                 store="embedded",
                 points=self.count(),
-                indexed=described.indexed_vectors_count,
+                indexed=self._indexed(described),
                 status="open",
                 index_deferred=False,
                 indexes=indexes_of(described),
@@ -264,6 +308,7 @@ class EdgeCollection:
                 vectors=self._schema.vectors,
                 keys=self.keys,
                 contract=self.contract,
+                bm25=self.bm25,
             )
 
     def queued_updates(self) -> None:
@@ -288,6 +333,10 @@ class EdgeCollection:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _indexed(self, described: edge.ShardInfo) -> int:
+        indexed = described.indexed_vectors_count
+        return indexed if self.bm25 is None else dense_indexed(indexed, described.points_count)
 
     def _quantization_params(self, *, exact: bool) -> edge.QuantizationSearchParams | None:
         if (factor := OVERSAMPLING.get(self._schema.quantization)) is None:
@@ -329,8 +378,3 @@ class EdgeCollection:
         with self._engine("closing the collection") as shard:
             self._shard = None
             shard.close()
-
-
-def _sequence(vector: NDArray[np.float32]) -> list[float]:
-    """For the engine, which reads any sequence number by number: an array of 768 in 10 µs, a numpy row in 32."""
-    return array("f", vector.tobytes())  # type: ignore[return-value]  # as good as a list, says the engine

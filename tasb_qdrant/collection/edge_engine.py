@@ -9,6 +9,7 @@ from typing import Final
 import qdrant_edge as edge
 
 from tasb_qdrant.collection.protocol import Where
+from tasb_qdrant.collection.read_errors import explained
 from tasb_qdrant.errors import CollectionError, RequestRefusedError, StoreCorruptError, StoreLockedError
 from tasb_qdrant.settings import IndexType
 
@@ -68,6 +69,8 @@ def engine_error(error: BaseException, place: str) -> CollectionError:
             f"{place}: the embedded engine failed ({one_line(error)}); close the collection and open it again, and "
             "if that doesn't help restore the folder from a backup"
         )
+    if (known := explained(one_line(error), place=place)) is not None:
+        return known
     return RequestRefusedError(f"{place}: the embedded engine refused the request: {one_line(error)}")
 
 

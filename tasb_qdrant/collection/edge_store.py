@@ -23,6 +23,7 @@ from tasb_qdrant.collection.edge_files import (
     write_durably,
 )
 from tasb_qdrant.collection.edge_optimize import INDEX_EVERYTHING_KB
+from tasb_qdrant.collection.request import BM25
 from tasb_qdrant.collection.schema import CollectionSchema, check_name
 from tasb_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRefusedError, SettingsError
 from tasb_qdrant.settings import CollectionSettings, Quantization
@@ -159,12 +160,19 @@ def _config(schema: CollectionSchema, settings: CollectionSettings) -> edge.Edge
             datatype=edge.VectorStorageDatatype.Float16 if settings.vectors == "float16" else None,
             memory=edge.Memory.Cold if settings.on_disk else None,
         ),
+        sparse_vectors=None if schema.bm25 is None else {BM25: _sparse(settings)},
         hnsw_config=edge.HnswIndexConfig(
             m=settings.hnsw_m, ef_construct=settings.hnsw_ef_construct, full_scan_threshold=_FULL_SCAN_KB
         ),
         quantization_config=_quantization(settings.quantization),
         optimizers=edge.EdgeOptimizersConfig(indexing_threshold=INDEX_EVERYTHING_KB),
         wal_enabled=True,
+    )
+
+
+def _sparse(settings: CollectionSettings) -> edge.EdgeSparseVectorParams:
+    return edge.EdgeSparseVectorParams(
+        modifier=edge.Modifier.Idf, memory=edge.Memory.Cold if settings.on_disk else None
     )
 
 

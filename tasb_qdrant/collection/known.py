@@ -23,20 +23,32 @@ class KnownIndexes:
     ) -> None:
         self._read = read
         self._clock = clock
-        self._indexes: dict[str, IndexType] = {}
+        self._indexes: Mapping[str, IndexType] = {}
         self._answered: set[str] = set()
         self._until = float("-inf")
+
+    @property
+    def indexes(self) -> Mapping[str, IndexType]:
+        """What was learnt last."""
+        return self._indexes
+
+    def lacks(self, fields: Iterable[str]) -> bool:
+        """Whether to read them again: they are too old, or a field has no index and was never asked for."""
+        return self._clock() >= self._until or not self._answered.issuperset(fields)
+
+    def learn(self, indexes: Mapping[str, IndexType], fields: Iterable[str]) -> None:
+        """These were read a moment ago, for the sake of `fields`. Paths are canonical."""
+        before = set() if self._clock() >= self._until else self._answered
+        # A field without an index is looked for once, and not at each search.
+        self._answered = before | set(fields) | {canonical_path(field) for field in indexes}
+        self._indexes = indexes
+        self._until = self._clock() + MAX_AGE
 
     def including(self, fields: Iterable[str]) -> Mapping[str, IndexType]:
         """The indexes. They are read again for a field never asked for that has none; paths are canonical."""
         wanted = set(fields)
-        expired = self._clock() >= self._until
-        if expired or not wanted <= self._answered:
-            self._indexes = self._read()
-            # A field without an index is looked for once, and not at each search.
-            before = set() if expired else self._answered
-            self._answered = before | wanted | {canonical_path(field) for field in self._indexes}
-            self._until = self._clock() + MAX_AGE
+        if self.lacks(wanted):
+            self.learn(self._read(), wanted)
         return self._indexes
 
     def forget(self) -> None:

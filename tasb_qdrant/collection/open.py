@@ -11,11 +11,11 @@ from typing import Final
 from pydantic import SecretStr
 
 from tasb_qdrant.collection.protocol import Collection, OpenCollection, Store
-from tasb_qdrant.collection.schema import CollectionSchema, check_contract, check_keys, check_name
+from tasb_qdrant.collection.schema import CollectionSchema, check_bm25, check_contract, check_keys, check_name
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import CollectionSettings, StoreSettings, Transport, store_settings
+from tasb_qdrant.settings import DEFAULT_AVG_LEN, CollectionSettings, StoreSettings, Transport, store_settings
 
 LOCK_WAIT: Final = 10.0
 """Seconds that an embedded collection is waited for: a search has it for the seconds of loading its model."""
@@ -82,18 +82,20 @@ def open_for_writing(
     *,
     contract: ModelContract,
     settings: CollectionSettings,
+    avg_len: float = DEFAULT_AVG_LEN,
     lock_wait: float = LOCK_WAIT,
 ) -> Collection:
-    """The collection, made if it isn't there; one that is there must agree in contract and key names.
+    """The collection, made if it isn't there; one that is there must agree in contract, key names and BM25.
 
-    Payload indexes that are missing are made; what else is wanted that the collection doesn't take
-    over, its notes say. Raises ContractMismatchError, NotOurCollectionError, and what the store raises.
+    `avg_len` is the passages' average length for the BM25 of a new one, if the settings don't give it. Payload
+    indexes that are missing are made; what else is wanted that the collection doesn't take over, its notes say.
+    Raises ContractMismatchError, NotOurCollectionError, and what the store raises.
     """
     check_name(name)
     there = store.exists(name)
     if not there:
         try:
-            store.create(name, CollectionSchema.of(contract, settings), settings)
+            store.create(name, CollectionSchema.of(contract, settings, avg_len=avg_len), settings)
         except RequestRefusedError:
             # Another process was quicker, or a first try had succeeded whose answer was lost.
             if not store.exists(name):
@@ -103,6 +105,7 @@ def open_for_writing(
         try:
             check_contract(name, collection.contract, contract)
             check_keys(name, collection.keys, settings.keys)
+            check_bm25(name, collection.bm25, settings.bm25)
             collection.ensure_indexes(settings.indexes)
         except BaseException:
             collection.close()

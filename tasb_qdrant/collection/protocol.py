@@ -14,10 +14,13 @@ from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.errors import EncodingError, RequestRefusedError, SettingsError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import Hit, ModelContract, Passage
-from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys, Quantization, VectorType
+from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys, Quantization, VectorType
+from tasb_qdrant.sparse import SparseVector, SparseVectors
 
 if TYPE_CHECKING:
     from qdrant_client import models  # 0.6 s to import: only the stores that need it do so
+
+    from tasb_qdrant.collection.request import AsyncReads, Reads
 
 Where: TypeAlias = "Filter | models.Filter"
 """A filter of ours, or one of qdrant-client's."""
@@ -31,7 +34,8 @@ scores would be approximations (off by 4% with int8), and with binary the best p
 
 @dataclass(frozen=True, slots=True)
 class PointBatch:
-    """Passages and their vectors, float32 (n, dim), row for row.
+    """Passages and their vectors, float32 (n, dim), row for row; `sparse` are those of their words, for collections
+    with BM25.
 
     `ids` are the passages' point ids, where somebody has made them already: most take a hash.
     A batch that can't be stored can't be made: EncodingError for a wrong shape, another dtype, or a
@@ -41,6 +45,7 @@ class PointBatch:
     passages: Sequence[Passage]
     vectors: NDArray[np.float32]
     ids: Sequence[PointId] | None = None
+    sparse: SparseVectors | None = None
 
     @property
     def point_ids(self) -> Sequence[PointId]:
@@ -50,7 +55,10 @@ class PointBatch:
     def part(self, start: int, end: int) -> PointBatch:
         """The rows from `start` to before `end`."""
         return PointBatch(
-            self.passages[start:end], self.vectors[start:end], None if self.ids is None else self.ids[start:end]
+            self.passages[start:end],
+            self.vectors[start:end],
+            None if self.ids is None else self.ids[start:end],
+            None if self.sparse is None else self.sparse.part(start, end),
         )
 
     def __post_init__(self) -> None:
@@ -59,6 +67,8 @@ class PointBatch:
             raise EncodingError(
                 f"expected one vector for each of {len(self.passages)} passages, got an array of shape {shape}"
             )
+        if self.sparse is not None and len(self.sparse) != shape[0]:
+            raise EncodingError(f"expected one sparse vector for each of {shape[0]} passages, got {len(self.sparse)}")
         if self.vectors.dtype != np.float32:
             raise EncodingError(f"vectors must be float32, got {self.vectors.dtype}")
         finite = np.isfinite(self.vectors).all(axis=1)
@@ -133,7 +143,7 @@ class CollectionInfo:
     """What a collection is and holds. `points` is an exact count, `indexed` the store's own estimate.
 
     `index_deferred` says that a load which is under way, or did not finish, keeps the vector index from
-    being built; `vectors` how the vectors are stored.
+    being built; `vectors` how the vectors are stored; `bm25` how the words became vectors, if they did.
     """
 
     name: str
@@ -148,6 +158,7 @@ class CollectionInfo:
     vectors: VectorType
     keys: PayloadKeys
     contract: ModelContract
+    bm25: Bm25Settings | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As printed by --json."""
@@ -160,6 +171,7 @@ class CollectionInfo:
             "vectors": self.vectors,
             "keys": self.keys.model_dump(),
             "contract": asdict(self.contract),
+            "bm25": None if self.bm25 is None else self.bm25.model_dump(),
         }
 
 
@@ -186,6 +198,11 @@ class Collection(Protocol):
     def keys(self) -> PayloadKeys: ...
 
     @property
+    def bm25(self) -> Bm25Settings | None:
+        """How the words of each passage become its sparse vector; None where passages have none."""
+        ...
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the person's behalf, a sentence each."""
         ...
@@ -209,6 +226,10 @@ class Collection(Protocol):
 
     def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
         """The vector, float32 (dim,), of each of these points that is there."""
+        ...
+
+    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
+        """The sparse vector of each of these points that is there and has one."""
         ...
 
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
@@ -277,6 +298,15 @@ class Collection(Protocol):
 class OpenCollection(Collection, Protocol):
     """A collection as its store opens it: closed at the end of a `with` block, and quick to know its indexes."""
 
+    @property
+    def reads(self) -> Reads:
+        """The read path."""
+        ...
+
+    def async_reads(self) -> AsyncReads:
+        """The read path, awaited, for one event loop; whoever has it closes it there."""
+        ...
+
     def known_indexes(self, fields: Iterable[str]) -> Mapping[str, IndexType]:
         """The payload indexes as far as filters on these `fields` need them: up to a minute old."""
         ...
@@ -331,6 +361,12 @@ def index_conflicts(
     return [(field, there[field], kind) for field, kind in wanted.items() if there.get(field, kind) != kind]
 
 
+def dense_indexed(indexed: int | None, points: int | None) -> int:
+    """Of the vectors in the indexes of a collection with BM25, how many are dense: a sparse one is in its index as
+    soon as it is stored."""
+    return max(0, (indexed or 0) - (points or 0))
+
+
 def check_size(vectors: NDArray[np.float32], *, name: str, dim: int) -> None:
     """Refuse vectors that the collection can't hold or compare. Raises RequestRefusedError."""
     if vectors.ndim != 2 or vectors.shape[1] != dim:
@@ -338,6 +374,14 @@ def check_size(vectors: NDArray[np.float32], *, name: str, dim: int) -> None:
             f"collection {name!r} holds vectors of {dim} numbers, got an array of shape {vectors.shape}; "
             "use the model that the collection was made with"
         )
+
+
+def check_sparse(batch: PointBatch, bm25: Bm25Settings | None, *, name: str) -> None:
+    """Refuse passages without the sparse vectors that the others have, or with some. Raises RequestRefusedError."""
+    if (batch.sparse is None) == (bm25 is None):
+        return
+    wanted, found = ("with", "without") if batch.sparse is None else ("without", "with")
+    raise RequestRefusedError(f"collection {name!r} holds passages {wanted} BM25 vectors, got some {found} them")
 
 
 def check_queries(vectors: NDArray[np.float32], *, name: str, dim: int) -> None:

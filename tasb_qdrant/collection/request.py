@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasb_qdrant.collection.protocol import PointId, Where, check_count
 from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.records import FacetCount
 
 if TYPE_CHECKING:
     from tasb_qdrant.settings import IndexType
@@ -146,14 +147,6 @@ class FoundGroup:
 
     value: str | int
     points: Sequence[FoundPoint]
-
-
-@dataclass(frozen=True, slots=True)
-class FacetCount:
-    """A value of a field, and how many points have it."""
-
-    value: str | int | bool
-    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasb_qdrant.errors import ContractMismatchError, NotOurCollectionError, SettingsError, StoreCorruptError
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import CollectionSettings, PayloadKeys, Quantization, VectorType, first_problem
+from tasb_qdrant.settings import (
+    DEFAULT_AVG_LEN,
+    Bm25Settings,
+    CollectionSettings,
+    PayloadKeys,
+    Quantization,
+    VectorType,
+    first_problem,
+)
 
 METADATA_KEY: Final = "tasb_qdrant"
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""The latest, of collections with BM25. Others are of format 1, which earlier versions write into, too: they
+know of no second vector, and would leave it out, or as it was beside a new text."""
 
 # Qdrant uses the name as a folder's name, and so does the embedded store.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}", re.ASCII)
@@ -25,12 +35,12 @@ class CollectionSchema(BaseModel):
 
     `id` tells a collection from one of the same name that was made later; older ones have none, "".
     `indexing_threshold_kb` and `prevent_unoptimized` (None: never set) are what the person wants of the
-    optimizers, and what is put back after every load.
+    optimizers, and what is put back after every load. `bm25` is None where passages have no vector of their words.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    format: int = FORMAT
+    format: int = 1
     id: str = ""
     contract: ModelContract
     keys: PayloadKeys
@@ -38,17 +48,20 @@ class CollectionSchema(BaseModel):
     vectors: VectorType = "float32"
     indexing_threshold_kb: int
     prevent_unoptimized: bool | None = None
+    bm25: Bm25Settings | None = None
 
     @classmethod
-    def of(cls, contract: ModelContract, settings: CollectionSettings) -> Self:
-        """What a new collection with these settings records."""
+    def of(cls, contract: ModelContract, settings: CollectionSettings, *, avg_len: float = DEFAULT_AVG_LEN) -> Self:
+        """What a new collection with these settings records; `avg_len` is that of BM25, unless they have one."""
         return cls(
+            format=1 if settings.bm25 is None else FORMAT,
             id=uuid.uuid4().hex,
             contract=contract,
             keys=settings.keys or PayloadKeys(),
             quantization=settings.quantization,
             vectors=settings.vectors,
             indexing_threshold_kb=settings.indexing_threshold_kb,
+            bm25=None if settings.bm25 is None else settings.bm25.measured(avg_len),
         )
 
     def to_metadata(self) -> dict[str, Any]:
@@ -125,6 +138,15 @@ def check_name(name: str) -> str:
 def check_contract(name: str, stored: ModelContract, given: ModelContract) -> None:
     """Refuse vectors of another model. Raises ContractMismatchError with every difference."""
     if differences := stored.differences(given):
+        raise ContractMismatchError(name, differences)
+
+
+def check_bm25(name: str, stored: Bm25Settings | None, given: Bm25Settings | None) -> None:
+    """Refuse BM25 that the collection has not, or has otherwise; None takes what it has."""
+    if given is None:
+        return
+    differences = [("BM25", "none", "BM25 vectors")] if stored is None else stored.differences(given)
+    if differences:
         raise ContractMismatchError(name, differences)
 
 

@@ -12,6 +12,7 @@ from qdrant_client import models
 
 from tasb_qdrant.collection.connection import Connection
 from tasb_qdrant.collection.filter_qdrant import to_qdrant
+from tasb_qdrant.collection.grpc_wire import GrpcWire
 from tasb_qdrant.collection.known import KnownIndexes, fields_of
 from tasb_qdrant.collection.limits import StoreLimits, check_representable
 from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
@@ -26,19 +27,25 @@ from tasb_qdrant.collection.protocol import (
     Where,
     check_queries,
     check_size,
+    check_sparse,
+    dense_indexed,
     index_conflicts,
 )
+from tasb_qdrant.collection.read_steps import ReadSteps
+from tasb_qdrant.collection.rest_wire import RestWire
 from tasb_qdrant.collection.retry import CLIENT_ERRORS, RequestTooLargeError, call
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server_contents import ServerContents
 from tasb_qdrant.collection.server_optimizers import Optimizers, is_deferred
 from tasb_qdrant.collection.server_points import grpc_sender, rest_points, rest_sender
+from tasb_qdrant.collection.server_reads import Reading, ServerAsyncReads, ServerReads
 from tasb_qdrant.collection.server_wire import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import Hit, ModelContract
-from tasb_qdrant.settings import IndexType, PayloadKeys, StoreSettings
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
+from tasb_qdrant.sparse import SparseVector
 
 T = TypeVar("T")
 
@@ -75,6 +82,14 @@ class ServerCollection:
         self._wire = UpsertWire(name, dim=schema.contract.dim, keys=schema.keys)
         self._closed = False
         self._known = KnownIndexes(self.indexes)
+        steps = ReadSteps(
+            GrpcWire(name) if connection.channel is not None else RestWire(name, index_types=get_args(IndexType)),
+            known=self._known,
+            quantization=schema.quantization,
+            most_ids=limits.reads,
+            most_points=limits.page,
+        )
+        self._reading = Reading(steps, connection, settings, check_open=self._check_open, sleep=sleep, watch=watch)
         self._optimizers = Optimizers(
             name, connection=connection, schema=schema, describe=self._describe, call=self._call, sleep=sleep
         )
@@ -113,6 +128,11 @@ class ServerCollection:
         return self._schema.keys
 
     @property
+    def bm25(self) -> Bm25Settings | None:
+        """How words became vectors."""
+        return self._schema.bm25
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the way, such as REST where gRPC did not answer."""
         return (*self._connection.notes, *self._notes)
@@ -122,11 +142,21 @@ class ServerCollection:
         """What the server's strict mode allows, as it was when the collection was opened."""
         return self._limits
 
+    @property
+    def reads(self) -> ServerReads:
+        """The read path."""
+        return self._reading.reads
+
+    def async_reads(self) -> ServerAsyncReads:
+        """The read path, awaited, over a connection of its own; close it in the event loop that used it."""
+        return self._reading.async_reads()
+
     def upsert(self, batch: PointBatch) -> None:
         """Store the batch; returns when the server answered `completed` for it."""
         if not batch.passages:
             return
         check_size(batch.vectors, name=self._name, dim=self.contract.dim)
+        check_sparse(batch, self.bm25, name=self._name)
         check_representable(batch.vectors, self._schema.vectors)
         try:
             self._call(self._sender(batch), f"storing {_counted(len(batch.passages))}")
@@ -170,6 +200,10 @@ class ServerCollection:
     def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
         """The vector of each of these points that is there."""
         return self.contents.vectors(ids)
+
+    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
+        """The sparse vector of each of these points that has one."""
+        return {} if self.bm25 is None else self.contents.sparse_vectors(ids)
 
     def page(
         self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
@@ -260,6 +294,7 @@ class ServerCollection:
             quantization=self._schema.quantization,
             keys=self.keys,
             contract=self.contract,
+            bm25=self.bm25,
         )
 
     def queued_updates(self) -> int | None:
@@ -302,10 +337,13 @@ class ServerCollection:
         if (channel := self._connection.channel) is not None:
             return grpc_sender(channel, self._wire.request(batch), timeout=self._settings.timeout)
         payloads = [to_payload(passage, self.keys) for passage in batch.passages]
-        return rest_sender(self._client, self._name, rest_points(batch.point_ids, batch.vectors, payloads))
+        return rest_sender(self._client, self._name, rest_points(batch, payloads))
 
     def _describe(self) -> models.CollectionInfo:
-        return self._call(lambda: self._client.get_collection(self._name), "reading the collection's state")
+        described = self._call(lambda: self._client.get_collection(self._name), "reading the collection's state")
+        if self.bm25 is not None:
+            described.indexed_vectors_count = dense_indexed(described.indexed_vectors_count, described.points_count)
+        return described
 
     def _counted_by_reading(self, condition: models.Filter | None) -> int:
         """The number of ids that come back, where strict mode refuses to count exactly (search_allow_exact)."""
@@ -325,10 +363,13 @@ class ServerCollection:
             if offset is None:
                 return total
 
-    def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
+    def _check_open(self) -> None:
         if self._closed:
             raise CollectionError(f"collection {self._name!r} is closed; open it again")
         self._connection.check_open()
+
+    def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
+        self._check_open()
         return call(
             request,
             location=self.location,

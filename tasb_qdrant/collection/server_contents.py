@@ -11,8 +11,10 @@ from qdrant_client import QdrantClient, grpc, models
 
 from tasb_qdrant.collection.payload import plain_id
 from tasb_qdrant.collection.protocol import Page, PointId, StoredPoint
+from tasb_qdrant.collection.request import BM25
 from tasb_qdrant.collection.retry import RequestTooLargeError
 from tasb_qdrant.collection.server_edits import grpc_delete, grpc_id, grpc_payloads, rest_delete, rest_payloads
+from tasb_qdrant.sparse import SparseVector
 
 Replicas = Literal["any", "all", "nearest"]
 """Whose answer counts where a shard has replicas. any: pages are what all agree on, single points those of
@@ -20,6 +22,9 @@ whichever replica answers. all: single points too are what all agree on. nearest
 that is asked, where it has one."""
 
 _AGREED: Final = models.ReadConsistencyType.ALL
+
+_DENSE: Final = [""]
+"""The vector without a name alone, which comes as a list then, and with others as part of a mapping."""
 
 
 class ServerContents:
@@ -51,15 +56,27 @@ class ServerContents:
         """The whole payload of each of these points that is there."""
         if not ids:
             return {}
-        records = self._retrieve(ids, vectors=False)
+        records = self._retrieve(ids)
         return {plain_id(record.id): record.payload or {} for record in records}
 
     def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
         """The vector of each of these points that is there."""
         if not ids:
             return {}
-        records = self._retrieve(ids, vectors=True)
+        records = self._retrieve(ids, vectors=_DENSE)
         return {plain_id(record.id): _vector(record) for record in records}
+
+    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
+        """The sparse vector of each of these points that has one."""
+        if not ids:
+            return {}
+        records = self._retrieve(ids, vectors=[BM25])
+        found = {plain_id(record.id): record.vector.get(BM25) for record in records if isinstance(record.vector, dict)}
+        return {
+            point_id: SparseVector(np.array(one.indices, dtype=np.uint32), np.array(one.values, dtype=np.float32))
+            for point_id, one in found.items()
+            if isinstance(one, models.SparseVector)
+        }
 
     def page(self, start: PointId | None, *, limit: int, payloads: bool, vectors: bool) -> Page:
         """The points from `start` on, in the order of ids."""
@@ -75,7 +92,7 @@ class ServerContents:
                 limit=limit,
                 offset=start,
                 with_payload=payloads,
-                with_vectors=vectors,
+                with_vectors=_DENSE if vectors else False,
                 consistency=consistency,
             ),
             "reading the collection by pages",
@@ -142,7 +159,8 @@ class ServerContents:
         )
         return placed
 
-    def _retrieve(self, ids: Sequence[PointId], *, vectors: bool) -> list[models.Record]:
+    def _retrieve(self, ids: Sequence[PointId], *, vectors: list[str] | None = None) -> list[models.Record]:
+        """The points with these vectors, or with their payloads."""
         consistency = _AGREED if self.replicas == "all" and self._replicated() else None
         size = self._most_ids or len(ids)
         found: list[models.Record] = []
@@ -150,7 +168,11 @@ class ServerContents:
             part = list(ids[start : start + size])
             found += self._call(
                 lambda part=part: self._client.retrieve(  # type: ignore[misc]
-                    self._name, part, with_payload=not vectors, with_vectors=vectors, consistency=consistency
+                    self._name,
+                    part,
+                    with_payload=vectors is None,
+                    with_vectors=vectors or False,
+                    consistency=consistency,
                 ),
                 "reading stored passages",
             )

@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from grpc import Channel, UnaryUnaryMultiCallable
-from numpy.typing import NDArray
 from qdrant_client import QdrantClient, grpc, models
 
-from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.protocol import PointBatch
+from tasb_qdrant.collection.request import BM25
 from tasb_qdrant.collection.retry import UnconfirmedError
+from tasb_qdrant.sparse import SparseVectors
 
 
-def rest_points(
-    ids: Sequence[PointId], vectors: NDArray[np.float32], payloads: Sequence[Mapping[str, Any]]
-) -> models.Batch:
-    """Points as JSON. `vectors` is float32 (n, dim)."""
-    return models.Batch(ids=list(ids), vectors=vectors.tolist(), payloads=[dict(p) for p in payloads])
+def rest_points(batch: PointBatch, payloads: Sequence[Mapping[str, Any]]) -> models.Batch:
+    """Points as JSON."""
+    dense = batch.vectors.tolist()
+    vectors = dense if batch.sparse is None else {"": dense, BM25: _rest_sparse(batch.sparse)}
+    return models.Batch(ids=list(batch.point_ids), vectors=vectors, payloads=[dict(p) for p in payloads])
+
+
+def _rest_sparse(vectors: SparseVectors) -> list[models.Vector]:
+    return [models.SparseVector(indices=one.indices.tolist(), values=one.values.tolist()) for one in vectors]
 
 
 def grpc_sender(channel: Channel, request: bytes, *, timeout: float) -> Callable[[], None]:

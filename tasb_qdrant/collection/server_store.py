@@ -11,6 +11,7 @@ from qdrant_client import models
 from tasb_qdrant.collection.connection import connect
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits
 from tasb_qdrant.collection.replicas import choose_replicas
+from tasb_qdrant.collection.request import BM25
 from tasb_qdrant.collection.retry import call
 from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings, read_schema
 from tasb_qdrant.collection.server import ServerCollection
@@ -87,7 +88,8 @@ class ServerStore:
         )
 
     def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
-        """Make an empty collection with the unnamed dense vector, so that every simple client can search it.
+        """Make an empty collection with the unnamed dense vector, so that every simple client can search it, and
+        the sparse one beside it where BM25 is wanted.
 
         Raises RequestRefusedError when there is one of that name, SettingsError for a name that none can have.
         """
@@ -108,6 +110,7 @@ class ServerStore:
                 shard_number=settings.shards,
                 replication_factor=replicas.factor,
                 write_consistency_factor=replicas.write_consistency,
+                sparse_vectors_config=None if schema.bm25 is None else {BM25: _sparse(settings)},
                 metadata=schema.to_metadata(),
             ),
             "making the collection",
@@ -162,6 +165,12 @@ class ServerStore:
         )
         if wrong := [(what, is_, said) for what, is_, said in pairs if is_ != said]:
             raise ContractMismatchError(name, wrong)
+        sparse = (described.config.params.sparse_vectors or {}).get(BM25)
+        if schema.bm25 is not None and (sparse is None or sparse.modifier != models.Modifier.IDF):
+            raise StoreCorruptError(
+                f"collection {name!r} at {self.location} should hold a sparse vector {BM25!r} with the IDF modifier, "
+                "and doesn't; ingest into another --collection"
+            )
         return schema
 
     def _quantization(self, kind: Quantization) -> models.QuantizationConfig | None:
@@ -193,3 +202,9 @@ class ServerStore:
             sleep=self._sleep,
             watch=self._watch,
         )
+
+
+def _sparse(settings: CollectionSettings) -> models.SparseVectorParams:
+    return models.SparseVectorParams(
+        modifier=models.Modifier.IDF, index=models.SparseIndexParams(on_disk=True) if settings.on_disk else None
+    )

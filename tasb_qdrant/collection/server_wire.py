@@ -7,14 +7,18 @@ The layout is that of Qdrant's points.proto and json_with_int.proto; a test comp
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tasb_qdrant.collection.payload import check_names
 from tasb_qdrant.collection.protocol import PointBatch, PointId
+from tasb_qdrant.collection.request import BM25
 from tasb_qdrant.settings import PayloadKeys
+from tasb_qdrant.sparse import SparseVectors
 
 _POINT: Final = b"\x1a"  # UpsertPoints.points
 _TAIL: Final = b"\x10\x01\x22\x00"  # UpsertPoints.wait = true, .ordering = weak, which is an empty message
@@ -24,6 +28,9 @@ _DOUBLE: Final = Struct("<cd")
 
 _SHORT: Final = 2_048
 """Strings up to here share what stands before them, by length: nearly all ids, titles and passages are."""
+
+_INDEX: Final = 5
+"""Bytes of an index of a sparse vector: a hash, of 31 bits as a rule."""
 
 _NAMES: Final = 256
 """Payload names that are remembered: some sources have new ones for ever."""
@@ -43,10 +50,10 @@ class UpsertWire:
         floats = 4 * dim
         self._row_bytes = floats
         self._head = _sized(b"\x0a", collection.encode())  # UpsertPoints.collection_name
-        dense = b"\x0a" + _varint(floats)  # DenseVector.data, packed
-        vector = b"\xaa\x06" + _varint(len(dense) + floats) + dense  # Vector.dense
-        vectors = b"\x0a" + _varint(len(vector) + floats) + vector  # Vectors.vector
-        self._before_row = b"\x22" + _varint(len(vectors) + floats) + vectors  # PointStruct.vectors
+        dense = _head(b"\x0a", b"", floats)  # DenseVector.data, packed
+        vector = _head(b"\xaa\x06", dense, floats)  # Vector.dense
+        self._before_row = _head(b"\x22", _head(b"\x0a", vector, floats), floats)  # PointStruct.vectors, .vector
+        self._named = _NamedVectors(vector, floats)
         self._keys = keys
         self._reserved = (keys.id, keys.text, keys.title)
         self._id, self._text, self._title = (_Name(_FIELD, name).strings for name in self._reserved)
@@ -54,7 +61,9 @@ class UpsertWire:
 
     def request(self, batch: PointBatch) -> bytes:
         """A serialised UpsertPoints that is answered when it is done. The vectors are copied once."""
-        rows = np.ascontiguousarray(batch.vectors, dtype="<f4").reshape(-1).data.cast("B")
+        if batch.sparse is not None:
+            return self._request_with_words(batch, batch.sparse)
+        rows = _bytes_of(batch.vectors)
         before, size = self._before_row, self._row_bytes
         fixed = len(before) + size
         parts: list[bytes | memoryview] = [self._head]
@@ -64,6 +73,25 @@ class UpsertWire:
             payload = self._payload(passage.id, passage.text, passage.title, passage.payload)
             length = _varint(len(ident) + len(payload) + fixed)
             parts += (_POINT, length, ident, payload, before, rows[start : start + size])
+            start += size
+        parts.append(_TAIL)
+        return b"".join(parts)
+
+    def _request_with_words(self, batch: PointBatch, sparse: SparseVectors) -> bytes:
+        """The same with two vectors for each point: that without a name, and that of its words."""
+        rows, size = _bytes_of(batch.vectors), self._row_bytes
+        values, indices = _bytes_of(sparse.values), _varints(sparse.indices)
+        ends = sparse.offsets.tolist()
+        parts: list[bytes | memoryview] = [self._head]
+        start = 0
+        for point_id, passage, first, last in zip(batch.point_ids, batch.passages, ends, ends[1:], strict=False):
+            ident = _ident(point_id)
+            payload = self._payload(passage.id, passage.text, passage.title, passage.payload)
+            named = self._named[last - first]
+            length = _varint(len(ident) + len(payload) + named.size)
+            parts += (_POINT, length, ident, payload, named.before_row, rows[start : start + size])
+            parts += (named.before_values, values[4 * first : 4 * last])
+            parts += (named.before_indices, indices[_INDEX * first : _INDEX * last])
             start += size
         parts.append(_TAIL)
         return b"".join(parts)
@@ -95,6 +123,39 @@ class UpsertWire:
             self._names.clear()
         name = self._names[key] = _Name(_FIELD, key)
         return name
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What stands around the numbers of a dense and a sparse vector; `size` is that of PointStruct.vectors in all."""
+
+    before_row: bytes
+    before_values: bytes
+    before_indices: bytes
+    size: int
+
+
+class _NamedVectors(dict[int, _Frame]):
+    """PointStruct.vectors with a vector named "" and one named "bm25", by how many numbers the second has."""
+
+    def __init__(self, vector: bytes, floats: int) -> None:
+        super().__init__()
+        self._dense = _head(b"\x0a", b"\x0a\x00" + _head(b"\x12", vector, floats), floats)  # an entry with the key ""
+        self._floats = floats
+
+    def __missing__(self, count: int) -> _Frame:
+        values, indices = 4 * count, _INDEX * count
+        before_indices = b"\x12" + _varint(indices)  # SparseVector.indices
+        before_values = b"\x0a" + _varint(values)  # SparseVector.values
+        numbers = values + indices + len(before_indices)
+        before_values = _head(b"\xb2\x06", before_values, numbers)  # Vector.sparse
+        before_values = _head(b"\x0a", _sized(b"\x0a", BM25.encode()) + _head(b"\x12", before_values, numbers), numbers)
+        rest = self._floats + len(before_values) + numbers
+        before_row = _head(b"\x22", _head(b"\x12", self._dense, rest), rest)  # PointStruct.vectors, Vectors.vectors
+        frame = _Frame(before_row, before_values, before_indices, len(before_row) + rest)
+        if count <= _SHORT:
+            self[count] = frame
+        return frame
 
 
 class _Heads(dict[int, bytes]):
@@ -175,6 +236,24 @@ def _ident(point_id: PointId) -> bytes:
         return _sized(b"\x0a", _sized(b"\x12", point_id.encode()))
     number = b"\x08" + _varint(point_id)
     return b"\x0a" + _varint(len(number)) + number
+
+
+def _bytes_of(floats: NDArray[np.float32]) -> memoryview:
+    return np.ascontiguousarray(floats, dtype="<f4").reshape(-1).data.cast("B")
+
+
+def _varints(numbers: NDArray[np.uint32]) -> memoryview:
+    """Each as a varint of _INDEX bytes, which is the longest it may need; protobuf reads longer ones than needed."""
+    found = np.empty((len(numbers), _INDEX), dtype=np.uint8)
+    for place in range(_INDEX):
+        found[:, place] = numbers >> np.uint32(7 * place) & np.uint32(0x7F)
+    found[:, :-1] |= 0x80
+    return found.reshape(-1).data.cast("B")
+
+
+def _head(tag: bytes, start: bytes, rest: int) -> bytes:
+    """A field up to and with the `start` of its content, of which `rest` bytes follow."""
+    return tag + _varint(len(start) + rest) + start
 
 
 def _sized(tag: bytes, content: bytes) -> bytes:

@@ -91,7 +91,7 @@ def load_encoder(
         notes=(*source.notes, *layout.notes, *weight_notes, *hardware.notes, *forward_notes),
         tokenization=tokenization,
         forward=run,
-        batch_tokens=batch_tokens or _batch_tokens(hardware.device),
+        batch_tokens=batch_tokens or default_batch_tokens(hardware.device),
     )
 
 
@@ -120,7 +120,8 @@ def _contract(
     )
 
 
-def _batch_tokens(device: str) -> int:
+def default_batch_tokens(device: str) -> int:
+    """How many tokens, padding included, suit one forward pass on `device`."""
     import torch
 
     return CPU_BATCH_TOKENS * torch.get_num_threads() if device == "cpu" else CUDA_BATCH_TOKENS

@@ -32,11 +32,18 @@ class Filter:
         """How many `and`, `or` and `not` lie one in another."""
         return 0
 
-    def __and__(self, other: Filter) -> And:
-        return And(_flat(And, self, other)) if _is_filter(other) else NotImplemented
+    # A comparison of `fields(Model)` is a bool to type checkers, and a Filter at run time: no bool gets here.
+    def __and__(self, other: Filter | bool) -> And:
+        return And(_flat(And, self, other)) if isinstance(other, Filter) else NotImplemented
 
-    def __or__(self, other: Filter) -> Or:
-        return Or(_flat(Or, self, other)) if _is_filter(other) else NotImplemented
+    def __or__(self, other: Filter | bool) -> Or:
+        return Or(_flat(Or, self, other)) if isinstance(other, Filter) else NotImplemented
+
+    def __rand__(self, other: bool) -> And:
+        return NotImplemented
+
+    def __ror__(self, other: bool) -> Or:
+        return NotImplemented
 
     def __invert__(self) -> Filter:
         return self.operand if isinstance(self, Not) else Not(self)
@@ -56,10 +63,6 @@ class Filter:
 
     def _key(self) -> object:
         return _tagged(tuple(getattr(self, f.name) for f in fields(self) if f.compare))  # type: ignore[arg-type]  # every node is a dataclass
-
-
-def _is_filter(value: object) -> bool:
-    return isinstance(value, Filter)
 
 
 def _tagged(value: object) -> object:

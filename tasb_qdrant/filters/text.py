@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tasb_qdrant.errors import FilterError, FilterSyntaxError
+from tasb_qdrant.filters.builder import F, all_of, any_of
 from tasb_qdrant.filters.conditions import Compare, Equals
-from tasb_qdrant.filters.field import F, all_of, any_of
 from tasb_qdrant.filters.grammar import GRAMMAR, WORDS
 from tasb_qdrant.filters.literals import SYNTAX_LIMIT, read_date, read_number, read_string
 from tasb_qdrant.filters.nodes import Filter
@@ -145,7 +145,7 @@ def _compare(field: F, order: str, value: Any) -> Filter:
 
 
 def _explained(text: str, error: UnexpectedInput) -> FilterSyntaxError:
-    from lark.exceptions import UnexpectedToken
+    from lark.exceptions import UnexpectedInput, UnexpectedToken
 
     position: Any = error.pos_in_stream  # an int; lark declares it None
     ended = isinstance(error, UnexpectedToken) and error.token.type == "$END"
@@ -155,7 +155,10 @@ def _explained(text: str, error: UnexpectedInput) -> FilterSyntaxError:
         return FilterSyntaxError(text, column=len(text) + 1, expected=f"a closing {rest[0]}", found="the end")
     # The error itself lists what the automaton's state may see, some of which can't follow this text.
     reading = _parser().parse_interactive(text[:at])
-    reading.exhaust_lexer()
+    try:
+        reading.exhaust_lexer()
+    except UnexpectedInput as earlier:  # "is." begins a name that needs more, and cut to "is" it is a keyword
+        return _explained(text, earlier)
     accepted = set(reading.accepts())  # type: ignore[no-untyped-call]  # lark has no types here
     return FilterSyntaxError(text, column=at + 1, expected=_phrase(accepted), found=_found(rest, accepted))
 

@@ -13,6 +13,7 @@ from typing import Final
 from tasb_qdrant.collection.protocol import Collection, PointId
 from tasb_qdrant.collection.views import views_of
 from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.ingest.findings import ENCODE, Findings, Kind
 from tasb_qdrant.ingest.journal import Journal
 from tasb_qdrant.ingest.pipeline import run_pipeline
@@ -165,10 +166,15 @@ class Check:
             return 0, None
         counters.phase("comparing vectors")
         encoder = self.encoder()
-        vectors = encoder.encode_passages([passage.encoder_text for passage in passages])
+        texts = [passage.encoder_text for passage in passages]
+        vectors = encoder.encode_passages(texts)
+        bm25 = self.collection.bm25
+        sparse = None if bm25 is None else Bm25Encoder(bm25).encode_passages(texts)
         compared, cosines = 0, []
         for view in self.views:
-            found = compare_vectors(passages, vectors, view.collection, precision=encoder.contract.precision)
+            found = compare_vectors(
+                passages, vectors, view.collection, precision=encoder.contract.precision, sparse=sparse
+            )
             findings.add(Kind.VECTOR, {one.point_id: one.id for one in found.differing}, where=view.name)
             compared = max(compared, found.compared)
             cosines += [found.lowest_cosine] if found.lowest_cosine is not None else []

@@ -10,6 +10,7 @@ from typing import Final
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.ingest.bulk import IndexDeferral
 from tasb_qdrant.ingest.checkpoint import Counts
 from tasb_qdrant.ingest.flow import Channel, Flow, T
@@ -55,12 +56,13 @@ def run_pipeline(
     dozen for each GPU, are under way, however long the source is. Without a `sieve`, what a collection that
     holds points already has is left out (not with `overwrite`). What any stage raises is raised here, once
     the others have ended; `stopped` is set then. Windows that the `journal` knows to be stored are passed
-    over, and it is told which are stored now.
+    over, and it is told which are stored now. Where the collection has BM25, the passages' words are encoded, too.
     """
     points_before = collection.count()
     deferral = IndexDeferral(collection, points_before=points_before)
     if sieve is None and points_before and not overwrite:
         sieve = ContentSieve(collection, counters)
+    words = None if collection.bm25 is None else Bm25Encoder(collection.bm25)
     proposal = IndexProposal()
     at_once = windows_at_once(encoder.device)
     with journal.saved_at_the_end(), counters.loading(), Flow(stopped) as flow:
@@ -76,15 +78,23 @@ def run_pipeline(
             proposal=proposal,
         )
         flow.spawn("read", lambda: _feed(counters.timed("read", reading), windows), patience=_READER_SECONDS)
-        flow.spawn("tokenize", lambda: _feed(_tokenize(windows, encoder, sieve, journal, counters), tokenized))
+        flow.spawn("tokenize", lambda: _feed(_tokenize(windows, encoder, words, sieve, journal, counters), tokenized))
         flow.spawn("checkpoint", lambda: journal.keep(flow.check))
         for first in tokenized.items(waiting=counters.tell):
             portion = Portion([first, *tokenized.ready(at_once - 1)])
             with counters.busy("encode"):
                 vectors = encoder.encode_tokens(portion.tokens, on_progress=counters.encoded)
-            for window, rows in portion.split(vectors):
-                batches = list(batches_of(window, rows, dim=collection.contract.dim, limits=collection.limits.upsert))
-                journal.ledger.expect(window.number, batches)
+            for item, rows in portion.split(vectors):
+                batches = list(
+                    batches_of(
+                        item.window,
+                        rows,
+                        dim=collection.contract.dim,
+                        sparse=item.sparse,
+                        limits=collection.limits.upsert,
+                    )
+                )
+                journal.ledger.expect(item.window.number, batches)
                 for batch in batches:
                     uploader.batches.put(batch, waiting=counters.tell)
             deferral.stored(counters.snapshot().stored)
@@ -99,7 +109,12 @@ def run_pipeline(
 
 
 def _tokenize(
-    windows: Iterable[Window], encoder: Encoder, sieve: Sieve | None, journal: Journal, counters: Counters
+    windows: Iterable[Window],
+    encoder: Encoder,
+    words: Bm25Encoder | None,
+    sieve: Sieve | None,
+    journal: Journal,
+    counters: Counters,
 ) -> Generator[TokenizedWindow, None, None]:
     for window in windows:
         there = len(window.passages)
@@ -112,11 +127,16 @@ def _tokenize(
         if not kept:
             journal.ledger.begin(window.number, done)
             continue
+        texts = [passage.encoder_text for passage in wanted.passages]
         with counters.busy("tokenize"):
-            tokens = encoder.tokenize_passages([passage.encoder_text for passage in wanted.passages])
+            tokens = encoder.tokenize_passages(texts)
+        sparse = None
+        if words is not None:
+            with counters.busy("bm25"):
+                sparse = words.encode_passages(texts)
         counters.add(tokens=tokens.tokens, truncated=tokens.truncated)
         journal.ledger.begin(window.number, done.plus(Counts(tokens=tokens.tokens, truncated=tokens.truncated)))
-        yield TokenizedWindow(wanted, tokens)
+        yield TokenizedWindow(wanted, tokens, sparse)
 
 
 def _feed(items: Generator[T, None, None], channel: Channel[T]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
+    from pydantic import BaseModel, SecretStr
 
     from tasb_qdrant.ingest.progress import Progress
     from tasb_qdrant.ingest.steps import Source
@@ -54,6 +54,7 @@ def plan_sync(
     allow_plain_http_key: bool = False,
     format: str | None = None,  # noqa: A002  # the option's name everywhere
     fields: SourceFields | None = None,
+    payload: type[BaseModel] | None = None,
     peers: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> SyncPlan:
@@ -80,7 +81,7 @@ def plan_sync(
         allow_plain_http_key=allow_plain_http_key,
     )
     with open_existing(collection, store_at) as target, views_of(target, store_at, peers) as views:
-        reopenable = Reopenable(source, format, fields, target.indexes())
+        reopenable = Reopenable(source, format, fields, target.indexes(), payload=payload)
         with Findings() as findings:
             survey = Survey(reopenable, target, views_in(views), findings)
             survey.run(Counters(on_progress=on_progress), compare=True)

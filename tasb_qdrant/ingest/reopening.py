@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.ingest.progress import Counters
@@ -16,6 +17,9 @@ from tasb_qdrant.ingest.steps import Source, names_of, open_source
 from tasb_qdrant.records import Reject
 from tasb_qdrant.settings import CollectionSettings, IndexType
 from tasb_qdrant.sources import SourceFields
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class CountedRejects(RejectLog):
@@ -47,8 +51,8 @@ class CountedRejects(RejectLog):
 class Reopenable:
     """What `ingest` takes as a source, and how to read it.
 
-    `indexes` give the columns of CSV files their types; `ignored` is a file of rejects or findings that may lie
-    in a folder of sources.
+    `payload` is the model that payloads must be instances of. `indexes` give the columns of CSV files their types;
+    `ignored` is a file of rejects or findings that may lie in a folder of sources.
     """
 
     source: Source
@@ -56,18 +60,26 @@ class Reopenable:
     fields: SourceFields | None = None
     indexes: Mapping[str, IndexType] = field(default_factory=dict)
     ignored: Path | None = None
+    payload: type[BaseModel] | None = None
 
     def open(self, log: CountedRejects, counters: Counters) -> AbstractContextManager[PassageSource]:
         """The passages from the first on."""
         log.ignored = self.ignored
         settings = CollectionSettings(indexes=dict(self.indexes))
-        return open_source(self.source, self.format, self.fields, settings, log, counters, threading.Event())
+        return open_source(
+            self.source, self.format, self.fields, settings, log, counters, threading.Event(), self.payload
+        )
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the source can be read more than once."""
+        names = names_of(self.source)
+        once = iter(self.source) is self.source if names is None and isinstance(self.source, Iterable) else False
+        return not once and not any(str(name) == "-" or Path(name).is_fifo() for name in names or ())
 
     def check_repeatable(self, option: str) -> None:
         """Raises SettingsError where the source can be read only once, which is too few for `option`."""
-        names = names_of(self.source)
-        once = iter(self.source) is self.source if names is None and isinstance(self.source, Iterable) else False
-        if once or any(str(name) == "-" or Path(name).is_fifo() for name in names or ()):
+        if not self.is_repeatable:
             raise SettingsError(
                 f"{option} reads the source more than once, which a stream doesn't allow; write it to a file, and "
                 "name that"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from tasb_qdrant.records import IngestReport
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
+    from pydantic import BaseModel, SecretStr
 
     from tasb_qdrant.encoder import Encoder
     from tasb_qdrant.ingest.progress import Progress
     from tasb_qdrant.ingest.steps import Source
-    from tasb_qdrant.settings import CollectionSettings, Transport
+    from tasb_qdrant.settings import Bm25Settings, CollectionSettings, Transport
     from tasb_qdrant.sources import SourceFields
 
 
@@ -39,6 +39,8 @@ def ingest(
     format: str | None = None,  # noqa: A002  # the option's name everywhere
     fields: SourceFields | None = None,
     settings: CollectionSettings | None = None,
+    bm25: bool | Bm25Settings = False,
+    payload: type[BaseModel] | None = None,
     rejects: str | Path | None = None,
     max_rejects: int | None = None,
     overwrite: bool = False,
@@ -61,6 +63,14 @@ def ingest(
     RejectedError; one more than `max_rejects` raises TooManyRejectsError. `RejectedLines(file)` as the source
     stands for the lines that such a file names.
 
+    `payload` is a pydantic model: a passage whose payload is no instance of it is a reject, and the fields that it
+    marks with `Indexed()` get their indexes. What is stored is what the source has.
+
+    `bm25` gives each passage a sparse vector of its words beside the dense one, for a new collection; a collection
+    that has them goes on having them, asked for or not. How long passages are on average is measured before the
+    first is stored: the source is read once more for that, at most a million passages, and of what can be read
+    only once the first 10,000 are read ahead, in this thread.
+
     `sync` deletes, when all the rest is stored, what the collection holds and the source doesn't; where that
     is likely to be a mistake DeletionRefusedError is raised before anything is changed, not with
     `delete_anyway`. `plan_sync` says beforehand what will be done. `verify` compares collection and source at
@@ -76,9 +86,11 @@ def ingest(
     from tasb_qdrant.collection.open import no_leftover, open_for_writing, open_store
     from tasb_qdrant.encoder import load_encoder
     from tasb_qdrant.errors import SettingsError
+    from tasb_qdrant.ingest.average import average_length
     from tasb_qdrant.ingest.bulk import check_limits
     from tasb_qdrant.ingest.check import verified
     from tasb_qdrant.ingest.flow import sleep_until
+    from tasb_qdrant.ingest.modelled import with_indexes_of
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
     from tasb_qdrant.ingest.rejected import RejectedLines
@@ -86,9 +98,12 @@ def ingest(
     from tasb_qdrant.ingest.retry_rejects import reject_log
     from tasb_qdrant.ingest.steps import build_index, closed_after, journal_of, open_source, report
     from tasb_qdrant.ingest.sync import deletions
-    from tasb_qdrant.settings import CollectionSettings, store_settings
+    from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings, CollectionSettings, store_settings
 
-    settings = settings or CollectionSettings()
+    settings = with_indexes_of(payload, settings or CollectionSettings())
+    if bm25:
+        words = (settings.bm25 or Bm25Settings()) if bm25 is True else bm25
+        settings = settings.model_copy(update={"bm25": words})
     store_at = store_settings(
         url=url,
         path=path,
@@ -100,7 +115,7 @@ def ingest(
     )
     counters = Counters(on_progress=on_progress)
     log = reject_log(source, rejects, limit=max_rejects, on_reject=lambda: counters.add(rejected=1))
-    again = Reopenable(source, format, fields, settings.indexes, None if rejects is None else Path(rejects))
+    again = Reopenable(source, format, fields, settings.indexes, None if rejects is None else Path(rejects), payload)
     if sync and isinstance(source, RejectedLines):
         raise SettingsError("sync would delete all but the rejects that are tried again; ingest their sources instead")
     if sync or verify:
@@ -108,9 +123,9 @@ def ingest(
     stopped = threading.Event()
     with (
         log,
-        open_source(source, format, fields, settings, log, counters, stopped) as passages,
+        open_source(source, format, fields, settings, log, counters, stopped, payload) as passages,
         journal_of(
-            source, passages, store_at, collection, format, fields, settings, overwrite, state, restart
+            source, passages, store_at, collection, format, fields, settings, overwrite, state, restart, payload
         ) as journal,
     ):
         counters.phase("connecting")
@@ -123,13 +138,25 @@ def ingest(
                 )
             counters.note(encoder.notes)
             journal.check_model(encoder.contract, collection_exists=lambda: store.exists(collection))
+            average = None
+            if settings.bm25 is not None and settings.bm25.avg_len is None and not store.exists(collection):
+                average = average_length(passages, again, settings.bm25, counters)
+                passages = average.source
             with (
                 no_leftover(collection, store),
                 closed_after(
-                    open_for_writing(collection, store, contract=encoder.contract, settings=settings)
+                    open_for_writing(
+                        collection,
+                        store,
+                        contract=encoder.contract,
+                        settings=settings,
+                        avg_len=DEFAULT_AVG_LEN if average is None else average.words,
+                    )
                 ) as target,
             ):
                 limits = check_limits(target, passages, source)
+                if average is not None:
+                    limits = (average.note, *limits)
                 counters.note((*target.notes, *limits))
                 journal.begin(target, encoder.contract)
                 counters.note(journal.notes)

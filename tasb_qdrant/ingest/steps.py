@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.collection.schema import check_name
@@ -14,6 +14,7 @@ from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.filters.path import parse_path
 from tasb_qdrant.ingest.checkpoint import Counts
 from tasb_qdrant.ingest.journal import Journal, open_journal
+from tasb_qdrant.ingest.modelled import checked_by, named
 from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.reading import PassagesInMemory, PassageSource
@@ -23,6 +24,9 @@ from tasb_qdrant.ingest.stdin import patient_stdin
 from tasb_qdrant.records import IngestReport, Passage, Reject
 from tasb_qdrant.settings import CollectionSettings, IndexType, StoreSettings
 from tasb_qdrant.sources import SourceFields, open_sources
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 Source = str | Path | Sequence[str | Path] | Iterable[Passage] | RejectedLines
 
@@ -37,10 +41,12 @@ def open_source(
     log: RejectLog,
     counters: Counters,
     stopped: threading.Event,
+    payload: type[BaseModel] | None = None,
 ) -> AbstractContextManager[PassageSource]:
     """Files are looked at before anything slow is begun; passages in memory are taken as they come.
 
-    Once `stopped` is set, nobody waits for standard input any more.
+    Passages whose payload is no instance of the model `payload` are rejects. Once `stopped` is set, nobody waits for
+    standard input any more.
     """
     counters.phase("opening the source")
 
@@ -54,7 +60,7 @@ def open_source(
     if not names:  # a rejects file may name none
         log.open()
         given = () if names is not None else cast("Iterable[Passage]", source)
-        return nullcontext(PassagesInMemory(given, on_reject=reject))
+        return checked_by(nullcontext(PassagesInMemory(given, on_reject=reject)), payload, reject)
     reader = open_sources(
         names,
         format=format_name,
@@ -69,7 +75,7 @@ def open_source(
     except BaseException:
         reader.close()
         raise
-    return reader
+    return checked_by(reader, payload, reject)
 
 
 def journal_of(
@@ -83,6 +89,7 @@ def journal_of(
     overwrite: bool,
     state: str | Path | None,
     restart: bool,
+    payload: type[BaseModel] | None,
 ) -> AbstractContextManager[Journal]:
     """The run's journal: an interrupted run goes on only if these options are the same."""
     fields = fields or SourceFields()
@@ -91,6 +98,7 @@ def journal_of(
         **{f"--{part}-field": getattr(fields, part) or "not given" for part in ("id", "text", "title")},
         "--index": " ".join(sorted(f"{field}:{kind}" for field, kind in settings.indexes.items())) or "not given",
         "--overwrite": "given" if overwrite else "not given",
+        **({} if payload is None else {"--payload-model": named(payload)}),
     }
     return open_journal(
         passages,

@@ -17,6 +17,7 @@ from tasb_qdrant.ingest.flow import Channel, Flow
 from tasb_qdrant.ingest.pace import MOST, Pace
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.sparse import SparseVectors
 
 BATCH_BYTES: Final = 8 * 2**20
 """The server refuses REST bodies over 32 MiB, and gRPC has no limit of its own; 8 MiB is kind to both."""
@@ -25,6 +26,12 @@ REST_BYTES: Final = 24 * 2**20
 """The most in JSON, where each number of a vector takes up to _JSON_FLOAT bytes instead of four."""
 
 _JSON_FLOAT: Final = 24
+
+_WORD: Final = 9
+"""Bytes of a word in a sparse vector: its index and its value."""
+
+_JSON_WORD: Final = 34
+"""The same in JSON."""
 
 READY: Final = 2
 """Batches that wait for a thread of the uploader's."""
@@ -99,7 +106,12 @@ class Uploader:
 
 
 def batches_of(
-    window: Window, vectors: NDArray[np.float32], *, dim: int, limits: UpsertLimits | None = None
+    window: Window,
+    vectors: NDArray[np.float32],
+    *,
+    dim: int,
+    sparse: SparseVectors | None = None,
+    limits: UpsertLimits | None = None,
 ) -> Iterator[PointBatch]:
     """The window cut so that no request passes the store's limits, BATCH_BYTES or REST_BYTES.
 
@@ -107,13 +119,13 @@ def batches_of(
 
     Raises EncodingError before the first batch unless the vectors are finite float32 (n, dim).
     """
-    whole = PointBatch(window.passages, vectors, window.ids)
+    whole = PointBatch(window.passages, vectors, window.ids, sparse)
     if vectors.shape[1] != dim:
         raise EncodingError(
             f"expected vectors of {dim} numbers, as the collection holds, the model gave {vectors.shape[1]}; "
             "use another --model"
         )
-    starts = _starts(window, dim, (limits and limits.points) or len(window.passages))
+    starts = _starts(window, dim, sparse, (limits and limits.points) or len(window.passages))
     if len(starts) == 1:
         yield whole
         return
@@ -121,14 +133,16 @@ def batches_of(
         yield whole.part(start, end)
 
 
-def _starts(window: Window, dim: int, most: int) -> list[int]:
+def _starts(window: Window, dim: int, sparse: SparseVectors | None, most: int) -> list[int]:
     """The row at which each request begins, which has `most` points at most."""
+    words = [0] * len(window.contents) if sparse is None else np.diff(sparse.offsets).tolist()
     starts = [0]
     size = in_json = 0
-    for row, content in enumerate(window.contents):
-        size += len(content) + 4 * dim
-        in_json += len(content) + _JSON_FLOAT * dim
+    for row, (content, count) in enumerate(zip(window.contents, words, strict=True)):
+        row_size = len(content) + 4 * dim + _WORD * count
+        row_in_json = len(content) + _JSON_FLOAT * dim + _JSON_WORD * count
+        size, in_json = size + row_size, in_json + row_in_json
         if row > starts[-1] and (size > BATCH_BYTES or in_json > REST_BYTES or row - starts[-1] == most):
             starts.append(row)
-            size, in_json = len(content) + 4 * dim, len(content) + _JSON_FLOAT * dim
+            size, in_json = row_size, row_in_json
     return starts

@@ -12,6 +12,7 @@ import numpy as np
 from tasb_qdrant.collection.protocol import PointId
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records import Passage
+from tasb_qdrant.sparse import SparseVector, SparseVectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -57,9 +58,14 @@ class Comparison:
 
 
 def compare_vectors(
-    passages: Sequence[Passage], vectors: NDArray[np.float32], collection: Collection, *, precision: str
+    passages: Sequence[Passage],
+    vectors: NDArray[np.float32],
+    collection: Collection,
+    *,
+    precision: str,
+    sparse: SparseVectors | None = None,
 ) -> Comparison:
-    """The stored vectors beside `vectors`, float32 (n, dim), row for row, made in `precision`.
+    """The stored vectors beside `vectors`, float32 (n, dim), row for row, made in `precision`, and beside `sparse`.
 
     Passages that aren't stored are left out.
     """
@@ -69,13 +75,17 @@ def compare_vectors(
         some = passages[start : start + BATCH]
         ids: list[PointId] = [passage.point_id for passage in some]
         stored = collection.vectors(ids)
-        for passage, point_id, vector in zip(some, ids, vectors[start : start + BATCH], strict=True):
+        stored_words = {} if sparse is None else collection.sparse_vectors(ids)
+        for row, (passage, point_id, vector) in enumerate(
+            zip(some, ids, vectors[start : start + BATCH], strict=True), start
+        ):
             if (there := stored.get(point_id)) is None:
                 continue
             compared += 1
             likeness, ratio = _likeness(there.astype(np.float64), vector.astype(np.float64))
             lowest = likeness if lowest is None else min(lowest, likeness)
-            if not (likeness >= cosine and abs(ratio - 1.0) <= length):
+            alike = likeness >= cosine and abs(ratio - 1.0) <= length
+            if not alike or (sparse is not None and not _same_words(stored_words.get(point_id), sparse[row])):
                 differing.append(passage)
     return Comparison(compared, lowest, differing)
 
@@ -83,6 +93,13 @@ def compare_vectors(
 def _limits(*precisions: str) -> tuple[float, float]:
     limits = [_LIMITS.get(precision, _LIMITS["int8"]) for precision in precisions]
     return min(cosine for cosine, _ in limits), max(length for _, length in limits)
+
+
+def _same_words(stored: SparseVector | None, made: SparseVector) -> bool:
+    """Words are no matter of precision; their values may be rounded on their way through JSON."""
+    if stored is None or not np.array_equal(stored.indices, made.indices):
+        return False
+    return bool(np.allclose(stored.values, made.values, rtol=1e-5, atol=0.0))
 
 
 def _likeness(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pydantic import SecretStr
+    from pydantic import BaseModel, SecretStr
 
     from tasb_qdrant.encoder import Encoder
     from tasb_qdrant.ingest.progress import Progress
@@ -38,6 +38,7 @@ def verify(
     encoder: Encoder | None = None,
     format: str | None = None,  # noqa: A002  # the option's name everywhere
     fields: SourceFields | None = None,
+    payload: type[BaseModel] | None = None,
     sample: int = 100,
     repair: bool = False,
     peers: Sequence[str] = (),
@@ -88,7 +89,7 @@ def verify(
             return loaded
 
         report_at = None if report is None else Path(report)
-        reopenable = Reopenable(source, format, fields, target.indexes(), report_at)
+        reopenable = Reopenable(source, format, fields, target.indexes(), report_at, payload)
         if repair:
             reopenable.check_repeatable("--repair")
         check = Check(

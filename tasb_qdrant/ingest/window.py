@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tasb_qdrant.encoder import TokenBatch
 from tasb_qdrant.records import Passage
+from tasb_qdrant.sparse import SparseVectors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,10 +51,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedWindow:
-    """A window and its passages' tokens, row for row."""
+    """A window and its passages' tokens, row for row, and where they are wanted, the vectors of their words."""
 
     window: Window
     tokens: TokenBatch
+    sparse: SparseVectors | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,13 @@ class Portion:
     def tokens(self) -> TokenBatch:
         return TokenBatch.joined([item.tokens for item in self.windows])
 
-    def split(self, vectors: NDArray[np.float32]) -> Iterator[tuple[Window, NDArray[np.float32]]]:
+    def split(self, vectors: NDArray[np.float32]) -> Iterator[tuple[TokenizedWindow, NDArray[np.float32]]]:
         """Each window with its rows of `vectors`, which should be those of `tokens`; the last with all that is left."""
         start = 0
         for item in self.windows[:-1]:
-            yield item.window, vectors[start : start + len(item.tokens)]
+            yield item, vectors[start : start + len(item.tokens)]
             start += len(item.tokens)
-        yield self.windows[-1].window, vectors[start:]
+        yield self.windows[-1], vectors[start:]
 
 
 def windows_at_once(device: str) -> int:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
-from tasb_qdrant.collection.protocol import OpenCollection, Where
+from tasb_qdrant.collection.protocol import Where
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters import F, Filter, check_filter, parse_filter, seen_kinds
 from tasb_qdrant.filters.conditions import leaves
+from tasb_qdrant.search.steps import Steps, read
+from tasb_qdrant.settings import PayloadKeys
 
 SAMPLE_SIZE: Final = 200
 """Payloads looked at to learn which fields there are beside the indexed ones."""
+
+_PACKAGE: Final = str(Path(__file__).parents[1])
 
 
 class FilterWarning(UserWarning):
@@ -23,33 +28,45 @@ class FilterWarning(UserWarning):
 class WhereChecker:
     """Checks filters against one collection. What it learns of the fields is kept for later filters."""
 
-    def __init__(self, collection: OpenCollection) -> None:
-        self._collection = collection
+    def __init__(self, keys: PayloadKeys) -> None:
+        self._keys = keys
         self._seen: Mapping[str, frozenset[str]] | None = None
 
-    def resolve(self, where: str | Where | None, *, stacklevel: int) -> Where | None:
+    def resolve(self, where: str | Where | bool | None) -> Steps[Where | None]:
         """The filter to send. One of qdrant-client's own is passed on as it is.
 
-        Raises FilterError, for what is no filter too; warns with FilterWarning, `stacklevel` calls from here.
+        Raises FilterError, for what is no filter too; warns with FilterWarning where the package was called.
         """
         if where is None:
             return None
         parsed = parse_filter(where) if isinstance(where, str) else where
-        if isinstance(parsed, Filter):
-            indexes = self._collection.known_indexes({leaf.field for leaf in leaves(parsed)})
-            for message in check_filter(parsed, indexes=indexes, seen=self._fields()):
-                warnings.warn(message, FilterWarning, stacklevel=stacklevel)
-        elif not _is_clients(parsed):
+        if isinstance(parsed, bool) or not (isinstance(parsed, Filter) or _is_clients(parsed)):
             raise FilterError(_no_filter(parsed))
+        if not isinstance(parsed, Filter):
+            return parsed
+        fields = frozenset(leaf.field for leaf in leaves(parsed))
+        indexes = yield from read(lambda reads: reads.field_indexes(fields))
+        seen = yield from self._fields()
+        for message in check_filter(parsed, indexes=indexes, seen=seen):
+            warnings.warn(message, FilterWarning, stacklevel=_frames_of_the_package())
         return parsed
 
-    def _fields(self) -> Mapping[str, frozenset[str]]:
+    def _fields(self) -> Steps[Mapping[str, frozenset[str]]]:
         """Field -> kinds of JSON values seen in a sample of the payloads."""
         if self._seen is None:
-            keys = self._collection.keys
+            keys = self._keys
             every: dict[str, Any] = {keys.id: "", keys.text: "", keys.title: ""}
-            self._seen = seen_kinds([every, *self._collection.sample(SAMPLE_SIZE)])
+            sample = yield from read(lambda reads: reads.sample_payloads(SAMPLE_SIZE))
+            self._seen = seen_kinds([every, *sample])
         return self._seen
+
+
+def _frames_of_the_package() -> int:
+    """The stack level, seen from the caller, of whoever called this package: drivers and generators lie between."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _is_clients(where: object) -> bool:
@@ -59,6 +76,8 @@ def _is_clients(where: object) -> bool:
 
 
 def _no_filter(where: object) -> str:
+    if isinstance(where, bool):
+        return "a filter is needed, got a bool: `and`, `or` and `not` can't join filters; write &, | and ~"
     if isinstance(where, F):
         named = f'F("{where.name}")'
         return f"{named} without a comparison is no filter; write {named} == VALUE, or {named}.exists()"

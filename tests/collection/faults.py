@@ -6,6 +6,7 @@ import http.client
 import socket
 import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -20,13 +21,14 @@ from tests.qdrant_servers import QdrantServer
 
 @dataclass(frozen=True)
 class HttpFault:
-    """An answer instead of the server's; with `late`, the server has done what was asked by then."""
+    """An answer instead of the server's, after `seconds`; with `late`, the server has done what was asked by then."""
 
     status: int = 503
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b'{"status":{"error":"a fault"},"time":0.0}'
     reset: bool = False
     late: bool = False
+    seconds: float = 0.0
 
 
 class HttpProxy:
@@ -56,6 +58,7 @@ class HttpProxy:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 proxy.headers.append(dict(self.headers))
                 fault = proxy._fault(self.command, self.path, body)
+                time.sleep(0.0 if fault is None else fault.seconds)
                 if fault is not None and fault.reset:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.connection.close()
@@ -112,13 +115,15 @@ class HttpProxy:
 
 @dataclass(frozen=True)
 class GrpcFault:
-    """A status, with metadata; or a whole message as the answer. With `late`, the server has done it by then."""
+    """A status, with metadata, after `seconds`; or a whole message as the answer. With `late`, the server has done it
+    by then."""
 
     code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE
     details: str = "a fault"
     metadata: tuple[tuple[str, str], ...] = ()
     answer: bytes | None = None
     late: bool = False
+    seconds: float = 0.0
 
 
 class GrpcProxy(grpc.GenericRpcHandler):
@@ -145,6 +150,7 @@ class GrpcProxy(grpc.GenericRpcHandler):
                 self.seen += 1
                 self.requests.append(request)
                 fault = self.script.popleft() if self.script else self.always
+            time.sleep(0.0 if fault is None else fault.seconds)
             if fault is None or fault.late:
                 answer = bytes(forward(request, timeout=30))
             if fault is None:

@@ -386,6 +386,31 @@ def test_reads_are_tried_again_too(rest: tuple[HttpProxy, Collection]) -> None:
         assert not proxy.script
 
 
+def test_half_an_answer_over_rest_counts_for_none(rest: tuple[HttpProxy, Collection], waits: Waits) -> None:
+    """qdrant-client asserts that there is a result: no error of its own, and none that a person could use."""
+    proxy, collection = rest
+    proxy.when = lambda method, path: method == "POST" and path.endswith("/points/count")
+    proxy.script.append(HttpFault(200, body=b'{"status":"ok","time":0.0}'))
+    assert collection.count() == 0
+    assert len(waits.seconds) == 1
+    proxy.always = HttpFault(200, body=b'{"status":"ok","time":0.0}')
+    with pytest.raises(ServerBusyError, match="its answer is not Qdrant's"):
+        collection.count()
+
+
+def test_half_an_answer_over_grpc_counts_for_none(over_grpc: tuple[GrpcProxy, Collection], waits: Waits) -> None:
+    """qdrant-client makes models of it, and pydantic refuses these."""
+    proxy, collection = over_grpc
+    proxy.method = "/qdrant.Collections/Get"
+    half = messages.GetCollectionInfoResponse(time=0.1).SerializeToString()
+    proxy.script.append(GrpcFault(answer=half))
+    assert collection.info().points == 0
+    assert len(waits.seconds) == 1
+    proxy.always = GrpcFault(answer=half)
+    with pytest.raises(ServerBusyError, match="its answer is not Qdrant's"):
+        collection.info()
+
+
 def test_a_creation_whose_answer_was_lost_is_no_error(qdrant_1_17: QdrantServer, waits: Waits) -> None:
     with HttpProxy(qdrant_1_17) as proxy, _store(proxy.url, waits=waits) as store:
         proxy.when = lambda method, path: method == "PUT"

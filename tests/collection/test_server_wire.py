@@ -18,6 +18,7 @@ from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from tasb_qdrant.collection import server_wire
+from tasb_qdrant.collection.address import grpc_channel
 from tasb_qdrant.collection.open import open_for_writing, open_store
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.protocol import PointBatch
@@ -173,7 +174,7 @@ def test_numbers_at_the_edges_keep_their_bits() -> None:
     (point,) = _sent(PointBatch([Passage(str(2**64 - 1), "t")], edges)).points
     assert np.array(point.vectors.vector.dense.data, dtype=np.float32).tobytes() == edges.tobytes()
     assert point.id.num == 2**64 - 1
-    batch = rest_points([2**64 - 1], edges, [{}])
+    batch = rest_points(PointBatch([Passage(str(2**64 - 1), "t")], edges), [{}])
     assert np.array(batch.vectors, dtype=np.float32).tobytes() == edges.tobytes()
 
 
@@ -192,13 +193,11 @@ def test_the_key_goes_with_every_request(keyed_server: QdrantServer) -> None:
 
 
 def test_a_key_that_was_revoked_is_said_at_once(keyed_server: QdrantServer) -> None:
-    from tasb_qdrant.collection import connection
-
     settings = _settings(keyed_server, keyed_server.api_key)
     store = open_store(settings)
     name = fresh_name()
     collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
-    other = connection._channel(_settings(keyed_server, "another"))
+    other = grpc_channel(_settings(keyed_server, "another"))
     kept = collection._connection.channel  # type: ignore[attr-defined]
     object.__setattr__(collection._connection, "channel", other)  # type: ignore[attr-defined]
     with pytest.raises(UnauthorizedError, match="set QDRANT_API_KEY"):

@@ -102,6 +102,7 @@ VALUE = 'a value (a number, "text" in quotes, true, false, or a date such as 202
         ("a within 5 km from (1, 2)", 15, '"of"', "the word from"),
         ("a between 1 or 2", 13, '"and"', "the word or"),
         ("in = 1", 1, "a field name", "the word in"),
+        ("is. = 1", 1, "a field name", "the word is."),
     ],
 )
 def test_a_mistake_is_shown_where_it_is(text: str, column: int, expected: str, found: str) -> None:

@@ -24,7 +24,8 @@ from tasb_qdrant.collection.protocol import (
 )
 from tasb_qdrant.encoder import TokenBatch
 from tasb_qdrant.records import Hit, ModelContract
-from tasb_qdrant.settings import IndexType, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
+from tasb_qdrant.sparse import SparseVector
 
 BATCH = 64
 """Passages of one device batch of the stub."""
@@ -170,6 +171,10 @@ class FaultyCollection:
         return self._inner.keys
 
     @property
+    def bm25(self) -> Bm25Settings | None:
+        return self._inner.bm25
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return self._inner.notes
 
@@ -193,6 +198,9 @@ class FaultyCollection:
 
     def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
         return self._inner.vectors(ids)
+
+    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
+        return self._inner.sparse_vectors(ids)
 
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         return self._inner.sample(limit)
@@ -255,6 +263,7 @@ class CountingCollection:
     identity = "1"
     notes: tuple[str, ...] = ()
     limits = StoreLimits()
+    bm25: Bm25Settings | None = None
 
     def __init__(self, dim: int = 8) -> None:
         self.contract = stub_contract(dim)
@@ -273,6 +282,9 @@ class CountingCollection:
         return {}
 
     def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
+        return {}
+
+    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
         return {}
 
     def sample(self, limit: int) -> list[Mapping[str, Any]]:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ from tasb_qdrant.ingest import ingest, pipeline
 from tasb_qdrant.ingest.flow import JOIN_SECONDS, Channel, Flow
 from tasb_qdrant.ingest.progress import Progress
 from tasb_qdrant.records import ModelContract, Passage
-from tasb_qdrant.settings import CollectionSettings
 from tests.ingest.fakes import FaultyCollection, StubEncoder, fail_at
 
 COUNT = 20_000
@@ -46,10 +46,8 @@ def wrap(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FaultyCollection
         made: list[FaultyCollection] = []
         real = opening.open_for_writing
 
-        def open_faulty(
-            name: str, store: Store, *, contract: ModelContract, settings: CollectionSettings
-        ) -> Collection:
-            inner = real(name, store, contract=contract, settings=settings)
+        def open_faulty(name: str, store: Store, *, contract: ModelContract, **options: Any) -> Collection:
+            inner = real(name, store, contract=contract, **options)
             made.append(FaultyCollection(inner, before_upsert=before_upsert, before_close=before_close))
             return made[-1]
 

@@ -73,8 +73,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[PointId]:
     points: list[PointId] = []
     real = opening.open_for_writing
 
-    def open_asked(name: str, store: Store, *, contract: ModelContract, settings: CollectionSettings) -> Collection:
-        return Asked(real(name, store, contract=contract, settings=settings), points)
+    def open_asked(name: str, store: Store, *, contract: ModelContract, **options: Any) -> Collection:
+        return Asked(real(name, store, contract=contract, **options), points)
 
     monkeypatch.setattr(opening, "open_for_writing", open_asked)
     return points
@@ -522,8 +522,8 @@ def test_an_upload_that_fails_leaves_a_checkpoint_of_what_was_acknowledged(
 ) -> None:
     real = opening.open_for_writing
 
-    def open_faulty(name: str, store: Store, *, contract: ModelContract, settings: CollectionSettings) -> Collection:
-        inner = real(name, store, contract=contract, settings=settings)
+    def open_faulty(name: str, store: Store, *, contract: ModelContract, **options: Any) -> Collection:
+        inner = real(name, store, contract=contract, **options)
         return FaultyCollection(inner, before_upsert=fail_at(3, CollectionError("refused")))
 
     with monkeypatch.context() as patch:

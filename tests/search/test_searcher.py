@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from qdrant_client import QdrantClient, models
 
-from tasb_qdrant import CollectionSettings, Encoder, F, Passage, Searcher, ingest, load_encoder
+from tasb_qdrant import Encoder, F, Passage, Searcher, ingest
 from tasb_qdrant.errors import (
     CollectionNotFoundError,
     ContractMismatchError,
@@ -23,36 +22,11 @@ from tasb_qdrant.errors import (
     SettingsError,
 )
 from tasb_qdrant.search.where import FilterWarning
-from tests.models import make_tasb_like, minilm_folder
+from tests.models import make_tasb_like
 from tests.qdrant_servers import QdrantServer
+from tests.search.conftest import BEES, SETTINGS
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "tasb_qdrant" / "examples"
-COLLECTION = "searcher-test"
-BEES = "How do honeybees tell their nestmates where to find food?"
-SETTINGS = CollectionSettings(indexes={"topic": "keyword", "year": "integer", "lang": "keyword", "text": "text"})
-
-
-@pytest.fixture(scope="module")
-def encoder() -> Encoder:
-    return load_encoder(minilm_folder(), precision="fp32")
-
-
-@pytest.fixture(scope="module", params=["embedded", "server"])
-def searcher(
-    request: pytest.FixtureRequest, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Searcher]:
-    corpus = EXAMPLES / "passages.jsonl"
-    if request.param == "embedded":
-        folder = tmp_path_factory.mktemp("store")
-        ingest(corpus, collection=COLLECTION, path=folder, encoder=encoder, settings=SETTINGS)
-        opened = Searcher(COLLECTION, path=folder, encoder=encoder)
-    else:
-        server: QdrantServer = request.getfixturevalue("qdrant_1_17")
-        port = server.grpc_port
-        ingest(corpus, collection=COLLECTION, url=server.url, grpc_port=port, encoder=encoder, settings=SETTINGS)
-        opened = Searcher(COLLECTION, url=server.url, grpc_port=port, encoder=encoder)
-    with opened:
-        yield opened
 
 
 def test_the_best_hit_answers_the_question(searcher: Searcher) -> None:
@@ -256,5 +230,5 @@ def test_any_qdrant_client_reads_filters_and_searches_what_ingest_wrote(
         described = client.get_collection(collection_name)
         assert described.config.metadata is not None
         assert described.config.metadata["tasb_qdrant"]["contract"]["distance"] == "Dot"
-        assert described.indexed_vectors_count == 200
+        assert described.indexed_vectors_count == 400  # those of the encoder, and those of words
         assert described.config.optimizer_config.indexing_threshold == 10_000

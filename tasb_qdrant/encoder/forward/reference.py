@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -88,6 +89,39 @@ def build_model(folder: Path, tensors: Mapping[str, Tensor]) -> PreTrainedModel:
     """
     config = read_config(folder)
     kind: Any = MODEL_MAPPING[type(config)]
+    filled = fill_model(kind, config, folder, tensors, attention="sdpa")
+    prefix = f"{kind.base_model_prefix}."
+
+    def used(names: Iterable[str]) -> list[str]:
+        return [name for name in (name.removeprefix(prefix) for name in names) if not is_unused(name)]
+
+    check_fit(
+        folder, missing=used(filled.missing), unexpected=used(filled.unexpected), misshapen=used(filled.misshapen)
+    )
+    return filled.model
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Filled:
+    """A model, float32 on the CPU, and the names of the weights by which the given ones differ from its own.
+
+    What is `missing` or `misshapen` (of another shape) holds random numbers in the model.
+    """
+
+    model: PreTrainedModel
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    misshapen: tuple[str, ...]
+
+
+def fill_model(
+    kind: Any, config: PretrainedConfig, folder: Path, tensors: Mapping[str, Tensor], *, attention: str
+) -> Filled:
+    """A model of the class `kind` with these weights. `attention` is sdpa or eager: what config.json may ask for
+    instead could be code from the hub.
+
+    Raises CorruptModelError when there can be no model of this config.json.
+    """
     with _quiet():
         try:
             model, report = kind.from_pretrained(
@@ -95,32 +129,33 @@ def build_model(folder: Path, tensors: Mapping[str, Tensor]) -> PreTrainedModel:
                 config=config,
                 state_dict=dict(tensors),
                 dtype=torch.float32,
-                attn_implementation="sdpa",
-                ignore_mismatched_sizes=True,  # they are reported, and refused below
+                attn_implementation=attention,
+                ignore_mismatched_sizes=True,  # they are reported, for the caller to refuse
                 output_loading_info=True,
             )
         except (ValueError, RuntimeError, TypeError, ZeroDivisionError) as error:
             raise CorruptModelError(f"no model can be built from {folder / 'config.json'} ({_line(error)})") from error
-    prefix = f"{kind.base_model_prefix}."
-    problems = [
-        *_problems("missing", report["missing_keys"], prefix),
-        *_problems("unexpected", report["unexpected_keys"], prefix),
-        *_problems("of another shape", (entry[0] for entry in report["mismatched_keys"]), prefix),
-    ]
+    return Filled(
+        model,
+        missing=tuple(map(str, report["missing_keys"])),
+        unexpected=tuple(map(str, report["unexpected_keys"])),
+        misshapen=tuple(str(entry[0]) for entry in report["mismatched_keys"]),
+    )
+
+
+def check_fit(folder: Path, *, missing: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str]) -> None:
+    """Raise CorruptModelError if there is any such weight."""
+    kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
+    problems = [f"{what}: {shown_names(names)}" for what, names in kinds.items() if names]
     if problems:
         raise CorruptModelError(
             f"the weights in {folder} don't fit its config.json ({'; '.join(problems)}); get the model again"
         )
-    built: PreTrainedModel = model
-    return built
 
 
-def _problems(what: str, names: Iterable[str], prefix: str) -> list[str]:
-    used = sorted(name for name in (str(name).removeprefix(prefix) for name in names) if not is_unused(name))
-    if not used:
-        return []
-    more = f" and {len(used) - 1} more" if len(used) > 1 else ""
-    return [f"{what}: {used[0]}{more}"]
+def shown_names(names: Sequence[str]) -> str:
+    """The first of `names`, by the alphabet, and how many more there are."""
+    return f"{min(names)} and {len(names) - 1} more" if len(names) > 1 else names[0]
 
 
 def _line(error: Exception) -> str:

@@ -49,14 +49,37 @@ def read_layout(folder: Path) -> Layout:
     read, ModelError for what can't be done: another pooling, a Dense module, an unknown architecture.
     """
     layout = _sentence_transformers(folder) if (folder / "modules.json").is_file() else _plain(folder)
-    inside = layout.transformer
-    config = _read_object(inside / "config.json")
-    if not any((inside / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-        raise ModelNotFoundError(
-            f"{inside} has no tokenizer: it needs tokenizer.json or vocab.txt; complete the folder"
-        )
-    _check_architecture(config, inside)
+    config = read_object(layout.transformer / "config.json")
+    check_tokenizer(layout.transformer)
+    _check_architecture(config, layout.transformer)
     return layout
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One of the modules that sentence-transformers chains: the name of its class, and its folder."""
+
+    kind: str
+    folder: Path
+
+
+def read_modules(folder: Path) -> tuple[Module, ...]:
+    """What modules.json in `folder` chains. Raises CorruptModelError."""
+    try:
+        parts = [(str(part["type"]), str(part["path"])) for part in read_json(folder / "modules.json")]
+    except (TypeError, KeyError) as error:
+        raise CorruptModelError(
+            f"{folder / 'modules.json'} must list modules with type and path; get the file again"
+        ) from error
+    return tuple(Module(kind.rpartition(".")[2], _inside(folder, path)) for kind, path in parts)
+
+
+def check_tokenizer(folder: Path) -> None:
+    """Raise ModelNotFoundError unless `folder` holds a tokenizer's file."""
+    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+        raise ModelNotFoundError(
+            f"{folder} has no tokenizer: it needs tokenizer.json or vocab.txt; complete the folder"
+        )
 
 
 def _plain(folder: Path) -> Layout:
@@ -67,21 +90,15 @@ def _plain(folder: Path) -> Layout:
 
 
 def _sentence_transformers(folder: Path) -> Layout:
-    modules = _read_json(folder / "modules.json")
-    try:
-        parts = [(str(part["type"]).rpartition(".")[2], str(part["path"])) for part in modules]
-    except (TypeError, KeyError) as error:
-        raise CorruptModelError(
-            f"{folder / 'modules.json'} must list modules with type and path; get the file again"
-        ) from error
-    kinds = tuple(kind for kind, _ in parts)
+    modules = read_modules(folder)
+    kinds = tuple(module.kind for module in modules)
     if kinds not in (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize")):
         raise ModelError(
             f"{folder / 'modules.json'} chains {', '.join(kinds) or 'nothing'}; "
             "supported is Transformer, Pooling and maybe Normalize; choose another --model"
         )
-    transformer, pooling_folder = (_inside(folder, path) for _, path in parts[:2])
-    pooling_config = _read_object(pooling_folder / "config.json")
+    transformer, pooling_folder = (module.folder for module in modules[:2])
+    pooling_config = read_object(pooling_folder / "config.json")
     pooling = _pooling(pooling_config, pooling_folder)
     query_prompt, passage_prompt = _prompts(folder)
     if pooling == "mean" and (query_prompt or passage_prompt) and not pooling_config.get("include_prompt", True):
@@ -89,14 +106,14 @@ def _sentence_transformers(folder: Path) -> Layout:
             f"{pooling_folder / 'config.json'} leaves the prompt out of the mean, which is not supported; "
             "choose another --model"
         )
-    settings = _transformer_settings(transformer)
+    settings = transformer_settings(transformer)
     normalized = "Normalize" in kinds
     how = f"{'CLS' if pooling == 'cls' else 'mean'}, {'normalised' if normalized else 'not normalised'}"
     return Layout(
         transformer,
         pooling=pooling,
         normalized=normalized,
-        max_length=_max_length(settings, transformer),
+        max_length=stated_length(settings, transformer),
         lowercase=settings.get("do_lower_case") is True,
         query_prompt=query_prompt,
         passage_prompt=passage_prompt,
@@ -123,20 +140,21 @@ def _pooling(config: dict[str, Any], folder: Path) -> Pooling:
 def _prompts(folder: Path) -> tuple[str, str]:
     """(query prompt, passage prompt), "" where the model has none."""
     path = folder / "config_sentence_transformers.json"
-    prompts = (_read_object(path).get("prompts") or {}) if path.is_file() else {}
+    prompts = (read_object(path).get("prompts") or {}) if path.is_file() else {}
     if not isinstance(prompts, dict) or not all(isinstance(p, str | None) for p in prompts.values()):
         raise CorruptModelError(f"{path} must map prompt names to texts; get the file again")
     passage = next((prompts[name] for name in _PASSAGE_PROMPTS if prompts.get(name)), "")
     return prompts.get("query") or "", passage
 
 
-def _transformer_settings(transformer: Path) -> dict[str, Any]:
+def transformer_settings(transformer: Path) -> dict[str, Any]:
     """sentence_bert_config.json, whose middle word older versions took from the architecture."""
     paths = sorted(transformer.glob("sentence_*_config.json"))
-    return _read_object(paths[0]) if paths else {}
+    return read_object(paths[0]) if paths else {}
 
 
-def _max_length(settings: dict[str, Any], transformer: Path) -> int | None:
+def stated_length(settings: dict[str, Any], transformer: Path) -> int | None:
+    """How many tokens `settings` say that the model reads, None where they don't. Raises CorruptModelError."""
     value = settings.get("max_seq_length")
     if value is None:
         return None
@@ -165,14 +183,16 @@ def _inside(folder: Path, path: str) -> Path:
     return folder / path
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    value = _read_json(path)
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises ModelNotFoundError, CorruptModelError."""
+    value = read_json(path)
     if not isinstance(value, dict):
         raise CorruptModelError(f"{path} must hold a JSON object, found {type(value).__name__}; get it again")
     return value
 
 
-def _read_json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises ModelNotFoundError, CorruptModelError."""
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from tasb_qdrant.encoder.model import hub
 from tasb_qdrant.encoder.model.layout import read_layout
-from tasb_qdrant.encoder.model.weights import WeightNames, find_weights, pick_weights
+from tasb_qdrant.encoder.model.weights import WeightNames, find_weights, pick_weights, pickles_only
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError, UnsafeWeightsError
 
 TAS_B: Final = "tas-b"
@@ -43,24 +44,44 @@ class ModelSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Kind:
+    """What a loader takes a folder for.
+
+    `weights_folder` gives the folder in it that holds the weights, or raises ModelError. `needs_modules` says
+    that without its modules.json a model would be read otherwise than it was meant; `pickle_option` that the
+    person can allow pickles.
+    """
+
+    weights_folder: Callable[[Path], Path]
+    needs_modules: bool
+    pickle_option: bool
+
+
+ENCODER: Final = Kind(lambda folder: read_layout(folder).transformer, needs_modules=True, pickle_option=True)
+
+
+@dataclass(frozen=True, slots=True)
 class _Request:
     """What the person allows on the way to a hub repository's files. `deadline` is a monotonic time."""
 
     revision: str | None
     allow_pickle: bool
     deadline: float
+    kind: Kind
 
     @property
     def seconds_left(self) -> float:
         return max(0.1, self.deadline - time.monotonic())
 
 
-def resolve_model(model: str | Path, *, revision: str | None, allow_pickle: bool, hub_timeout: float) -> ModelSource:
+def resolve_model(
+    model: str | Path, *, revision: str | None, allow_pickle: bool, hub_timeout: float, kind: Kind = ENCODER
+) -> ModelSource:
     """The folder that holds `model`, downloaded when need be.
 
     Raises ModelNotFoundError, HubUnreachableError (within `hub_timeout` seconds), UnsafeWeightsError.
     """
-    request = _Request(revision, allow_pickle, time.monotonic() + hub_timeout)
+    request = _Request(revision, allow_pickle, time.monotonic() + hub_timeout, kind)
     if model == TAS_B:
         return _tas_b(request)
     folder, is_folder = _as_folder(model)
@@ -136,11 +157,11 @@ def _from_hub(repo: str, request: _Request) -> ModelSource:
         return _noted(cached, f"{repo} comes from the cache: the hub at {hub.hub_address()} can't be reached.")
     # Weights come last: a cache that holds weights then holds the layout that says how to read them.
     small = [name for name in listing.files if _SMALL_FILE.fullmatch(name)]
-    weights = _listed_weights(listing, allow_pickle=request.allow_pickle)
+    weights = _listed_weights(listing, request)
     return _snapshot(repo, hub.fetch(listing, [*small, *weights.names]))
 
 
-def _listed_weights(listing: hub.Listing, *, allow_pickle: bool) -> WeightNames:
+def _listed_weights(listing: hub.Listing, request: _Request) -> WeightNames:
     folders = sorted({name.rpartition("/")[0] for name in listing.files if _SMALL_FILE.fullmatch(name)})
     found: list[WeightNames] = []
     for folder in folders:
@@ -153,11 +174,8 @@ def _listed_weights(listing: hub.Listing, *, allow_pickle: bool) -> WeightNames:
         raise ModelNotFoundError(
             f"{listing.repo} holds no weights that can be loaded (model.safetensors); choose another --model"
         )
-    if not best.safe and not allow_pickle:
-        raise UnsafeWeightsError(
-            f"{listing.repo} holds pickle weights only ({best.names[0]}), which can run code when loaded; "
-            "choose a safetensors version of the model, or give --allow-pickle"
-        )
+    if not best.safe and not request.allow_pickle:
+        raise pickles_only(listing.repo, best.names[0], pickle_option=request.kind.pickle_option)
     return best
 
 
@@ -172,12 +190,17 @@ def _from_cache(repo: str, request: _Request) -> ModelSource | None:
     # Other programs cache a repository without its modules.json. Read so, a model that takes the mean
     # would be pooled by CLS without a word; so its absence must be known, not just seen.
     known = (
-        repo in (ORIGINAL, PORT)
+        not request.kind.needs_modules
+        or repo in (ORIGINAL, PORT)
         or (folder / "modules.json").is_file()
         or hub.known_absent(repo, request.revision, "modules.json")
     )
     try:
-        find_weights(read_layout(folder).transformer, allow_pickle=request.allow_pickle)
+        find_weights(
+            request.kind.weights_folder(folder),
+            allow_pickle=request.allow_pickle,
+            pickle_option=request.kind.pickle_option,
+        )
     except ModelNotFoundError:
         return None
     return _snapshot(repo, folder) if known else None

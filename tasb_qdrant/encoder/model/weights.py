@@ -72,16 +72,16 @@ def pick_weights(names: Iterable[str]) -> WeightNames | None:
     return None
 
 
-def find_weights(folder: Path, *, allow_pickle: bool) -> WeightFiles:
-    """The weight files in `folder`. Raises ModelNotFoundError, UnsafeWeightsError, CorruptModelError."""
+def find_weights(folder: Path, *, allow_pickle: bool, pickle_option: bool = True) -> WeightFiles:
+    """The weight files in `folder`; `pickle_option` says whether the person could have allowed pickles.
+
+    Raises ModelNotFoundError, UnsafeWeightsError, CorruptModelError.
+    """
     found = pick_weights(_names_in(folder))
     if found is None:
         raise ModelNotFoundError(f"{folder} has no weights (model.safetensors); complete the folder")
     if not found.safe and not allow_pickle:
-        raise UnsafeWeightsError(
-            f"{folder} holds pickle weights only ({found.names[0]}), which can run code when loaded; "
-            "choose a safetensors version of the model, or give --allow-pickle"
-        )
+        raise pickles_only(folder, found.names[0], pickle_option=pickle_option)
     if not found.names[0].endswith(".index.json"):
         path = folder / found.names[0]
         if not path.is_file():
@@ -93,6 +93,15 @@ def find_weights(folder: Path, *, allow_pickle: bool) -> WeightFiles:
         if not path.is_file():
             raise ModelNotFoundError(f"{folder} has no {path.name}, which {found.names[0]} names; complete it")
     return WeightFiles(files, found.safe)
+
+
+def pickles_only(where: str | Path, name: str, *, pickle_option: bool) -> UnsafeWeightsError:
+    """The refusal of the model at `where`, whose weights are the pickle `name`."""
+    way_out = "give --allow-pickle" if pickle_option else "save it as safetensors where you trust it (save_pretrained)"
+    return UnsafeWeightsError(
+        f"{where} holds pickle weights only ({name}), which can run code when loaded; "
+        f"choose a safetensors version of the model, or {way_out}"
+    )
 
 
 @contextmanager

@@ -26,16 +26,21 @@ def load_tokenization(layout: Layout, config: ModelConfig) -> Tokenization:
     if layout.lowercase and not getattr(tokenizer.normalizer, "lowercase", False):
         parts = [normalizers.Lowercase(), *([tokenizer.normalizer] if tokenizer.normalizer else [])]
         tokenizer.normalizer = normalizers.Sequence(parts)
-    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
-    if highest >= config.vocab_size:
-        raise CorruptModelError(
-            f"the tokenizer in {folder} has ids up to {highest}, but the model embeds {config.vocab_size}; "
-            "the files belong to different models"
-        )
+    check_vocabulary(tokenizer, folder, embedded=config.vocab_size)
     max_length = min(layout.max_length or own.max_length, _positions(config))
     if max_length <= tokenizer.num_special_tokens_to_add(is_pair=False):
         raise CorruptModelError(f"{folder} reads {max_length} tokens, which leaves none for the text")
     return Tokenization(tokenizer, max_length=max_length)
+
+
+def check_vocabulary(tokenizer: Tokenizer, folder: Path, *, embedded: int) -> None:
+    """Raise CorruptModelError if `tokenizer` has ids that a model of `embedded` ids doesn't know."""
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
+    if highest >= embedded:
+        raise CorruptModelError(
+            f"the tokenizer in {folder} has ids up to {highest}, but the model embeds {embedded}; "
+            "the files belong to different models"
+        )
 
 
 def load_tokenizer(folder: Path, config: ModelConfig) -> OwnTokenizer:
@@ -56,7 +61,13 @@ def general_tokenizer(folder: Path) -> OwnTokenizer:
         backend: Tokenizer = Tokenizer.from_str(own.backend_tokenizer.to_str())
     except Exception as error:  # the Rust side raises Exception itself for a file that it can't parse
         raise CorruptModelError(f"the tokenizer in {folder} can't be loaded ({error}); get its files again") from error
-    return OwnTokenizer(backend, own.model_max_length)
+    return OwnTokenizer(
+        backend,
+        own.model_max_length,
+        token_types="token_type_ids" in own.model_input_names,
+        padding=own.pad_token_id,
+        padded_left=own.padding_side == "left",
+    )
 
 
 def _positions(config: ModelConfig) -> int:

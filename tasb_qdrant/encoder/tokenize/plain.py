@@ -40,10 +40,17 @@ _UNLIMITED: Final = 10**30
 
 @dataclass(frozen=True, slots=True)
 class OwnTokenizer:
-    """A model's tokenizer, and the tokens that it says the model reads."""
+    """A model's tokenizer, and the tokens that it says the model reads.
+
+    The rest is about batches of pairs, where transformers alone knows: whether a pair's token types are given to
+    the model, what it is padded with (None if nothing is said), and on which side.
+    """
 
     backend: Tokenizer
     max_length: int
+    token_types: bool = False
+    padding: int | None = None
+    padded_left: bool = False
 
 
 def plain_tokenizer(folder: Path) -> OwnTokenizer:

@@ -33,7 +33,7 @@ class Tokenization:
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length)
-        self._prefix = _Prefix.of(self._tokenizer)
+        self._prefix = Prefix.of(self._tokenizer)
         self._words = WordIds.of(self._tokenizer)
 
     def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
@@ -101,7 +101,7 @@ class Tokenization:
         return self._tokenizer.encode_batch_fast(texts)
 
 
-class _Prefix:
+class Prefix:
     """Where a text can be cut so that the beginning's tokens are the same as in the whole text."""
 
     def __init__(self, *, breaks: re.Pattern[str], word_limit: int) -> None:
@@ -110,7 +110,7 @@ class _Prefix:
         self._kept = word_limit + 1
 
     @classmethod
-    def of(cls, tokenizer: Tokenizer) -> _Prefix | None:
+    def of(cls, tokenizer: Tokenizer) -> Prefix | None:
         """None for a tokenizer that isn't BERT's: its words may reach across any character.
 
         BERT's normaliser changes each character by itself, and its words end before every white space,

@@ -1,0 +1,181 @@
+"""Queries of `tasb-qdrant search`, asked and answered: one, a file of them, or those of a person at a prompt."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from tasb_qdrant.cli.find import Find
+from tasb_qdrant.cli.highlight import words_of
+from tasb_qdrant.cli.render import note, print_groups, print_hits, print_json, print_json_line
+from tasb_qdrant.errors import SettingsError, TasbQdrantError
+from tasb_qdrant.search.queries import Query, read_queries
+from tasb_qdrant.search.runs import trec_lines
+
+if TYPE_CHECKING:
+    from tasb_qdrant.search import Hits, Searcher
+
+_TOGETHER: Final = 256
+"""Queries encoded and sent together: the first hits show early, and the encoder is busy."""
+
+_EVERY: Final = 10.0
+"""Seconds between lines that say how far a file of queries is."""
+
+_HELP: Final = """\
+A line is a query. A line that begins with a colon says how to search from now on:
+  :filter EXPR    only what matches; :filter alone takes the filter away
+  :limit N        how many hits
+  :mode MODE      dense, bm25 or hybrid
+  :quit           or Ctrl-D"""
+
+
+def ask_once(searcher: Searcher, find: Find, query: str, *, form: str, run_name: str, highlight: bool) -> None:
+    """One query."""
+    [hits] = find.batch(searcher, [query], ids_alone=form == "trec")
+    if form == "json":
+        print_json([hit.to_dict() for hit in hits])
+    else:
+        _print(Query("1", query), hits, form=form, run_name=run_name, highlight=highlight, headed=False)
+
+
+def ask_like(searcher: Searcher, find: Find, like: Sequence[str], unlike: Sequence[str], *, form: str) -> None:
+    """Passages like others."""
+    hits = find.like(searcher, like, unlike)
+    if form == "json":
+        print_json([hit.to_dict() for hit in hits])
+    elif form == "text":
+        print_hits(hits)
+    else:
+        raise click.UsageError("--like prints text or json; leave out --format")
+
+
+def ask_groups(searcher: Searcher, find: Find, query: str, *, by: str, size: int, form: str, highlight: bool) -> None:
+    """The best hits of each value of a field."""
+    groups = find.groups(searcher, query, by=by, size=size)
+    if form == "json":
+        print_json([{"value": group.value, "hits": [hit.to_dict() for hit in group.hits]} for group in groups])
+    elif form == "text":
+        print_groups(by, groups, words=words_of(query) if highlight else frozenset())
+    else:
+        raise click.UsageError("--group-by prints text or json; leave out --format")
+
+
+def ask_file(searcher: Searcher, find: Find, lines: Any, *, form: str, run_name: str, highlight: bool) -> None:
+    """Every query of a file, in its order; with json they are one list."""
+    every: list[dict[str, Any]] = []
+    queries = read_queries(_decoded(lines), source=lines.name)
+    for query, hits in _answered(searcher, find, queries, ids_alone=form == "trec"):
+        if form == "json":
+            every.append(_as_json(query, hits))
+        else:
+            _print(query, hits, form=form, run_name=run_name, highlight=highlight, headed=True)
+    if form == "json":
+        print_json(every)
+
+
+def _answered(
+    searcher: Searcher, find: Find, queries: Iterator[Query], *, ids_alone: bool
+) -> Iterator[tuple[Query, Hits]]:
+    done, began, told = 0, time.monotonic(), time.monotonic()
+    while part := list(islice(queries, _TOGETHER)):
+        answers = find.batch(searcher, [query.text for query in part], ids_alone=ids_alone)
+        yield from zip(part, answers, strict=True)
+        done += len(part)
+        if (now := time.monotonic()) - told >= _EVERY:
+            told = now
+            note(f"Searched {done:,} queries, {done / (now - began):,.0f} a second.")
+
+
+def _print(query: Query, hits: Hits, *, form: str, run_name: str, highlight: bool, headed: bool) -> None:
+    if form == "trec":
+        for line in trec_lines(query.id, hits, name=run_name):
+            click.echo(line)
+    elif form == "jsonl":
+        print_json_line(_as_json(query, hits))
+    else:
+        if headed:
+            click.secho(f"{query.id}  {query.text}", bold=True)
+        print_hits(hits, words=words_of(query.text) if highlight else frozenset())
+
+
+def _as_json(query: Query, hits: Hits) -> dict[str, Any]:
+    return {"id": query.id, "query": query.text, "hits": [hit.to_dict() for hit in hits]}
+
+
+def _decoded(lines: Iterable[str]) -> Iterator[str]:
+    try:
+        yield from lines
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"the queries are no UTF-8 text ({error.reason}); convert the file") from None
+
+
+def ask_people(searcher: Searcher, find: Find, *, highlight: bool) -> None:
+    """Queries from a prompt, until its end. A mistake is told, and the next query asked for."""
+    read = _prompting()
+    if sys.stdin.isatty():
+        info = searcher.info()
+        click.echo(
+            f"{info.points:,} passages in {info.name!r} at {info.location}. :help says more, Ctrl-D ends.", err=True
+        )
+    while (line := read()) is not None:
+        try:
+            if line.startswith(":"):
+                find = _changed(find, line)
+            elif line:
+                began = time.perf_counter()
+                [hits] = find.batch(searcher, [line])
+                print_hits(hits, words=words_of(line) if highlight else frozenset())
+                note(f"{len(hits)} hits in {(time.perf_counter() - began) * 1000:.0f} ms.")
+        except EOFError:
+            return
+        except (TasbQdrantError, click.UsageError) as error:
+            click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+
+
+def _prompting() -> Callable[[], str | None]:
+    """What gives the next line, stripped, or None at the end. At a terminal with history and editing."""
+    if not sys.stdin.isatty():
+        lines = iter(sys.stdin)
+        return lambda: None if (line := next(lines, None)) is None else line.strip()
+    try:
+        import readline  # noqa: F401  # its import gives input() history and editing
+    except ImportError:
+        note("no line editing here: this Python has no readline")
+
+    def read() -> str | None:
+        try:
+            return input("> ").strip()
+        except EOFError:
+            click.echo(err=True)
+            return None
+
+    return read
+
+
+def _changed(find: Find, line: str) -> Find:
+    """What a line with a colon makes of it. Raises EOFError to end, SettingsError, FilterError."""
+    from tasb_qdrant.filters import parse_filter
+
+    command, _, value = line[1:].partition(" ")
+    value = value.strip()
+    match command:
+        case "quit" | "q":
+            raise EOFError
+        case "filter":
+            if value:
+                parse_filter(value)
+            return replace(find, where=value or None)
+        case "limit" if value.isdigit() and int(value) > 0:
+            return replace(find, limit=int(value))
+        case "mode" if value in ("dense", "bm25", "hybrid"):
+            return replace(find, mode=value)  # type: ignore[arg-type]  # one of them
+        case "help" | "h":
+            click.echo(_HELP, err=True)
+            return find
+    raise SettingsError(f"{line!r} is not known here; :help lists what is")

@@ -1,0 +1,97 @@
+"""How a server is reached: its ports, and channels and HTTP clients to them, which send the key."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+from urllib.parse import urlsplit
+
+import grpc
+import httpx
+from qdrant_client.connection import get_async_channel, get_channel
+
+from tasb_qdrant.settings import StoreSettings
+
+
+def scheme(settings: StoreSettings) -> str:
+    """http or https."""
+    return urlsplit(settings.location).scheme
+
+
+def is_on_loopback(settings: StoreSettings) -> bool:
+    """Whether the server is on this very machine."""
+    host = urlsplit(settings.location).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def grpc_port(settings: StoreSettings) -> int:
+    """The one given, else the one beside the REST port: 6334 to 6333, as Qdrant's own defaults are."""
+    return settings.grpc_port or rest_port(settings) + 1
+
+
+def rest_port(settings: StoreSettings) -> int:
+    """The url's, or Qdrant's own."""
+    return urlsplit(settings.location).port or 6333
+
+
+def grpc_options(settings: StoreSettings) -> dict[str, Any]:
+    """A channel's options."""
+    # By default a channel whose server was away for a minute looks for it every two minutes only.
+    options = {"grpc.initial_reconnect_backoff_ms": 250, "grpc.max_reconnect_backoff_ms": 2_000}
+    if is_on_loopback(settings):
+        options["grpc.enable_http_proxy"] = 0
+    return options
+
+
+def grpc_channel(settings: StoreSettings) -> grpc.Channel:
+    """A channel as qdrant-client makes its own: they send the key, and raise an error for a retry-after."""
+    return get_channel(
+        _host(settings),
+        grpc_port(settings),
+        ssl=scheme(settings) == "https",
+        metadata=_key(settings),
+        options=grpc_options(settings),
+    )
+
+
+def async_grpc_channel(settings: StoreSettings) -> grpc.aio.Channel:
+    """The same for the event loop that runs."""
+    return get_async_channel(
+        _host(settings),
+        grpc_port(settings),
+        ssl=scheme(settings) == "https",
+        metadata=_key(settings),
+        options=grpc_options(settings),
+    )
+
+
+def http_client(settings: StoreSettings) -> httpx.Client:
+    """A client whose requests name paths alone."""
+    return httpx.Client(**_http_options(settings))
+
+
+def async_http_client(settings: StoreSettings) -> httpx.AsyncClient:
+    """The same for the event loop that runs."""
+    return httpx.AsyncClient(**_http_options(settings))
+
+
+def _http_options(settings: StoreSettings) -> dict[str, Any]:
+    parts = urlsplit(settings.location)
+    return {
+        "base_url": f"{parts.scheme}://{_host(settings)}:{rest_port(settings)}{parts.path.rstrip('/')}",
+        "headers": {"content-type": "application/json", **dict(_key(settings))},
+        # A proxy from the environment can't reach this machine's loopback, and must not see the key.
+        "trust_env": not is_on_loopback(settings),
+    }
+
+
+def _host(settings: StoreSettings) -> str:
+    host = urlsplit(settings.location).hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
+def _key(settings: StoreSettings) -> list[tuple[str, str]]:
+    return [] if settings.api_key is None else [("api-key", settings.api_key.get_secret_value())]

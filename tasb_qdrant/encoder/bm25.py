@@ -1,0 +1,72 @@
+"""Texts as sparse vectors of their words, by Qdrant's own BM25: what its `qdrant/bm25` gives for the same settings.
+
+The engine holds the interpreter's lock for each text: 20 µs for a passage of 300 characters, 80 for one of 1,500.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Final
+
+import numpy as np
+import qdrant_edge as edge
+
+from tasb_qdrant.encoder.tokenize.tokens import check_texts
+from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings
+from tasb_qdrant.sparse import SparseVector, SparseVectors
+
+_MANY: Final = 1e6
+"""With this k, and b = 0, a word that comes n times has the value n * (k + 1) / (n + k), which is nearly n."""
+
+
+class Bm25Encoder:
+    """Sparse vectors of passages and queries. Safe to call from several threads, which take turns.
+
+    Both stores multiply the values of a query with the words' rarity (the IDF modifier).
+    """
+
+    def __init__(self, settings: Bm25Settings) -> None:
+        self.settings = settings
+        self._model = edge.Bm25(_config(settings, k=settings.k, b=settings.b, avg_len=settings.avg_len))
+        self._counting = edge.Bm25(_config(settings, k=_MANY, b=0.0, avg_len=1.0))
+
+    def encode_passages(self, texts: Sequence[str]) -> SparseVectors:
+        """How often and how prominently each word stands in each text; an empty vector where no word is left."""
+        check_texts(texts)
+        found = [self._model.embed_document(text) for text in texts]
+        rows = [vector.indices for vector in found]
+        offsets = np.zeros(len(found) + 1, dtype=np.int64)
+        np.cumsum([len(row) for row in rows], out=offsets[1:])
+        total = int(offsets[-1])
+        return SparseVectors(
+            np.fromiter(chain.from_iterable(rows), dtype=np.uint32, count=total),
+            np.fromiter(chain.from_iterable(vector.values for vector in found), dtype=np.float32, count=total),
+            offsets,
+        )
+
+    def encode_query(self, text: str) -> SparseVector:
+        """Each different word of the text with the value 1; an empty vector where no word is left."""
+        check_texts([text])
+        found = self._model.embed_query(text)
+        return SparseVector(np.array(found.indices, dtype=np.uint32), np.array(found.values, dtype=np.float32))
+
+    def words(self, text: str) -> int:
+        """The length of a passage, as `avg_len` counts it: stopwords left out, repeated words each time."""
+        values = self._counting.embed_document(text).values
+        return sum(round(_MANY * value / (_MANY + 1 - value)) for value in values)
+
+
+def _config(settings: Bm25Settings, *, k: float, b: float, avg_len: float | None) -> edge.Bm25Config:
+    """Of language "none" Qdrant itself advises to say it so: without stopwords and without a stemmer."""
+    plain = settings.language == "none"
+    return edge.Bm25Config(
+        k=k,
+        b=b,
+        avg_len=DEFAULT_AVG_LEN if avg_len is None else avg_len,
+        tokenizer=edge.TokenizerType.Multilingual if settings.words_by == "multilingual" else edge.TokenizerType.Word,
+        language=None if plain else settings.language,
+        ascii_folding=settings.ascii_folding,
+        stopwords=edge.StopwordsSet() if plain or not settings.stopwords else None,
+        stemmer=edge.DisabledStemmer() if plain or not settings.stemmer else None,
+    )

@@ -1,0 +1,173 @@
+"""A cross-encoder around a classifier: sorts by length, keeps to a budget, survives a full memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasb_qdrant.encoder.hardware import is_out_of_memory, release_memory
+from tasb_qdrant.errors import EncodingError, InvalidInputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tasb_qdrant.encoder.cross.pairs import PairBatch, PairTokenization
+
+    PairForward = Callable[[PairBatch, NDArray[np.intp]], NDArray[np.float32]]
+    """A few rows of pairs, of similar length, to their scores: float32 (rows,), in the order of the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrossEncoderIdentity:
+    """What gave the scores, for reports: they compare only with those of the same model and weights.
+
+    `model` is the hub id or the absolute folder, `weights` the sha256 of the weights file, `revision` the commit
+    of the hub's repository ("" for a folder), `precision` the arithmetic (fp32, bf16, fp16), `max_length` the
+    tokens that are read of query and passage together.
+    """
+
+    model: str
+    weights: str
+    revision: str
+    precision: str
+    max_length: int
+
+
+class CrossEncoder:
+    """Reads a query and a passage together, and says how relevant the one is to the other.
+
+    Made by `load_cross_encoder`. Safe to call from several threads. `device` is where it runs: "cpu", "cuda:0".
+    """
+
+    def __init__(
+        self,
+        *,
+        identity: CrossEncoderIdentity,
+        device: str,
+        notes: Sequence[str],
+        tokenization: PairTokenization,
+        forward: PairForward,
+        batch_tokens: int,
+    ) -> None:
+        self.identity = identity
+        self.device = device
+        self._notes = tuple(notes)
+        self._tokenize = tokenization
+        self._forward = forward
+        self._lock = threading.Lock()
+        self._asked_tokens = self._batch_tokens = batch_tokens
+        self._truncated = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was chosen on the person's behalf, a sentence each; may grow while scoring."""
+        notes = list(self._notes)
+        if self._batch_tokens != self._asked_tokens:
+            notes.append(
+                f"Batches hold {self._batch_tokens} tokens instead of {self._asked_tokens}: "
+                f"the memory of {self.device} was too small."
+            )
+        if self._truncated:
+            notes.append(
+                f"Passages cut at their end so far: {self._truncated:,}; with the query they had more than the "
+                f"{self.identity.max_length} tokens that the model reads."
+            )
+        return tuple(notes)
+
+    @property
+    def truncated(self) -> int:
+        """How many passages were cut so far, in all calls together."""
+        return self._truncated
+
+    def score(
+        self, query: str, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """float32 (n,), finite, in the order of `texts`; a higher score is more relevant to `query`.
+
+        Scores are logits, of any size and sign: only those of one query and one model compare. A passage that is
+        too long is cut at its end, a query never. `on_progress` gets the number of passages just done, after each
+        batch. Raises InvalidInputError for an empty query, or one that leaves no room for a passage; EncodingError.
+        """
+        from tasb_qdrant.encoder.tokenize.tokens import check_texts
+
+        _check_query(query)
+        check_texts(texts)
+        return self._score(self._tokenize(query, texts), on_progress)
+
+    def _score(self, pairs: PairBatch, on_progress: Callable[[int], None] | None) -> NDArray[np.float32]:
+        import numpy as np
+
+        scores = np.empty(len(pairs), dtype=np.float32)
+        # Longest first: little padding, and a budget that the memory can't hold shows at once.
+        order = np.argsort(-pairs.lengths, kind="stable")
+        with self._lock:
+            self._truncated += pairs.truncated
+        start = 0
+        while start < len(order):
+            # The lock is held for one batch, so that a few pairs get in between the batches of many.
+            with self._lock:
+                rows = order[start : start + self._fitting(pairs, order[start:])]
+                found = self._attempt(pairs, rows)
+                if found is None:
+                    self._shrink(pairs, rows)
+                    continue
+            scores[rows] = self._checked(found, rows)
+            start += len(rows)
+            if on_progress is not None:
+                on_progress(len(rows))
+        return scores
+
+    def _fitting(self, pairs: PairBatch, rows: NDArray[np.intp]) -> int:
+        return max(1, self._batch_tokens // int(pairs.lengths[rows[0]]))
+
+    def _attempt(self, pairs: PairBatch, rows: NDArray[np.intp]) -> NDArray[np.float32] | None:
+        """The scores of `rows`, None if the memory was too small for them. Returning from the handler drops the
+        traceback, which would keep the failed batch's tensors alive."""
+        try:
+            return self._forward(pairs, rows)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+
+    def _shrink(self, pairs: PairBatch, rows: NDArray[np.intp]) -> None:
+        """Smaller batches than `rows`. Raises EncodingError if that is a single pair."""
+        longest = int(pairs.lengths[rows[0]])
+        if len(rows) == 1:
+            index = int(rows[0])
+            raise EncodingError(
+                f"passage {index} and the query ({longest} tokens) alone don't fit the memory of {self.device}; "
+                "free some, or give another device",
+                index=index,
+            )
+        self._batch_tokens = len(rows) // 2 * longest
+        release_memory(self.device)
+
+    def _checked(self, found: NDArray[np.float32], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        import numpy as np
+
+        bad = rows[~np.isfinite(found)]
+        if len(bad):
+            index = int(bad.min())
+            raise EncodingError(
+                f"the score of passage {index} is not finite in {self.identity.precision}; "
+                "give precision fp32, or check the model's weights",
+                index=index,
+            )
+        return found
+
+
+def _check_query(query: str) -> None:
+    if not isinstance(query, str):
+        raise InvalidInputError(f"the query must be a string, found {type(query).__name__}")
+    if not query or query.isspace():
+        raise InvalidInputError("the query is empty; write what to search for")
+    try:
+        query.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"the query has half of a surrogate pair at offset {error.start}; correct its encoding"
+        ) from error

@@ -1,0 +1,89 @@
+"""Where a cross-encoder's files are in its folder, and what sentence-transformers' files say about its use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tasb_qdrant.encoder.model.layout import (
+    check_tokenizer,
+    read_modules,
+    read_object,
+    stated_length,
+    transformer_settings,
+)
+from tasb_qdrant.encoder.model.resolve import Kind
+from tasb_qdrant.errors import ModelError
+
+_UNSUPPORTED: Final = ("quantization_config", "is_encoder_decoder")
+_IN_ORDER: Final = ("Identity", "Sigmoid", "Softmax", "LogSoftmax", "Tanh")
+"""Activations that leave passages in the order of their logits, or of the logits' difference."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierLayout:
+    """Where the classifier's files are. `max_length` is what the layout says, None if it doesn't.
+
+    `own_code` says that config.json names code of the model's own, which is never run.
+    """
+
+    folder: Path
+    max_length: int | None
+    own_code: bool
+    notes: tuple[str, ...]
+
+
+def classifier_folder(folder: Path) -> Path:
+    """The folder in `folder` that holds the weights. Raises ModelError for a chain of modules."""
+    if not (folder / "modules.json").is_file():
+        return folder
+    modules = read_modules(folder)
+    if [module.kind for module in modules] != ["Transformer"]:
+        raise ModelError(
+            f"{folder / 'modules.json'} chains {', '.join(module.kind for module in modules) or 'nothing'}; "
+            "a cross-encoder is a Transformer alone; choose another model"
+        )
+    return modules[0].folder
+
+
+CLASSIFIER: Final = Kind(classifier_folder, needs_modules=False, pickle_option=False)
+
+
+def read_classifier_layout(folder: Path) -> ClassifierLayout:
+    """The layout of `folder`, checked to hold config.json and a tokenizer.
+
+    Raises ModelNotFoundError naming a file that isn't there, CorruptModelError for one that can't be read,
+    ModelError for what can't be done: a chain of modules, quantized weights, a prompt.
+    """
+    inside = classifier_folder(folder)
+    config = read_object(inside / "config.json")
+    check_tokenizer(inside)
+    for key in _UNSUPPORTED:
+        if config.get(key):
+            raise ModelError(f"{inside / 'config.json'} sets {key}, which is not supported; choose another model")
+    path = folder / "config_sentence_transformers.json"
+    settings = read_object(path) if path.is_file() else {}
+    if settings.get("default_prompt_name"):
+        raise ModelError(f"{path} sets default_prompt_name, which is not supported; choose another model")
+    return ClassifierLayout(
+        inside,
+        max_length=stated_length(transformer_settings(inside), inside),
+        own_code=bool(config.get("auto_map")),
+        notes=_activation_note(config, settings),
+    )
+
+
+def _activation_note(config: dict[str, Any], settings: dict[str, Any]) -> tuple[str, ...]:
+    """What to say of an activation that the model asks for, by its three names over time."""
+    nested = config.get("sentence_transformers")
+    stated = (
+        settings.get("activation_fn"),
+        nested.get("activation_fn") if isinstance(nested, dict) else None,
+        config.get("sbert_ce_default_activation_function"),
+    )
+    name = next((str(name).rpartition(".")[2] for name in stated if name), "Identity")
+    if name == "Identity":
+        return ()
+    order = "which leaves the order as it is" if name in _IN_ORDER else "which may have meant another order"
+    return (f"Scores are logits: the model's own activation, {name}, is left out, {order}.",)

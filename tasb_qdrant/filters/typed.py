@@ -1,0 +1,173 @@
+"""Filters on the fields of a payload model: `fields(Article).year >= 2020`.
+
+    article = fields(Article)
+    where = (article.year >= 2020) & field(article.tags).in_(["solar", "wind"])
+
+To type checkers `fields(Article)` is an Article, so that names, and values in comparisons, are checked without
+a plugin, and with no second class that repeats the model's fields; a comparison is then a bool to them, which is
+why `where=` takes a bool as well. What a bool, int or str of the model can't express (`in_`, `contains`, a
+comparison of what may be None) goes through `field(...)`, whose filters are Filter to checkers too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date
+from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, cast, overload
+
+from tasb_qdrant.errors import FilterError
+from tasb_qdrant.filters.builder import F, Point
+from tasb_qdrant.filters.conditions import Order
+from tasb_qdrant.filters.nodes import Filter
+from tasb_qdrant.filters.term import Term, checked, ordered, term_of
+
+__all__ = ["Field", "as_filter", "field", "fields"]
+
+M = TypeVar("M")
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+"""So that a field of a Literal or a StrEnum is one of str. It is a parameter too, which is unsound only where a
+Field[int] is passed on as a Field[object]; and then the check at run time is there."""
+
+
+class Place(Protocol):
+    """A model with a latitude and a longitude in degrees."""
+
+    @property
+    def lat(self) -> float: ...
+
+    @property
+    def lon(self) -> float: ...
+
+
+Ordered: TypeAlias = int | float | date
+
+
+class OtherType:
+    """To type checkers, what comparing with a value of another type gives: no filter. At run time it raises."""
+
+
+def fields(model: type[M]) -> M:
+    """The fields of the model, to be compared: an instance of it to type checkers, filters at run time.
+
+    Comparing raises FilterTypeError for a value that the annotation doesn't have, and a name that the model
+    doesn't have raises FilterError with the closest ones.
+    """
+    return cast("M", term_of(model))
+
+
+@overload
+def field(of: Sequence[T | None] | AbstractSet[T | None] | None) -> Field[T]: ...
+@overload
+def field(of: T | None) -> Field[T]: ...
+def field(of: Any) -> Any:
+    """A field of `fields(Model)` with every operator that filters have. A list stands for its elements."""
+    if not isinstance(of, Term) or not of._path:
+        raise FilterError(f"field takes a field of a model, as in field(fields(Article).year), got {of!r}")
+    return Field(of)
+
+
+def as_filter(where: Filter | bool) -> Filter:
+    """The filter, which type checkers may take for a bool. Raises FilterError for what is none."""
+    if isinstance(where, Filter):
+        return where
+    if isinstance(where, Term | Field):
+        raise FilterError(f"{where!r} without a comparison is no filter; compare it, or write .exists()")
+    raise FilterError(f"a filter is needed, got {where!r}; compare a field of fields(Model) or an F with a value")
+
+
+class Field(Generic[T_co]):
+    """A field of a payload model; the type is what it holds, or each of its elements."""
+
+    __slots__ = ("_f", "_term")
+
+    def __init__(self, term: Term) -> None:
+        self._term = term
+        self._f = F(term._path)
+
+    def __repr__(self) -> str:
+        return f"field({self._term!r})"
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"{self!r} is neither true nor false; compare it, or write .exists()")
+
+    __hash__ = None  # type: ignore[assignment]  # as in F: == makes a filter
+
+    # The second overload is for checkers, which would else fall back on the value's own ==, and find a bool.
+    @overload  # type: ignore[override]  # as in F
+    def __eq__(self, value: T_co) -> Filter: ...  # type: ignore[misc]  # T_co says why
+    @overload
+    def __eq__(self, value: object) -> OtherType: ...
+    def __eq__(self, value: Any) -> Any:
+        return self._f == checked(self._term, value)
+
+    @overload  # type: ignore[override]  # as in F
+    def __ne__(self, value: T_co) -> Filter: ...  # type: ignore[misc]  # T_co says why
+    @overload
+    def __ne__(self, value: object) -> OtherType: ...
+    def __ne__(self, value: Any) -> Any:
+        return self._f != checked(self._term, value)
+
+    def __lt__(self: Field[Ordered], value: T_co) -> Filter:  # type: ignore[misc]  # T_co says why
+        return self._ordered("<", value)
+
+    def __le__(self: Field[Ordered], value: T_co) -> Filter:  # type: ignore[misc]  # T_co says why
+        return self._ordered("<=", value)
+
+    def __gt__(self: Field[Ordered], value: T_co) -> Filter:  # type: ignore[misc]  # T_co says why
+        return self._ordered(">", value)
+
+    def __ge__(self: Field[Ordered], value: T_co) -> Filter:  # type: ignore[misc]  # T_co says why
+        return self._ordered(">=", value)
+
+    def between(self: Field[Ordered], low: T_co, high: T_co) -> Filter:  # type: ignore[misc]  # T_co says why
+        """From low to high, both included."""
+        return self._f.between(ordered(self._term, low), ordered(self._term, high))
+
+    def in_(self, values: Iterable[T_co]) -> Filter:
+        """One of the values."""
+        return self._f.in_(self._each(values))
+
+    def not_in(self, values: Iterable[T_co]) -> Filter:
+        """None of the values; also where the field is missing."""
+        return self._f.not_in(self._each(values))
+
+    def exists(self) -> Filter:
+        """There, and neither null nor an empty list."""
+        return self._f.exists()
+
+    def is_null(self) -> Filter:
+        """Null, or an array with a null in it; not where the field is missing."""
+        return self._f.is_null()
+
+    def is_empty(self) -> Filter:
+        """Missing, null or an empty list."""
+        return self._f.is_empty()
+
+    def contains(self: Field[str], text: str) -> Filter:
+        """All the words, in any order and case. The field needs a text index."""
+        return self._f.contains(str(checked(self._term, text, free=True)))
+
+    def within(self: Field[Place], *, of: Point, km: float | None = None, m: float | None = None) -> Filter:
+        """Less than `km` kilometres (or `m` metres) from the place `of`, (lat, lon)."""
+        self._term._must_hold("place", of)
+        return self._f.within(of=of, km=km, m=m)
+
+    def in_box(self: Field[Place], *, top_left: Point, bottom_right: Point) -> Filter:
+        """Inside the box between two corners, (lat, lon) each."""
+        self._term._must_hold("place", top_left)
+        return self._f.in_box(top_left=top_left, bottom_right=bottom_right)
+
+    @property
+    def inside(self) -> T_co:
+        """The fields of the object here, or of every object in the list: `field(a.authors).inside.name`."""
+        return cast("T_co", self._term._inside())
+
+    def _ordered(self, order: Order, value: object) -> Filter:
+        return self._f._compare(order, ordered(self._term, value))
+
+    def _each(self, values: Iterable[T_co]) -> Iterable[Any]:
+        if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+            return values  # refused by F, which says what to write
+        return [checked(self._term, value) for value in values]

@@ -1,0 +1,152 @@
+"""Reading a collection without a query, written once for both searchers: by id, by page, by count."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from tasb_qdrant.collection.protocol import PointId, Where, check_count
+from tasb_qdrant.collection.request import OrderBy, ReadOptions, ScrollPage
+from tasb_qdrant.errors import PassageNotFoundError, SettingsError
+from tasb_qdrant.filters import Filter
+from tasb_qdrant.records import FacetCount, Hit, point_id
+from tasb_qdrant.search.deadline import Deadline
+from tasb_qdrant.search.hits import Hits
+from tasb_qdrant.search.session import Session
+from tasb_qdrant.search.steps import Steps, read
+from tasb_qdrant.search.wanted import Filterable
+
+T = TypeVar("T")
+
+
+def count(session: Session[T], where: Filterable | None, *, exact: bool, options: ReadOptions) -> Steps[int]:
+    """How many passages match."""
+    deadline = Deadline(options)
+    resolved = yield from session.where.resolve(where)
+    left = deadline.left()
+    return (yield from read(lambda reads: reads.count_matching(resolved, exact=exact, read=left)))
+
+
+def facet(
+    session: Session[T], name: str, where: Filterable | None, *, limit: int, exact: bool, options: ReadOptions
+) -> Steps[list[FacetCount]]:
+    """The most frequent values of a payload field."""
+    check_count("limit", limit, least=1)
+    deadline = Deadline(options)
+    resolved = yield from session.where.resolve(where)
+    left = deadline.left()
+    return (yield from read(lambda reads: reads.facet(name, where=resolved, limit=limit, exact=exact, read=left)))
+
+
+def get(session: Session[T], ids: Iterable[str], *, vectors: bool, options: ReadOptions) -> Steps[dict[str, Hit[T]]]:
+    """Those of the passages that are there, by their id, in the order asked for."""
+    wanted = checked_ids(ids)
+    if not wanted:
+        return {}
+    points = [point_id(name) for name in wanted]
+    payload = session.hits.fields(True)
+    found = yield from read(lambda reads: reads.retrieve(points, payload=payload, vectors=vectors, read=options))
+    by_point = {point.id: point for point in found}
+    pairs = [(name, by_point[point]) for name, point in zip(wanted, points, strict=True) if point in by_point]
+    return {name: session.hits.hit(point) for name, point in pairs}
+
+
+def checked_ids(ids: Iterable[str]) -> list[str]:
+    """The ids as a list. Raises SettingsError for what is none of passage ids."""
+    if isinstance(ids, str):
+        raise SettingsError(f"expected a list of passage ids, got the string {ids!r}; write [{ids!r}]")
+    return [_id(name) for name in ids]
+
+
+def _id(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise SettingsError(f"passage ids are strings, got {name!r}")
+    return name
+
+
+def there(session: Session[T], ids: Sequence[str], options: ReadOptions) -> Steps[list[PointId]]:
+    """The point ids of passages that must be there. Raises PassageNotFoundError."""
+    points = [point_id(name) for name in ids]
+    found = yield from read(lambda reads: reads.retrieve(points, payload=False, vectors=False, read=options))
+    known = {point.id for point in found}
+    if missing := [name for name, point in zip(ids, points, strict=True) if point not in known]:
+        raise PassageNotFoundError(session.collection.name, missing)
+    return points
+
+
+@dataclass(frozen=True, slots=True)
+class Scrolling:
+    """Where a walk through the passages is. In an order, it goes on from the last value: `tied` are the points with
+    that value that it has given already."""
+
+    where: Where | None
+    order: OrderBy | None
+    size: int
+    payload: bool | tuple[str, ...]
+    vectors: bool
+    options: ReadOptions
+    start: PointId | None = None
+    tied: frozenset[PointId] = field(default_factory=frozenset)
+    done: bool = False
+
+
+def begin_scroll(
+    session: Session[T],
+    where: Filterable | None,
+    *,
+    order: OrderBy | None,
+    size: int,
+    payload: bool | tuple[str, ...],
+    vectors: bool,
+    options: ReadOptions,
+) -> Steps[Scrolling]:
+    """Before the first page."""
+    check_count("page_size", size, least=1)
+    resolved = yield from session.where.resolve(where)
+    return Scrolling(resolved, order, size, session.hits.fields(payload), vectors, options)
+
+
+def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scrolling]]:
+    """The page, and what the next one goes on from."""
+    where = yield from _without(session, at.where, at.tied)
+    page: ScrollPage = yield from read(
+        lambda reads: reads.scroll(
+            where=where,
+            start=at.start,
+            order=at.order,
+            limit=at.size,
+            payload=at.payload,
+            vectors=at.vectors,
+            read=at.options,
+        )
+    )
+    if at.order is None:
+        following = replace(at, start=page.following, done=page.following is None)
+    elif len(page.points) < at.size:
+        following = replace(at, done=True)
+    else:
+        last = page.order_values[-1]
+        same = {p.id for p, value in zip(page.points, page.order_values, strict=True) if value == last}
+        kept = at.tied if at.order.start_from == last else frozenset()
+        following = replace(at, order=replace(at.order, start_from=last), tied=kept | same)
+    return session.hits.hits(page.points), following
+
+
+def _without(session: Session[T], where: Where | None, points: frozenset[PointId]) -> Steps[Where | None]:
+    """The filter, less some points."""
+    if not points:
+        return where
+    from qdrant_client import models
+
+    from tasb_qdrant.collection.filter_qdrant import to_qdrant
+    from tasb_qdrant.filters.conditions import leaves
+
+    must: list[Any] = []
+    if isinstance(where, Filter):
+        fields = frozenset(leaf.field for leaf in leaves(where))
+        indexes = yield from read(lambda reads: reads.field_indexes(fields))
+        must = [to_qdrant(where, indexes=indexes)]
+    elif where is not None:
+        must = [where]
+    return models.Filter(must=must or None, must_not=[models.HasIdCondition(has_id=list(points))])

@@ -1,0 +1,50 @@
+"""Sparse vectors: which words a text has, and what each of them counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseVector:
+    """The numbers of one vector that aren't 0: `indices` uint32 (n,), ascending, and `values` float32 (n,)."""
+
+    indices: NDArray[np.uint32]
+    values: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseVectors:
+    """Several sparse vectors, one after the other: vector i is `indices[offsets[i]:offsets[i + 1]]` with its values.
+
+    `indices` is uint32 (total,), ascending in each vector, `values` float32 (total,), `offsets` int64 (count + 1,).
+    """
+
+    indices: NDArray[np.uint32]
+    values: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, index: int) -> SparseVector:
+        """One of them, a view."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        start, end = self.offsets[index], self.offsets[index + 1]
+        return SparseVector(self.indices[start:end], self.values[start:end])
+
+    def __iter__(self) -> Iterator[SparseVector]:
+        return (self[index] for index in range(len(self)))
+
+    def part(self, start: int, end: int) -> SparseVectors:
+        """The vectors from `start` to before `end`, a view."""
+        offsets = self.offsets[start : end + 1]
+        first, last = offsets[0], offsets[-1]
+        return SparseVectors(self.indices[first:last], self.values[first:last], offsets - first)

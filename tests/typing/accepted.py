@@ -1,0 +1,50 @@
+"""Typed filters that both type checkers pass, and that run."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, date, datetime
+from typing import assert_type
+
+from tasb_qdrant.filters import F, Filter, GeoPoint, field, fields, validate_payload
+from tasb_qdrant.filters.typed import Field
+from tests.typing.models import Article, Author, Colour, search
+
+article = fields(Article)
+
+search(article.year >= 2020)
+search((article.year >= 2020) & (article.lang == "en"))
+search((article.year >= 2020) | (article.draft == True))  # noqa: E712  # that is how a filter is written
+search((article.year >= 2020) & field(article.tags).in_(["solar"]))
+search(field(article.tags).in_(["solar"]) & (article.year >= 2020))
+search(~(field(article.year) >= 2020) & (F("anything") == 1))
+search(article.score > 1)
+search(article.editor.name == "Ada")
+search(article.authors[0].name != "Ada")
+
+assert_type(field(article.year), Field[int])
+assert_type(field(article.subtitle), Field[str])
+assert_type(field(article.published), Field[datetime])
+assert_type(field(article.tags), Field[str])
+assert_type(field(article.years), Field[int])
+assert_type(field(article.place), Field[GeoPoint])
+assert_type(field(article.authors), Field[Author])
+assert_type(field(article.author).inside.name, str)
+
+where: Filter = field(article.subtitle) == "x"
+search(field(article.subtitle) != "x")
+search(field(article.published) >= datetime(2020, 1, 31, tzinfo=UTC))
+search(field(article.day).between(date(2020, 1, 1), date(2020, 12, 31)))
+search(field(article.score).between(1, 2.5))
+search(field(article.ref) == uuid.UUID(int=1))
+search(field(article.colour) == Colour.BLUE)
+search(field(article.lang).not_in(["de"]))
+search(field(article.title).contains("solar panel"))
+search(field(article.place).within(km=5, of=(52.5, 13.4)))
+search(field(article.place).in_box(top_left=(53, 13), bottom_right=(52, 14)))
+search(field(article.years) > 2019)
+search(field(article.authors).inside.name == "Ada")
+search(field(field(article.authors).inside.age) > 30)
+search(field(article.author).exists() & ~field(article.tags).is_empty() & ~field(article.day).is_null())
+
+assert_type(validate_payload(Article, {"year": 2020}, passage_id="a").year, int)

@@ -1,0 +1,45 @@
+"""Slips in typed filters: each line that says so is refused by both type checkers, and raises when it is run.
+
+A line's comment has what mypy says and what pyright says.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+from tasb_qdrant.filters import F, field, fields
+from tests.typing.models import Article, search
+
+article = fields(Article)
+
+search(article.yaer >= 2020)  # E: has no attribute "yaer" | Attribute "yaer" is unknown
+search(article.year >= "2020")  # E: Unsupported operand types for >= | Operator ">=" not supported
+search(article.year == "2020")  # E: Non-overlapping equality check | have no overlap
+search(article.lang == "fr")  # E: Non-overlapping equality check | have no overlap
+search(article.draft == "true")  # E: Non-overlapping equality check | have no overlap
+search(article.title >= 3)  # E: Unsupported operand types for >= | Operator ">=" not supported
+search(article.tags == "solar" and True)  # E: Non-overlapping equality check | have no overlap
+search(article.editor.nmae == "Ada")  # E: has no attribute "nmae" | Attribute "nmae" is unknown
+search(article.authors.name == "Ada")  # E: has no attribute "name" | Attribute "name" is unknown
+search(article.year.in_([2020]))  # E: has no attribute "in_" | Attribute "in_" is unknown
+search(article.year)  # E: incompatible type "int" | "int" is not assignable to
+search(F("year"))  # E: incompatible type "F" | "F" is not assignable to
+search(field(article.year))  # E: incompatible type "Field[int]" | "Field[int]" is not assignable to
+search(field(article.yaer) >= 2020)  # E: has no attribute "yaer" | Attribute "yaer" is unknown
+search(field(article.year) >= "2020")  # E: Unsupported operand types for >= | Operator ">=" not supported
+search(field(article.year) == "2020")  # E: incompatible type "OtherType" | "OtherType" is not assignable to
+search(field(article.year) != "2020")  # E: incompatible type "OtherType" | "OtherType" is not assignable to
+search(field(article.ref) == 3)  # E: incompatible type "OtherType" | "OtherType" is not assignable to
+search(field(article.year) == None)  # E: incompatible type "OtherType" | "OtherType" is not assignable to
+search(field(article.tags) == 3)  # E: incompatible type "OtherType" | "OtherType" is not assignable to
+search(field(article.subtitle) >= "x")  # E: Unsupported operand types | Operator ">=" not supported
+search(field(article.published) >= 2020)  # E: Unsupported operand types for >= | Operator ">=" not supported
+search(field(article.day).between(1, 2))  # E: has incompatible type "int" | cannot be assigned to parameter "low"
+search(field(article.year).in_(["2020"]))  # E: has incompatible type "str" | parameter "values" of type "Iterable[int]"
+search(field(article.year).contains("x"))  # E: Invalid self argument | Could not bind method "contains"
+search(field(article.year).within(km=1, of=(1, 2)))  # E: Invalid self argument | Could not bind method "within"
+search(field(article.title).contains(3))  # E: incompatible type "int" | "Literal[3]" is not assignable to "str"
+search(field(article.authors).inside.nmae == "Ada")  # E: has no attribute "nmae" | Attribute "nmae" is unknown
+search(field(article.authors).inside.name == 3)  # E: Non-overlapping equality check | have no overlap
+search(field("year") >= datetime(2020, 1, 1, tzinfo=UTC))  # E: Unsupported operand types | Operator ">=" not supported
+search(field(article.year) & (field(article.day) > date(2020, 1, 1)))  # E: Unsupported operand types | Operator "&"
