@@ -19,7 +19,16 @@ from benchmarks.running.environments import offline
 from benchmarks.searching.contestants import CEILING, SCRIPTS, Contestant
 from benchmarks.searching.points import LANG, YEAR, Points
 from benchmarks.searching.recall import recall
-from benchmarks.searching.results import FILTERED, GIVEN_FILTERED, Entry, Parts, Recall, Turn
+from benchmarks.searching.results import (
+    ENCODED_ONE,
+    ENCODED_TOGETHER,
+    FILTERED,
+    GIVEN_FILTERED,
+    Entry,
+    Parts,
+    Recall,
+    Turn,
+)
 from benchmarks.searching.stores import COLLECTION
 
 ROOT: Final = Path(__file__).parents[2]
@@ -66,7 +75,8 @@ class Guest:
         self._keep(Turn(number, task, count, took))
 
     def together(self, number: int, task: str, *, start: int, count: int, at_once: int) -> None:
-        took = self.conversation.ask(do="together", texts=self.some(start, count), at_once=at_once)["seconds"]
+        do = "encode" if task in (ENCODED_ONE, ENCODED_TOGETHER) else "together"
+        took = self.conversation.ask(do=do, texts=self.some(start, count), at_once=at_once)["seconds"]
         self._keep(Turn(number, task, count, took))
 
     def given(self, number: int, task: str, *, start: int, count: int, ef: int) -> None:
