@@ -43,7 +43,7 @@ class Plan:
     points: int
     rounds: int
     singles: int = 60
-    parts: int = 60
+    parts: int = 150
     batch: int = 1_000
     few: int = 200
     one: int = 100
