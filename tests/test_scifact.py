@@ -75,8 +75,8 @@ def test_scifact_gives_the_published_figures_in_both_stores(tmp_path: Path, qdra
                 hits = searcher.search_batch(list(queries.values()), limit=10, mode=mode, with_payload=False)
                 runs[mode].append(dict(zip(queries, hits, strict=True)))
     found = {mode: [_ndcg(run) for run in both] for mode, both in runs.items()}
-    for mode, (embedded, server) in found.items():
-        print(f"nDCG@10, {mode}: embedded {embedded:.4f}, server {server:.4f}")
+    for name, (embedded, server) in found.items():
+        print(f"nDCG@10, {name}: embedded {embedded:.4f}, server {server:.4f}")
     assert found["dense"] == pytest.approx([PUBLISHED] * 2, abs=0.005)
     assert found["bm25"] == pytest.approx([WORDS] * 2, abs=0.001)
     assert min(found["hybrid"]) > max(found["dense"]) + 0.02
