@@ -45,9 +45,7 @@ search(field("year") >= datetime(2020, 1, 1, tzinfo=UTC))  # E: Unsupported oper
 search(field(article.year) & (field(article.day) > date(2020, 1, 1)))  # E: Unsupported operand types | Operator "&"
 search(field(article.authors).any(lambda author: author.nmae == "Ada"))  # E: no attribute "nmae" | "nmae" is unknown
 search(field(article.authors).any(lambda author: field(author.age) > "x"))  # E: Unsupported operand | Operator ">"
-search(
-    field(article.authors).any(lambda author: author.papers)
-)  # E: incompatible type "Callable | "int" is not assignable to
+search(field(article.authors).any(lambda author: author.papers))  # E: type "Callable | "int" is not assignable to
 search(field(article.tags).count() >= "2")  # E: Unsupported operand types for >= | Operator ">=" not supported
 search(field(article.year).contains_phrase("x"))  # E: Invalid self argument | Could not bind method "contains_phrase"
 search(at_least(1, field(article.year), F("x") == 1))  # E: incompatible type "Field[int]" | "Field[int]" is not
