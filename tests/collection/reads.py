@@ -76,8 +76,26 @@ class World:
     def ranked(self, vector: Vectors, rows: list[int] | None = None) -> list[tuple[PointId, float]]:
         """All points (or those in the rows) and their dot products, best first."""
         scores = self.vectors @ vector
-        rows = list(range(POINTS)) if rows is None else rows
+        rows = list(range(len(self.ids))) if rows is None else rows
         return [(self.ids[row], float(scores[row])) for row in sorted(rows, key=lambda row: -scores[row])]
+
+    def groups(
+        self, ranked: list[tuple[PointId, float]], by: str, limit: int, size: int
+    ) -> list[tuple[Any, list[PointId]]]:
+        """The groups of points in this order."""
+        groups: dict[tuple[bool, Any], list[PointId]] = {}
+        for each, _ in ranked:
+            found: Any = self.payloads[self.ids.index(each)]
+            for key in by.split("."):
+                found = found.get(key) if isinstance(found, dict) else None
+            values = found if isinstance(found, list) else [found]
+            for value in sorted({(isinstance(v, str), v) for v in values if type(v) in (int, str)}):
+                groups.setdefault(value, []).append(each)
+        return [(value, members[:size]) for (_, value), members in list(groups.items())[:limit]]
+
+    def part(self, count: int) -> World:
+        """The first points."""
+        return World(self.ids[:count], self.vectors[:count], self.words[:count], self.payloads[:count])
 
     def rows(self, **fields: Any) -> list[int]:
         """Those whose payload has these values."""

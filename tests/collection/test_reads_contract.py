@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
+from tasb_qdrant.collection.payload import plain_id
 from tasb_qdrant.collection.request import (
+    BM25,
     Ask,
     AsyncReads,
     Diverse,
@@ -23,6 +25,8 @@ from tasb_qdrant.collection.request import (
     FoundGroup,
     FoundPoint,
     Fused,
+    Lexical,
+    Nearest,
     OrderBy,
     ReadOptions,
     Reads,
@@ -212,6 +216,32 @@ def test_fusion_is_that_of_the_reference(reads: Reads, ask: Fused) -> None:
     _same(found, [scored for scored in expected[:15] if scored[1] >= least])
 
 
+def test_fusion_is_that_of_the_servers_own(qdrant_1_17: QdrantServer) -> None:
+    exact = models.SearchParams(exact=True)
+    with on_server(WORLD, server_settings(qdrant_1_17)) as collection:
+        client = QdrantClient(url=qdrant_1_17.url, check_compatibility=False)
+        for ask in FUSIONS:
+            rrf = models.RrfQuery(rrf=models.Rrf(k=ask.k or 2, weights=None if ask.weights is None else [*ask.weights]))
+            answer = client.query_points(
+                collection.name,
+                prefetch=[_prefetch(part, ask.depth, exact) for part in ask.parts],
+                query=rrf if ask.method == "rrf" else models.FusionQuery(fusion=models.Fusion.DBSF),
+                limit=POINTS,
+            )
+            own = {plain_id(point.id): point.score for point in answer.points}
+            found = pairs(_one(collection.reads, ask, replace(EXACT, limit=20, payload=False)))
+            assert [score for _, score in found] == pytest.approx([own[each] for each, _ in found], rel=1e-4)
+            assert [score for _, score in found] == pytest.approx(sorted(own.values(), reverse=True)[:20], rel=1e-4)
+        client.close()
+
+
+def _prefetch(part: Nearest | Lexical, depth: int, params: models.SearchParams) -> models.Prefetch:
+    if isinstance(part, Nearest):
+        return models.Prefetch(query=part.vector.tolist(), limit=depth, params=params)
+    words = models.SparseVector(indices=part.indices.tolist(), values=part.values.tolist())
+    return models.Prefetch(query=words, using=BM25, limit=depth, params=params)
+
+
 @pytest.mark.parametrize("diversity", [0.0, 0.3, 1.0])
 def test_diverse_points_are_those_of_maximal_marginal_relevance(reads: Reads, diversity: float) -> None:
     ask = WORLD.question()
@@ -272,20 +302,6 @@ def test_an_example_that_is_not_there_is_refused_by_name(reads: Reads) -> None:
         _one(reads, Recommended((4_000_000,)))
 
 
-def _groups(ranked: list[tuple[PointId, float]], by: str, limit: int, size: int) -> list[tuple[Any, list[PointId]]]:
-    """The groups of points in this order, by brute force."""
-    groups: dict[tuple[bool, Any], list[PointId]] = {}
-    for each, _ in ranked:
-        payload: Any = WORLD.payloads[WORLD.ids.index(each)]
-        for key in by.split("."):
-            payload = payload.get(key) if isinstance(payload, dict) else None
-        values = payload if isinstance(payload, list) else [payload]
-        kept = {(isinstance(v, str), v) for v in values if type(v) in (int, str)}
-        for value in sorted(kept):
-            groups.setdefault(value, []).append(each)
-    return [(value[1], members[:size]) for value, members in list(groups.items())[:limit]]
-
-
 def _shape(groups: list[FoundGroup]) -> list[tuple[Any, list[PointId]]]:
     return [(group.value, [point.id for point in group.points]) for group in groups]
 
@@ -297,7 +313,7 @@ def test_groups_are_those_of_a_brute_force(reads: Reads, by: str, limit: int, si
     ask = WORLD.question()
     ranked = WORLD.ranked(ask.vector)
     found = reads.query_groups(ask, replace(EXACT, limit=limit), by=by, size=size)
-    expected = _groups(ranked, by, limit, size)
+    expected = WORLD.groups(ranked, by, limit, size)
     assert _shape(found) == expected
     best = [group.points[0].score for group in found]
     assert best == sorted(best, reverse=True)
@@ -310,7 +326,7 @@ def test_groups_keep_to_the_filter_the_offset_and_what_is_to_be_shown(reads: Rea
     rows = WORLD.rows(draft=True)
     options = replace(EXACT, limit=2, offset=1, where=F("draft") == DRAFT, payload=("number",), vectors=True)
     found = reads.query_groups(ask, options, by="lang", size=2)
-    assert _shape(found) == _groups(WORLD.ranked(ask.vector, rows), "lang", 3, 2)[1:]
+    assert _shape(found) == WORLD.groups(WORLD.ranked(ask.vector, rows), "lang", 3, 2)[1:]
     point = found[0].points[0]
     row = WORLD.ids.index(point.id)
     assert point.payload == {"number": WORLD.payloads[row]["number"]}
@@ -345,7 +361,7 @@ def test_every_kind_of_question_can_be_grouped(reads: Reads, kind: str) -> None:
     ask = asks[kind]
     ranked = pairs(_one(reads, ask, replace(EXACT, limit=POINTS, payload=False)))
     found = reads.query_groups(ask, replace(EXACT, limit=3), by="lang", size=2)
-    assert _shape(found) == _groups(ranked, "lang", 3, 2)
+    assert _shape(found) == WORLD.groups(ranked, "lang", 3, 2)
 
 
 @pytest.mark.parametrize("field", ["lang", "tags", "year", "draft"])
