@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "tasb_qdrant" / "examples"
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_FOR_TESTS = ("make ", "pip ", "docker ", "cp ")  # they install, start containers, or are what runs this suite
-DOCS = ["README.md", "docs/cli.md", "docs/architecture.md"]
+DOCS = ["README.md", "docs/cli.md", "docs/search.md", "docs/architecture.md"]
+NAMED = re.compile(r"# (\w+\.py)\n")  # a block that is a file of its own
 
 
 def _blocks(document: str) -> list[tuple[str, str]]:
@@ -44,6 +45,8 @@ def test_the_commands_of_a_document_run_in_order(
         "PYTHONWARNINGS": "error",
     }
     for kind, text in _blocks(document):
+        if named := NAMED.match(text):
+            (tmp_path / named[1]).write_text(text)
         script = text.replace("http://localhost:6333", qdrant_1_17.url)
         command = ["sh", "-e", "-c", script] if kind == "sh" else [sys.executable, "-c", script]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)

@@ -13,12 +13,26 @@ from typing import Any, Final
 from benchmarks.running.conversation import ContestantFailedError
 from benchmarks.searching.contestants import CEILING, LOCAL, OURS, Contestant
 from benchmarks.searching.points import Points
-from benchmarks.searching.results import BATCH, FILTERED, GIVEN, GIVEN_FILTERED, ONE, SINGLE, TOGETHER, Entry
+from benchmarks.searching.results import (
+    BATCH,
+    ENCODED_ONE,
+    ENCODED_TOGETHER,
+    FILTERED,
+    GIVEN,
+    GIVEN_FILTERED,
+    ONE,
+    SINGLE,
+    TOGETHER,
+    Entry,
+)
 from benchmarks.searching.stores import ensure_embedded_store, ensure_server_store, running
 from benchmarks.searching.turns import Guest, choose_ef, invited, told
 
 EFS: Final = (0, 256, 512)
 """What the embedded index is tried with, to find as much as comparing with every point does; 0 is the default."""
+
+AT_ONCE: Final = {OURS: ((ONE, TOGETHER), (ENCODED_ONE, ENCODED_TOGETHER)), CEILING: ((ONE, TOGETHER),)}
+"""Whose queries are also awaited together, and what for: one at a time, and many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +43,16 @@ class Plan:
     points: int
     rounds: int
     singles: int = 60
-    parts: int = 60
+    parts: int = 150
     batch: int = 1_000
     few: int = 200
     one: int = 100
     together: int = 640
     at_once: int = 64
-    recalled: int = 200
+    recalled: int = 100
     given: int = 200
     slow: int = 12
-    slowest: int = 3
+    slowest: int = 2
 
 
 def compete(plan: Plan, contestants: Sequence[Contestant], points: Points, *, build: Path, model: Path) -> list[Entry]:
@@ -100,8 +114,8 @@ def _round_at_server(plan: Plan, guest: Guest, number: int) -> None:
     if guest.contestant.batches:
         many = plan.batch if name == OURS else plan.few
         _attempt(guest, BATCH, partial(guest.batch, number, BATCH, start=number * many, count=many))
-    if name in (OURS, CEILING):
-        for task, count, at_once in ((ONE, plan.one, 1), (TOGETHER, plan.together, plan.at_once)):
+    for one, together in AT_ONCE.get(name, ()):
+        for task, count, at_once in ((one, plan.one, 1), (together, plan.together, plan.at_once)):
             run = partial(guest.together, number, task, start=number * count, count=count, at_once=at_once)
             _attempt(guest, task, run)
 

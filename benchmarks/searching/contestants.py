@@ -42,7 +42,15 @@ _ST: Final = "sentence-transformers"
 EVERYONE: Final = (
     Contestant(OURS, "tasb-qdrant `Searcher`", "by_tasb_qdrant", batches=True),
     Contestant("st", "sentence-transformers + qdrant-client `query_points`", "by_qdrant_client", "fp32", _ST, True),
-    Contestant("st-bf16", "the same, its model in bf16", "by_qdrant_client", "bf16", _ST, True, plain=False),
+    Contestant(
+        "st-bf16",
+        "sentence-transformers in bf16 + qdrant-client `query_points`",
+        "by_qdrant_client",
+        "bf16",
+        _ST,
+        True,
+        plain=False,
+    ),
     Contestant("langchain", "langchain-qdrant `similarity_search_with_score`", "by_langchain", "", "langchain"),
     Contestant("haystack", "haystack `QdrantEmbeddingRetriever`", "by_haystack", "", "haystack"),
     Contestant(CEILING, "requests made beforehand, the bare gRPC stub", "by_stub"),

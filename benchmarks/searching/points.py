@@ -2,7 +2,7 @@
 
 Random vectors are harder for an index than those of texts, and a model of random weights puts all texts into a narrow
 cone. So points are the model's own vectors of texts, moved by differences between such vectors and some noise, all of
-one length: each text has a hundred points around it at 200,000. A question is one of these texts with some words
+one length: each text has a hundred of them around it. A question is one of these texts with some words
 changed, so that its nearest points are mostly of its own text, as a passage's question is nearest to it.
 """
 
@@ -25,7 +25,10 @@ from benchmarks.loading.points import made_up_payloads
 from tasb_qdrant.records import ModelContract
 
 DIM: Final = 768
-TEXTS: Final = 2_000
+AROUND: Final = 100
+"""Points around each text, however many there are."""
+
+QUESTIONS: Final = 2_000
 CHANGED: Final = 3
 """Words of ten that differ between a text and its question."""
 
@@ -98,8 +101,9 @@ def make_points(folder: Path, count: int, model: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     encoder = load_encoder(model, device="cpu")
-    texts = short_queries(tokenizer, TEXTS, seed=5)
-    questions = changed(texts, whole_words(tokenizer)[:2_000])
+    texts = short_queries(tokenizer, max(2, count // AROUND), seed=5)
+    asked = [texts[number % len(texts)] for number in range(QUESTIONS)]
+    questions = changed(asked, whole_words(tokenizer)[:2_000])
     around = encoder.encode_queries(texts)
     vectors = np.lib.format.open_memmap(folder / "vectors.npy", mode="w+", dtype=np.float32, shape=(count, DIM))
     rng = np.random.default_rng(7)

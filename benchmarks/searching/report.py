@@ -9,6 +9,8 @@ from benchmarks.searching.contestants import CEILING, EMBEDDED, LOCAL, OURS
 from benchmarks.searching.ratios import entry_of, over, overhead, p50, p95, peers, quickest, rate, turns_of
 from benchmarks.searching.results import (
     BATCH,
+    ENCODED_ONE,
+    ENCODED_TOGETHER,
     FILTERED,
     GIVEN,
     GIVEN_FILTERED,
@@ -33,8 +35,8 @@ def render(result: Result) -> str:
 
 
 def heading(result: Result) -> str:
-    machine, first = result.machine, result.entries[0] if result.entries else None
-    rounds = 1 + max((turn.round for turn in first.turns), default=-1) if first else 0
+    machine = result.machine
+    rounds = len({turn.round for entry in result.entries for turn in entry.turns})
     return (
         f"Measured {result.date}, commit `{result.commit}`, {result.minutes:.0f} minutes, rounds: {rounds}, on "
         f"{machine.name}, {machine.threads} threads, {machine.memory_gib:.0f} GiB, Python {machine.python}; Qdrant "
@@ -87,10 +89,13 @@ def many(result: Result) -> list[str]:
 
 
 def together(result: Result) -> list[str]:
+    pairs = [(_name(entry), entry, ONE, TOGETHER) for entry in _at_server(result)]
+    if ours := entry_of(result, OURS):
+        pairs.insert(1, ("its encoder alone, as many in a batch", ours, ENCODED_ONE, ENCODED_TOGETHER))
     rows = [
-        [_name(entry), _rate(one), _rate(turns_of(entry, TOGETHER)), _ratio(turns_of(entry, TOGETHER), one)]
-        for entry in _at_server(result)
-        if (one := turns_of(entry, ONE))
+        [name, _rate(one), _rate(turns_of(entry, many_at_once)), _ratio(turns_of(entry, many_at_once), one)]
+        for name, entry, one_at_once, many_at_once in pairs
+        if (one := turns_of(entry, one_at_once))
     ]
     header = ["", "one at a time, queries/s", f"{result.at_once} at once, queries/s", "ratio"]
     said = "Ours is `AsyncSearcher`; the stub's requests need no encoding: they are what the server takes by itself."

@@ -21,6 +21,10 @@ ONE: Final = "one"
 TOGETHER: Final = "together"
 """One query awaited at a time, and many."""
 
+ENCODED_ONE: Final = "encoding alone, one"
+ENCODED_TOGETHER: Final = "encoding alone, together"
+"""The same queries' encoding without any search, one by one, and as many in a batch."""
+
 GIVEN: Final = "given"
 GIVEN_FILTERED: Final = "given, filtered"
 """Queries one after the other, their vectors given."""

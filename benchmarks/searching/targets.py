@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from benchmarks.running.tables import Spread, spread
@@ -94,9 +95,7 @@ def _many(result: Result) -> list[Row]:
     return rows
 
 
-def _judged(
-    work: str, wanted: str, found: Spread | None, *, least: float = 0.0, most: float = float("inf")
-) -> list[Row]:
+def _judged(work: str, wanted: str, found: Spread | None, *, least: float = -inf, most: float = inf) -> list[Row]:
     if found is None:
         return []
     return [[work, wanted, _shown(found), _verdict(least <= found.median <= most)]]

@@ -19,13 +19,22 @@ from benchmarks.running.environments import offline
 from benchmarks.searching.contestants import CEILING, SCRIPTS, Contestant
 from benchmarks.searching.points import LANG, YEAR, Points
 from benchmarks.searching.recall import recall
-from benchmarks.searching.results import FILTERED, GIVEN_FILTERED, Entry, Parts, Recall, Turn
+from benchmarks.searching.results import (
+    ENCODED_ONE,
+    ENCODED_TOGETHER,
+    FILTERED,
+    GIVEN_FILTERED,
+    Entry,
+    Parts,
+    Recall,
+    Turn,
+)
 from benchmarks.searching.stores import COLLECTION
 
 ROOT: Final = Path(__file__).parents[2]
 PATIENCE: Final = 900.0
 LIMIT: Final = 10
-WARMING: Final = 3
+_WARMING: Final = 3
 
 
 @dataclass(slots=True)
@@ -49,13 +58,15 @@ class Guest:
 
     def singles(self, number: int, task: str, *, start: int, count: int) -> None:
         filtered = task == FILTERED
-        self.conversation.ask(do="singles", texts=self.some(start - WARMING, WARMING), filtered=filtered)
+        warm = _warming(count)
+        self.conversation.ask(do="singles", texts=self.some(start - warm, warm), filtered=filtered)
         took = self.conversation.ask(do="singles", texts=self.some(start, count), filtered=filtered)["milliseconds"]
         self._keep(Turn(number, task, count, sum(took) / 1e3, took))
 
     def parts(self, number: int, task: str, *, start: int, count: int) -> None:
         filtered = task == FILTERED
-        self.conversation.ask(do="parts", texts=self.some(start - WARMING, WARMING), filtered=filtered)
+        warm = _warming(count)
+        self.conversation.ask(do="parts", texts=self.some(start - warm, warm), filtered=filtered)
         found = self.conversation.ask(do="parts", texts=self.some(start, count), filtered=filtered)
         self.entry.parts.append(Parts(number, task, **found))
 
@@ -64,12 +75,13 @@ class Guest:
         self._keep(Turn(number, task, count, took))
 
     def together(self, number: int, task: str, *, start: int, count: int, at_once: int) -> None:
-        took = self.conversation.ask(do="together", texts=self.some(start, count), at_once=at_once)["seconds"]
+        do = "encode" if task in (ENCODED_ONE, ENCODED_TOGETHER) else "together"
+        took = self.conversation.ask(do=do, texts=self.some(start, count), at_once=at_once)["seconds"]
         self._keep(Turn(number, task, count, took))
 
     def given(self, number: int, task: str, *, start: int, count: int, ef: int) -> None:
         request = {"vectors": str(self.points.question_file), "filtered": task == GIVEN_FILTERED, "ef": ef}
-        self.conversation.ask(do="given", start=0, count=WARMING, **request)
+        self.conversation.ask(do="given", start=start, count=_warming(count), **request)
         took = self.conversation.ask(do="given", start=start, count=count, **request)["milliseconds"]
         self._keep(Turn(number, task, count, sum(took) / 1e3, took, ef))
 
@@ -91,6 +103,11 @@ class Guest:
 
     def _keep(self, turn: Turn) -> None:
         self.entry.turns.append(turn)
+
+
+def _warming(count: int) -> int:
+    """Queries beforehand, not counted: after another's turn caches are cold. None where one takes seconds."""
+    return min(_WARMING, count // 4)
 
 
 def _recall(found: list[list[int]], vectors: Any, points: Points, *, filtered: bool) -> float:
@@ -117,10 +134,10 @@ def invited(
 
 
 def choose_ef(entry: Entry, task: str, wanted: float) -> int:
-    """The smallest `ef` whose recall is at least `wanted`, else the one of the best recall; 0, the default, first."""
+    """The smallest `ef` whose recall is at least `wanted`, else the one of the best recall; 0 is the default."""
     found = sorted((each for each in entry.recalls if each.task == task), key=lambda each: each.ef)
-    enough = [each for each in found if each.value >= wanted]
-    return (enough or sorted(found, key=lambda each: -each.value))[0].ef
+    enough = [each for each in found if each.value >= wanted] or sorted(found, key=lambda each: -each.value)
+    return enough[0].ef if enough else 0
 
 
 def told(guest: Guest, task: str) -> str:

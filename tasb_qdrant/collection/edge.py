@@ -18,8 +18,8 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from tasb_qdrant.collection.edge_engine import (
-    INDEX_TYPES,
     engine_error,
+    index_schema,
     indexes_of,
     is_engine_error,
     load_shard,
@@ -234,7 +234,7 @@ class EdgeCollection:
             for field, kind in indexes.items():
                 if field not in there:
                     self._known.forget()
-                    shard.update(edge.UpdateOperation.create_field_index(field, INDEX_TYPES[kind]))
+                    shard.update(edge.UpdateOperation.create_field_index(field, index_schema(kind)))
 
     def index_deferred(self) -> bool:
         """No: nothing but `optimize` builds the index, and `info` says how much is in it."""

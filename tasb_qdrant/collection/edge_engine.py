@@ -95,6 +95,11 @@ def one_line(error: object) -> str:
     return " ".join(str(error).split())[:500]
 
 
+def index_schema(kind: IndexType) -> edge.PayloadSchemaType | edge.TextIndexParams:
+    """What makes such an index. Without phrase matching one of texts finds no phrase, and says nothing."""
+    return edge.TextIndexParams(phrase_matching=True) if kind == "text" else INDEX_TYPES[kind]
+
+
 def indexes_of(described: edge.ShardInfo) -> dict[str, IndexType]:
     """The payload indexes there are, by field."""
     by_type = {str(theirs): ours for ours, theirs in INDEX_TYPES.items()}

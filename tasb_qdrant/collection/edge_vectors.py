@@ -22,7 +22,7 @@ DENSE: Final = [""]
 
 
 def edge_vectors(batch: PointBatch) -> Iterator[edge.Vector]:
-    """The vector, or vectors, of each point. Empty sparse ones too: without any, a point would keep an earlier one."""
+    """The vector, or vectors, of each point; empty sparse ones too, as servers get them."""
     if batch.sparse is None:
         for vector in batch.vectors:
             yield _sequence(vector)

@@ -3,42 +3,48 @@
 What makes that more than a renaming (each measured on Qdrant 1.16.3, 1.17.0 and the embedded 0.9):
 a match on 1 finds 1.0 or not depending on index and version; an integer index on a server cuts the
 fraction off a bound; `is_null` and `is_empty` come in two forms of which one each changes its answer
-with an index; a geo index loses boxes that touch latitude 90 or longitude 180, or wrap round the globe.
+with an index; a missing field has no count on servers, and 0 in the embedded store. Inside an element of
+a list, both forms of `is_empty` change with an index, and a server takes "any of these words" for a search
+of characters; the index of a text in such elements finds phrases that run from one into the next. What is
+done about places is in filter_places.py.
 """
 
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from qdrant_client import models
 
+from tasb_qdrant.collection.filter_places import place_condition
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.filters.conditions import (
     Between,
     Compare,
     Contains,
+    ContainsAny,
+    ContainsPhrase,
+    Count,
     Equals,
     Exists,
     In,
-    InBox,
     IsEmpty,
     IsNull,
     Leaf,
     Order,
-    Within,
 )
-from tasb_qdrant.filters.nodes import And, Not, Or
-from tasb_qdrant.filters.path import canonical_path, qdrant_path
+from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Ids, Not, Or
+from tasb_qdrant.filters.path import canonical_path, parse_path, qdrant_path, write_path
 from tasb_qdrant.filters.values import EXACT, Scalar
+from tasb_qdrant.records import point_id
 from tasb_qdrant.settings import IndexType
 
-_NEXT_TO_EDGE = 1e-9
-"""Degrees, 0.1 mm: geohashes of latitude 90 and longitude 180 wrap round to -90 and -180."""
-
-_SEAM = 179.0
+_OF_WORDS = "LMN"
+"""Letters, marks on them, and numbers, by the first letter of their Unicode category."""
 
 
 def to_qdrant(where: Filter, *, indexes: Mapping[str, IndexType] | None = None) -> models.Filter:
@@ -48,52 +54,106 @@ def to_qdrant(where: Filter, *, indexes: Mapping[str, IndexType] | None = None) 
     lookup instead of one range a value.
     """
     integers = frozenset(canonical_path(field) for field, kind in (indexes or {}).items() if kind == "integer")
-    condition = _condition(where, integers)
+    condition = _condition(where, _Scope(integers))
     return condition if isinstance(condition, models.Filter) else models.Filter(must=[condition])
 
 
-def _condition(where: Filter, integers: frozenset[str]) -> models.Condition:
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """Where in a payload a condition looks: fields indexed as integers, and the list whose elements it is about."""
+
+    integers: frozenset[str]
+    element_of: str = ""
+
+    def is_integer(self, field: str) -> bool:
+        return f"{self.element_of}{field}" in self.integers
+
+    def inside(self, field: str) -> _Scope:
+        return _Scope(self.integers, f"{self.element_of}{field}[].")
+
+
+def _condition(where: Filter, at: _Scope) -> models.Condition:
     match where:
         case And(operands):
-            return models.Filter(must=[_condition(each, integers) for each in operands])
+            return models.Filter(must=[_condition(each, at) for each in operands])
         case Or(operands):
-            return models.Filter(should=[_condition(each, integers) for each in operands])
+            return models.Filter(should=[_condition(each, at) for each in operands])
         case Not(operand):
-            return models.Filter(must_not=[_condition(operand, integers)])
+            return models.Filter(must_not=[_condition(operand, at)])
+        case AtLeast(operands, count):
+            conditions = [_condition(each, at) for each in operands]
+            return models.Filter(min_should=models.MinShould(conditions=conditions, min_count=count))
+        case AnyElement(field, operand):
+            return _nested(qdrant_path(field), _condition(operand, at.inside(field)))
+        case Ids(ids):
+            return models.HasIdCondition(has_id=list(dict.fromkeys(map(point_id, ids))))
     if isinstance(where, Leaf):
-        return _leaf(where, qdrant_path(where.field), integers)
+        return _leaf(where, qdrant_path(where.field), at)
     raise FilterError(f"{type(where).__name__} is no filter of this package")
 
 
-def _leaf(where: Leaf, key: str, integers: frozenset[str]) -> models.Condition:
+def _nested(key: str, condition: models.Condition) -> models.Condition:
+    whole = condition if isinstance(condition, models.Filter) else models.Filter(must=[condition])
+    return models.NestedCondition(nested=models.Nested(key=key, filter=whole))
+
+
+def _leaf(where: Leaf, key: str, at: _Scope) -> models.Condition:
     match where:
         case Equals(field, value):
-            return _any([_equal(key, value, integer=field in integers)])
+            return _any([_equal(key, value, integer=at.is_integer(field))])
         case In(field, values):
-            return _one_of(key, values, integer=field in integers)
+            return _one_of(key, values, integer=at.is_integer(field))
         case Compare(_, order, value):
             return _ordered(key, order, value)
         case Between(_, low, high):
             return _between(key, low, high)
         case Exists():
-            return models.Filter(must_not=[_empty(key)])
+            return models.Filter(must_not=[_empty(key, at)])
         case IsEmpty():
-            return _empty(key)
+            return _empty(key, at)
         case IsNull():
             # IsNullCondition misses the null inside an array on servers, unless the field is indexed.
             return models.FieldCondition(key=key, is_null=True)
+        case Count(_, low, high):
+            return _counted(key, low, high, at)
         case Contains(_, text):
             return models.FieldCondition(key=key, match=models.MatchText(text=text))
-        case Within(_, lat, lon, metres):
-            circle = models.GeoRadius(center=models.GeoPoint(lat=lat, lon=lon), radius=metres)
-            return models.FieldCondition(key=key, geo_radius=circle)
-        case InBox():
-            return _box(key, where)
+        case ContainsAny(_, text):
+            return _any_word(key, text, at)
+        case ContainsPhrase(field, text):
+            return _phrase(field, text)
+    return place_condition(where, key)
 
 
-def _empty(key: str) -> models.Condition:
+def _empty(key: str, at: _Scope) -> models.Condition:
+    if at.element_of:
+        # An index would be asked for passages without any such value, when one element without it is meant.
+        return models.Filter(must_not=[models.FieldCondition(key=key, values_count=models.ValuesCount(gte=1))])
     # FieldCondition(is_empty=True) judges authors[].name by its first element, unless it is indexed.
     return models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+
+
+def _counted(key: str, low: int, high: int | None, at: _Scope) -> models.Condition:
+    counted = models.FieldCondition(key=key, values_count=models.ValuesCount(gte=low, lte=high))
+    return counted if low else models.Filter(should=[counted, _empty(key, at)])
+
+
+def _any_word(key: str, text: str, at: _Scope) -> models.Condition:
+    if not at.element_of:
+        return models.FieldCondition(key=key, match=models.MatchTextAny(text_any=text))
+    # Inside an element a server takes MatchTextAny for a search of characters, index or not.
+    words = "".join(each if unicodedata.category(each)[0] in _OF_WORDS else " " for each in text).split()
+    return _any([models.FieldCondition(key=key, match=models.MatchText(text=word)) for word in words])
+
+
+def _phrase(field: str, text: str) -> models.Condition:
+    """In each object of a list by itself: the index of authors[].bio runs the bios of a passage together."""
+    segments = parse_path(field)
+    lists = [i for i, segment in enumerate(segments[:-1]) if segment.elements[-1:] == (None,)]
+    if not lists:
+        return models.FieldCondition(key=qdrant_path(field), match=models.MatchPhrase(phrase=text))
+    above, below = write_path(segments[: lists[-1] + 1]), write_path(segments[lists[-1] + 1 :])
+    return _nested(qdrant_path(above.removesuffix("[]")), _phrase(below, text))
 
 
 def _any(conditions: Sequence[models.Condition]) -> models.Condition:
@@ -183,21 +243,3 @@ def _number(key: str, value: int | float | str) -> float:
             f'{key}: strings have no order in Qdrant, got "{value}"; write numbers and dates without quotes'
         )
     return float(value)
-
-
-def _box(key: str, box: InBox) -> models.Condition:
-    """The box, its top and right edge moved in where the index loses them, and cut where it wraps."""
-    top, east = min(box.top, 90 - _NEXT_TO_EDGE), 180 - _NEXT_TO_EDGE
-
-    def part(left: float, right: float) -> models.Condition:
-        corners = models.GeoBoundingBox(
-            top_left=models.GeoPoint(lat=top, lon=left), bottom_right=models.GeoPoint(lat=box.bottom, lon=right)
-        )
-        return models.FieldCondition(key=key, geo_bounding_box=corners)
-
-    if box.left < box.right:
-        return part(box.left, min(box.right, east))
-    # The third part has the points at longitude 180 itself, the edge of the other two.
-    parts = [part(box.left, east)] if box.left < east else []
-    parts += [part(-180.0, box.right), part(max(box.left, _SEAM), min(box.right, -_SEAM))]
-    return models.Filter(should=parts)

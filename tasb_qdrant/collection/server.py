@@ -228,7 +228,8 @@ class ServerCollection:
             )
         for field, kind in indexes.items():
             if field not in there:
-                schema = models.PayloadSchemaType(kind)
+                # Without phrase matching a text index finds no phrase, and says nothing.
+                schema = _TEXT if kind == "text" else models.PayloadSchemaType(kind)
                 self._call(
                     lambda field=field, schema=schema: self._client.create_payload_index(  # type: ignore[misc]
                         self._name, field, schema, wait=True
@@ -334,6 +335,9 @@ class ServerCollection:
             sleep=self._sleep,
             watch=self._watch,
         )
+
+
+_TEXT = models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True)
 
 
 def _counted(passages: int) -> str:

@@ -78,7 +78,11 @@ class UpsertWire:
         return b"".join(parts)
 
     def _request_with_words(self, batch: PointBatch, sparse: SparseVectors) -> bytes:
-        """The same with two vectors for each point: that without a name, and that of its words."""
+        """The same with two vectors for each point: that without a name, and that of its words.
+
+        An empty one too: where a point is in a finished segment, a server keeps the earlier vector of a name that
+        is left out (1.16.3 and 1.17.0).
+        """
         rows, size = _bytes_of(batch.vectors), self._row_bytes
         values, indices = _bytes_of(sparse.values), _varints(sparse.indices)
         ends = sparse.offsets.tolist()

@@ -8,14 +8,14 @@ What each operator means is in docs/filters.md; it means the same on every store
 
 from __future__ import annotations
 
-from tasb_qdrant.filters.builder import F, all_of, any_of
+from tasb_qdrant.filters.builder import F, all_of, any_of, at_least
 from tasb_qdrant.filters.check import check_filter
 from tasb_qdrant.filters.kinds import seen_kinds
 from tasb_qdrant.filters.marker import GeoPoint, Indexed
-from tasb_qdrant.filters.nodes import Filter
+from tasb_qdrant.filters.nodes import Filter, as_filter
 from tasb_qdrant.filters.payload_model import indexes_of, validate_payload
 from tasb_qdrant.filters.text import parse_filter
-from tasb_qdrant.filters.typed import as_filter, field, fields
+from tasb_qdrant.filters.typed import field, fields
 from tasb_qdrant.filters.write import format_filter
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "Filter",
     "all_of",
     "any_of",
+    "at_least",
     "check_filter",
     "format_filter",
     "parse_filter",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import NoReturn, TypeAlias
 
@@ -11,16 +11,20 @@ from tasb_qdrant.filters.conditions import (
     Between,
     Compare,
     Contains,
+    ContainsAny,
+    ContainsPhrase,
+    Count,
     Equals,
     Exists,
     In,
     InBox,
+    InPolygon,
     IsEmpty,
     IsNull,
     Order,
     Within,
 )
-from tasb_qdrant.filters.nodes import And, Filter, Not, Or
+from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Filter, Ids, Not, Or, as_filter
 from tasb_qdrant.filters.path import canonical_path
 from tasb_qdrant.filters.values import check_number, check_point
 
@@ -104,6 +108,25 @@ class F:
         """All the words, in any order and case. The field needs a text index."""
         return Contains(self._name, text)
 
+    def contains_any(self, text: str) -> ContainsAny:
+        """One of the words at least, in any case. The field needs a text index."""
+        return ContainsAny(self._name, text)
+
+    def contains_phrase(self, text: str) -> ContainsPhrase:
+        """The words one after another, in any case. The field needs a text index."""
+        return ContainsPhrase(self._name, text)
+
+    def count(self) -> CountOf:
+        """How many values there are, to be compared: `F("tags").count() >= 2`."""
+        return CountOf(self._name)
+
+    def any(self, *conditions: Filter | bool) -> AnyElement:
+        """One object of the list meets all the conditions: `F("authors").any(F("name") == "Ada", F("age") > 30)`.
+
+        The fields in the conditions are the object's.
+        """
+        return AnyElement(self._name, all_of(conditions))
+
     def within(self, *, of: Point, km: float | None = None, m: float | None = None) -> Within:
         """Less than `km` kilometres (or `m` metres) from the place `of`, (lat, lon)."""
         if (km is None) == (m is None):
@@ -114,6 +137,15 @@ class F:
     def in_box(self, *, top_left: Point, bottom_right: Point) -> InBox:
         """Inside the box between two corners, (lat, lon) each."""
         return InBox(self._name, *check_point(top_left, self._name), *check_point(bottom_right, self._name))
+
+    def in_polygon(self, ring: Sequence[Point], *, holes: Sequence[Sequence[Point]] = ()) -> InPolygon:
+        """Inside the ring of corners, (lat, lon) each, and outside the holes. Rings close by themselves."""
+        return InPolygon(self._name, ring, holes)  # type: ignore[arg-type]  # become tuples inside
+
+    @staticmethod
+    def ids(passage_ids: Iterable[str]) -> Ids:
+        """The passages with these ids: `F.ids(["a", "b"])`. No field is asked, whatever it is called."""
+        return Ids(passage_ids)  # type: ignore[arg-type]  # becomes a tuple inside
 
     def __and__(self, other: object) -> NoReturn:
         raise TypeError(
@@ -132,19 +164,68 @@ class F:
         return value
 
 
-def all_of(filters: Iterable[Filter]) -> Filter:
+class CountOf:
+    """How many values a field has. Comparisons with whole numbers make filters."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __repr__(self) -> str:
+        return f"F({self._name!r}).count()"
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(f"{self!r} is neither true nor false; compare it with a number")
+
+    __hash__ = None  # type: ignore[assignment]  # as in F
+
+    def __eq__(self, number: int) -> Count:  # type: ignore[override]  # as in F
+        return Count(self._name, number, number)
+
+    def __ne__(self, number: int) -> Not:  # type: ignore[override]  # as in F
+        return Not(self == number)
+
+    def __lt__(self, number: int) -> Count:
+        return Count(self._name, 0, self._whole(number) - 1)
+
+    def __le__(self, number: int) -> Count:
+        return Count(self._name, 0, number)
+
+    def __gt__(self, number: int) -> Count:
+        return Count(self._name, self._whole(number) + 1)
+
+    def __ge__(self, number: int) -> Count:
+        return Count(self._name, number)
+
+    def between(self, low: int, high: int) -> Count:
+        """From low to high, both included."""
+        return Count(self._name, low, high)
+
+    def _whole(self, number: int) -> int:
+        if type(number) is not int:
+            raise FilterError(f"{self._name}: a count is a whole number from 0 on, got {number!r}")
+        return number
+
+
+def at_least(count: int, *conditions: Filter | bool) -> AtLeast:
+    """So many of the conditions match, or more: `at_least(2, F("a") == 1, F("b") == 2, F("c") == 3)`."""
+    return AtLeast(tuple(map(as_filter, conditions)), count)
+
+
+def all_of(filters: Iterable[Filter | bool]) -> Filter:
     """All of them match; one filter is itself. Raises FilterError for none."""
     return _join(And, list(filters))
 
 
-def any_of(filters: Iterable[Filter]) -> Filter:
+def any_of(filters: Iterable[Filter | bool]) -> Filter:
     """At least one matches; one filter is itself. Raises FilterError for none."""
     return _join(Or, list(filters))
 
 
-def _join(kind: type[And] | type[Or], filters: list[Filter]) -> Filter:
+def _join(kind: type[And] | type[Or], filters: list[Filter | bool]) -> Filter:
     flat: list[Filter] = []
-    for each in filters:
+    for each in map(as_filter, filters):
         flat.extend(each.operands if isinstance(each, kind) else (each,))
     if not flat:
         raise FilterError("there is no filter to join; pass at least one")

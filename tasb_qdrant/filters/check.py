@@ -13,10 +13,14 @@ from tasb_qdrant.filters.conditions import (
     Between,
     Compare,
     Contains,
+    ContainsAny,
+    ContainsPhrase,
+    Count,
     Equals,
     Exists,
     In,
     InBox,
+    InPolygon,
     IsEmpty,
     IsNull,
     Leaf,
@@ -73,12 +77,12 @@ def check_filter(
 
 def _check_indexed(leaf: Filter, kind: IndexType) -> None:
     match leaf:
-        case Exists() | IsNull() | IsEmpty():
+        case Exists() | IsNull() | IsEmpty() | Count():
             return
-        case Contains():
+        case Contains() | ContainsAny() | ContainsPhrase():
             if kind != "text":
                 raise _no_text_index(leaf, kind)
-        case Within(field, lat, lon) | InBox(field, lat, lon):
+        case Within(field, lat, lon) | InBox(field, lat, lon) | InPolygon(field, ((lat, lon), *_)):
             if kind != "geo":
                 hint = f"store {{lat, lon}} objects and index them with --index {field}:geo"
                 raise FilterTypeError(field=field, indexed_as=kind, value=(lat, lon), hint=hint)
@@ -129,11 +133,11 @@ def _hint(field: str, kind: IndexType, value: Scalar, written: str) -> str:
         quoted = f'"{value.isoformat()}"' if isinstance(value, datetime) else f'"{write_literal(value)}"'
         return f"write {written}{quoted} with quotes"
     if kind == "geo":
-        return f"write {field} within 5 km of (lat, lon), or {field} in box (lat, lon) to (lat, lon)"
+        return f"write {field} within 5 km of (lat, lon), {field} in box (lat, lon) to (lat, lon), or in polygon"
     return f"compare with a {_KIND_OF_INDEX[kind]}"
 
 
-def _no_text_index(leaf: Contains, kind: IndexType | None) -> FilterTypeError:
+def _no_text_index(leaf: Contains | ContainsAny | ContainsPhrase, kind: IndexType | None) -> FilterTypeError:
     return FilterTypeError(
         field=leaf.field,
         indexed_as=kind,
@@ -145,7 +149,7 @@ def _no_text_index(leaf: Contains, kind: IndexType | None) -> FilterTypeError:
 
 def _check_unindexed(leaf: Filter) -> None:
     match leaf:
-        case Contains():
+        case Contains() | ContainsAny() | ContainsPhrase():
             raise _no_text_index(leaf, None)
         case Compare(field, _, str() as value) | Between(field, str() as value):
             raise FilterTypeError(
@@ -193,7 +197,7 @@ def _wanted(leaf: Filter) -> str | None:
     match leaf:
         case Equals(_, value) | In(_, (value, *_)) | Compare(_, _, value) | Between(_, value):
             return _JSON_KIND[kind_of(value)]
-        case Within() | InBox():
+        case Within() | InBox() | InPolygon():
             return "object"
     return None
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal, TypeAlias
 
 from tasb_qdrant.errors import FilterError
-from tasb_qdrant.filters.nodes import And, Filter, Not, Or
+from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Filter, Ids, Not, Or
 from tasb_qdrant.filters.path import canonical_path
 from tasb_qdrant.filters.values import (
     Scalar,
@@ -16,7 +16,9 @@ from tasb_qdrant.filters.values import (
     check_number,
     check_ordered,
     check_point,
+    check_ring,
     check_value,
+    check_words,
     kind_of,
 )
 
@@ -101,18 +103,46 @@ class IsEmpty(_Leaf):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contains(_Leaf):
-    """The field's text has all the words, in any order and case. Needs a text index."""
+class Count(_Leaf):
+    """The field has from `low` to `high` values, both included; `high` None is no bound.
 
+    A list has as many as it has elements, null and a missing field none, and anything else is one.
+    """
+
+    low: int
+    high: int | None = None
+
+    def _check(self) -> None:
+        for bound in (self.low, self.high):
+            if bound is not None and (type(bound) is not int or not 0 <= bound < 2**63):
+                raise FilterError(f"{self.field}: a count is a whole number from 0 on, got {bound!r}")
+        if self.high is not None and self.low > self.high:
+            raise FilterError(f"{self.field}: no count lies from {self.low} to {self.high}")
+        if self.low == 0 and self.high is None:
+            raise FilterError(f"{self.field}: every count is 0 or more, so that asks for nothing; leave it out")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Words(_Leaf):
     text: str
 
     def _check(self) -> None:
-        text = check_value(self.text, self.field)
-        if not isinstance(text, str):
-            raise FilterError(f"{self.field}: contains takes a string, got {text!r}")
-        if not any(character.isalnum() for character in text):
-            raise FilterError(f"{self.field}: contains needs a word to look for, got {text!r}")
-        object.__setattr__(self, "text", text)
+        object.__setattr__(self, "text", check_words(self.text, self.field))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contains(_Words):
+    """The field's text has all the words, in any order and case. Needs a text index."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContainsAny(_Words):
+    """The field's text has one of the words, in any case. Needs a text index."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ContainsPhrase(_Words):
+    """The field's text has the words one after another, in any case. Needs a text index."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,17 +185,56 @@ class InBox(_Leaf):
             object.__setattr__(self, name, value)
 
 
-Leaf: TypeAlias = Equals | In | Compare | Between | Exists | IsNull | IsEmpty | Contains | Within | InBox
+@dataclass(frozen=True, slots=True, eq=False)
+class InPolygon(_Leaf):
+    """The place lies inside the outer ring and outside the holes, and not on an edge.
+
+    Rings are of (lat, lon), and close by themselves; their sides are straight lines on a map of degrees.
+    """
+
+    ring: tuple[tuple[float, float], ...]
+    holes: tuple[tuple[tuple[float, float], ...], ...] = ()
+
+    def _check(self) -> None:
+        object.__setattr__(self, "ring", check_ring(self.ring, self.field))
+        object.__setattr__(self, "holes", tuple(check_ring(hole, self.field) for hole in self.holes))
+
+
+Leaf: TypeAlias = (
+    Equals
+    | In
+    | Compare
+    | Between
+    | Exists
+    | IsNull
+    | IsEmpty
+    | Count
+    | Contains
+    | ContainsAny
+    | ContainsPhrase
+    | Within
+    | InBox
+    | InPolygon
+)
 
 
 def leaves(where: Filter) -> Iterator[Leaf]:
-    """The conditions of a filter, in the order in which they are written."""
-    if isinstance(where, And | Or):
-        for operand in where.operands:
+    """The conditions on fields, in the order in which they are written.
+
+    Those inside `any` have the field's whole path: authors[].name.
+    """
+    match where:
+        case And(operands) | Or(operands) | AtLeast(operands):
+            for operand in operands:
+                yield from leaves(operand)
+        case Not(operand):
             yield from leaves(operand)
-    elif isinstance(where, Not):
-        yield from leaves(where.operand)
-    elif isinstance(where, Leaf):
-        yield where
-    else:
-        raise FilterError(f"{type(where).__name__} is no filter of this package")
+        case AnyElement(field, operand):
+            for leaf in leaves(operand):
+                yield replace(leaf, field=f"{field}[].{leaf.field}")
+        case Ids():
+            return
+        case _ if isinstance(where, Leaf):
+            yield where
+        case _:
+            raise FilterError(f"{type(where).__name__} is no filter of this package")

@@ -9,7 +9,8 @@ from tasb_qdrant.filters.path import BARE, RESERVED
 _NAME = rf"(?:{BARE}|`[^`]+`)(?:\[\d*\])*"
 _NOT_RESERVED = rf"(?!(?i:{'|'.join(sorted(RESERVED))})(?![\w\-.\[]))"
 
-# Keywords end where a name would end, so that `in-stock` is a field and not `in`.
+# Keywords end where a name would end, so that `in-stock` is a field and not `in`. What could begin a condition
+# in place of a field is no field for what follows: `count(`, `ids(` and `at least`.
 GRAMMAR: Final = rf"""
 ?start: disjunction
 
@@ -29,10 +30,19 @@ GRAMMAR: Final = rf"""
     | FIELD _IS _EMPTY                          -> is_empty
     | FIELD _IS _NOT _EMPTY                     -> is_not_empty
     | FIELD _CONTAINS STRING                    -> contains
+    | FIELD _CONTAINS _ANY STRING               -> contains_any
+    | FIELD _CONTAINS _PHRASE STRING            -> contains_phrase
     | FIELD _WITHIN NUMBER UNIT _OF point       -> within
     | FIELD _IN _BOX point _TO point            -> in_box
+    | FIELD _IN _POLYGON ring (_WITHOUT ring)*  -> in_polygon
+    | FIELD _ANY "(" disjunction ")"            -> any_element
+    | _COUNT "(" FIELD ")" CMP NUMBER           -> count
+    | _COUNT "(" FIELD ")" _BETWEEN NUMBER _AND NUMBER         -> count_between
+    | _IDS "(" STRING ("," STRING)* ")"         -> ids
+    | _AT_LEAST NUMBER _OF "(" disjunction ("," disjunction)* ")"    -> at_least
 
 list: "[" value ("," value)* "]"
+ring: "[" point ("," point)* "]"
 point: "(" NUMBER "," NUMBER ")"
 value: DATE | NUMBER | STRING | TRUE | FALSE
 
@@ -44,6 +54,9 @@ STRING: /"(?:[^"\\]|\\(?s:.))*"|'(?:[^'\\]|\\(?s:.))*'/
 UNIT.2: /(?:km|m)(?![\w\-])/i
 TRUE.2: /true(?![\w\-])/i
 FALSE.2: /false(?![\w\-])/i
+_COUNT.5: /count(?=\s*\()/i
+_IDS.5: /ids(?=\s*\()/i
+_AT_LEAST.5: /at\s+least(?![\w\-])/i
 _AND.2: /and(?![\w\-])/i
 _OR.2: /or(?![\w\-])/i
 _NOT.2: /not(?![\w\-])/i
@@ -58,6 +71,10 @@ _WITHIN.2: /within(?![\w\-])/i
 _OF.2: /of(?![\w\-])/i
 _BOX.2: /box(?![\w\-])/i
 _TO.2: /to(?![\w\-])/i
+_ANY.2: /any(?![\w\-])/i
+_PHRASE.2: /phrase(?![\w\-])/i
+_POLYGON.2: /polygon(?![\w\-])/i
+_WITHOUT.2: /without(?![\w\-])/i
 
 %ignore /\s+/
 """
@@ -65,23 +82,26 @@ _TO.2: /to(?![\w\-])/i
 WORDS: Final[tuple[tuple[frozenset[str], str], ...]] = (
     (frozenset({"FIELD"}), "a field name"),
     (
-        frozenset({"CMP", "_IN", "_IS", "_CONTAINS", "_EXISTS", "_WITHIN", "_BETWEEN"}),
-        "an operator (= != < <= > >=, in, not in, between, contains, exists, is null, is empty, within)",
+        frozenset({"CMP", "_IN", "_IS", "_CONTAINS", "_EXISTS", "_WITHIN", "_BETWEEN", "_ANY"}),
+        "an operator (= != < <= > >=, in, not in, between, contains, exists, is null, is empty, within, any)",
     ),
+    (frozenset({"CMP", "_BETWEEN"}), "an operator (= != < <= > >= or between)"),
     (
         frozenset({"STRING", "NUMBER", "DATE"}),
         'a value (a number, "text" in quotes, true, false, or a date such as 2020-01-31)',
     ),
+    (frozenset({"_WITHOUT"}), '"without"'),
     (frozenset({"_AND", "_OR"}), '"and", "or"'),
     (frozenset({"_IN"}), '"in"'),
     (frozenset({"_NULL", "_EMPTY"}), '"null" or "empty"'),
     (frozenset({"_AND"}), '"and"'),
     (frozenset({"STRING"}), '"text" in quotes'),
+    (frozenset({"_ANY", "_PHRASE"}), '"any" or "phrase"'),
+    (frozenset({"_BOX", "_POLYGON"}), '"box" or "polygon"'),
     (frozenset({"NUMBER"}), "a number"),
     (frozenset({"UNIT"}), '"km" or "m"'),
     (frozenset({"_OF"}), '"of"'),
     (frozenset({"_TO"}), '"to"'),
-    (frozenset({"_BOX"}), '"box"'),
     (frozenset({"LPAR"}), '"("'),
     (frozenset({"LSQB"}), '"["'),
     (frozenset({"COMMA"}), '","'),

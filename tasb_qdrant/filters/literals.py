@@ -55,6 +55,14 @@ def read_number(token: Token) -> int | float:
     return number
 
 
+def read_count(token: Token) -> int:
+    """A whole number from 0 on."""
+    number = read_number(token)
+    if not isinstance(number, int) or number < 0:
+        raise _wrong(token, 0, "a whole number from 0 on", str(token))
+    return number
+
+
 def read_date(token: Token) -> datetime:
     """The datetime in UTC."""
     when = parse_datetime(str(token))

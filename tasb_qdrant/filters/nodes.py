@@ -1,25 +1,29 @@
 """A filter as a tree of frozen values. `F` and `parse_filter` build it; stores translate it.
 
     Filter
-    ├── And, Or, Not            of filters
+    ├── And, Or, Not, AtLeast   of filters
+    ├── AnyElement              a filter on each object of a list
+    ├── Ids                     of passages
     ├── Equals, In              a value, one of several
     ├── Compare, Between        an order: numbers and datetimes
-    ├── Exists, IsNull, IsEmpty
-    ├── Contains                words of a text
-    └── Within, InBox           places
+    ├── Exists, IsNull, IsEmpty, Count
+    ├── Contains, ContainsAny, ContainsPhrase    words of a text
+    └── Within, InBox, InPolygon                 places
 
 Two filters are equal when they are written alike: 1, 1.0 and true are three different values here.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import Final
 
 from tasb_qdrant.errors import FilterError
+from tasb_qdrant.filters.path import canonical_path
 
 MAX_DEPTH: Final = 24
-"""Deeper filters are refused: a level is up to two protobuf messages, and protobuf reads 100 deep."""
+"""Deeper filters are refused: a level is up to three protobuf messages, and protobuf reads 100 deep."""
 
 
 class Filter:
@@ -29,7 +33,7 @@ class Filter:
 
     @property
     def depth(self) -> int:
-        """How many `and`, `or` and `not` lie one in another."""
+        """How many `and`, `or`, `not`, `at least` and `any` lie one in another."""
         return 0
 
     # A comparison of `fields(Model)` is a bool to type checkers, and a Filter at run time: no bool gets here.
@@ -63,6 +67,13 @@ class Filter:
 
     def _key(self) -> object:
         return _tagged(tuple(getattr(self, f.name) for f in fields(self) if f.compare))  # type: ignore[arg-type]  # every node is a dataclass
+
+
+def as_filter(where: Filter | bool) -> Filter:
+    """The filter, which type checkers may take for a bool (see typed.py). Raises FilterError for what is none."""
+    if isinstance(where, Filter):
+        return where
+    raise FilterError(f"{where!r} is no filter; compare a field with a value, or write .exists()")
 
 
 def _tagged(value: object) -> object:
@@ -131,3 +142,70 @@ class Not(Filter):
     @property
     def depth(self) -> int:
         return self._depth
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AtLeast(_Junction):
+    """So many of them match, or more. One that is written twice counts twice."""
+
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        _Junction.__post_init__(self)  # super() has the class before it got its slots
+        if type(self.count) is not int or not 1 <= self.count <= len(self.operands):
+            raise FilterError(
+                f"at least {self.count!r} of {len(self.operands)} conditions makes no sense; the number is a whole one "
+                f"from 1 to {len(self.operands)}"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnyElement(Filter):
+    """One object of the list matches the whole filter, whose fields are the object's."""
+
+    _depth: int = field(init=False, repr=False, compare=False)
+    field: str
+    operand: Filter
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.operand, Filter):
+            raise FilterError(f"{self.field}: any takes filters on the fields of an element, got {self.operand!r}")
+        if _asks_for_ids(self.operand):
+            raise FilterError(f"{self.field}: an element of a list has no passage id; ask for ids outside of any")
+        # Qdrant opens the list by itself: authors[] is the same to it.
+        object.__setattr__(self, "field", canonical_path(self.field).removesuffix("[]"))
+        object.__setattr__(self, "_depth", _deeper(self.operand))
+
+    @property
+    def depth(self) -> int:
+        return self._depth
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ids(Filter):
+    """The passage is one of these."""
+
+    ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        given: object = self.ids
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise FilterError(f"ids takes a list of passage ids, got {given!r}")
+        ids = list(given)
+        if not ids:
+            raise FilterError("ids takes at least one passage id, got none; no passage could match")
+        for each in ids:
+            if not isinstance(each, str) or not each:
+                raise FilterError(f"a passage id is a string that isn't empty, got {each!r}; write its text in quotes")
+        object.__setattr__(self, "ids", tuple(dict.fromkeys(map(str.__str__, ids))))
+
+
+def _asks_for_ids(where: Filter) -> bool:
+    match where:
+        case Ids():
+            return True
+        case And(operands) | Or(operands) | AtLeast(operands):
+            return any(map(_asks_for_ids, operands))
+        case Not(operand) | AnyElement(_, operand):
+            return _asks_for_ids(operand)
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -60,7 +61,12 @@ def parse_path(text: str) -> tuple[Segment, ...]:
 
 def canonical_path(text: str) -> str:
     """The one spelling of a path in this package: bare names where they may be, backticks elsewhere."""
-    return ".".join(_bare_or(segment, "`") for segment in parse_path(text))
+    return write_path(parse_path(text))
+
+
+def write_path(segments: Iterable[Segment]) -> str:
+    """The canonical path of these segments."""
+    return ".".join(_bare_or(segment, "`") for segment in segments)
 
 
 def qdrant_path(text: str) -> str:

@@ -65,6 +65,14 @@ class Term:
         one._object()
         return one
 
+    def _any(self) -> Term:
+        """An object of this list, whose fields are named from there."""
+        if not self._shape.many:
+            raise FilterError(f"{self!r} is {self._shape} and no list; any is for lists of models")
+        element = self._element("")
+        element._object()
+        return Term(repr(element), path="", shape=element._shape)
+
     def _object(self) -> type[Any]:
         shape = self._shape
         if shape.model is None:

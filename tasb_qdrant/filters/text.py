@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import functools
+import operator
 import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tasb_qdrant.errors import FilterError, FilterSyntaxError
-from tasb_qdrant.filters.builder import F, all_of, any_of
+from tasb_qdrant.filters.builder import CountOf, F, all_of, any_of, at_least
 from tasb_qdrant.filters.conditions import Compare, Equals
 from tasb_qdrant.filters.grammar import GRAMMAR, WORDS
-from tasb_qdrant.filters.literals import SYNTAX_LIMIT, read_date, read_number, read_string
+from tasb_qdrant.filters.literals import SYNTAX_LIMIT, read_count, read_date, read_number, read_string
 from tasb_qdrant.filters.nodes import Filter
 
 if TYPE_CHECKING:  # lark takes 40 ms to import, and most programs never parse a filter
@@ -19,6 +20,8 @@ if TYPE_CHECKING:  # lark takes 40 ms to import, and most programs never parse a
     from lark.exceptions import UnexpectedInput
 
 _Value: TypeAlias = str | bool | int | float | datetime
+
+_Ring: TypeAlias = tuple[tuple[float, float], ...]
 
 _FOUND: Final = re.compile(r"""[\w\-.]+|&&|\|\||[=!<>~]+|["'].{0,20}|.""", re.DOTALL)
 
@@ -112,6 +115,33 @@ def _builder() -> Any:
         def in_box(self, field: Token, first: tuple[float, float], last: tuple[float, float]) -> Filter:
             return F(field).in_box(top_left=first, bottom_right=last)
 
+        def contains_any(self, field: Token, text: Token) -> Filter:
+            return F(field).contains_any(read_string(text))
+
+        def contains_phrase(self, field: Token, text: Token) -> Filter:
+            return F(field).contains_phrase(read_string(text))
+
+        def in_polygon(self, field: Token, ring: _Ring, *holes: _Ring) -> Filter:
+            return F(field).in_polygon(ring, holes=holes)
+
+        def any_element(self, field: Token, operand: Filter) -> Filter:
+            return F(field).any(operand)
+
+        def count(self, field: Token, order: Token, number: Token) -> Filter:
+            return _compare_count(F(field).count(), str(order), read_count(number))
+
+        def count_between(self, field: Token, low: Token, high: Token) -> Filter:
+            return F(field).count().between(read_count(low), read_count(high))
+
+        def ids(self, *ids: Token) -> Filter:
+            return F.ids([read_string(each) for each in ids])
+
+        def at_least(self, number: Token, *filters: Filter) -> Filter:
+            return at_least(read_count(number), *filters)
+
+        def ring(self, *points: tuple[float, float]) -> _Ring:
+            return points
+
         def list(self, *values: _Value) -> list[_Value]:
             return [*values]
 
@@ -142,6 +172,12 @@ def _compare(field: F, order: str, value: Any) -> Filter:
         case "!=":
             return ~Equals(field.name, value)
     return Equals(field.name, value)
+
+
+def _compare_count(count: CountOf, order: str, number: int) -> Filter:
+    compare = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "!=": operator.ne}
+    made: Filter = compare.get(order, operator.eq)(count, number)
+    return made
 
 
 def _explained(text: str, error: UnexpectedInput) -> FilterSyntaxError:

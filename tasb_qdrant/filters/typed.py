@@ -11,18 +11,18 @@ comparison of what may be None) goes through `field(...)`, whose filters are Fil
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date
 from typing import Any, Generic, NoReturn, Protocol, TypeAlias, TypeVar, cast, overload
 
 from tasb_qdrant.errors import FilterError
-from tasb_qdrant.filters.builder import F, Point
+from tasb_qdrant.filters.builder import CountOf, F, Point
 from tasb_qdrant.filters.conditions import Order
 from tasb_qdrant.filters.nodes import Filter
 from tasb_qdrant.filters.term import Term, checked, ordered, term_of
 
-__all__ = ["Field", "as_filter", "field", "fields"]
+__all__ = ["Field", "field", "fields"]
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -66,15 +66,6 @@ def field(of: Any) -> Any:
     if not isinstance(of, Term) or not of._path:
         raise FilterError(f"field takes a field of a model, as in field(fields(Article).year), got {of!r}")
     return Field(of)
-
-
-def as_filter(where: Filter | bool) -> Filter:
-    """The filter, which type checkers may take for a bool. Raises FilterError for what is none."""
-    if isinstance(where, Filter):
-        return where
-    if isinstance(where, Term | Field):
-        raise FilterError(f"{where!r} without a comparison is no filter; compare it, or write .exists()")
-    raise FilterError(f"a filter is needed, got {where!r}; compare a field of fields(Model) or an F with a value")
 
 
 class Field(Generic[T_co]):
@@ -147,7 +138,24 @@ class Field(Generic[T_co]):
 
     def contains(self: Field[str], text: str) -> Filter:
         """All the words, in any order and case. The field needs a text index."""
-        return self._f.contains(str(checked(self._term, text, free=True)))
+        return self._f.contains(self._text(text))
+
+    def contains_any(self: Field[str], text: str) -> Filter:
+        """One of the words at least, in any case. The field needs a text index."""
+        return self._f.contains_any(self._text(text))
+
+    def contains_phrase(self: Field[str], text: str) -> Filter:
+        """The words one after another, in any case. The field needs a text index."""
+        return self._f.contains_phrase(self._text(text))
+
+    def count(self) -> CountOf:
+        """How many values there are, to be compared: `field(a.tags).count() >= 2`."""
+        return self._f.count()
+
+    def any(self, *conditions: Callable[[T_co], Filter | bool]) -> Filter:
+        """One object of the list meets all: `field(a.authors).any(lambda author: author.name == "Ada")`."""
+        element = self._term._any()
+        return self._f.any(*(condition(cast("T_co", element)) for condition in conditions))
 
     def within(self: Field[Place], *, of: Point, km: float | None = None, m: float | None = None) -> Filter:
         """Less than `km` kilometres (or `m` metres) from the place `of`, (lat, lon)."""
@@ -159,10 +167,18 @@ class Field(Generic[T_co]):
         self._term._must_hold("place", top_left)
         return self._f.in_box(top_left=top_left, bottom_right=bottom_right)
 
+    def in_polygon(self: Field[Place], ring: Sequence[Point], *, holes: Sequence[Sequence[Point]] = ()) -> Filter:
+        """Inside the ring of corners, (lat, lon) each, and outside the holes."""
+        self._term._must_hold("place", ring)
+        return self._f.in_polygon(ring, holes=holes)
+
     @property
     def inside(self) -> T_co:
         """The fields of the object here, or of every object in the list: `field(a.authors).inside.name`."""
         return cast("T_co", self._term._inside())
+
+    def _text(self, text: str) -> str:
+        return str(checked(self._term, text, free=True))
 
     def _ordered(self, order: Order, value: object) -> Filter:
         return self._f._compare(order, ordered(self._term, value))

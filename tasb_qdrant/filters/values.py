@@ -116,6 +116,28 @@ def check_point(point: object, name: str) -> tuple[float, float]:
     return lat, lon
 
 
+def check_ring(ring: object, name: str) -> tuple[tuple[float, float], ...]:
+    """The corners of a polygon, (lat, lon) each, the first not repeated at the end; raises FilterError."""
+    if not isinstance(ring, tuple | list):
+        raise FilterError(f"{name}: a polygon is a list of (lat, lon) corners, got {ring!r}")
+    corners = [check_point(corner, name) for corner in ring]
+    if len(corners) > 1 and corners[0] == corners[-1]:
+        del corners[-1]
+    if len(set(corners)) < 3:
+        raise FilterError(f"{name}: a polygon has three corners or more, got {len(set(corners))}")
+    return tuple(corners)
+
+
+def check_words(text: object, name: str) -> str:
+    """A text with a word in it; raises FilterError."""
+    checked = check_value(text, name)
+    if not isinstance(checked, str):
+        raise FilterError(f"{name}: contains takes a string, got {text!r}")
+    if not any(character.isalnum() for character in checked):
+        raise FilterError(f"{name}: contains needs a word to look for, got {text!r}")
+    return checked
+
+
 def parse_datetime(text: str) -> datetime | None:
     """The datetime in UTC that an ISO text says, or None where it says none."""
     if not _DATETIME.fullmatch(text):

@@ -7,16 +7,20 @@ from tasb_qdrant.filters.conditions import (
     Between,
     Compare,
     Contains,
+    ContainsAny,
+    ContainsPhrase,
+    Count,
     Equals,
     Exists,
     In,
     InBox,
+    InPolygon,
     IsEmpty,
     IsNull,
     Within,
 )
 from tasb_qdrant.filters.literals import write_literal
-from tasb_qdrant.filters.nodes import And, Filter, Not, Or
+from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Filter, Ids, Not, Or
 from tasb_qdrant.filters.values import EXACT
 
 
@@ -35,8 +39,16 @@ def format_filter(where: Filter) -> str:
             return f"{field} is not null"
         case Not(IsEmpty(field)):
             return f"{field} is not empty"
+        case Not(Count(field, low, high)) if low == high:
+            return f"count({field}) != {low}"
         case Not(operand):
             return f"not {_inside(operand, Or, And)}"
+        case AtLeast(operands, count):
+            return f"at least {count} of ({', '.join(map(format_filter, operands))})"
+        case AnyElement(field, operand):
+            return f"{field} any ({format_filter(operand)})"
+        case Ids(ids):
+            return f"ids({', '.join(map(write_literal, ids))})"
     return _leaf(where)
 
 
@@ -56,12 +68,20 @@ def _leaf(where: Filter) -> str:
             return f"{field} is null"
         case IsEmpty(field):
             return f"{field} is empty"
+        case Count(field, low, high):
+            return _count(f"count({field})", low, high)
         case Contains(field, text):
             return f"{field} contains {write_literal(text)}"
+        case ContainsAny(field, text):
+            return f"{field} contains any {write_literal(text)}"
+        case ContainsPhrase(field, text):
+            return f"{field} contains phrase {write_literal(text)}"
         case Within(field, lat, lon, metres):
             return f"{field} within {_distance(metres)} of {_point(lat, lon)}"
         case InBox(field, top, left, bottom, right):
             return f"{field} in box {_point(top, left)} to {_point(bottom, right)}"
+        case InPolygon(field, ring, holes):
+            return f"{field} in polygon {' without '.join(map(_ring, (ring, *holes)))}"
     raise FilterError(f"{type(where).__name__} is no filter of this package")
 
 
@@ -72,6 +92,18 @@ def _inside(where: Filter, *weaker: type[Filter]) -> str:
 
 def _list(values: tuple[object, ...]) -> str:
     return "[" + ", ".join(write_literal(value) for value in values) + "]"  # type: ignore[arg-type]  # checked when built
+
+
+def _ring(corners: tuple[tuple[float, float], ...]) -> str:
+    return "[" + ", ".join(_point(lat, lon) for lat, lon in corners) + "]"
+
+
+def _count(counted: str, low: int, high: int | None) -> str:
+    if high is None:
+        return f"{counted} >= {low}"
+    if low == high:
+        return f"{counted} = {low}"
+    return f"{counted} <= {high}" if low == 0 else f"{counted} between {low} and {high}"
 
 
 def _point(lat: float, lon: float) -> str:

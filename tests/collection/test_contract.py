@@ -288,6 +288,9 @@ def test_every_index_type_is_made_and_found_by_whether_points_come_before_or_aft
         assert collection.indexes() == ALL_INDEXES == collection.info().indexes
         assert collection.count((F("kw") == "x") & (F("int") == 7) & (F("float") > 1) & (F("bool") == True)) == 2  # noqa: E712
         assert collection.count(F("body").contains("words")) == 2
+        assert collection.count(F("body").contains_phrase("words here")) == 2
+        assert collection.count(F("body").contains_phrase("words some") | F("body").contains_any("word")) == 0
+        assert collection.count(F.ids(["1", "3", "4"]) & F("place").in_polygon([(52, 13), (52, 14), (53, 13)])) == 1
         assert collection.count(F("place").within(of=(52.5, 13.4), km=1)) == 2
 
 

@@ -10,6 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import Any
 
 from tasb_qdrant.filters import Filter
@@ -17,15 +18,19 @@ from tasb_qdrant.filters.conditions import (
     Between,
     Compare,
     Contains,
+    ContainsAny,
+    ContainsPhrase,
+    Count,
     Equals,
     Exists,
     In,
     InBox,
+    InPolygon,
     IsEmpty,
     IsNull,
     Within,
 )
-from tasb_qdrant.filters.nodes import And, Not, Or
+from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Ids, Not, Or
 
 EARTH_METRES = 6_371_008.8
 
@@ -39,16 +44,30 @@ _STORED_DATETIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z
 _STEP = re.compile(r"`([^`]+)`|\[(\d*)\]|([^.\[\]`]+)")
 
 
-def matches(where: Filter, payload: Mapping[str, Any]) -> bool:
-    """Whether a passage with this payload is among those that the filter selects."""
+def matches(where: Filter, payload: Mapping[str, Any], *, passage_id: str = "") -> bool:
+    """Whether a passage with this payload and id is among those that the filter selects."""
+
+    def met(one: Filter) -> bool:
+        return matches(one, payload, passage_id=passage_id)
+
     match where:
         case And(operands):
-            return all(matches(each, payload) for each in operands)
+            return all(map(met, operands))
         case Or(operands):
-            return any(matches(each, payload) for each in operands)
+            return any(map(met, operands))
+        case AtLeast(operands, count):
+            return sum(map(met, operands)) >= count
         case Not(operand):
-            return not matches(operand, payload)
-    found = list(_at(payload, where.field))  # type: ignore[attr-defined]  # all others have a field
+            return not met(operand)
+        case Ids(ids):
+            return passage_id in ids
+        case AnyElement(field, operand):
+            elements = _opened([value for value in _at(payload, field) if isinstance(value, list)])
+            return any(matches(operand, each) for each in elements if isinstance(each, dict))
+    return _field_matches(where, list(_at(payload, where.field)))  # type: ignore[attr-defined]  # all others have a field
+
+
+def _field_matches(where: Filter, found: list[Any]) -> bool:
     match where:
         case Exists():
             return not all(value is None or value == [] for value in found)
@@ -56,10 +75,26 @@ def matches(where: Filter, payload: Mapping[str, Any]) -> bool:
             return all(value is None or value == [] for value in found)
         case IsNull():
             return None in found or any(isinstance(value, list) and None in value for value in found)
+        case Count(_, low, high):
+            return any(low <= count and (high is None or count <= high) for count in map(_count, found or [None]))
         case Contains(_, text):
-            have = {word for value in _opened(found) if isinstance(value, str) for word in _words(value)}
-            return set(_words(text)) <= have
+            return set(_words(text)) <= {word for text in _texts(found) for word in _words(text)}
+        case ContainsAny(_, text):
+            return not set(_words(text)).isdisjoint(word for text in _texts(found) for word in _words(text))
+        case ContainsPhrase(_, text):
+            phrase = f" {' '.join(_words(text))} "
+            return any(phrase in f" {' '.join(_words(text))} " for text in _texts(found))
     return any(_fits(where, value) for value in _opened(found))
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, list):
+        return len(value)
+    return 0 if value is None else 1
+
+
+def _texts(found: list[Any]) -> Iterator[str]:
+    return (value for value in _opened(found) if isinstance(value, str))
 
 
 def _fits(where: Filter, value: Any) -> bool:
@@ -76,6 +111,8 @@ def _fits(where: Filter, value: Any) -> bool:
             return _is_place(value) and _metres(lat, lon, value["lat"], value["lon"]) < metres
         case InBox(_, top, left, bottom, right):
             return _is_place(value) and bottom < value["lat"] < top and _between_meridians(value["lon"], left, right)
+        case InPolygon(_, ring, holes):
+            return _is_place(value) and _inside(value, ring) > 0 and all(_inside(value, hole) < 0 for hole in holes)
     raise AssertionError(where)
 
 
@@ -138,6 +175,21 @@ def _is_place(value: Any) -> bool:
 
 def _between_meridians(lon: float, left: float, right: float) -> bool:
     return left < lon < right if left < right else lon > left or lon < right
+
+
+def _inside(place: Mapping[str, float], ring: tuple[tuple[float, float], ...]) -> int:
+    """1 inside, 0 on a side, -1 outside: how often the ring winds round the place, in exact numbers."""
+    corners = [(Fraction(lon) - Fraction(place["lon"]), Fraction(lat) - Fraction(place["lat"])) for lat, lon in ring]
+    winds = 0
+    for (x, y), (next_x, next_y) in zip(corners, corners[1:] + corners[:1], strict=True):
+        turn = x * next_y - next_x * y
+        if turn == 0 and min(x, next_x) <= 0 <= max(x, next_x) and min(y, next_y) <= 0 <= max(y, next_y):
+            return 0
+        if y <= 0 < next_y and turn > 0:
+            winds += 1
+        elif next_y <= 0 < y and turn < 0:
+            winds -= 1
+    return 1 if winds else -1
 
 
 def _metres(lat: float, lon: float, other_lat: float, other_lon: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from tasb_qdrant.filters import F, Filter
+from tasb_qdrant.filters import F, Filter, at_least
 from tasb_qdrant.settings import IndexType
 
 MISSING: Final = object()
@@ -16,6 +16,7 @@ INTEGERS: Final = [-3, -1, 0, 1, 2, 3, 2020, 2**53 - 1, 2**53, 2**53 + 1, 2**63 
 FLOATS: Final = [-2.5, -1.0, -0.5, 0.0, 0.1, 0.5, 1.0, 2.0, 2.5, 2020.0, 2020.5, 1e300]
 STRINGS: Final = ["", "en", "EN", "de", "1", "1.0", "true", "null", "naïve", "🙂", 'a"b', "solar panel"]
 TEXTS: Final = ["Solar panels on a roof", "solar-panel", "The panel met.", "3.14 solar", "roof", "Straße", "x"]
+PHRASES: Final = ["solar", "solar panel", "Panels on a", "panel solar", "3.14", "14 solar", "panel, met", "x y"]
 WORDS: Final = ["solar", "panel solar", "ROOF", "3.14", "14 solar", "straße", "met, panel", "pan", "x y"]
 MOMENTS: Final = [
     "2020-01-31",
@@ -56,6 +57,16 @@ BOXES: Final[list[tuple[tuple[float, float], tuple[float, float]]]] = [
     ((52.5, 0), (0, 13.4)),
 ]
 """Top left and bottom right corners: around a town, the globe, caps of the poles, across longitude 180."""
+POLYGONS: Final[list[tuple[list[tuple[float, float]], list[list[tuple[float, float]]]]]] = [
+    ([(52, 13), (52, 14), (53, 14), (53, 13)], []),
+    ([(-90, -180), (-90, 180), (90, 180), (90, -180)], []),
+    ([(-60, -180), (-60, 180), (60, 180), (60, -180)], [[(-1, -1), (-1, 1), (1, 1), (1, -1)]]),
+    ([(80, 0), (80, 180), (90, 180), (90, 0)], []),
+    ([(0, 0), (60, 0), (60, 20)], [[(52.5, 13), (52.5, 13.5), (53, 13.4)]]),
+    ([(60, 0), (-60, 15), (40, -20), (40, 30), (-60, -5)], []),
+]
+"""Outer ring and holes: a town, the globe, a zone with a hole at (0, 0), a cap of a pole, a triangle with a hole
+whose corner and side are places below, and a star that crosses itself."""
 PLACES: Final = [{"lat": lat, "lon": lon} for lat, lon in COORDINATES]
 
 TYPED: Final[dict[str, IndexType]] = {
@@ -66,10 +77,12 @@ TYPED: Final[dict[str, IndexType]] = {
     "published": "datetime",
     "place": "geo",
     "text": "text",
+    "body": "text",
     "ref": "uuid",
     "author.age": "integer",
     "authors[].name": "keyword",
     "authors[].age": "integer",
+    "authors[].bio": "text",
     "`odd name`": "keyword",
 }
 """Fields that hold values of one type, and the index that suits them."""
@@ -97,17 +110,24 @@ def _held(pool: list[Any]) -> st.SearchStrategy[Any]:
     )
 
 
+def _single(pool: list[Any]) -> st.SearchStrategy[Any]:
+    """As `_held`, but no arrays of several: a phrase may cross from one text into the next on a server."""
+    one = st.sampled_from(pool)
+    return st.one_of(one, one, one.map(lambda value: [value]), st.sampled_from([MISSING, None, []]))
+
+
 def _object(**keys: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries(keys).map(lambda d: {key: v for key, v in d.items() if v is not MISSING})
 
 
 def typed_payloads() -> st.SearchStrategy[dict[str, Any]]:
     """Payloads whose values suit the indexes of TYPED."""
-    person = _object(name=_held(_POOLS["keyword"]), age=_held(_POOLS["integer"]))
+    bio = _single(TEXTS)
+    person = _object(name=_held(_POOLS["keyword"]), age=_held(_POOLS["integer"]), bio=bio)
     flat: dict[str, st.SearchStrategy[Any]] = {
-        name: _held(_POOLS[kind]) for name, kind in TYPED.items() if name.isalpha()
+        name: _held(_POOLS[kind]) for name, kind in TYPED.items() if name.isalpha() and name != "body"
     }
-    odd: dict[str, st.SearchStrategy[Any]] = {"odd name": _held(STRINGS)}
+    odd: dict[str, st.SearchStrategy[Any]] = {"odd name": _held(STRINGS), "body": _single(TEXTS)}
     return _object(
         **flat,
         **odd,
@@ -132,33 +152,49 @@ def mixed_payloads() -> st.SearchStrategy[dict[str, Any]]:
 
 
 def filters(leaf: st.SearchStrategy[Filter]) -> st.SearchStrategy[Filter]:
-    """Trees of & | ~ over the leaves."""
+    """Trees of & | ~ and at least over the leaves."""
     return st.recursive(
         leaf,
         lambda inner: st.one_of(
             st.tuples(inner, inner).map(lambda pair: pair[0] & pair[1]),
             st.tuples(inner, inner).map(lambda pair: pair[0] | pair[1]),
             inner.map(lambda one: ~one),
+            st.lists(inner, min_size=2, max_size=4).flatmap(
+                lambda several: st.integers(1, len(several)).map(lambda count: at_least(count, *several))
+            ),
         ),
         max_leaves=5,
     )
 
 
+IDS: Final = st.lists(st.sampled_from([*map(str, range(0, 60, 7)), "b", "007"]), min_size=1, max_size=4)
+
+
 def typed_filters(*, contains: bool) -> st.SearchStrategy[Filter]:
     """Filters that suit the fields of TYPED; `contains` only where a text index is there."""
-    return filters(
-        st.sampled_from(list(TYPED.items())).flatmap(lambda item: _leaf(F(item[0]), item[1], contains=contains))
-    )
+
+    def leaf_of(fields: dict[str, IndexType]) -> st.SearchStrategy[Filter]:
+        return st.sampled_from(list(fields.items())).flatmap(lambda item: _leaf(F(item[0]), item[1], contains=contains))
+
+    author: dict[str, IndexType] = {"name": "keyword", "age": "integer", "bio": "text"}
+    element = filters(leaf_of(author)).map(F("authors").any)
+    leaf = leaf_of(TYPED)
+    return filters(st.one_of(leaf, leaf, leaf, element, IDS.map(F.ids)))
 
 
 def mixed_filters() -> st.SearchStrategy[Filter]:
     """Filters of every kind over the fields of MIXED."""
-    kinds: list[IndexType] = ["keyword", "integer", "float", "bool", "datetime", "geo", "uuid"]
-    return filters(
-        st.tuples(st.sampled_from(MIXED), st.sampled_from(kinds)).flatmap(
+
+    def leaf_of(fields: list[str]) -> st.SearchStrategy[Filter]:
+        return st.tuples(st.sampled_from(fields), st.sampled_from(kinds)).flatmap(
             lambda pair: _leaf(F(pair[0]), pair[1], contains=False)
         )
-    )
+
+    kinds: list[IndexType] = ["keyword", "integer", "float", "bool", "datetime", "geo", "uuid"]
+    lists = st.sampled_from([F("l"), F("l[]"), F("a"), F("o.x"), F("l[0]")])
+    element = st.tuples(lists, filters(leaf_of(["y", "y[0]", "lat", "none"]))).map(lambda pair: pair[0].any(pair[1]))
+    leaf = leaf_of(MIXED)
+    return filters(st.one_of(leaf, leaf, leaf, element, IDS.map(F.ids)))
 
 
 def _leaf(field: F, kind: IndexType, *, contains: bool) -> st.SearchStrategy[Filter]:
@@ -171,11 +207,23 @@ def _leaf(field: F, kind: IndexType, *, contains: bool) -> st.SearchStrategy[Fil
         "float": _numbers(field, [*FLOATS, 1, 2, 2020]),
         "datetime": _moments(field),
         "geo": _places(field),
-        "text": st.one_of(_equalities(field, TEXTS), st.sampled_from([field.contains(words) for words in WORDS]))
-        if contains
-        else _equalities(field, TEXTS),
+        "text": st.one_of(_equalities(field, TEXTS), _words(field)) if contains else _equalities(field, TEXTS),
     }[kind]
-    return st.one_of(of_kind, of_kind, of_kind, st.sampled_from(any_kind))
+    return st.one_of(of_kind, of_kind, of_kind, st.sampled_from(any_kind), _counts(field))
+
+
+def _words(field: F) -> st.SearchStrategy[Filter]:
+    made: list[Filter] = [field.contains(words) for words in WORDS]
+    made += [field.contains_any(words) for words in WORDS]
+    if field.name != "text":
+        made += [field.contains_phrase(words) for words in PHRASES]
+    return st.sampled_from(made)
+
+
+def _counts(field: F) -> st.SearchStrategy[Filter]:
+    counts = field.count()
+    made: list[Filter] = [counts == 0, counts < 1, counts <= 2, counts == 1, counts != 1, counts > 1, counts >= 3]
+    return st.sampled_from([*made, counts.between(1, 2), counts.between(0, 1), counts == 2])
 
 
 def _equalities(field: F, pool: list[Any]) -> st.SearchStrategy[Filter]:
@@ -221,4 +269,5 @@ def _places(field: F) -> st.SearchStrategy[Filter]:
     return st.one_of(
         circles.map(lambda pair: field.within(km=pair[1], of=pair[0])),
         st.sampled_from(BOXES).map(lambda box: field.in_box(top_left=box[0], bottom_right=box[1])),
+        st.sampled_from(POLYGONS).map(lambda polygon: field.in_polygon(polygon[0], holes=polygon[1])),
     )

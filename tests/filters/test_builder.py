@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tasb_qdrant.errors import FilterError
-from tasb_qdrant.filters import F, Filter, all_of, any_of
-from tasb_qdrant.filters.conditions import Between, Compare, Equals, In, Within
+from tasb_qdrant.filters import F, Filter, all_of, any_of, at_least
+from tasb_qdrant.filters.conditions import Between, Compare, Count, Equals, In, Within
 from tasb_qdrant.filters.nodes import MAX_DEPTH, And, Not, Or
 
 
@@ -35,6 +35,26 @@ def test_and_or_are_flat_and_not_of_not_is_nothing() -> None:
     assert (a | b) | c == Or((a, b, c)) == any_of([a | b, c])
     assert ~~a == a
     assert all_of([a]) == a
+
+
+def test_a_count_compared_in_two_ways_is_one_filter() -> None:
+    count = F("tags").count()
+    assert (count > 1) == (count >= 2) == Count("tags", 2)
+    assert (count < 3) == (count <= 2) == Count("tags", 0, 2)
+    assert (count != 2) == Not(count == 2)
+    with pytest.raises(TypeError, match="compare it"):
+        bool(count)
+
+
+def test_a_list_is_opened_by_any_alone() -> None:
+    assert F("authors[]").any(F("name") == "Ada") == F("authors").any(F("name") == "Ada")
+    assert F("a").any(F("x") == 1, F("y") == 2) == F("a").any((F("x") == 1) & (F("y") == 2))
+
+
+def test_a_ring_closes_by_itself_and_an_id_is_asked_for_once() -> None:
+    ring = [(0, 0), (0, 1), (1, 1)]
+    assert F("p").in_polygon([*ring, (0, 0)]) == F("p").in_polygon(ring)
+    assert F.ids(["a", "b", "a"]) == F.ids(["a", "b"])
 
 
 def test_filters_that_python_takes_for_equal_are_different_filters() -> None:
@@ -103,6 +123,31 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: F("x").between(2, 1), "swap"),
     (lambda: F("x").between(1, date(2020, 1, 1)), "two numbers or two datetimes"),
     (lambda: F("x").contains(" -- "), "a word"),
+    (lambda: F("x").contains_any("?"), "a word"),
+    (lambda: F("x").contains_phrase(""), "a word"),
+    (lambda: F("x").count() >= 0, "asks for nothing"),
+    (lambda: F("x").count() < 0, "from 0 on"),
+    (lambda: F("x").count() == -1, "from 0 on"),
+    (lambda: F("x").count() > 1.5, "whole number"),  # type: ignore[operator]  # as above
+    (lambda: F("x").count() == True, "whole number"),  # noqa: E712  # the slip under test
+    (lambda: F("x").count().between(3, 2), "no count lies"),
+    (lambda: F("x").any(), "at least one"),
+    (lambda: F("x").any(F("y")), "is no filter"),  # type: ignore[arg-type]  # as above
+    (lambda: F("x").any((F("y") == 1) | F.ids(["a"])), "no passage id"),
+    (lambda: F("x").any(~F("y").any(at_least(1, F.ids(["a"]), F("z") == 1))), "no passage id"),
+    (lambda: F.ids([]), "at least one"),
+    (lambda: F.ids("ab"), "a list of passage ids"),
+    (lambda: F.ids([3]), "a string"),  # type: ignore[list-item]  # as above
+    (lambda: F.ids([""]), "isn't empty"),
+    (lambda: at_least(0, F("x") == 1, F("y") == 1), "from 1 to 2"),
+    (lambda: at_least(3, F("x") == 1, F("y") == 1), "from 1 to 2"),
+    (lambda: at_least(1, F("x") == 1), "two or more"),
+    (lambda: at_least(1, F("x"), F("y") == 1), "is no filter"),  # type: ignore[arg-type]  # as above
+    (lambda: all_of([F("x")]), "is no filter"),  # type: ignore[list-item]  # as above
+    (lambda: F("x").in_polygon([(0, 0), (1, 1), (0, 0)]), "three corners or more, got 2"),
+    (lambda: F("x").in_polygon([(0, 0), (1, 1), (91, 0)]), "latitude comes first"),
+    (lambda: F("x").in_polygon([(0, 0), (1, 1), (0, 1)], holes=[[(0, 0)]]), "three corners"),
+    (lambda: F("x").in_polygon("here"), "a list of"),  # type: ignore[arg-type]  # as above
     (lambda: F("x").contains(1), "a string"),  # type: ignore[arg-type]  # as above
     (lambda: F("x").within(of=(0, 0)), "one distance"),
     (lambda: F("x").within(km=1, m=1, of=(0, 0)), "one distance"),

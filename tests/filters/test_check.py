@@ -42,6 +42,11 @@ SEEN = seen_kinds(
         'ref = "550E8400-E29B-41D4-A716-446655440000"',
         "lang exists and year is null and place is empty and text is not null",
         '`odd name` = "x"',
+        "count(lang) > 1 and count(text) = 1 and count(place) < 2",
+        'text contains any "x" and text contains phrase "x"',
+        "place in polygon [(0, 0), (0, 1), (1, 1)]",
+        'at least 1 of (year = 2020, lang = "en") or ids("a")',
+        'authors any (name = "Ada" and age > 30)',
     ],
 )
 def test_a_filter_that_suits_its_indexes_passes_without_a_word(text: str) -> None:
@@ -67,6 +72,10 @@ def test_a_filter_that_suits_its_indexes_passes_without_a_word(text: str) -> Non
         ('published >= "31.01.2020"', "datetime", "2020-01-31T10:00:00Z"),
         ("published >= 2020", "datetime", "got the integer 2020"),
         ('lang contains "en"', "keyword", "--index lang:text"),
+        ('lang contains any "en"', "keyword", "--index lang:text"),
+        ('lang contains phrase "en"', "keyword", "--index lang:text"),
+        ("lang in polygon [(1, 2), (3, 4), (5, 5)]", "keyword", r"got the place \(1.0, 2.0\).*lang:geo"),
+        ('at least 1 of (lang = "en", year = "2020")', "integer", "2020 without quotes"),
         ('place = "Berlin"', "geo", "within 5 km"),
         ("lang within 5 km of (1, 2)", "keyword", r"got the place \(1.0, 2.0\).*lang:geo"),
         ("year in box (2, 1) to (1, 2)", "integer", "year:geo"),
@@ -80,7 +89,9 @@ def test_a_value_that_can_never_match_the_index_is_refused(text: str, index: str
     assert caught.value.indexed_as == index
 
 
-@pytest.mark.parametrize("text", ['free contains "x"', 'free >= "x"'])
+@pytest.mark.parametrize(
+    "text", ['free contains "x"', 'free contains any "x"', 'free contains phrase "x"', 'free >= "x"']
+)
 def test_without_an_index_words_and_orders_of_strings_are_refused(text: str) -> None:
     with pytest.raises(FilterTypeError, match="free has no index") as caught:
         check_filter(parse_filter(text), indexes=INDEXES, seen=SEEN)
@@ -95,6 +106,11 @@ def test_without_an_index_words_and_orders_of_strings_are_refused(text: str) -> 
         ('authors.name = "Ada"', "closest: authors\\[\\].name"),
         ("zzz exists", "fields: "),
         ("free = 3", "free holds strings, which a number never matches"),
+        ('authors any (nmae = "Ada")', r'no field "authors\[\].nmae" in this collection; closest: authors\[\].name'),
+        ('authors any (age = "36")', r"authors\[\].age holds numbers"),
+        ('author any (name = "Ada")', "closest: author.name"),
+        ("count(tag) > 1", 'no field "tag" in this collection; closest: tags'),
+        ("free in polygon [(1, 2), (3, 4), (5, 5)]", "which a place never matches"),
         ("tags = true", "tags holds strings, which a boolean never matches"),
         ('authors[].age = "36"', "authors\\[\\].age holds numbers, which a string never matches"),
         ("free within 5 km of (0, 0)", "free holds strings, which a place never matches"),
@@ -119,6 +135,13 @@ def test_a_slip_in_an_unindexed_field_is_a_warning(text: str, warning: str) -> N
 )
 def test_a_field_that_was_seen_passes_without_a_word(text: str) -> None:
     assert check_filter(parse_filter(text), indexes=INDEXES, seen=SEEN) == []
+
+
+def test_the_fields_of_an_element_are_checked_by_their_whole_paths() -> None:
+    where = parse_filter('books any (authors any (age >= "x"))')
+    with pytest.raises(FilterTypeError) as caught:
+        check_filter(where, indexes={"books[].authors[].age": "integer"})
+    assert caught.value.field == "books[].authors[].age"
 
 
 def test_without_a_sample_nothing_is_said_of_unknown_fields() -> None:

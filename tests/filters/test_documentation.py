@@ -11,23 +11,31 @@ from typing import Any
 
 import pytest
 import qdrant_edge
+from hypothesis import given, settings
+from lark import Lark
+from lark.exceptions import UnexpectedInput
 
+from tasb_qdrant.collection.edge_engine import index_schema
 from tasb_qdrant.collection.filter_edge import to_edge
 from tasb_qdrant.collection.filter_qdrant import to_qdrant
 from tasb_qdrant.errors import FilterSyntaxError, FilterTypeError
-from tasb_qdrant.filters import F, check_filter, format_filter, parse_filter, seen_kinds
+from tasb_qdrant.filters import F, Filter, at_least, check_filter, format_filter, indexes_of, parse_filter, seen_kinds
 from tasb_qdrant.settings import IndexType
 from tests.filters.predicate import matches
+from tests.filters.strategies import typed_filters
+from tests.filters.test_text import MISTAKES
 
 PAGE = Path(__file__).parents[2] / "docs" / "filters.md"
 ROW = re.compile(r"^\| `(.+)` \| `(\{.*\})` \| (yes|no) \|$", re.MULTILINE)
-PYTHON = re.compile(r"^\| `([^|]+?)`(?:, .*)? \| `(F\(.+?\)|\(F.+\))`(?:, .*)? \|$", re.MULTILINE)
+PYTHON = re.compile(r"^\| `([^|]+?)`(?:, .*)? \| `(F[.(].+?\)|\(F.+\)|at_least\(.+\))`(?:, .*)? \|$", re.MULTILINE)
 ROWS = ROW.findall(PAGE.read_text())
+SENSELESS = {"2020-02-30", "1e999", "1.5", r"\x"}
+"""Values that the grammar can read, and that make no sense."""
 INDEXES: dict[str, IndexType] = {"text": "text"}
 
 
 def test_the_page_has_examples_of_every_part() -> None:
-    assert len(ROWS) > 70
+    assert len(ROWS) > 110
 
 
 @pytest.mark.parametrize(("text", "payload", "answer"), ROWS)
@@ -39,7 +47,7 @@ def test_every_example_row_is_what_the_embedded_store_does() -> None:
     with tempfile.TemporaryDirectory() as folder:
         vectors = qdrant_edge.EdgeVectorParams(size=4, distance=qdrant_edge.Distance.Dot)
         shard = qdrant_edge.EdgeShard.create(f"{folder}/shard", qdrant_edge.EdgeConfig(vectors=vectors))
-        shard.update(qdrant_edge.UpdateOperation.create_field_index("text", qdrant_edge.PayloadSchemaType.Text))
+        shard.update(qdrant_edge.UpdateOperation.create_field_index("text", index_schema("text")))
         points = [qdrant_edge.Point(i, [1.0, 0, 0, 0], json.loads(payload)) for i, (_, payload, _) in enumerate(ROWS)]
         shard.update(qdrant_edge.UpdateOperation.upsert_points(points))
         wrong = []
@@ -69,10 +77,48 @@ def test_the_messages_on_the_page_are_what_is_raised() -> None:
 
 
 def test_the_two_forms_beside_each_other_are_the_same_filter() -> None:
-    names: dict[str, Any] = {"F": F, "UTC": UTC, "date": date, "datetime": datetime}
+    names: dict[str, Any] = {"F": F, "at_least": at_least, "UTC": UTC, "date": date, "datetime": datetime}
     rows = PYTHON.findall(PAGE.read_text())
-    assert len(rows) >= 12
+    assert len(rows) >= 21
     for text, code in rows:
         built = eval(code.replace("\\|", "|"), names)  # the page's own code
         assert built == parse_filter(text), text
         assert parse_filter(format_filter(built)) == built
+
+
+def _block(language: str, *, having: str) -> str:
+    blocks: list[str] = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    (block,) = [text for text in blocks if having in text]
+    return block
+
+
+@pytest.fixture(scope="module")
+def grammar() -> Lark:
+    return Lark(_block("lark", having="condition:"), start="filter")
+
+
+def test_the_grammar_on_the_page_reads_every_example(grammar: Lark) -> None:
+    for text, *_ in [*ROWS, *PYTHON.findall(PAGE.read_text())]:
+        grammar.parse(text)
+
+
+@settings(max_examples=30, deadline=None)
+@given(where=typed_filters(contains=True))
+def test_the_grammar_on_the_page_reads_every_filter(grammar: Lark, where: Filter) -> None:
+    grammar.parse(format_filter(where))
+
+
+@pytest.mark.parametrize("text", [text for text, *_, found in MISTAKES if found not in SENSELESS])
+def test_the_grammar_on_the_page_refuses_what_the_parser_refuses(grammar: Lark, text: str) -> None:
+    with pytest.raises(UnexpectedInput):
+        grammar.parse(text)
+
+
+def test_the_payload_model_on_the_page_works() -> None:
+    names: dict[str, Any] = {"__name__": __name__}
+    exec(compile(_block("python", having="class Article"), str(PAGE), "exec", dont_inherit=True), names)
+    assert names["recent"] == parse_filter('year >= 2020 and lang in ["en", "de"]')
+    assert names["ada"] == parse_filter('authors any (name = "Ada" and age > 30)')
+    assert json.dumps(indexes_of(names["Article"])) in PAGE.read_text()
+    with pytest.raises(FilterTypeError):
+        names["article"].year >= "2020"  # noqa: B015  # raises

@@ -14,7 +14,18 @@ from pydantic import AliasChoices, BaseModel, PositiveInt
 from pydantic import Field as PydanticField
 
 from tasb_qdrant.errors import FilterError, FilterTypeError, PayloadInvalidError, SettingsError
-from tasb_qdrant.filters import F, Filter, GeoPoint, Indexed, as_filter, field, fields, indexes_of, validate_payload
+from tasb_qdrant.filters import (
+    F,
+    Filter,
+    GeoPoint,
+    Indexed,
+    as_filter,
+    at_least,
+    field,
+    fields,
+    indexes_of,
+    validate_payload,
+)
 from tasb_qdrant.settings import CollectionSettings
 from tests.typing.models import Article, Colour
 
@@ -113,6 +124,15 @@ def test_what_is_no_model_is_refused() -> None:
         (field(article.score).between(1, 2.5), F("score").between(1, 2.5)),
         (field(article.lang).in_(["en"]), F("lang").in_(["en"])),
         (field(article.place).within(km=1, of=(1, 2)), F("place").within(km=1, of=(1, 2))),
+        (field(article.tags).count() >= 2, F("tags").count() >= 2),
+        (field(article.title).contains_any("a b"), F("title").contains_any("a b")),
+        (field(article.title).contains_phrase("a b"), F("title").contains_phrase("a b")),
+        (field(article.place).in_polygon([(0, 0), (0, 1), (1, 1)]), F("place").in_polygon([(0, 0), (0, 1), (1, 1)])),
+        (
+            field(article.authors).any(lambda author: author.name == "Ada", lambda author: author.age > 30),
+            F("authors").any(F("name") == "Ada", F("age") > 30),
+        ),
+        (at_least(1, article.year == 1, article.draft == True), at_least(1, F("year") == 1, F("draft") == True)),  # noqa: E712  # as filters are written
         (fields(Odd).spaced == 1, F("`odd name`") == 1),
     ],
 )
@@ -155,8 +175,12 @@ def test_a_value_of_another_type_is_refused_at_once(build: Callable[[], object],
         (lambda: article.year == article.score, "two fields"),
         (lambda: article.year == None, r"is_null\(\)"),  # noqa: E711  # the slip under test
         (lambda: article == 1, "whole payload"),
-        (lambda: as_filter(article.draft), "without a comparison"),
-        (lambda: as_filter(True), "got True"),
+        (lambda: as_filter(article.draft), "compare a field with a value"),
+        (lambda: as_filter(True), "True is no filter"),
+        (lambda: field(article.author).any(lambda author: author.name == "Ada"), "and no list"),
+        (lambda: field(article.tags).any(lambda tag: tag == "x"), "has no fields"),
+        (lambda: field(article.authors).any(lambda author: author.nmae == "Ada"), "closest: name"),
+        (lambda: field(article.authors).any(lambda author: author.papers), "is no filter"),
         (lambda: field("year"), r"field\(fields\(Article\)\.year\)"),
     ],
 )

@@ -302,10 +302,9 @@ def test_synchronising_retrying_and_half_precision_go_with_it(here: Where, tmp_p
     assert words_in(here, [*passages, kept[-1]]) == words_of(kept, Bm25Settings(avg_len=average))
 
 
-def test_long_texts_of_many_words_are_cut_into_requests_that_a_server_takes(qdrant_1_17: QdrantServer) -> None:
+def test_texts_of_many_words_keep_all_of_them(where: Where) -> None:
     rng = np.random.default_rng(0)
-    passages = [Passage(str(n), " ".join(f"w{word}" for word in rng.integers(0, 10**9, 20_000))) for n in range(80)]
-    where = {"collection": "long-words", "url": qdrant_1_17.url, "transport": "rest"}
-    assert load(passages, where, bm25=Bm25Settings(avg_len=20_000)).points == 80
-    assert words_in(where, passages[::20]) == words_of(passages[::20], Bm25Settings(avg_len=20_000))
-    stored.client_of(qdrant_1_17.url).delete_collection("long-words")
+    passages = [Passage(str(n), " ".join(f"w{word}" for word in rng.integers(0, 10**9, 20_000))) for n in range(3)]
+    bm25 = Bm25Settings(avg_len=20_000)
+    load(passages, where, bm25=bm25)
+    assert words_in(where, passages) == words_of(passages, bm25)

@@ -31,14 +31,23 @@ def others(cluster: QdrantCluster) -> list[str]:
     return [node.url for node in cluster.nodes[1:]]
 
 
-def load(cluster: QdrantCluster, name: str, *, replicas: int = 3, write_consistency: int = 2) -> None:
+def load(
+    cluster: QdrantCluster, name: str, *, replicas: int = 3, write_consistency: int = 2, bm25: bool = False
+) -> None:
     settings = CollectionSettings(shards=3, replicas=replicas, write_consistency=write_consistency)
-    ingest(stored.numbered(COUNT), encoder=StubEncoder(), settings=settings, optimize=False, **where(cluster, name))
+    ingest(
+        stored.numbered(COUNT),
+        encoder=StubEncoder(),
+        settings=settings,
+        bm25=bm25,
+        optimize=False,
+        **where(cluster, name),
+    )
     cluster.wait_until_active(name)
 
 
 def test_every_peer_is_looked_at_and_counted(cluster: QdrantCluster) -> None:
-    load(cluster, "equal")
+    load(cluster, "equal", bm25=True)  # the words of the sample are compared on each peer, too
     found = verify(stored.numbered(COUNT), encoder=StubEncoder(), peers=others(cluster), **where(cluster, "equal"))
     assert found.equal
     assert found.points == {node.url: COUNT for node in cluster.nodes}

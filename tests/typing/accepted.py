@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, date, datetime
 from typing import assert_type
 
-from tasb_qdrant.filters import F, Filter, GeoPoint, field, fields, validate_payload
+from tasb_qdrant.filters import F, Filter, GeoPoint, any_of, at_least, field, fields, validate_payload
 from tasb_qdrant.filters.typed import Field
 from tests.typing.models import Article, Author, Colour, search
 
@@ -45,6 +45,12 @@ search(field(article.place).in_box(top_left=(53, 13), bottom_right=(52, 14)))
 search(field(article.years) > 2019)
 search(field(article.authors).inside.name == "Ada")
 search(field(field(article.authors).inside.age) > 30)
+search(field(article.authors).any(lambda author: author.name == "Ada", lambda author: field(author.age) > 30))
+search(field(article.authors).any(lambda author: (author.name == "Ada") & (field(author.age) > 30)))
+search(at_least(2, article.year >= 2020, field(article.tags) == "solar", F("x") == 1))
+search(any_of([article.year >= 2020, field(article.tags).count() >= 2]))
+search(field(article.title).contains_phrase("solar panel") & ~field(article.title).contains_any("wind water"))
+search(field(article.place).in_polygon([(52, 13), (53, 13), (53, 14)]))
 search(field(article.author).exists() & ~field(article.tags).is_empty() & ~field(article.day).is_null())
 
 assert_type(validate_payload(Article, {"year": 2020}, passage_id="a").year, int)

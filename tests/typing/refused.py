@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
-from tasb_qdrant.filters import F, field, fields
+from tasb_qdrant.filters import F, at_least, field, fields
 from tests.typing.models import Article, search
 
 article = fields(Article)
@@ -43,3 +43,9 @@ search(field(article.authors).inside.nmae == "Ada")  # E: has no attribute "nmae
 search(field(article.authors).inside.name == 3)  # E: Non-overlapping equality check | have no overlap
 search(field("year") >= datetime(2020, 1, 1, tzinfo=UTC))  # E: Unsupported operand types | Operator ">=" not supported
 search(field(article.year) & (field(article.day) > date(2020, 1, 1)))  # E: Unsupported operand types | Operator "&"
+search(field(article.authors).any(lambda author: author.nmae == "Ada"))  # E: no attribute "nmae" | "nmae" is unknown
+search(field(article.authors).any(lambda author: field(author.age) > "x"))  # E: Unsupported operand | Operator ">"
+search(field(article.authors).any(lambda author: author.papers))  # E: type "Callable | "int" is not assignable to
+search(field(article.tags).count() >= "2")  # E: Unsupported operand types for >= | Operator ">=" not supported
+search(field(article.year).contains_phrase("x"))  # E: Invalid self argument | Could not bind method "contains_phrase"
+search(at_least(1, field(article.year), F("x") == 1))  # E: incompatible type "Field[int]" | "Field[int]" is not
