@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.batching import BatchedEncoder, PipelinedForward
+from tasb_qdrant.encoder.protocol import TokenBatch
 from tasb_qdrant.errors import EncodingError
 
 Ids = Sequence[NDArray[np.int32]]
@@ -152,6 +153,7 @@ class Overlapping:
     room: int = 1_000
     waiting: int = 0
     deepest: int = 0
+    sizes: list[int] = field(default_factory=list)
 
     @dataclass
     class Ticket:
@@ -162,12 +164,13 @@ class Overlapping:
             self.device.waiting -= 1
             return bag_of_ids(self.texts)
 
-    def submit(self, texts: Ids) -> Ticket:
-        if sum(map(len, texts)) > self.room:
+    def submit(self, tokens: TokenBatch) -> Ticket:
+        if tokens.tokens > self.room:
             raise torch_out_of_memory()
         self.waiting += 1
         self.deepest = max(self.deepest, self.waiting)
-        return self.Ticket(self, list(texts))
+        self.sizes.append(tokens.tokens)
+        return self.Ticket(self, [tokens[index] for index in range(len(tokens))])
 
 
 @pytest.mark.parametrize("room", [1_000, 40])
@@ -181,7 +184,7 @@ def test_a_device_with_a_queue_gets_its_next_batch_before_the_last_one_is_fetche
     np.testing.assert_array_equal(vectors, around(minilm_fp32, bag_of_ids).encode_passages(TEXTS))
     assert sum(done) == len(TEXTS)
     assert forward.waiting == 0
-    assert forward.deepest == 2
+    assert forward.deepest == 3
 
 
 def test_vectors_of_another_shape_or_type_are_refused(minilm_fp32: Encoder) -> None:
