@@ -59,9 +59,9 @@ def _of_main(main: Competition, ours: Entry, *, amx: bool) -> list[Target]:
 def _of_gpu(main: Competition, ours: Entry) -> list[Target]:
     """The first and the last are for a card of the H200's class."""
     rates = spread([turn.passages / turn.bulk_s for turn in ours.turns])
-    found = _judged("bulk", "≥ 85,000 passages/s", 85_000.0, rates)
+    found = _judged("bulk", "≥ 85,000 passages/s", 85_000.0, rates, ",.0f")
     share = summary.of_peak(ours, main, "bf16")
-    found += _judged("bulk", "≥ 0.6 of the bf16 GEMM peak", 0.6, share)
+    found += _judged("bulk", "≥ 60% of the bf16 GEMM peak", 0.6, share, ".1%")
     found += _ratio("bulk", "the best float peer", 4.0, ours, summary.best_peer(main), summary.bulk_cost)
     p50 = summary.quantile(ours, 0.5)
     verdict = "reached" if p50 <= 0.35 else "not reached"
@@ -78,8 +78,8 @@ def _ratio(
     return _judged(work, f"≥ {wanted:g} x {whom}{name}", wanted, spread)
 
 
-def _judged(work: str, text: str, wanted: float, found: Spread | None) -> list[Target]:
+def _judged(work: str, text: str, wanted: float, found: Spread | None, form: str = ".2f") -> list[Target]:
     if found is None:
         return []
-    shown = f"{found.median:.2f} ({found.lowest:.2f} to {found.highest:.2f})"
+    shown = f"{found.median:{form}} ({found.lowest:{form}} to {found.highest:{form}})"
     return [Target(work, text, shown, "reached" if found.median >= wanted else "not reached")]

@@ -1,18 +1,19 @@
-"""An encoder around any forward pass: sorts by length, keeps to a budget, survives a full memory."""
+"""An encoder around any forward pass: keeps to a budget of tokens, survives a full memory."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasb_qdrant.encoder.hardware import is_out_of_memory, release_memory
-from tasb_qdrant.encoder.protocol import TokenBatch
-from tasb_qdrant.encoder.tokenize.tokens import Tokenization, check_texts
+from tasb_qdrant.encoder.protocol import Part, TokenBatch
+from tasb_qdrant.encoder.tokenize.tokens import check_texts
 from tasb_qdrant.errors import EncodingError, InvalidInputError
 from tasb_qdrant.records import ModelContract
 
@@ -29,10 +30,25 @@ class Pending(Protocol):
 
 @runtime_checkable
 class PipelinedForward(Protocol):
-    """A Forward whose next batch can be begun before the vectors of the last one are there."""
+    """A forward pass without padding, whose next batch can be begun before the vectors of the last are there."""
 
-    def submit(self, texts: Sequence[NDArray[np.int32]]) -> Pending:
-        """The texts' vectors, not waited for."""
+    def submit(self, tokens: TokenBatch) -> Pending:
+        """The texts' vectors, in their order, not waited for."""
+
+
+class Tokenizes(Protocol):
+    """Text to tokens: in this thread, or shared out among processes."""
+
+    def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
+        """The ids of `prompt + text`. Raises InvalidInputError."""
+
+    def parts(self, texts: Sequence[str], *, prompt: str = "") -> Iterator[Part]:
+        """The same in parts, in any order, as they get done."""
+
+
+_UNDER_WAY: Final = 3
+"""Batches that a device has been given at a time: the one that it computes, and two more, so that it never waits
+for who reads its vectors."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,14 +61,18 @@ class _Done:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
-    """Rows of the tokens at hand, and their vectors."""
+    """Texts that are encoded together: their positions in the call, and their vectors."""
 
+    part: Part
     rows: NDArray[np.intp]
     vectors: Pending
 
 
 class BatchedEncoder:
-    """An Encoder. `batch_tokens` bounds the tokens of one call of `forward`, padding included."""
+    """An Encoder. `batch_tokens` bounds the tokens of one call of `forward`, padding included where it pads.
+
+    Texts go through a PipelinedForward in their order, through any other one sorted by length.
+    """
 
     def __init__(
         self,
@@ -60,7 +80,7 @@ class BatchedEncoder:
         contract: ModelContract,
         device: str,
         notes: Sequence[str],
-        tokenization: Tokenization,
+        tokenization: Tokenizes,
         forward: Forward | PipelinedForward,
         batch_tokens: int,
     ) -> None:
@@ -69,6 +89,7 @@ class BatchedEncoder:
         self._notes = tuple(notes)
         self._tokenize = tokenization
         self._forward = forward
+        self._packs = isinstance(forward, PipelinedForward)
         self._lock = threading.Lock()
         self._asked_tokens = self._batch_tokens = batch_tokens
 
@@ -86,7 +107,8 @@ class BatchedEncoder:
         return self._tokenize(texts, prompt=self.contract.passage_prompt)
 
     def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        return self.encode_tokens(self.tokenize_passages(texts))
+        parts = self._tokenize.parts(texts, prompt=self.contract.passage_prompt)
+        return self._encode(parts, len(texts))
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         check_texts(texts)
@@ -98,70 +120,91 @@ class BatchedEncoder:
     def encode_tokens(
         self, tokens: TokenBatch, *, on_progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float32]:
-        vectors = np.empty((len(tokens), self.contract.dim), dtype=np.float32)
-        # Longest first: little padding, and a budget that the memory can't hold shows at once.
-        order = np.argsort(-tokens.lengths, kind="stable")
-        start = 0
-        before: _Batch | None = None  # under way until the next one is, so that a GPU never waits for its reader
-        while start < len(order):
-            # The lock is held for one batch, so that a query gets in between those of a long ingest.
-            with self._lock:
-                batch = self._begin(tokens, order[start:])
-                if batch is None and before is None:
-                    self._shrink(tokens, order[start:])
-            if before is not None:
-                self._finish(tokens, before, vectors, on_progress)
-            before = batch
-            start += 0 if batch is None else len(batch.rows)
-        if before is not None:
-            self._finish(tokens, before, vectors, on_progress)
+        return self._encode([Part(0, tokens)], len(tokens), on_progress)
+
+    def _encode(
+        self, parts: Iterable[Part], count: int, on_progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        vectors = np.empty((count, self.contract.dim), dtype=np.float32)
+        under_way: deque[_Batch] = deque()
+        for part in parts:
+            rows = self._in_order(part.tokens)
+            while len(rows):
+                # The lock is held for one batch, so that a query gets in between those of a long ingest.
+                with self._lock:
+                    batch = self._begin(part, rows)
+                    if batch is None and not under_way:
+                        self._shrink(part, rows)
+                if batch is not None:
+                    under_way.append(batch)
+                    rows = rows[len(batch.rows) :]
+                if under_way and (batch is None or len(under_way) == _UNDER_WAY):
+                    self._finish(under_way.popleft(), vectors, on_progress)
+        for batch in under_way:
+            self._finish(batch, vectors, on_progress)
         return vectors
 
-    def _begin(self, tokens: TokenBatch, rows: NDArray[np.intp]) -> _Batch | None:
-        """The first of `rows`, longest first, under way; None if the memory was too small for them. Returning
-        from the handler drops the traceback, which would keep the failed batch's tensors alive."""
-        rows = rows[: self._fitting(tokens, rows)]
+    def _in_order(self, tokens: TokenBatch) -> NDArray[np.intp]:
+        if self._packs:
+            return np.arange(len(tokens))
+        # Longest first: little padding, and a budget that the memory can't hold shows at once.
+        return np.argsort(-tokens.lengths, kind="stable")
+
+    def _begin(self, part: Part, rows: NDArray[np.intp]) -> _Batch | None:
+        """The first of `rows` under way; None if the memory was too small for them. Returning from the handler
+        drops the traceback, which would keep the failed batch's tensors alive."""
+        rows = rows[: self._fitting(part.tokens, rows)]
         try:
-            return _Batch(rows, self._submit([tokens[row] for row in rows.tolist()]))
+            return _Batch(part, rows, self._submit(part.tokens, rows))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             return None
 
     def _fitting(self, tokens: TokenBatch, rows: NDArray[np.intp]) -> int:
-        return max(1, min(len(rows), self._batch_tokens // int(tokens.lengths[rows[0]])))
+        """How many of `rows` are encoded together. Where nothing is padded, they are batches of about equal size:
+        a last one of a few texts takes a GPU longer than its share."""
+        if len(rows) == 1:
+            return 1
+        if not self._packs:
+            return max(1, min(len(rows), self._batch_tokens // int(tokens.lengths[rows[0]])))
+        first, last = int(rows[0]), int(rows[-1]) + 1
+        begin, offsets = int(tokens.offsets[first]), tokens.offsets
+        left = int(offsets[last]) - begin
+        share = left / -(-left // self._batch_tokens)
+        most = int(np.searchsorted(offsets, begin + self._batch_tokens, side="right")) - 1
+        return max(1, min(most, int(np.searchsorted(offsets, begin + share)), last) - first)
 
-    def _shrink(self, tokens: TokenBatch, rows: NDArray[np.intp]) -> None:
+    def _shrink(self, part: Part, rows: NDArray[np.intp]) -> None:
         """Smaller batches than the one that `rows` begins with. Raises EncodingError if it is a single text."""
-        count, longest = self._fitting(tokens, rows), int(tokens.lengths[rows[0]])
-        if count == 1:
-            index = int(rows[0])
+        rows = rows[: self._fitting(part.tokens, rows)]
+        lengths = part.tokens.lengths[rows]
+        if len(rows) == 1:
+            index = part.first + int(rows[0])
             raise EncodingError(
-                f"text {index} ({longest} tokens) alone doesn't fit the memory of {self.device}; "
+                f"text {index} ({lengths[0]} tokens) alone doesn't fit the memory of {self.device}; "
                 "free some, or give another --device",
                 index=index,
             )
-        self._batch_tokens = count // 2 * longest
+        self._batch_tokens = int(lengths.sum()) // 2 if self._packs else len(rows) // 2 * int(lengths[0])
         release_memory(self.device)
 
-    def _finish(
-        self, tokens: TokenBatch, batch: _Batch, vectors: NDArray[np.float32], on_progress: Callable[[int], None] | None
-    ) -> None:
+    def _finish(self, batch: _Batch, vectors: NDArray[np.float32], on_progress: Callable[[int], None] | None) -> None:
         """Wait for the batch's vectors and put them into their rows of `vectors`."""
-        found = self._checked(batch.vectors.result(), batch.rows)
-        vectors[batch.rows] = found
+        found = self._checked(batch.vectors.result(), len(batch.rows))
+        vectors[batch.part.first + batch.rows] = found
         for row in batch.rows[~np.isfinite(found).all(axis=1)].tolist():
-            vectors[row] = self._alone(tokens, row)
+            vectors[batch.part.first + row] = self._alone(batch.part, row)
         if on_progress is not None:
             on_progress(len(batch.rows))
 
-    def _submit(self, texts: Sequence[NDArray[np.int32]]) -> Pending:
+    def _submit(self, tokens: TokenBatch, rows: NDArray[np.intp]) -> Pending:
         if isinstance(self._forward, PipelinedForward):
-            return self._forward.submit(texts)
-        return _Done(self._forward(texts))
+            return self._forward.submit(tokens.cut(int(rows[0]), int(rows[-1]) + 1))
+        return _Done(self._forward([tokens[row] for row in rows.tolist()]))
 
-    def _checked(self, vectors: NDArray[np.float32], chunk: NDArray[np.intp]) -> NDArray[np.float32]:
-        expected = (len(chunk), self.contract.dim)
+    def _checked(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        expected = (count, self.contract.dim)
         if vectors.shape != expected or vectors.dtype != np.float32:
             raise EncodingError(
                 f"expected float32 vectors {expected}, the model gave {vectors.dtype} {vectors.shape}; "
@@ -169,17 +212,18 @@ class BatchedEncoder:
             )
         return vectors
 
-    def _alone(self, tokens: TokenBatch, row: int) -> NDArray[np.float32]:
+    def _alone(self, part: Part, row: int) -> NDArray[np.float32]:
         """The vector of one text by itself: what isn't finite in one text may spoil its neighbours in a batch.
 
         Raises EncodingError if it isn't finite then either.
         """
         with self._lock:
-            vector: NDArray[np.float32] = self._checked(self._submit([tokens[row]]).result(), np.array([row]))[0]
+            vector: NDArray[np.float32] = self._checked(self._submit(part.tokens, np.array([row])).result(), 1)[0]
         if not np.isfinite(vector).all():
+            index = part.first + row
             raise EncodingError(
-                f"the vector of text {row} is not finite in {self.contract.precision}; "
+                f"the vector of text {index} is not finite in {self.contract.precision}; "
                 "give --precision fp32, or check the model's weights",
-                index=row,
+                index=index,
             )
         return vector

@@ -18,6 +18,7 @@ from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.records import ModelContract
 
 if TYPE_CHECKING:
+    from tasb_qdrant.encoder.batching import Tokenizes
     from tasb_qdrant.encoder.tokenize.tokens import Tokenization
 
 CPU_BATCH_TOKENS: Final = 2048
@@ -89,10 +90,19 @@ def load_encoder(
         contract=contract,
         device=hardware.device,
         notes=(*source.notes, *layout.notes, *weight_notes, *hardware.notes, *forward_notes),
-        tokenization=tokenization,
+        tokenization=_tokenizing(tokenization, hardware.device),
         forward=run,
         batch_tokens=batch_tokens or default_batch_tokens(hardware.device),
     )
+
+
+def _tokenizing(tokenization: Tokenization, device: str) -> Tokenizes:
+    """In this thread, or in processes where a GPU would wait for it."""
+    if device == "cpu":
+        return tokenization
+    from tasb_qdrant.encoder.workers.tokenizing import SharedTokenization, processes_for
+
+    return SharedTokenization(tokenization, processes=processes_for(1))
 
 
 def _contract(

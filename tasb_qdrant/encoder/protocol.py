@@ -34,6 +34,20 @@ class TokenBatch:
             raise IndexError(index)
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
+    def cut(self, first: int, last: int) -> TokenBatch:
+        """Texts `first` to `last`, without that one: views, and nothing said about what was truncated."""
+        offsets = self.offsets[first : last + 1]
+        return TokenBatch(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0], 0)
+
+    @classmethod
+    def of(cls, texts: Sequence[NDArray[np.int32]]) -> TokenBatch:
+        """From the ids of each text, at least one."""
+        import numpy as np
+
+        offsets = np.zeros(len(texts) + 1, dtype=np.int64)
+        np.cumsum([len(ids) for ids in texts], out=offsets[1:])
+        return cls(np.concatenate(texts), offsets, 0)
+
     @classmethod
     def joined(cls, batches: Sequence[TokenBatch]) -> TokenBatch:
         """The texts of `batches`, at least one, in their order."""
@@ -61,6 +75,14 @@ class TokenBatch:
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text: int64 (count,)."""
         return self.offsets[1:] - self.offsets[:-1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Tokens of some texts of a call that lie side by side; `first` is the position of the first."""
+
+    first: int
+    tokens: TokenBatch
 
 
 class Encoder(Protocol):

@@ -57,7 +57,7 @@ def test_the_tables_of_a_gpu_show_its_memory_its_utilisation_and_its_own_targets
     text = render(replace(result(), device="cuda"))
     assert "GPU memory, MiB" in text
     assert "MFU: of the GEMM peak" in text
-    assert "| bulk | ≥ 85,000 passages/s | 200.00 (200.00 to 250.00) | not reached |" in text
+    assert "| bulk | ≥ 85,000 passages/s | 200 (200 to 250) | not reached |" in text
     assert "| single query, p50 | ≤ 0.35 ms | 4.00 ms | not reached |" in text
     assert "st-fp32" not in text
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.batching import BatchedEncoder, PipelinedForward
+from tasb_qdrant.encoder.protocol import Part, TokenBatch
 from tasb_qdrant.errors import EncodingError
 
 Ids = Sequence[NDArray[np.int32]]
@@ -152,6 +155,7 @@ class Overlapping:
     room: int = 1_000
     waiting: int = 0
     deepest: int = 0
+    sizes: list[int] = field(default_factory=list)
 
     @dataclass
     class Ticket:
@@ -162,12 +166,13 @@ class Overlapping:
             self.device.waiting -= 1
             return bag_of_ids(self.texts)
 
-    def submit(self, texts: Ids) -> Ticket:
-        if sum(map(len, texts)) > self.room:
+    def submit(self, tokens: TokenBatch) -> Ticket:
+        if tokens.tokens > self.room:
             raise torch_out_of_memory()
         self.waiting += 1
         self.deepest = max(self.deepest, self.waiting)
-        return self.Ticket(self, list(texts))
+        self.sizes.append(tokens.tokens)
+        return self.Ticket(self, [tokens[index] for index in range(len(tokens))])
 
 
 @pytest.mark.parametrize("room", [1_000, 40])
@@ -181,7 +186,87 @@ def test_a_device_with_a_queue_gets_its_next_batch_before_the_last_one_is_fetche
     np.testing.assert_array_equal(vectors, around(minilm_fp32, bag_of_ids).encode_passages(TEXTS))
     assert sum(done) == len(TEXTS)
     assert forward.waiting == 0
-    assert forward.deepest == 2
+    assert forward.deepest == 3
+
+
+def random_tokens(lengths: Sequence[int]) -> TokenBatch:
+    random = np.random.default_rng(0)
+    return TokenBatch.of([random.integers(30_000, size=length, dtype=np.int32) for length in lengths])
+
+
+@settings(max_examples=60, deadline=None)
+@given(lengths=st.lists(st.integers(1, 90), min_size=1, max_size=60), budget=st.integers(1, 300))
+def test_batches_without_padding_keep_to_the_budget_and_are_of_about_equal_size(
+    minilm_fp32: Encoder, lengths: list[int], budget: int
+) -> None:
+    forward, tokens = Overlapping(room=100_000), random_tokens(lengths)
+    vectors = around(minilm_fp32, forward, batch_tokens=budget).encode_tokens(tokens)
+    np.testing.assert_array_equal(vectors, bag_of_ids([tokens[index] for index in range(len(tokens))]))
+    assert sum(forward.sizes) == tokens.tokens
+    assert all(size <= budget or size in lengths for size in forward.sizes)
+    if budget >= 2 * max(lengths):
+        assert len(forward.sizes) <= 2 * -(-tokens.tokens // budget)
+        assert min(forward.sizes) >= min(tokens.tokens, budget) / 2 - 2 * max(lengths)
+
+
+@given(lengths=st.lists(st.integers(1, 9), min_size=2, max_size=20), data=st.data())
+def test_a_part_of_a_batch_holds_the_same_texts(lengths: list[int], data: st.DataObject) -> None:
+    tokens = random_tokens(lengths)
+    middle = data.draw(st.integers(1, len(lengths) - 1))
+    parts = [tokens.cut(0, middle), tokens.cut(middle, len(tokens))]
+    assert [len(part) for part in parts] == [middle, len(lengths) - middle]
+    assert parts[1][0].tolist() == tokens[middle].tolist()
+    joined = TokenBatch.joined(parts)
+    np.testing.assert_array_equal(joined.ids, tokens.ids)
+    np.testing.assert_array_equal(joined.offsets, tokens.offsets)
+
+
+@dataclass
+class Backwards:
+    """A tokenization whose parts come in the wrong order."""
+
+    encoder: BatchedEncoder
+
+    def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
+        return self.encoder.tokenize_passages(texts)
+
+    def parts(self, texts: Sequence[str], *, prompt: str = "") -> Iterator[Part]:
+        for start in reversed(range(0, len(texts), 6)):
+            yield Part(start, self(texts[start : start + 6]))
+
+
+@pytest.mark.parametrize("forward", [bag_of_ids, Overlapping()])
+def test_texts_get_their_own_vectors_in_whichever_order_their_tokens_come(
+    minilm_fp32: Encoder, forward: Callable[[Ids], Vectors] | PipelinedForward
+) -> None:
+    assert isinstance(minilm_fp32, BatchedEncoder)
+    encoder = around(minilm_fp32, forward, batch_tokens=60)
+    expected = encoder.encode_passages(TEXTS)
+    encoder._tokenize = Backwards(minilm_fp32)
+    np.testing.assert_array_equal(encoder.encode_passages(TEXTS), expected)
+
+
+def test_a_text_is_named_by_its_position_in_the_call_and_not_in_its_part(minilm_fp32: Encoder) -> None:
+    assert isinstance(minilm_fp32, BatchedEncoder)
+    culprit = minilm_fp32.tokenize_passages(["culprit"])[0].tolist()
+    texts = ["fine"] * 14 + ["culprit"] + ["fine"] * 5
+
+    def spoiled(batch: Ids) -> Vectors:
+        vectors = np.zeros((len(batch), 384), dtype=np.float32)
+        vectors[[ids.tolist() == culprit for ids in batch]] = np.nan
+        return vectors
+
+    def full(batch: Ids) -> Vectors:
+        if any(ids.tolist() == culprit for ids in batch):
+            raise torch_out_of_memory()
+        return np.zeros((len(batch), 384), dtype=np.float32)
+
+    for forward, message in [(spoiled, "the vector of text 14 is not finite"), (full, "text 14 .* alone doesn't fit")]:
+        encoder = around(minilm_fp32, forward)
+        encoder._tokenize = Backwards(minilm_fp32)
+        with pytest.raises(EncodingError, match=message) as caught:
+            encoder.encode_passages(texts)
+        assert caught.value.index == 14
 
 
 def test_vectors_of_another_shape_or_type_are_refused(minilm_fp32: Encoder) -> None:

@@ -25,6 +25,7 @@ from tasb_qdrant.encoder.forward.cuda_product import why_no_fp8
 from tasb_qdrant.encoder.forward.encoder_weights import EncoderWeights
 from tasb_qdrant.encoder.forward.self_check import Tolerance, disagreement, first_line, trial_texts
 from tasb_qdrant.encoder.model.layout import Pooling
+from tasb_qdrant.encoder.protocol import TokenBatch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,16 +120,16 @@ class CudaForward:
 
     def __call__(self, texts: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         """float32 (n, dim), pooled, in the order of `texts`: the ids of one text each."""
-        return self.submit(texts).result()
+        return self.submit(TokenBatch.of(texts)).result()
 
-    def submit(self, texts: Sequence[NDArray[np.int32]]) -> Pending:
-        """The same vectors, not waited for. Raises torch.OutOfMemoryError."""
+    def submit(self, tokens: TokenBatch) -> Pending:
+        """The vectors of the texts in `tokens`, not waited for. Raises torch.OutOfMemoryError."""
         with torch.inference_mode(), self._as_current():
-            if self._graphs is not None and self._graphs.fit(texts):
-                vectors = self._graphs(texts[0])
+            if self._graphs is not None and self._graphs.fit(tokens):
+                vectors = self._graphs(tokens)
             else:
-                shape = shape_of(texts)
-                flat = staged(texts, shape, pinned=self._pinned).to(self._device, non_blocking=True)
+                shape = shape_of(tokens)
+                flat = staged(tokens, shape, pinned=self._pinned).to(self._device, non_blocking=True)
                 vectors = self._model(batch_in(flat, shape))
             if not self._pinned:
                 return Pending(vectors, None)

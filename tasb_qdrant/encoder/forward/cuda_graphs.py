@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from tasb_qdrant.encoder.forward.cuda_batch import Batch, Shape, batch_in, staged
+from tasb_qdrant.encoder.forward.cuda_batch import Batch, Shape, batch_in, lay_out
+from tasb_qdrant.encoder.protocol import TokenBatch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,30 +31,42 @@ class QueryGraphs:
     def __init__(self, encode: Callable[[Batch], Tensor], *, device: torch.device, longest: int) -> None:
         self._graphs = [_Graph(encode, length, device) for length in LENGTHS if length <= longest]
 
-    def fit(self, texts: Sequence[NDArray[np.int32]]) -> bool:
-        return len(texts) == 1 and bool(self._graphs) and len(texts[0]) < self._graphs[-1].length
+    def fit(self, tokens: TokenBatch) -> bool:
+        return len(tokens) == 1 and bool(self._graphs) and tokens.tokens < self._graphs[-1].length
 
-    def __call__(self, ids: NDArray[np.int32]) -> Tensor:
+    def __call__(self, tokens: TokenBatch) -> Tensor:
         """float32 (1, dim) on the device, good until the next call."""
-        return next(graph for graph in self._graphs if len(ids) < graph.length)(ids)
+        return next(graph for graph in self._graphs if tokens.tokens < graph.length)(tokens)
 
 
 class _Graph:
     def __init__(self, encode: Callable[[Batch], Tensor], length: int, device: torch.device) -> None:
         self.length = length
         self._shape = Shape(texts=2, tokens=length, longest=length)
-        self._pinned = device.type == "cuda"
-        self._inputs = torch.empty(self._shape.size, dtype=torch.int32, device=device)
-        self._write(np.zeros(length - 1, dtype=np.int32))
-        batch = batch_in(self._inputs, self._shape)
-        self._replay = _recorded(lambda: encode(batch), device)
+        on_gpu = device.type == "cuda"
+        self._host = torch.zeros(self._shape.size, dtype=torch.int32, pin_memory=on_gpu)
+        self._numbers = self._host.numpy()
+        self._ended = torch.cuda.Event() if on_gpu else None  # type: ignore[no-untyped-call]  # has no annotations
+        inputs = self._host.to(device)
+        batch = batch_in(inputs, self._shape)
+        lay_out(
+            TokenBatch(np.zeros(length - 1, dtype=np.int32), np.array([0, length - 1]), 0), self._shape, self._numbers
+        )
 
-    def __call__(self, ids: NDArray[np.int32]) -> Tensor:
-        self._write(ids)
-        return self._replay()[:1]
+        def compute() -> Tensor:
+            inputs.copy_(self._host, non_blocking=True)
+            return encode(batch)
 
-    def _write(self, ids: NDArray[np.int32]) -> None:
-        self._inputs.copy_(staged([ids], self._shape, pinned=self._pinned), non_blocking=True)
+        self._replay = _recorded(compute, device)
+
+    def __call__(self, tokens: TokenBatch) -> Tensor:
+        if self._ended is not None:
+            self._ended.synchronize()  # until then, the last text may still be to be copied
+        lay_out(tokens, self._shape, self._numbers)
+        vector = self._replay()[:1]
+        if self._ended is not None:
+            self._ended.record()
+        return vector
 
 
 def _recorded(compute: Callable[[], Tensor], device: torch.device) -> Callable[[], Tensor]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import embedding_bag, gelu, layer_norm, normalize
+from torch.nn.functional import embedding_bag, normalize
 
-from tasb_qdrant.encoder.forward.cuda_attention import Attention, Spans, attention_on
+from tasb_qdrant.encoder.forward.cuda_attention import Attention, Spans
 from tasb_qdrant.encoder.forward.cuda_batch import Batch
-from tasb_qdrant.encoder.forward.cuda_norm import AddNorm, add_norm_on
-from tasb_qdrant.encoder.forward.cuda_product import Product, product_maker
+from tasb_qdrant.encoder.forward.cuda_kernels import AddNorm, kernels_on
+from tasb_qdrant.encoder.forward.cuda_product import Product, Products
 from tasb_qdrant.encoder.forward.encoder_weights import Affine, EncoderWeights, Layer, Norm
 from tasb_qdrant.encoder.model.layout import Pooling
 
@@ -40,18 +40,19 @@ class CudaModel:
         def moved(values: Tensor) -> Tensor:
             return values.to(device, dtype).contiguous()
 
-        make = product_maker(fp8=fp8, device=device, dtype=dtype)
         self._words, self._positions = moved(weights.words), moved(weights.positions)
         self._norm = _norm_by(weights.norm, moved)
         self._normalized = normalized
-        add_norm, note = add_norm_on(self._norm)
-        if note:
-            notes.append(note)
-        attention = _Attention(attention_on(self._words.device), weights.heads)
+        kernels = kernels_on(self._norm, heads=weights.heads, fp8=fp8, notes=notes)
+        self._embed_norm = kernels.embed_norm
+        products = Products(fp8=fp8, device=device, dtype=dtype, kernels=kernels)
+        attention = _Attention(kernels.attend, weights.heads)
+        make = products.plain
 
         def after(layer: Layer) -> _AfterAttention:
             norms = (_norm_by(norm, moved) for norm in (layer.attention_norm, layer.output_norm))
-            return _AfterAttention(add_norm, make(layer.out), make(layer.up), make(layer.down), *norms)
+            up, down = products.with_gelu(layer.up), make(layer.down)
+            return _AfterAttention(kernels.add_norm, make(layer.out), up, down, *norms)
 
         whole = weights.layers[:-1] if pooling == "cls" else weights.layers
         self._layers = [_WholeLayer(make(layer.qkv), attention, after(layer)) for layer in whole]
@@ -64,9 +65,7 @@ class CudaModel:
             self._last = _ClsLayer(query, key_value, attention, after(last))
 
     def __call__(self, batch: Batch) -> Tensor:
-        words = self._words.index_select(0, batch.ids)
-        hidden = words.add_(self._positions.index_select(0, batch.positions))
-        hidden = layer_norm(hidden, self._norm.weight.shape, self._norm.weight, self._norm.bias, self._norm.eps)
+        hidden = self._embed_norm(batch, self._words, self._positions, self._norm)
         for layer in self._layers:
             hidden = layer(hidden, batch)
         pooled = _means(hidden, batch) if self._last is None else self._last(hidden, batch).float()
@@ -96,7 +95,7 @@ class _Attention:
 
 @dataclass(frozen=True, slots=True)
 class _AfterAttention:
-    """What a layer does to each token by itself, given what the token attends to."""
+    """What a layer does to each token by itself, given what the token attends to. GELU is part of `up`."""
 
     add_norm: AddNorm
     out: Product
@@ -107,8 +106,7 @@ class _AfterAttention:
 
     def __call__(self, attended: Tensor, hidden: Tensor) -> Tensor:
         hidden = self.add_norm(self.out(attended), hidden, self.attention_norm)
-        # gelu is the one with erf, which BERT was trained with, unless an approximation is asked for.
-        return self.add_norm(self.down(gelu(self.up(hidden))), hidden, self.output_norm)
+        return self.add_norm(self.down(self.up(hidden)), hidden, self.output_norm)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import compress
 from operator import not_
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers
 
-from tasb_qdrant.encoder.protocol import TokenBatch
+from tasb_qdrant.encoder.protocol import Part, TokenBatch
 from tasb_qdrant.encoder.tokenize.words import WordIds
 from tasb_qdrant.errors import InvalidInputError
 
@@ -49,6 +49,10 @@ class Tokenization:
         np.cumsum([len(part) // _ID.itemsize for part in parts], out=offsets[1:])
         # A bytearray, because NumPy takes an array over bytes for read-only, and torch warns of those.
         return TokenBatch(np.frombuffer(bytearray().join(parts), dtype=_ID), offsets, truncated)
+
+    def parts(self, texts: Sequence[str], *, prompt: str = "") -> Iterator[Part]:
+        """The same, in a single part: there is nothing to wait for but this thread."""
+        return iter([Part(0, self(texts, prompt=prompt))])
 
     def _ids(self, texts: list[str]) -> tuple[list[bytes], int]:
         """The ids of each text as bytes of int32, and how many texts were truncated."""

@@ -18,19 +18,20 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from tasb_qdrant.encoder.forward import cuda_model, cuda_product
+from tasb_qdrant.encoder.forward import cuda_model
 from tasb_qdrant.encoder.forward.cuda import CudaForward, UnfitForwardError, checked_cuda_forward
-from tasb_qdrant.encoder.forward.cuda_attention import why_no_attention
+from tasb_qdrant.encoder.forward.cuda_attention import attention_on, why_no_attention
 from tasb_qdrant.encoder.forward.cuda_batch import Shape, batch_in, shape_of, staged
 from tasb_qdrant.encoder.forward.cuda_graphs import LENGTHS as GRAPH_LENGTHS
+from tasb_qdrant.encoder.forward.cuda_kernels import Kernels, add_norm, embed_norm, product_gelu, quantized
 from tasb_qdrant.encoder.forward.cuda_model import CudaModel
-from tasb_qdrant.encoder.forward.cuda_norm import add_norm, add_norm_on
 from tasb_qdrant.encoder.forward.cuda_product import Fp8Product, why_no_fp8
 from tasb_qdrant.encoder.forward.encoder_weights import Affine, EncoderWeights, Norm, read_weights
 from tasb_qdrant.encoder.forward.reference import ReferenceForward, build_model
 from tasb_qdrant.encoder.forward.self_check import Tolerance, disagreement, trial_texts
 from tasb_qdrant.encoder.model.config import general_config
 from tasb_qdrant.encoder.model.layout import Pooling
+from tasb_qdrant.encoder.protocol import TokenBatch
 from tests.models import make_tasb_like, minilm_folder
 
 LENGTHS = [75, 512, 1, 2, 15, 16, 17, 75, 80, 33, 3]
@@ -136,7 +137,7 @@ def test_every_length_of_a_single_text_around_the_recorded_ones_gives_the_refere
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_tokens_that_belong_to_no_text_change_no_vector(small: Path, pooling: Pooling) -> None:
     model = cuda_forward(small, pooling=pooling)._model
-    batch = texts([5, 40, 2])
+    batch = TokenBatch.of(texts([5, 40, 2]))
     exact = shape_of(batch)
     filled = Shape(texts=exact.texts + 1, tokens=exact.tokens + 30, longest=exact.longest)
     with torch.inference_mode():
@@ -148,22 +149,23 @@ def test_tokens_that_belong_to_no_text_change_no_vector(small: Path, pooling: Po
 @given(lengths=st.lists(st.integers(1, 40), min_size=1, max_size=8), filling=st.integers(0, 9))
 def test_a_batch_says_where_each_text_and_each_token_is(lengths: list[int], filling: int) -> None:
     batch = texts(lengths)
-    exact = shape_of(batch)
+    tokens = TokenBatch.of(batch)
+    exact = shape_of(tokens)
     shape = Shape(exact.texts + bool(filling), exact.tokens + filling, exact.longest)
-    laid = batch_in(staged(batch, shape, pinned=False), shape)
+    laid = batch_in(staged(tokens, shape, pinned=False), shape)
     whole = [*batch, np.zeros(filling, dtype=np.int32)] if filling else batch
     bounds = laid.bounds.tolist()
     assert laid.firsts.tolist() == bounds[:-1]
     for ids, start, end in zip(whole, bounds, bounds[1:], strict=False):
         assert laid.ids[start:end].tolist() == ids.tolist()
-        assert laid.positions[start:end].tolist() == list(range(len(ids)))
-    assert bounds[-1] == len(laid.ids) == len(laid.positions)
+        assert laid.positions()[start:end].tolist() == list(range(len(ids)))
+    assert bounds[-1] == len(laid.ids) == len(laid.positions())
 
 
 def test_a_second_batch_can_be_submitted_before_the_first_ones_vectors_are_taken(small: Path) -> None:
     forward = small_forward(small)
     batches = [texts([12]), texts([12, 30]), texts([9]), texts([400])]
-    pending = [forward.submit(batch) for batch in batches]
+    pending = [forward.submit(TokenBatch.of(batch)) for batch in batches]
     for batch, vectors in zip(batches, pending, strict=True):
         np.testing.assert_array_equal(vectors.result(), forward(batch))
 
@@ -210,8 +212,9 @@ def test_flash_attention_takes_what_the_forward_pass_gives_it(
     small: Path, pooling: Pooling, fp8: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On torch's "meta" device, which knows shapes and types but no numbers, and is here to stand for a GPU."""
-    monkeypatch.setattr(cuda_model, "add_norm_on", lambda norm: (add_norm, ""))
     meta = torch.device("meta")
+    plain = Kernels(add_norm, embed_norm, attention_on(meta), product_gelu, quantized)
+    monkeypatch.setattr(cuda_model, "kernels_on", lambda norm, heads, fp8, notes: plain)
     kind = torch.bfloat16 if fp8 else torch.float16
     model = CudaModel(weights_in(small), device=meta, dtype=kind, fp8=fp8, pooling=pooling, normalized=True, notes=[])
     shape = Shape(texts=3, tokens=100, longest=60)
@@ -221,9 +224,8 @@ def test_flash_attention_takes_what_the_forward_pass_gives_it(
     assert vectors.dtype == torch.float32
 
 
-def test_addition_and_layer_norm_are_torchs_on_a_cpu() -> None:
+def test_addition_and_layer_norm_are_those_of_the_sum() -> None:
     norm = Norm(torch.rand(8), torch.rand(8), 1e-5)
-    assert add_norm_on(norm) == (add_norm, "")
     inputs, others = torch.rand(3, 8), torch.rand(3, 8)
     expected = torch.nn.functional.layer_norm(inputs + others, (8,), norm.weight, norm.bias, 1e-5)
     torch.testing.assert_close(add_norm(inputs, others, norm), expected)
@@ -235,9 +237,9 @@ def test_a_product_in_fp8_is_the_one_of_the_rounded_numbers_and_a_row_does_not_d
     affine = Affine(torch.randn(48, 64, generator=random), torch.randn(48, generator=random))
     product = Fp8Product(affine, device=torch.device("cpu"), dtype=torch.bfloat16)
     found, expected = product(rows.bfloat16()).float(), rows @ affine.weight.T + affine.bias
-    quantized, scales = cuda_product._quantized(rows.bfloat16())
+    rounded, scales = quantized(rows.bfloat16())
     torchs = torch._scaled_mm(
-        quantized, product._weight, scale_a=scales, scale_b=product._scales, out_dtype=torch.bfloat16
+        rounded, product._weight, scale_a=scales, scale_b=product._scales, out_dtype=torch.bfloat16
     )
     torch.testing.assert_close(found, (torchs + affine.bias.bfloat16()).float(), rtol=0.01, atol=0.01)
     off = (found - expected).abs().amax(1) / expected.abs().amax(1)
@@ -302,6 +304,16 @@ def test_a_gpu_gives_the_references_vectors(
 def test_a_gpu_gives_the_same_vectors_however_many_batches_are_under_way(tasb_like: Path) -> None:
     forward = cuda_forward(tasb_like, pooling="cls", device="cuda:0", precision="fp16")
     batches = [texts([12]), texts([75] * 100), texts([9]), texts([500, 3] * 20)] * 5
-    pending = [forward.submit(batch) for batch in batches]
+    pending = [forward.submit(TokenBatch.of(batch)) for batch in batches]
     for batch, vectors in zip(batches, pending, strict=True):
         np.testing.assert_array_equal(vectors.result(), forward(batch))
+
+
+@needs_cuda
+def test_a_gpu_takes_more_texts_at_once_than_a_launch_has_rows(tmp_path: Path) -> None:
+    folder = make_tasb_like(tmp_path, layers=2, dim=64, heads=2, hidden=256)
+    forward = cuda_forward(folder, pooling="cls", device="cuda:0", precision="fp16")
+    batch = texts([3, 5, 4, 3])
+    found = forward(batch * 20_000).reshape(20_000, 4, 64)
+    assert cosines(found[-1], reference(folder, pooling="cls")(batch)).min() >= 0.999
+    np.testing.assert_allclose(found, np.broadcast_to(found[:1], found.shape), rtol=0, atol=1e-2)

@@ -155,8 +155,35 @@ def test_many_texts_are_tokenised_in_several_processes_with_the_same_ids(tokeniz
         shared(TEXTS)
 
 
+def test_tokens_come_in_parts_as_they_get_done_the_first_of_each_process_a_small_one(
+    tokenization: Tokenization,
+) -> None:
+    with closing(SharedTokenization(tokenization, processes=2, size=64)) as shared:
+        parts = list(shared.parts(TEXTS, prompt="query: "))
+        sizes = [len(part.tokens) for part in sorted(parts, key=lambda part: part.first)]
+        assert sizes == [8, 8, 16, 16, 32, 32, 64, 64, 60]
+        for part in parts:
+            expected = tokenization(TEXTS[part.first : part.first + len(part.tokens)], prompt="query: ")
+            np.testing.assert_array_equal(part.tokens.ids, expected.ids)
+        few = list(shared.parts(TEXTS[:63]))
+        assert [(part.first, len(part.tokens)) for part in few] == [(0, 63)]
+        with pytest.raises(InvalidInputError, match="put it into a list"):
+            shared.parts("a single text, and a long one: " * 10)
+
+
+def test_tokenising_processes_end_with_who_started_them(tokenization: Tokenization) -> None:
+    shared = SharedTokenization(tokenization, processes=2, size=64)
+    shared(TEXTS)
+    pool = shared._pool
+    assert pool is not None
+    with watched(pool.pids) as all_end:
+        del shared
+        gc.collect()
+        all_end()
+
+
 def test_tokenising_processes_leave_cores_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
-    for cores, gpus, processes in [(2, 2, 0), (4, 2, 0), (5, 2, 2), (16, 2, 4), (16, 8, 7), (64, 8, 16)]:
+    for cores, gpus, processes in [(2, 2, 0), (4, 2, 0), (5, 2, 2), (16, 1, 3), (16, 8, 7), (64, 8, 24)]:
         monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)))
         assert processes_for(gpus) == processes
 

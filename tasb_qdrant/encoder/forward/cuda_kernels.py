@@ -1,0 +1,176 @@
+"""The steps of a forward pass that aren't products alone: torch's own, and Triton's where a GPU gives the same by them.
+
+Each of Triton's is tried out on a few numbers first, beside torch's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import torch
+from torch.nn.functional import gelu, layer_norm, linear
+
+from tasb_qdrant.encoder.forward.cuda_attention import Attention, Spans, attention_on
+from tasb_qdrant.encoder.forward.cuda_batch import Batch
+from tasb_qdrant.encoder.forward.encoder_weights import Norm
+from tasb_qdrant.encoder.forward.self_check import first_line
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_TOLERANCE: Final = 0.05
+"""Of the largest number: bf16, in which torch rounds what Triton's kernels don't, differs by 0.02."""
+
+_HEADS: Final = (16, 32, 64, 128)
+_TMA: Final = (9, 0)
+"""The first compute capability whose memory is read in tiles by hardware."""
+
+FP8: Final = torch.float8_e4m3fn
+_HIGHEST: Final = torch.finfo(FP8).max
+TINY: Final = 1e-12
+"""No row's scale is below a part of it: one of zeros is divided by something."""
+
+_STEP: Final = 8
+"""Rows of tensors that are read so begin at multiples of 16 bytes."""
+
+AddNorm = Callable[["Tensor", "Tensor", Norm], "Tensor"]
+"""Two tensors (rows, dim) to the LayerNorm of their sum, (rows, dim)."""
+
+EmbedNorm = Callable[[Batch, "Tensor", "Tensor", Norm], "Tensor"]
+"""A batch, the vectors of words and of positions, to the LayerNorm of each token's sum, (tokens, dim)."""
+
+ProductGelu = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
+"""Rows x, W, b to GELU of x Wᵀ + b."""
+
+Quantize = Callable[["Tensor"], tuple["Tensor", "Tensor"]]
+"""Rows to fp8 of the same shape and float32 (rows, 1): the first times the second is the rows."""
+
+K = TypeVar("K")
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """What a forward pass calls. `product_gelu` is for many rows."""
+
+    add_norm: AddNorm
+    embed_norm: EmbedNorm
+    attend: Attention
+    product_gelu: ProductGelu
+    quantize: Quantize
+
+
+def add_norm(inputs: Tensor, others: Tensor, norm: Norm) -> Tensor:
+    """torch's own: it writes the sum to memory and reads it again, which is most of its time on a GPU."""
+    return layer_norm(inputs + others, norm.weight.shape, norm.weight, norm.bias, norm.eps)
+
+
+def embed_norm(batch: Batch, words: Tensor, positions: Tensor, norm: Norm) -> Tensor:
+    hidden = words.index_select(0, batch.ids).add_(positions.index_select(0, batch.positions()))
+    return layer_norm(hidden, norm.weight.shape, norm.weight, norm.bias, norm.eps)
+
+
+def product_gelu(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    # gelu is the one with erf, which BERT was trained with, unless an approximation is asked for.
+    return gelu(linear(inputs, weight, bias))
+
+
+def quantized(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """A Quantize: e4m3, a row's largest number the highest that it has."""
+    scales = rows.abs().amax(1, keepdim=True).float().clamp_min(TINY) / _HIGHEST
+    return (rows / scales).to(FP8), scales
+
+
+def kernels_on(norm: Norm, *, heads: int, fp8: bool, notes: list[str]) -> Kernels:
+    """The fastest kernels for tensors like those of `norm`. `notes` gets what Triton can't do here."""
+    like = norm.weight
+    plain = Kernels(add_norm, embed_norm, attention_on(like.device), product_gelu, quantized)
+    if like.device.type == "cpu":
+        return plain
+    try:
+        from tasb_qdrant.encoder.forward import triton_attention, triton_product, triton_rows
+    except Exception as error:  # no Triton, or another one: its errors vary by version
+        notes.append(f"Kernels are torch's alone, without Triton's ({first_line(error)}).")
+        return plain
+    attend, fused, quantize = plain.attend, plain.product_gelu, plain.quantize
+    if len(like) // heads in _HEADS:
+        attend = _tried("attention", triton_attention.triton_attention, attend, _on_texts(like, heads), notes)
+    if torch.cuda.get_device_capability(like.device) >= _TMA and len(like) % _STEP == 0:
+        fused = _tried("a product with GELU", triton_product.triton_product_gelu, fused, _on_rows(like), notes)
+    if fp8:
+        quantize = _tried("rounding to fp8", triton_rows.triton_quantized, quantize, _on_numbers(like), notes)
+    return Kernels(
+        _tried("addition with LayerNorm", triton_rows.triton_add_norm, add_norm, _on_sums(norm), notes),
+        _tried("embedding with LayerNorm", triton_rows.triton_embed_norm, embed_norm, _on_words(norm), notes),
+        attend,
+        fused,
+        quantize,
+    )
+
+
+def _tried(name: str, candidate: K, plain: K, run: Callable[[K], Tensor], notes: list[str]) -> K:
+    """`candidate` where `run` gives with it what it gives with `plain`, else `plain` and a note."""
+    try:
+        ours, theirs = run(candidate).float(), run(plain).float()
+        difference = float((ours - theirs).abs().max() / theirs.abs().max())
+        if not difference < _TOLERANCE:  # which NaN isn't either
+            raise RuntimeError(f"its result is off by {difference:.0%}")
+    except Exception as error:  # no C compiler, too little shared memory, ...: its errors vary by version
+        notes.append(f"For {name}, there are torch's kernels instead of Triton's one ({first_line(error)}).")
+        return plain
+    return candidate
+
+
+def _numbers(like: Tensor, *shape: int) -> Tensor:
+    """Between -1 and 1, as irregular as is needed, and the same each time."""
+    count = torch.arange(math.prod(shape), device=like.device, dtype=torch.float32)
+    return (count * 12.9898).sin().view(shape).to(like.dtype)
+
+
+def _on_sums(norm: Norm) -> Callable[[AddNorm], Tensor]:
+    inputs = _numbers(norm.weight, 3, len(norm.weight))
+    others = inputs.flip(1).contiguous() * 0.5
+    return lambda run: run(inputs, others, norm)
+
+
+def _on_words(norm: Norm) -> Callable[[EmbedNorm], Tensor]:
+    batch, dim = _batch(norm.weight), len(norm.weight)
+    words, positions = _numbers(norm.weight, 9, dim), _numbers(norm.weight, batch.longest, dim).flip(0).contiguous()
+    return lambda run: run(batch, words, positions, norm)
+
+
+def _on_texts(like: Tensor, heads: int) -> Callable[[Attention], Tensor]:
+    """Of all tokens to all of their text's, and of one to all of them."""
+    batch, dim = _batch(like), len(like)
+    parts = _numbers(like, len(batch.ids), 3 * dim).view(len(batch.ids), 3, heads, -1)
+    queries, keys, values = (3 * parts).unbind(1)
+    each = torch.arange(len(batch.bounds), dtype=torch.int32, device=like.device)
+    firsts = queries.index_select(0, batch.firsts)
+    among = Spans(batch.bounds, batch.bounds, batch.longest, batch.longest)
+    alone = Spans(each, batch.bounds, 1, batch.longest)
+    return lambda run: torch.cat([run(queries, keys, values, among), run(firsts, keys, values, alone)])
+
+
+def _on_rows(like: Tensor) -> Callable[[ProductGelu], Tensor]:
+    """A number of rows that fills no tile."""
+    dim = len(like)
+    inputs, weight, bias = _numbers(like, 200, dim), _numbers(like, 512, dim), _numbers(like, 512)
+    return lambda run: run(inputs, weight * 0.1, bias)
+
+
+def _on_numbers(like: Tensor) -> Callable[[Quantize], Tensor]:
+    """What is rounded, back in a higher precision: a number may be rounded either way where it is in the middle."""
+    rows = _numbers(like, 5, len(like)) * torch.logspace(-3, 3, 5, device=like.device).to(like.dtype)[:, None]
+
+    def restored(run: Quantize) -> Tensor:
+        found, scales = run(rows)
+        return found.float() * scales / rows.abs().amax(1, keepdim=True).float()
+
+    return restored
+
+
+def _batch(like: Tensor) -> Batch:
+    bounds = torch.tensor([0, 5, 6, 70, 200], dtype=torch.int32, device=like.device)
+    return Batch(torch.arange(200, dtype=torch.int32, device=like.device) % 9, bounds, 130)
