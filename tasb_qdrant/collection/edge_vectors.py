@@ -25,10 +25,10 @@ def edge_vectors(batch: PointBatch) -> Iterator[edge.Vector]:
     """The vector, or vectors, of each point; empty sparse ones too, as servers get them."""
     if batch.sparse is None:
         for vector in batch.vectors:
-            yield _sequence(vector)
+            yield sequence(vector)
         return
     for vector, words in zip(batch.vectors, batch.sparse, strict=True):
-        yield {"": _sequence(vector), BM25: edge.SparseVector(words.indices.tolist(), words.values.tolist())}
+        yield {"": sequence(vector), BM25: edge.SparseVector(words.indices.tolist(), words.values.tolist())}
 
 
 def sparse_of(vector: edge.Vector | None) -> SparseVector | None:
@@ -39,6 +39,6 @@ def sparse_of(vector: edge.Vector | None) -> SparseVector | None:
     return SparseVector(np.array(found.indices, dtype=np.uint32), np.array(found.values, dtype=np.float32))
 
 
-def _sequence(vector: NDArray[np.float32]) -> list[float]:
+def sequence(vector: NDArray[np.float32]) -> list[float]:
     """For the engine, which reads any sequence number by number: an array of 768 in 10 µs, a numpy row in 32."""
     return array("f", vector.tobytes())  # type: ignore[return-value]  # as good as a list, says the engine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from tasb_qdrant.collection.edge_engine import indexes_of
+from tasb_qdrant.collection.edge_vectors import sequence
 from tasb_qdrant.collection.payload import plain_id
 from tasb_qdrant.collection.protocol import PointId
 from tasb_qdrant.collection.read_wire import Effort, Find, Selection
@@ -113,11 +113,6 @@ class EdgeWire:
     def indexes(self) -> EdgeRequest:
         """Those of the shard's state."""
         return EdgeRequest("reading the collection's state", lambda shard: indexes_of(shard.info()))
-
-
-def sequence(vector: NDArray[np.float32]) -> list[float]:
-    """For the engine, which reads any sequence number by number: an array of 768 in 10 µs, a numpy row in 32."""
-    return array("f", vector.tobytes())  # type: ignore[return-value]  # as good as a list, says the engine
 
 
 def _request(find: Find, shard: edge.EdgeShard) -> edge.QueryRequest:
