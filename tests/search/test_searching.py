@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tasb_qdrant import Encoder, F, Hit, Passage, Searcher
+from tasb_qdrant.encoder import CrossEncoder, load_cross_encoder
 from tasb_qdrant.errors import (
     FilterError,
     PassageNotFoundError,
@@ -17,7 +18,13 @@ from tasb_qdrant.errors import (
     SettingsError,
     TasbQdrantError,
 )
-from tests.search.conftest import BEES, counted
+from tests.models import make_cross_encoder
+from tests.search.conftest import BEES, COLLECTION, Home, counted
+
+
+@pytest.fixture(scope="module")
+def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> CrossEncoder:
+    return load_cross_encoder(make_cross_encoder(tmp_path_factory.mktemp("cross-encoder")), precision="fp32")
 
 
 def ids(hits: list[Hit]) -> list[str]:
@@ -200,6 +207,36 @@ def test_candidates_are_ranked_by_dot_product_wherever_they_come_from(searcher: 
     mixed: list[Any] = [passages[3], best[1], best[0].id, best[0]]
     assert ids(searcher.rerank(BEES, mixed)) == [best[0].id, best[1].id, best[3].id]
     assert searcher.rerank(BEES, []) == []
+
+
+def test_a_cross_encoder_has_the_last_word_on_the_best(searcher: Searcher, cross_encoder: CrossEncoder) -> None:
+    best = searcher.search(BEES, limit=6, exact=True)
+    scores = cross_encoder.score(BEES, [f"{hit.title} {hit.text}" for hit in best[:4]])
+    expected = [best[row].id for row in np.argsort(-scores, kind="stable").tolist()]
+    reranked = searcher.rerank(BEES, best, cross_encoder=cross_encoder, cross_depth=4)
+    assert ids(reranked) == expected
+    assert [hit.score for hit in reranked] == pytest.approx(sorted(scores.tolist(), reverse=True), abs=1e-4)
+    assert ids(searcher.rerank(BEES, best, cross_encoder=cross_encoder, cross_depth=4, limit=2)) == expected[:2]
+
+
+def test_the_query_cache_says_when_it_answers(home: Home, searcher: Searcher) -> None:
+    assert not searcher.search(BEES).cached
+    assert not searcher.search(BEES).cached, "off by default"
+    with Searcher(COLLECTION, **home.elsewhere(), cache_size=10) as caching:
+        first = caching.search(BEES, limit=3, where=F("year") >= 2000)
+        again = caching.search(BEES, limit=3, where="year >= 2000")
+        assert (first.cached, again.cached) == (False, True)
+        assert again == first
+        again[0].payload["tags"].append("mine")
+        assert caching.search(BEES, limit=3, where="year >= 2000") == first
+        for other in ({"limit": 4}, {"where": "year >= 2001"}, {"mode": "bm25"}, {"with_vectors": True}):
+            options: dict[str, Any] = {"limit": 3, "where": "year >= 2000", **other}
+            assert not caching.search(BEES, **options).cached
+        batch = caching.search_batch([BEES, "tea"], limit=3, where="year >= 2000")
+        assert [hits.cached for hits in batch] == [True, False]
+        assert caching.cache_info().hits == 3
+        caching.clear_cache()
+        assert not caching.search(BEES, limit=3, where="year >= 2000").cached
 
 
 def test_a_deadline_that_can_not_be_met_is_an_error_of_its_own(searcher: Searcher) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, date, datetime
-from typing import assert_type
+from typing import Any, assert_type
 
+from tasb_qdrant import AsyncSearcher, Hit, Searcher
 from tasb_qdrant.filters import F, Filter, GeoPoint, any_of, at_least, field, fields, validate_payload
 from tasb_qdrant.filters.typed import Field
 from tests.typing.models import Article, Author, Colour, search
@@ -54,3 +55,24 @@ search(field(article.place).in_polygon([(52, 13), (53, 13), (53, 14)]))
 search(field(article.author).exists() & ~field(article.tags).is_empty() & ~field(article.day).is_null())
 
 assert_type(validate_payload(Article, {"year": 2020}, passage_id="a").year, int)
+
+
+def hits_have_payloads_of_the_model(searcher: Searcher[Article]) -> None:
+    """For the checkers alone: nothing is opened."""
+    assert_type(Searcher("c", payload=Article), Searcher[Article])
+    assert_type(searcher.search("q")[0], Hit[Article])
+    assert_type(searcher.search("q", where=article.year >= 2020)[0].payload.year, int)
+    assert_type(searcher.search_batch(["q"], where=field(article.lang) == "en")[0][0].payload.title, str)
+    assert_type(searcher.search_groups("q", by="lang")[0].hits[0].payload, Article)
+    assert_type(searcher.get(["a"])["a"].payload.tags, list[str])
+    assert_type(next(searcher.scroll("year > 2000")).payload.authors, list[Author])
+    assert_type(searcher.rerank("q", ["a"])[0].payload.year, int)
+    assert_type(Searcher("c").search("q")[0].payload["year"], Any)
+
+
+async def awaited_hits_too(searcher: AsyncSearcher[Article]) -> None:
+    """The same."""
+    assert_type(AsyncSearcher("c", payload=Article), AsyncSearcher[Article])
+    assert_type((await searcher.search("q"))[0].payload.year, int)
+    async for hit in searcher.scroll(article.year >= 2020):
+        assert_type(hit.payload, Article)

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime
 
+from tasb_qdrant import Hit
 from tasb_qdrant.filters import F, at_least, field, fields
 from tests.typing.models import Article, search
 
 article = fields(Article)
+
+hit: Hit[Article] = Hit("1", 1.0, "text", payload=Article(year=2020))
 
 search(article.yaer >= 2020)  # E: has no attribute "yaer" | Attribute "yaer" is unknown
 search(article.year >= "2020")  # E: Unsupported operand types for >= | Operator ">=" not supported
@@ -49,3 +52,5 @@ search(field(article.authors).any(lambda author: author.papers))  # E: type "Cal
 search(field(article.tags).count() >= "2")  # E: Unsupported operand types for >= | Operator ">=" not supported
 search(field(article.year).contains_phrase("x"))  # E: Invalid self argument | Could not bind method "contains_phrase"
 search(at_least(1, field(article.year), F("x") == 1))  # E: incompatible type "Field[int]" | "Field[int]" is not
+search(hit.payload.yaer == 2020)  # E: has no attribute "yaer" | Cannot access attribute "yaer"
+search(hit.payload.year)  # E: incompatible type "int" | "int" is not assignable to

@@ -81,5 +81,5 @@ def test_what_checkers_refuse_raises_when_it_is_run(slip: str) -> None:
     preamble = REFUSED.read_text().split("\nsearch(")[0]
     names: dict[str, object] = {}
     exec(preamble, names)
-    with pytest.raises((FilterError, TypeError)):
+    with pytest.raises((FilterError, TypeError, AttributeError)):
         exec(slip, names)
