@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -167,23 +168,29 @@ def test_at_a_terminal_words_are_marked_and_ctrl_d_ends(notes: Path) -> None:
     command = [sys.executable, "-m", "tasb_qdrant", "search", "--interactive", "--collection", "notes", "--path"]
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"}
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [*command, str(notes), "--limit", "1"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
-    ) as process:
-        os.close(theirs)
+    )
+    os.close(theirs)
+    try:
         shown = _until(ours, "> ")
         assert "200 passages in 'notes'" in shown
         os.write(ours, b"honeybees food\n")
-        shown = _until(ours, "hits in")
-        assert "\x1b[1;33m" in shown, "the query's words are not marked"
+        shown = _until(ours, "hits in", "> ")  # what is typed before the prompt is there may be lost
+        assert "\x1b[1;33m" in shown, f"the query's words are not marked: {shown!r}"
         os.write(ours, b"\x04")
         assert process.wait(timeout=60) == 0
-    os.close(ours)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
 
 
-def _until(terminal: int, text: str) -> str:
+def _until(terminal: int, *texts: str) -> str:
+    """What is shown until the texts are, one after the other."""
     shown, end = "", time.monotonic() + 120
-    while text not in shown:
+    pattern = re.compile(".*?".join(map(re.escape, texts)), re.DOTALL)
+    while not pattern.search(shown):
         assert time.monotonic() < end, shown
         if select.select([terminal], [], [], 1.0)[0]:
             shown += os.read(terminal, 4096).decode(errors="replace")
