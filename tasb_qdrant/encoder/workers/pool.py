@@ -89,6 +89,11 @@ class WorkerPool(Generic[W, R]):
     def pids(self) -> tuple[int, ...]:
         return tuple(worker.process.pid for worker in self._workers)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether no worker is still at its start. `opened` doesn't wait then; only before it is called."""
+        return self._opening.done.qsize() >= len(self._workers) or bool(self._failure)
+
     def opened(self) -> list[object]:
         """What each task said at its start, in their order. Raises what kept any of them from it."""
         said = dict(self._finished(self._opening, len(self._workers)))

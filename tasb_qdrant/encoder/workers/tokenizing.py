@@ -60,6 +60,7 @@ class SharedTokenization:
         self._tokenization = tokenization
         self._processes = processes
         self._size = size
+        self._small = max(1, size // _SMALL)
         self._starting = threading.Lock()
         self._pool: WorkerPool[Texts, TokenBatch] | None = None
 
@@ -76,16 +77,21 @@ class SharedTokenization:
         return self._shared(texts, prompt)
 
     def _shared(self, texts: Sequence[str], prompt: str) -> Iterator[Part]:
-        bounds = self._bounds(len(texts))
+        pool, first = self._started(), 0
+        while first < len(texts) and not pool.is_open:  # which takes half a second, once
+            some = texts[first : first + self._small]
+            yield Part(first, self._tokenization(some, prompt=prompt))
+            first += len(some)
+        bounds = self._bounds(first, len(texts))
         slices = [Texts(texts[start:end], prompt) for start, end in pairwise(bounds)]
-        with closing(self._started().run([partial(_same, part) for part in slices])) as results:
+        with closing(pool.run([partial(_same, part) for part in slices])) as results:
             for position, tokens in results:
                 yield Part(bounds[position], tokens)
 
-    def _bounds(self, count: int) -> list[int]:
-        """Where slices begin and the last one ends. Each process's first one is small, and the next twice as large,
-        so that whoever waits for tokens has some soon, and others when those are used up."""
-        bounds, size = [0], max(1, self._size // _SMALL)
+    def _bounds(self, first: int, count: int) -> list[int]:
+        """Where slices of the texts from `first` on begin and the last one ends. Each process's first one is small,
+        and the next twice as large: whoever waits for tokens has some soon, and others when those are used up."""
+        bounds, size = [first], self._small
         while bounds[-1] < count:
             bounds += [min(bounds[-1] + n * size, count) for n in range(1, self._processes + 1)]
             size = min(2 * size, self._size)

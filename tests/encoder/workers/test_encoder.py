@@ -159,6 +159,8 @@ def test_tokens_come_in_parts_as_they_get_done_the_first_of_each_process_a_small
     tokenization: Tokenization,
 ) -> None:
     with closing(SharedTokenization(tokenization, processes=2, size=64)) as shared:
+        while not shared._started().is_open:
+            shared(TEXTS)
         parts = list(shared.parts(TEXTS, prompt="query: "))
         sizes = [len(part.tokens) for part in sorted(parts, key=lambda part: part.first)]
         assert sizes == [8, 8, 16, 16, 32, 32, 64, 64, 60]
@@ -169,6 +171,17 @@ def test_tokens_come_in_parts_as_they_get_done_the_first_of_each_process_a_small
         assert [(part.first, len(part.tokens)) for part in few] == [(0, 63)]
         with pytest.raises(InvalidInputError, match="put it into a list"):
             shared.parts("a single text, and a long one: " * 10)
+
+
+def test_nobody_waits_for_tokenising_processes_to_start(tokenization: Tokenization) -> None:
+    with closing(SharedTokenization(tokenization, processes=2, size=64)) as shared:
+        parts = shared.parts(TEXTS)
+        first = next(parts)
+        assert not shared._started().is_open, "no process can have started as soon"
+        assert (first.first, len(first.tokens)) == (0, 8)
+        found = sorted([first, *parts], key=lambda part: part.first)
+        expected = tokenization(TEXTS)
+        np.testing.assert_array_equal(TokenBatch.joined([part.tokens for part in found]).ids, expected.ids)
 
 
 def test_tokenising_processes_end_with_who_started_them(tokenization: Tokenization) -> None:
