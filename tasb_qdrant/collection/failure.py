@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
 
 import grpc
 import httpx
@@ -21,6 +21,8 @@ from tasb_qdrant.errors import (
     ServerUnreachableError,
     UnauthorizedError,
 )
+
+T = TypeVar("T")
 
 _TRANSIENT_GRPC = {
     grpc.StatusCode.UNAVAILABLE,
@@ -75,6 +77,28 @@ CLIENT_ERRORS: Final = (
     JunkAnswerError,
 )
 """Everything that a failed request raises."""
+
+
+def sensible(request: Callable[[], T]) -> Callable[[], T]:
+    """`request`, but that an answer which qdrant-client can't make sense of is a JunkAnswerError: the client has no
+    error of its own for it, and raises a plain ValueError."""
+
+    def ask() -> T:
+        try:
+            return request()
+        except ValueError as error:
+            if isinstance(error, CLIENT_ERRORS) or not _raised_by_the_client(error):
+                raise
+            raise JunkAnswerError("its answer is not Qdrant's") from error
+
+    return ask
+
+
+def _raised_by_the_client(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("qdrant_client.")
 
 
 def is_transient(error: BaseException) -> bool:

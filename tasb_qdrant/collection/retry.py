@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from tenacity import AsyncRetrying, RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from tasb_qdrant.collection.failure import CLIENT_ERRORS, detail_of, is_transient, named_error, timed_out
+from tasb_qdrant.collection.failure import CLIENT_ERRORS, detail_of, is_transient, named_error, sensible, timed_out
 from tasb_qdrant.collection.watch import Request, Watch
 from tasb_qdrant.errors import CollectionError
 
@@ -38,6 +38,7 @@ def call(
     makes it, and what `sleep` raises to end the waiting.
     """
     watch = watch or Watch()
+    request = sensible(request)
     with watch.request(doing) as watched:
         tries = _Tries(watch, watched, retry_seconds, retry_if)
 

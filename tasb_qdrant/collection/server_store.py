@@ -18,11 +18,12 @@ from tasb_qdrant.collection.server import ServerCollection
 from tasb_qdrant.collection.server_optimizers import deferred_note, is_deferred
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import (
-    CollectionError,
     CollectionNotFoundError,
     ContractMismatchError,
+    RequestRefusedError,
     ServerTooOldError,
     StoreCorruptError,
+    UnauthorizedError,
 )
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 
@@ -141,9 +142,9 @@ class ServerStore:
     def _nodes(self) -> int | None:
         """How many nodes the cluster has: 1 without one, None where this key may not ask."""
         try:
-            state = self._call(self._client.cluster_status, "asking for the cluster's nodes", retry_seconds=0)
-        except CollectionError:
-            return None
+            state = self._call(self._client.cluster_status, "asking for the cluster's nodes")
+        except (UnauthorizedError, RequestRefusedError):
+            return None  # anything else is no answer: taken for one, it would cost a collection its copies
         peers = getattr(state, "peers", None)
         return 1 if peers is None else len(peers)
 

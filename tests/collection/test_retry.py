@@ -411,6 +411,22 @@ def test_half_an_answer_over_grpc_counts_for_none(over_grpc: tuple[GrpcProxy, Co
         collection.info()
 
 
+def test_an_answer_that_the_client_can_make_no_sense_of_counts_for_none(
+    over_grpc: tuple[GrpcProxy, Collection], waits: Waits
+) -> None:
+    """qdrant-client raises a plain ValueError of a status that it doesn't know."""
+    proxy, collection = over_grpc
+    proxy.method = "/qdrant.Points/CreateFieldIndex"
+    empty = messages.PointsOperationResponse(result=messages.UpdateResult()).SerializeToString()
+    proxy.script.append(GrpcFault(answer=empty))
+    collection.ensure_indexes({"year": "integer"})
+    assert len(waits.seconds) == 1
+    assert collection.indexes() == {"year": "integer"}
+    proxy.always = GrpcFault(answer=empty)
+    with pytest.raises(ServerBusyError, match="its answer is not Qdrant's"):
+        collection.ensure_indexes({"lang": "keyword"})
+
+
 def test_a_creation_whose_answer_was_lost_is_no_error(qdrant_1_17: QdrantServer, waits: Waits) -> None:
     with HttpProxy(qdrant_1_17) as proxy, _store(proxy.url, waits=waits) as store:
         proxy.when = lambda method, path: method == "PUT"
@@ -418,6 +434,19 @@ def test_a_creation_whose_answer_was_lost_is_no_error(qdrant_1_17: QdrantServer,
         with _collection(store) as collection:
             assert collection.count() == 0
         assert len(proxy.seen) == 2
+
+
+def test_a_cluster_that_is_busy_is_asked_again_for_its_nodes(qdrant_1_17: QdrantServer, waits: Waits) -> None:
+    """Else a collection that should have three copies would have one."""
+    with HttpProxy(qdrant_1_17) as proxy, _store(proxy.url, waits=waits) as store:
+        proxy.when = lambda method, path: path == "/cluster"
+        proxy.script.append(HttpFault(429, {"retry-after": "7"}))
+        with _collection(store):
+            assert waits.seconds == [7]
+            assert len(proxy.seen) == 2
+        proxy.script.append(HttpFault(403))
+        with _collection(store):  # a key that may not ask makes collections, too
+            assert len(proxy.seen) == 3
 
 
 @pytest.mark.parametrize("transport", ["grpc", "rest"])
