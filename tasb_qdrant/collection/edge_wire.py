@@ -187,7 +187,8 @@ def _params(effort: Effort) -> edge.SearchParams:
         quantization = edge.QuantizationSearchParams(ignore=True)
     elif effort.rescore is not None or effort.oversampling is not None:
         quantization = edge.QuantizationSearchParams(rescore=effort.rescore, oversampling=effort.oversampling)
-    return edge.SearchParams(exact=effort.exact, hnsw_ef=effort.hnsw_ef, quantization=quantization)
+    acorn = None if effort.acorn is None else edge.AcornSearchParams(enable=True, max_selectivity=effort.acorn)
+    return edge.SearchParams(exact=effort.exact, hnsw_ef=effort.hnsw_ef, quantization=quantization, acorn=acorn)
 
 
 def _selected(payload: Selection) -> bool | list[str]:

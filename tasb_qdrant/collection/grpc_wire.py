@@ -178,7 +178,8 @@ def _params(effort: Effort) -> grpc.SearchParams:
         quantization = grpc.QuantizationSearchParams(ignore=True)
     elif effort.rescore is not None or effort.oversampling is not None:
         quantization = grpc.QuantizationSearchParams(rescore=effort.rescore, oversampling=effort.oversampling)
-    return grpc.SearchParams(exact=effort.exact, hnsw_ef=effort.hnsw_ef, quantization=quantization)
+    acorn = None if effort.acorn is None else grpc.AcornSearchParams(enable=True, max_selectivity=effort.acorn)
+    return grpc.SearchParams(exact=effort.exact, hnsw_ef=effort.hnsw_ef, quantization=quantization, acorn=acorn)
 
 
 def _payload(selection: Selection) -> grpc.WithPayloadSelector:

@@ -27,7 +27,7 @@ Selection: TypeAlias = bool | tuple[str, ...]
 """Payload: all of it, none, or these fields."""
 
 HNSW_EF: Final = 128
-FILTERED_HNSW_EF: Final = 320
+FILTERED_HNSW_EF: Final = 256
 """Candidates that the vector index keeps in mind where nothing else is asked for, without a filter and with one.
 
 Measured on the embedded 0.9 with its default index (m 16, ef_construct 128) over 200,000 points of 768 numbers in
@@ -38,15 +38,22 @@ with one that 33% match .995 (256) and .997 (320), 10% .968 (128), .988 and .997
 R_co = TypeVar("R_co", covariant=True)
 
 
+ACORN_SELECTIVITY: Final = 0.4
+"""Of 200,000 points with a hundred near each query and a filter that lets 7% through, an ef of 320 finds 0.927 of the
+ten best in 7 ms, one of 1,024 0.962 in 13 ms, ACORN all of them in 20 ms (Qdrant 1.17.0, 2 cores). Qdrant's default."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard a store looks: `ignore_quantized` compares with the real vectors alone."""
+    """How hard a store looks: `ignore_quantized` compares with the real vectors alone, and `acorn` also follows the
+    neighbours of points that a filter leaves out, where it lets less than that share of all points through."""
 
     exact: bool
     hnsw_ef: int | None
     rescore: bool | None
     oversampling: float | None
     ignore_quantized: bool
+    acorn: float | None = None
 
     @classmethod
     def of(cls, options: FindOptions, quantization: Quantization, *, most_ef: int | None, filtered: bool) -> Effort:
@@ -59,10 +66,11 @@ class Effort:
             return cls(True, None, None, None, factor is not None)
         usual = FILTERED_HNSW_EF if filtered else HNSW_EF
         ef = options.hnsw_ef or min(usual, most_ef or usual)
+        acorn = ACORN_SELECTIVITY if filtered and options.hnsw_ef is None else None
         if factor is None:
-            return cls(False, ef, None, None, False)
+            return cls(False, ef, None, None, False, acorn)
         rescore = True if options.rescore is None else options.rescore
-        return cls(False, ef, rescore, options.oversampling or factor, False)
+        return cls(False, ef, rescore, options.oversampling or factor, False, acorn)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -153,6 +153,8 @@ def _params(effort: Effort) -> dict[str, Any]:
         params["quantization"] = {"ignore": True}
     elif effort.rescore is not None or effort.oversampling is not None:
         params["quantization"] = {"rescore": effort.rescore, "oversampling": effort.oversampling}
+    if effort.acorn is not None:
+        params["acorn"] = {"enable": True, "max_selectivity": effort.acorn}
     return params
 
 
