@@ -48,6 +48,7 @@ from tasb_qdrant.collection.protocol import (
     index_conflicts,
 )
 from tasb_qdrant.collection.read_steps import ReadSteps
+from tasb_qdrant.collection.read_wire import most_compared
 from tasb_qdrant.collection.request import BM25, FindOptions, Nearest, ReadOptions
 from tasb_qdrant.collection.schema import CollectionSchema, kept_settings
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
@@ -77,6 +78,7 @@ class EdgeCollection:
                 EdgeWire(),
                 known=self._known,
                 quantization=self._schema.quantization,
+                most_compared=most_compared(self._schema),
                 batch_queries=_BATCH,
             )
             self._reads = EdgeReads(self._steps, self._engine)

@@ -51,6 +51,10 @@ class KnownIndexes:
             self.learn(self._read(), wanted)
         return self._indexes
 
+    def have_all(self, fields: Iterable[str]) -> bool:
+        """Whether each of the fields, in its canonical spelling, had an index when they were learnt last."""
+        return {canonical_path(field) for field in self._indexes}.issuperset(fields)
+
     def forget(self) -> None:
         """Read them again when they are needed next."""
         self._until = float("-inf")

@@ -6,11 +6,12 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
+from tasb_qdrant.cache import Cache
 from tasb_qdrant.collection.composing import compose
 from tasb_qdrant.collection.grouping import group_listed, group_more
-from tasb_qdrant.collection.known import KnownIndexes, fields_of
+from tasb_qdrant.collection.known import MAX_AGE, KnownIndexes, fields_of
 from tasb_qdrant.collection.protocol import MAX_COUNT, PointId, Where
-from tasb_qdrant.collection.read_wire import Effort, Find, Selection, Wire
+from tasb_qdrant.collection.read_wire import ACORN_SELECTIVITY, Effort, Find, Selection, Wire
 from tasb_qdrant.collection.request import (
     Ask,
     Diverse,
@@ -39,6 +40,9 @@ BATCH_QUERIES: Final = 50
 BATCH_HITS: Final = 2_000
 """The most of one request: 150 kB of vectors, and an answer of a few MB at most."""
 
+MOST_DECIDED: Final = 1_000
+"""Filters of which is remembered how to search with them."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
@@ -53,7 +57,11 @@ class _Shown:
 
 
 class ReadSteps(Generic[R]):
-    """The steps of each method of Reads. `most_ids`, `most_points` and `most_ef` are one request's."""
+    """The steps of each method of Reads. `most_ids`, `most_points` and `most_ef` are one request's.
+
+    Where a filter lets `most_compared` points through or fewer, and all of its fields have indexes, a search compares
+    with each of those.
+    """
 
     def __init__(
         self,
@@ -64,6 +72,7 @@ class ReadSteps(Generic[R]):
         most_ids: int | None = None,
         most_points: int | None = None,
         most_ef: int | None = None,
+        most_compared: int = 0,
         batch_queries: int = BATCH_QUERIES,
     ) -> None:
         self._wire = wire
@@ -72,12 +81,15 @@ class ReadSteps(Generic[R]):
         self._most_ids = most_ids
         self._most_points = most_points
         self._most_ef = most_ef
+        self._most_compared = most_compared
+        self._decided: Cache[bool] = Cache(MOST_DECIDED, ttl=MAX_AGE)
         self._batch_queries = batch_queries
 
     def query(self, asks: Sequence[Ask], options: FindOptions) -> Steps[R, list[list[FoundPoint]]]:
         """For each ask its points."""
         where = yield from self._where(options.where)
-        whole = [self._finds(ask, options, where) for ask in asks]
+        compared = yield from self._may_compare(options, where)
+        whole = [self._finds(ask, options, where, compared=compared) for ask in asks]
         lists = iter((yield from self._found([find for finds in whole for find in finds], options.read)))
         answers = [_page(ask, [next(lists) for _ in finds], options) for ask, finds in zip(asks, whole, strict=True)]
         if composed := [n for n, ask in enumerate(asks) if isinstance(ask, Fused | Diverse)]:
@@ -91,14 +103,16 @@ class ReadSteps(Generic[R]):
         """Groups: of what was fused or made diverse among its candidates, else as `grouping` finds them."""
         wanted = options.offset + options.limit
         where = yield from self._where(options.where)
+        compared = yield from self._may_compare(options, where)
         if isinstance(ask, Fused | Diverse):
-            finds = self._finds(ask, replace(options, offset=0, limit=min(wanted * size, MAX_COUNT)), where)
+            candidates = replace(options, offset=0, limit=min(wanted * size, MAX_COUNT))
+            finds = self._finds(ask, candidates, where, compared=compared)
             lists = yield from self._found(finds, options.read)
             (points,) = yield from self._filled([compose(ask, lists)], _Shown((by,), False), options.read)
             groups = group_listed(_above(points, ask, options), by=by, limit=wanted, size=size)
         else:
             bare = replace(options, offset=0, payload=(by,), vectors=False)
-            (find,) = self._finds(ask, bare, where, grouped=True)
+            (find,) = self._finds(ask, bare, where, compared=compared, grouped=True)
             groups = yield from group_more(
                 find,
                 by=by,
@@ -191,11 +205,27 @@ class ReadSteps(Generic[R]):
         indexes = yield from self.indexes(frozenset(fields_of(where)))
         return to_qdrant(where, indexes=indexes)
 
+    def _may_compare(self, options: FindOptions, where: models.Filter | None) -> Steps[R, bool]:
+        """Whether so few points match that each is looked at, unless the caller has said how to search."""
+        asked = options.where
+        if not self._most_compared or options.exact or options.hnsw_ef is not None or not isinstance(asked, Filter):
+            return False
+        if decided := self._decided.get(asked):
+            return decided[0]
+        few = False
+        if self._known.have_all(fields_of(asked)):  # else each point's payload would be read
+            counts = [self._wire.count(each, exact=False, read=options.read) for each in (where, None)]
+            matching, every = yield counts
+            few = matching <= min(self._most_compared, ACORN_SELECTIVITY * every)
+        self._decided.put(asked, few)
+        return few
+
     def _finds(
-        self, ask: Ask, options: FindOptions, where: models.Filter | None, *, grouped: bool = False
+        self, ask: Ask, options: FindOptions, where: models.Filter | None, *, compared: bool, grouped: bool = False
     ) -> list[Find]:
         """The plain questions that stand for one ask. Those for groups will have filters."""
-        effort = Effort.of(options, self._quantization, most_ef=self._most_ef, filtered=grouped or where is not None)
+        filtered = grouped or where is not None
+        effort = Effort.of(options, self._quantization, most_ef=self._most_ef, filtered=filtered, compared=compared)
         wanted = min(options.offset + options.limit, MAX_COUNT)
         if isinstance(ask, Fused):
             return [Find(part, max(ask.depth, wanted), where, effort) for part in ask.parts]

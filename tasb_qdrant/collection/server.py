@@ -63,6 +63,7 @@ class ServerCollection:
         settings: StoreSettings,
         schema: CollectionSchema,
         limits: StoreLimits,
+        most_compared: int = 0,
         close_connection: bool,
         notes: tuple[str, ...] = (),
         sleep: Callable[[float], None] = time.sleep,
@@ -88,6 +89,7 @@ class ServerCollection:
             most_ids=limits.reads,
             most_points=limits.page,
             most_ef=limits.hnsw_ef,
+            most_compared=most_compared,
         )
         self._reading = Reading(steps, connection, settings, check_open=self._check_open, sleep=sleep, watch=watch)
         self._optimizers = Optimizers(

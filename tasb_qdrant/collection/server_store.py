@@ -10,6 +10,7 @@ from qdrant_client import models
 
 from tasb_qdrant.collection.connection import connect
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits
+from tasb_qdrant.collection.read_wire import most_compared
 from tasb_qdrant.collection.replicas import choose_replicas
 from tasb_qdrant.collection.request import BM25
 from tasb_qdrant.collection.retry import call
@@ -70,6 +71,9 @@ class ServerStore:
             raise CollectionNotFoundError(name, location=self.location, available=self.names())
         described = self._call(lambda: self._client.get_collection(name), "reading the collection's state")
         schema = self._schema(name, described)
+        limits = StoreLimits.of(
+            described.config.strict_mode_config, vector_bytes=schema.contract.dim * VECTOR_BYTES[schema.vectors]
+        )
         notes = [*kept_settings(schema, wanted), *self._untold.pop(name, ())]
         if wanted is None and is_deferred(described.config.optimizer_config, schema):
             notes.append(deferred_note(name))  # whoever wants to write makes up for it
@@ -78,10 +82,8 @@ class ServerStore:
             connection=self._connection,
             settings=self._settings,
             schema=schema,
-            limits=StoreLimits.of(
-                described.config.strict_mode_config,
-                vector_bytes=schema.contract.dim * VECTOR_BYTES[schema.vectors],
-            ),
+            limits=limits,
+            most_compared=most_compared(schema) if limits.exact and _in_memory(described) else 0,
             notes=tuple(notes),
             close_connection=own_store,
             sleep=self._sleep,
@@ -203,6 +205,11 @@ class ServerStore:
             sleep=self._sleep,
             watch=self._watch,
         )
+
+
+def _in_memory(described: models.CollectionInfo) -> bool:
+    vectors = described.config.params.vectors
+    return isinstance(vectors, models.VectorParams) and not vectors.on_disk
 
 
 def _sparse(settings: CollectionSettings) -> models.SparseVectorParams:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, overload
 from pydantic import BaseModel, SecretStr
 from typing_extensions import TypeVar
 
+from tasb_qdrant.cache import TTL, Cache, CacheInfo
 from tasb_qdrant.collection.protocol import CollectionInfo
 from tasb_qdrant.collection.request import AsyncReads, OrderBy, ReadOptions
 from tasb_qdrant.encoder import Encoder
@@ -19,7 +20,6 @@ from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.records import FacetCount, Hit, HitGroup
 from tasb_qdrant.search import browse, likeness, plans
 from tasb_qdrant.search import rerank as reranking
-from tasb_qdrant.search.cache import TTL, CacheInfo, QueryCache
 from tasb_qdrant.search.hits import Hits, OnInvalid
 from tasb_qdrant.search.likeness import Example
 from tasb_qdrant.search.micro_batches import MAX_WAIT, MicroBatcher
@@ -148,7 +148,7 @@ class AsyncSearcher(Generic[P]):
             encoder=EncoderChoice(model, revision, allow_pickle, device, precision, loaded=encoder),
             payload=payload,
             on_invalid=on_invalid,
-            cache=QueryCache(cache_size, ttl=cache_ttl),
+            cache=Cache(cache_size, ttl=cache_ttl),
         )
         self._max_wait = max_wait
         self._session: Session[P] | None = None

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from tasb_qdrant.cache import Cache
 from tasb_qdrant.collection.open import open_existing
 from tasb_qdrant.collection.protocol import OpenCollection
 from tasb_qdrant.collection.request import FoundPoint
 from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.encoder import Encoder, load_encoder, named_by
-from tasb_qdrant.search.cache import QueryCache
 from tasb_qdrant.search.hits import HitMaker, OnInvalid
 from tasb_qdrant.search.lexical import LexicalQueries
 from tasb_qdrant.search.where import WhereChecker
@@ -44,7 +44,7 @@ class Session(Generic[T]):
     where: WhereChecker
     hits: HitMaker[T]
     lexical: LexicalQueries
-    cache: QueryCache[list[FoundPoint]]
+    cache: Cache[list[FoundPoint]]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ def open_session(
     encoder: EncoderChoice,
     payload: type[BaseModel] | None,
     on_invalid: OnInvalid,
-    cache: QueryCache[list[FoundPoint]],
+    cache: Cache[list[FoundPoint]],
 ) -> Session[Any]:
     """Connects, loads the encoder that the contract names, or checks the one given against it.
 

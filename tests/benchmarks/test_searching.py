@@ -65,7 +65,12 @@ def _ours() -> Entry:
 
 
 def _result() -> Result:
-    peer = Entry("st", "the peer", turns=[*_turns(SINGLE, 20.0), *_turns(FILTERED, 16.0), *_many(BATCH, 200, 4.0)])
+    peer = Entry(
+        "st",
+        "the peer",
+        turns=[*_turns(SINGLE, 20.0), *_turns(FILTERED, 16.0), *_many(BATCH, 200, 4.0)],
+        recalls=[Recall(FILTERED, 100, 0.87)],
+    )
     other = Entry("st-bf16", "the other", plain=False, turns=_turns(SINGLE, 10.0))
     failed = Entry("langchain", "LangChain", failures={"open": "ImportError: no such module"})
     ceiling = Entry(CEILING, "the stub", turns=[*_many(ONE, 100, 0.1), *_many(TOGETHER, 640, 0.4)])
@@ -98,7 +103,7 @@ def test_the_targets_are_judged_round_by_round_against_the_best_peer_as_it_comes
     assert rows["one query, p50", "≤ 0.5 x the best peer (the peer)"] == ["0.40 (0.40 to 0.40)", "reached"]
     assert rows["one query, p50", "≤ 0.5 x the best peer (the other)"] == ["0.80 (0.80 to 0.80)", "not reached"]
     assert rows["one query, filtered, p50", "≤ 0.5 x the best peer (the peer)"] == [
-        "0.56 (0.56 to 0.56)",
+        "0.56 (0.56 to 0.56); recall@10 0.9750, its own 0.8700",
         "not reached",
     ]
     assert rows["many queries", "≥ 3 x the best peer's loop (the peer)"] == ["8.00 (8.00 to 8.00)", "reached"]

@@ -27,13 +27,14 @@ class Stub:
             ]
         )
 
-    def request(self, vector: Any, *, filtered: bool) -> Any:
-        """What everybody asks for: the best ones with their whole payload."""
+    def request(self, vector: Any, *, filtered: bool, params: Any = None) -> Any:
+        """What everybody asks for: the best ones with their whole payload. `params` say how thoroughly to search."""
         nearest = messages.VectorInput(dense=messages.DenseVector(data=vector.tolist()))
         return messages.QueryPoints(
             collection_name=self._collection,
             query=messages.Query(nearest=nearest),
             filter=self._filter if filtered else None,
+            params=params,
             limit=self._limit,
             with_payload=messages.WithPayloadSelector(enable=True),
         )

@@ -1,4 +1,4 @@
-"""Answers to queries that were asked before, where the caller wants that."""
+"""Answers that were given before: to queries, where the caller wants that, and to questions of our own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class CacheInfo:
     size: int
 
 
-class QueryCache(Generic[V]):
+class Cache(Generic[V]):
     """The `size` answers last used, none older than `ttl` seconds. Safe to use from several threads.
 
     Of size 0 it holds nothing, and counts nothing.

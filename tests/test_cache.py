@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tasb_qdrant.cache import Cache, CacheInfo
 from tasb_qdrant.errors import SettingsError
-from tasb_qdrant.search.cache import CacheInfo, QueryCache
 
 
 class Clock:
@@ -19,7 +19,7 @@ class Clock:
 
 def test_an_answer_is_given_again_until_it_is_too_old() -> None:
     clock = Clock()
-    cache: QueryCache[str] = QueryCache(2, ttl=10.0, clock=clock)
+    cache: Cache[str] = Cache(2, ttl=10.0, clock=clock)
     assert cache.get("q") == ()
     cache.put("q", "answer")
     clock.now = 10.0
@@ -30,7 +30,7 @@ def test_an_answer_is_given_again_until_it_is_too_old() -> None:
 
 
 def test_the_answer_not_used_for_longest_makes_room() -> None:
-    cache: QueryCache[int] = QueryCache(2)
+    cache: Cache[int] = Cache(2)
     cache.put("a", 1)
     cache.put("b", 2)
     assert cache.get("a") == (1,)
@@ -42,13 +42,13 @@ def test_the_answer_not_used_for_longest_makes_room() -> None:
 
 
 def test_an_answer_that_is_false_is_an_answer() -> None:
-    cache: QueryCache[list[int]] = QueryCache(1)
+    cache: Cache[list[int]] = Cache(1)
     cache.put("none", [])
     assert cache.get("none") == ([],)
 
 
 def test_without_a_size_it_holds_and_counts_nothing() -> None:
-    cache: QueryCache[int] = QueryCache()
+    cache: Cache[int] = Cache()
     cache.put("a", 1)
     assert cache.get("a") == ()
     assert not cache.on
@@ -56,7 +56,7 @@ def test_without_a_size_it_holds_and_counts_nothing() -> None:
 
 
 def test_threads_find_what_they_put() -> None:
-    cache: QueryCache[int] = QueryCache(8)
+    cache: Cache[int] = Cache(8)
 
     def work(worker: int) -> None:
         for number in range(500):
@@ -72,4 +72,4 @@ def test_threads_find_what_they_put() -> None:
 @pytest.mark.parametrize(("size", "ttl"), [(-1, 1.0), (True, 1.0), (1, 0.0), (1, float("nan"))])
 def test_sizes_and_ages_that_make_no_sense_are_refused(size: int, ttl: float) -> None:
     with pytest.raises(SettingsError):
-        QueryCache(size, ttl=ttl)
+        Cache(size, ttl=ttl)
