@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from tasb_qdrant.errors import FilterError
@@ -20,6 +21,9 @@ _QDRANT_BARE = re.compile(r"[A-Za-z0-9_\-]+")
 _SEGMENT = re.compile(r"""(?:`([^`]+)`|"([^"]+)"|([^.\[\]`"]+))((?:\[\d*\])*)""")
 _INDEX = re.compile(r"\[(\d*)\]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+_REMEMBERED: Final = 4_096
+"""Paths whose spellings are kept: the same few are read at every search with a filter, several times each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,11 @@ def parse_path(text: str) -> tuple[Segment, ...]:
 
 def canonical_path(text: str) -> str:
     """The one spelling of a path in this package: bare names where they may be, backticks elsewhere."""
+    return _canonical(text) if isinstance(text, str) else write_path(parse_path(text))
+
+
+@lru_cache(_REMEMBERED)
+def _canonical(text: str) -> str:
     return write_path(parse_path(text))
 
 
@@ -69,6 +78,7 @@ def write_path(segments: Iterable[Segment]) -> str:
     return ".".join(_bare_or(segment, "`") for segment in segments)
 
 
+@lru_cache(_REMEMBERED)
 def qdrant_path(text: str) -> str:
     """The path as Qdrant's JSON paths spell it: double quotes around anything but letters, digits, - and _."""
     return ".".join(_bare_or(segment, '"') for segment in parse_path(text))
