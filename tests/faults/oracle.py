@@ -24,10 +24,10 @@ _PAGE: Final = 1000
 
 @dataclass(frozen=True)
 class Held:
-    """What one replica holds: point id -> payload as JSON, vector. `count` is what the store itself counts."""
+    """What one replica holds: point id -> payload as JSON, its numbers. `count` is what the store itself counts."""
 
     where: str
-    points: Mapping[str, tuple[str, NDArray[np.float32]]]
+    points: Mapping[str, tuple[str, NDArray[np.float64]]]
     count: int
     seen_twice: int = 0
 
@@ -56,7 +56,7 @@ class Difference:
         return f"{self.where}: {self.lost} lost, {self.doubled} doubled, {self.wrong} wrong ({few})"
 
 
-Expected = Mapping[str, tuple[str, NDArray[np.float32]]]
+Expected = Mapping[str, tuple[str, NDArray[np.float64]]]
 
 
 def compare(held: Held, expected: Expected, *, tolerance: float = TOLERANCE) -> Difference:
@@ -97,7 +97,7 @@ class Rest:
         if not self.ask("GET", f"/collections/{collection}/exists")["exists"]:
             return None
         reading = f"?consistency={consistency}" if consistency else ""
-        points: dict[str, tuple[str, NDArray[np.float32]]] = {}
+        points: dict[str, tuple[str, NDArray[np.float64]]] = {}
         page: dict[str, Any] = {"limit": _PAGE, "with_payload": True, "with_vector": True}
         offset, twice = None, 0
         while True:
@@ -112,9 +112,13 @@ class Rest:
         return Held(where, points, count, twice)
 
 
-def described(payload: Mapping[str, Any] | None, vector: Any) -> tuple[str, NDArray[np.float32]]:
-    """A point as it is compared."""
-    return json.dumps(payload or {}, sort_keys=True, ensure_ascii=False), np.asarray(vector, dtype=np.float32)
+def described(payload: Mapping[str, Any] | None, vectors: Any) -> tuple[str, NDArray[np.float64]]:
+    """A point as it is compared: its numbers are those of its vector, and then each word's index and weight."""
+    named = vectors if isinstance(vectors, Mapping) else {"": vectors}
+    words = named.get("bm25", {"indices": [], "values": []})
+    pairs = sorted(zip(words["indices"], words["values"], strict=True))
+    numbers = np.concatenate([np.asarray(named[""], dtype=np.float64), np.ravel(np.asarray(pairs, dtype=np.float64))])
+    return json.dumps(payload or {}, sort_keys=True, ensure_ascii=False), numbers
 
 
 def dump_embedded(root: str, collection: str, target: str) -> None:
@@ -129,10 +133,18 @@ def dump_embedded(root: str, collection: str, target: str) -> None:
         shutil.copytree(folder / "shard", Path(copy) / "shard")
         shard = edge.EdgeShard.load(str(Path(copy) / "shard"))
         records, _ = shard.scroll(edge.ScrollRequest(limit=10_000_000, with_payload=True, with_vector=True))
-        points = [[str(one.id), one.payload, np.asarray(one.vector, dtype=np.float32).tolist()] for one in records]
+        points = [[str(one.id), one.payload, _in_json(one.vector)] for one in records]
         count = shard.count(edge.CountRequest(exact=True))
         shard.close()
     Path(target).write_text(json.dumps({"points": points, "count": count}))
+
+
+def _in_json(vectors: Any) -> Any:
+    """As a server's REST writes them."""
+    if not isinstance(vectors, Mapping):
+        return np.asarray(vectors, dtype=np.float32).tolist()
+    words = vectors["bm25"]
+    return {"": _in_json(vectors[""]), "bm25": {"indices": list(words.indices), "values": list(words.values)}}
 
 
 def read_dump(target: Path, where: str) -> Held:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -134,12 +135,25 @@ class Rig:
         """What any store must hold in the end: an undisturbed run's points, themselves held against the source."""
         return self.undisturbed(self.source, self.model)
 
-    def undisturbed(self, source: Path, model: Path) -> Expected:
-        """What a run on this source leaves that nothing disturbs."""
+    @property
+    def bm25(self) -> Sequence[str]:
+        """The options that store words beside the vectors."""
+        return ("--bm25",)
+
+    @cached_property
+    def expected_with_words(self) -> Expected:
+        """The same of a run that stores words, too."""
+        found = self.undisturbed(self.source, self.model, *self.bm25)
+        if any(numbers.size <= self.expected[point_id][1].size for point_id, (_, numbers) in found.items()):
+            raise RuntimeError("an undisturbed run with --bm25 stored points without words")
+        return found
+
+    def undisturbed(self, source: Path, model: Path, *options: str) -> Expected:
+        """What a run on this source, with these options, leaves that nothing disturbs."""
         folder = self._scratch("undisturbed")
         target = self.embedded(folder)
         run = self.zygote.start(
-            ["ingest", str(source), *target.argv(), *self.options(model), "--no-optimize"],
+            ["ingest", str(source), *target.argv(), *self.options(model), *options, "--no-optimize"],
             folder=folder,
             name="run",
             environment=self.environment(folder),

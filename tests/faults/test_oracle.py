@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.faults.case import Case, Verdict, from_dict
@@ -98,6 +97,11 @@ def test_the_page_counts_by_kind_and_names_what_failed() -> None:
     assert "disk-full: no tmpfs" in page
 
 
-def test_vectors_are_compared_as_float32() -> None:
-    _, vector = described({}, [0.1, 0.2])
-    assert vector.dtype == np.float32
+def test_words_are_compared_as_well() -> None:
+    words = {"indices": [7, 4_000_000_001], "values": [1.5, 0.5]}
+    turned = {"indices": [4_000_000_001, 7], "values": [0.5, 1.5]}
+    whole = {"p": described({"passage_id": "a"}, {"": [1.0, 2.0], "bm25": words})}
+    assert not compare(held({"p": described({"passage_id": "a"}, {"": [1.0, 2.0], "bm25": turned})}), whole)
+    for wrong in (words | {"indices": [8, 4_000_000_001]}, words | {"values": [1.5, 0.6]}):
+        assert compare(held({"p": described({"passage_id": "a"}, {"": [1.0, 2.0], "bm25": wrong})}), whole).wrong == 1
+    assert compare(held({"p": described({"passage_id": "a"}, [1.0, 2.0])}), whole).wrong == 1

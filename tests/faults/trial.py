@@ -63,6 +63,8 @@ class Trial:
         shutil.rmtree(self.folder, ignore_errors=True)
         self.folder.mkdir()
         self.expected: Expected = rig.expected
+        self.options: Sequence[str] = ()
+        """Of every command of the case, beside the usual ones."""
         self._begun = time.monotonic()
         self._runs: list[Run] = []
         self._targets: list[Target] = []
@@ -71,7 +73,7 @@ class Trial:
         """The usual command for a new collection on a store of this kind: embedded, grpc, rest, cluster grpc, …"""
         target = self.rig.target(kind, self.folder)
         self._targets.append(target)
-        usual = Command(self.rig.source, target, self.rig.options(self.rig.model))
+        usual = Command(self.rig.source, target, [*self.rig.options(self.rig.model), *self.options])
         return replace(usual, **changes)
 
     def forget(self, command: Command) -> None:
