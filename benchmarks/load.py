@@ -32,7 +32,7 @@ from benchmarks.running.machine import commit, describe, today
 
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
 NAME: Final = "loading"
-FULL: Final = Plan(points=200_000, rounds=2, tuned=20_000, staged=10_000)
+FULL: Final = Plan(points=200_000, rounds=2, tuned=20_000, staged=50_000)
 QUICK: Final = Plan(points=20_000, rounds=2, tuned=0, staged=0)
 DEFAULTS: Final = (256, 2)
 """Batch size and workers of peers that aren't tuned: the best of a tuned run on two cores."""

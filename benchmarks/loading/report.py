@@ -45,6 +45,9 @@ def target_table(result: Result) -> str:
         slowest = max(found.alone_s.values())
         share = spread([seconds / slowest for seconds in found.together_s])
         rows.append(_judged("text to searchable", "≤ 1.1 x the slowest stage alone", share, most=1.1))
+        for name, spent in (("checkpoints", found.checkpoints_s), ("verification", found.verified_s)):
+            of_load = spread([seconds / load for seconds, load in zip(spent, found.together_s, strict=False)])
+            rows.append(_judged(name, "< 0.02 of that load", of_load, most=0.02, form="{:.3f}"))
     judged = [row for row in rows if row]
     return table(["", "target", "found", ""], judged) if judged else ""
 
@@ -60,12 +63,13 @@ def main_table(result: Result) -> str:
 def stages(result: Result) -> str:
     if (found := result.stages) is None:
         return ""
-    alone = [(name, f"{seconds:.1f}") for name, seconds in found.alone_s.items()]
-    together = spread(found.together_s)
+    rows = [(name, f"{seconds:.1f}") for name, seconds in found.alone_s.items()]
+    rows.append(("**all together, until everything is found**", _shown(spread(found.together_s), "{:.1f}")))
+    for name, spent in (("of which checkpoints", found.checkpoints_s), ("verified afterwards", found.verified_s)):
+        if told := spread(spent):
+            rows.append((name, _shown(told, "{:.2f}")))
     said = f"{found.passages:,} passages through {found.model} into the server, seconds:"
-    return f"{said}\n\n" + table(
-        ["", "seconds"], [*alone, ("**all together, until everything is found**", _shown(together, "{:.1f}"))]
-    )
+    return f"{said}\n\n" + table(["", "seconds"], rows)
 
 
 def failures(result: Result) -> str:
@@ -144,12 +148,18 @@ def _row(entry: Entry, base: Entry | None) -> list[str]:
 
 
 def _judged(
-    work: str, wanted: str, found: Spread | None, *, least: float = 0.0, most: float = float("inf")
+    work: str,
+    wanted: str,
+    found: Spread | None,
+    *,
+    least: float = 0.0,
+    most: float = float("inf"),
+    form: str = "{:.2f}",
 ) -> list[str]:
     if found is None:
         return []
     verdict = "reached" if least <= found.median <= most else "not reached"
-    return [work, wanted, _shown(found, "{:.2f}"), verdict]
+    return [work, wanted, _shown(found, form), verdict]
 
 
 def _shown(found: Spread | None, form: str) -> str:

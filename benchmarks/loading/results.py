@@ -44,12 +44,15 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """Seconds for the same passages: all stages together until everything is found, and each of them alone."""
+    """Seconds for the same passages: all stages together until everything is found, and each of them alone; and of the
+    former the checkpoints, which another thread saves, and `verify` afterwards."""
 
     passages: int
     model: str
     together_s: list[float]
     alone_s: dict[str, float]
+    checkpoints_s: list[float] = field(default_factory=list)
+    verified_s: list[float] = field(default_factory=list)
 
 
 @dataclass(slots=True)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +20,13 @@ from tasb_qdrant.collection.open import open_for_writing, open_store
 from tasb_qdrant.encoder import load_encoder
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.flow import Flow
+from tasb_qdrant.ingest.journal import Journal
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.propose import IndexProposal
 from tasb_qdrant.ingest.reading import read_windows
 from tasb_qdrant.ingest.rejects import RejectLog
 from tasb_qdrant.ingest.uploader import Uploader, batches_of
+from tasb_qdrant.ingest.verify import verify
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.settings import CollectionSettings, PayloadKeys, StoreSettings, store_settings
 from tasb_qdrant.sources import SourceFields, open_sources
@@ -65,19 +68,54 @@ def measure(build: Path, count: int) -> dict[str, Any]:
         alone["upload"] = _timed(upload)
         collection.close()
         store.close()
-    together = [_together(build, source, encoder, count) for _ in range(ROUNDS)]
-    return {"passages": count, "model": MODEL, "together_s": together, "alone_s": alone}
+    rounds = [_together(build, source, encoder, count) for _ in range(ROUNDS)]
+    together, checkpoints, verified = zip(*rounds, strict=True)
+    return {
+        "passages": count,
+        "model": MODEL,
+        "together_s": together,
+        "alone_s": alone,
+        "checkpoints_s": checkpoints,
+        "verified_s": verified,
+    }
 
 
-def _together(build: Path, source: Path, encoder: Any, count: int) -> float:
-    with fresh_server(build) as server:
+def _together(build: Path, source: Path, encoder: Any, count: int) -> tuple[float, float, float]:
+    """Seconds of the load, of the checkpoints in it, and of verifying it afterwards."""
+    saving = [0.0]
+    with fresh_server(build) as server, _timing(Journal, "save", saving):
         place = {"url": server.url, "grpc_port": server.grpc_port, "collection": "together"}
 
         def run() -> None:
             report = ingest(source, encoder=encoder, optimize=False, transport="grpc", **place)  # type: ignore[arg-type]
             assert report.points == count
 
-        return _timed(run)
+        def check() -> None:
+            found = verify(source, encoder=encoder, transport="grpc", **place)  # type: ignore[arg-type]
+            assert found.read == count
+            assert not found.missing + found.payload + found.vectors
+
+        loaded = _timed(run)
+        return loaded, saving[0], _timed(check)
+
+
+@contextmanager
+def _timing(owner: type, name: str, seconds: list[float]) -> Iterator[None]:
+    """Adds up what the method takes, in whatever thread."""
+    method = getattr(owner, name)
+
+    def timed(*arguments: Any) -> Any:
+        start = time.perf_counter()
+        try:
+            return method(*arguments)
+        finally:
+            seconds[0] += time.perf_counter() - start
+
+    setattr(owner, name, timed)
+    try:
+        yield
+    finally:
+        setattr(owner, name, method)
 
 
 def _read(source: Path) -> list[Window]:

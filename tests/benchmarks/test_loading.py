@@ -41,7 +41,9 @@ def _result() -> Result:
         payload_bytes=520.0,
         entries=entries,
         ceiling=_entry(CEILING.name, 0.045, 0.002),
-        stages=Stages(20_000, "a model", [40.0, 44.0, 48.0], {"read": 1.0, "encode": 40.0}),
+        stages=Stages(
+            20_000, "a model", [40.0, 44.0, 48.0], {"read": 1.0, "encode": 40.0}, [0.4, 0.44, 0.48], [4.0, 4.4, 4.8]
+        ),
         packages={"tasb-qdrant": {"qdrant-client": "1.20.0", "click": "8"}},
     )
 
@@ -52,6 +54,8 @@ def test_the_targets_are_judged_by_the_median_of_the_rounds() -> None:
     assert "| points/s | ≥ 2 x qdrant-client with lists | 4.00 (4.00 to 4.00) | reached |" in lines
     assert "| client CPU a point | ≤ 1/5 of qdrant-client with numpy | 0.17 (0.17 to 0.17) | reached |" in lines
     assert "| text to searchable | ≤ 1.1 x the slowest stage alone | 1.10 (1.00 to 1.20) | reached |" in lines
+    assert "| checkpoints | < 0.02 of that load | 0.010 (0.010 to 0.010) | reached |" in lines
+    assert "| verification | < 0.02 of that load | 0.100 (0.100 to 0.100) | not reached |" in lines
 
 
 def test_the_table_has_everyone_the_ceiling_and_what_failed() -> None:
