@@ -24,7 +24,7 @@ from tasb_qdrant.collection.edge_engine import (
     is_engine_error,
     load_shard,
 )
-from tasb_qdrant.collection.edge_files import EdgeLock, load_schema, shard_folder
+from tasb_qdrant.collection.edge_files import EdgeLock, in_memory, load_schema, shard_folder
 from tasb_qdrant.collection.edge_optimize import INDEX_EVERYTHING_KB, build_in_child
 from tasb_qdrant.collection.edge_reads import EdgeAsyncReads, EdgeReads
 from tasb_qdrant.collection.edge_vectors import DENSE, edge_vectors, sparse_of
@@ -78,7 +78,7 @@ class EdgeCollection:
                 EdgeWire(),
                 known=self._known,
                 quantization=self._schema.quantization,
-                most_compared=most_compared(self._schema),
+                most_compared=most_compared(self._schema, in_memory=in_memory(folder)),
                 batch_queries=_BATCH,
             )
             self._reads = EdgeReads(self._steps, self._engine)

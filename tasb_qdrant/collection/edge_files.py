@@ -17,6 +17,7 @@ from tasb_qdrant.errors import CollectionError, StoreCorruptError, StoreLockedEr
 SIDECAR: Final = "collection.json"
 LOCK: Final = "lock"
 SHARD: Final = "shard"
+_CONFIG: Final = "edge_config.json"
 
 POLL_SECONDS: Final = 0.05
 """How often a lock that is waited for is tried."""
@@ -42,6 +43,15 @@ def load_schema(folder: Path) -> CollectionSchema:
     if not isinstance(metadata, dict):
         raise _unreadable(sidecar, f"expected an object, found {type(metadata).__name__}")
     return read_schema(metadata, name=folder.name, location=str(folder.parent))
+
+
+def in_memory(folder: Path) -> bool:
+    """Whether the vectors were made to be kept in memory, by the engine's own file: it says so nowhere else."""
+    try:
+        config = orjson.loads((shard_folder(folder) / _CONFIG).read_bytes())
+        return bool(config["vectors"][""].get("memory") != "cold")
+    except (OSError, ValueError, LookupError, AttributeError):
+        return False
 
 
 def _unreadable(sidecar: Path, reason: str) -> StoreCorruptError:

@@ -19,6 +19,7 @@ from tasb_qdrant.collection.request import (
     FoundGroup,
     FoundPoint,
     Fused,
+    Lexical,
     OrderBy,
     ReadOptions,
     ScrollPage,
@@ -40,8 +41,8 @@ BATCH_QUERIES: Final = 50
 BATCH_HITS: Final = 2_000
 """The most of one request: 150 kB of vectors, and an answer of a few MB at most."""
 
-MOST_DECIDED: Final = 1_000
-"""Filters of which is remembered how to search with them."""
+MOST_FILTERS: Final = 1_000
+"""Filters of which is remembered whether they let few points through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class _Shown:
 class ReadSteps(Generic[R]):
     """The steps of each method of Reads. `most_ids`, `most_points` and `most_ef` are one request's.
 
-    Where a filter lets `most_compared` points through or fewer, and all of its fields have indexes, a search compares
-    with each of those.
+    Where a filter lets `most_compared` points through or fewer, no more than ACORN_SELECTIVITY of all, and its fields
+    have indexes, a search compares with each of those.
     """
 
     def __init__(
@@ -82,14 +83,15 @@ class ReadSteps(Generic[R]):
         self._most_points = most_points
         self._most_ef = most_ef
         self._most_compared = most_compared
-        self._decided: Cache[bool] = Cache(MOST_DECIDED, ttl=MAX_AGE)
+        self._few: Cache[bool] = Cache(MOST_FILTERS, ttl=MAX_AGE)
+        self._every: Cache[int] = Cache(1, ttl=MAX_AGE)
         self._batch_queries = batch_queries
 
     def query(self, asks: Sequence[Ask], options: FindOptions) -> Steps[R, list[list[FoundPoint]]]:
         """For each ask its points."""
         where = yield from self._where(options.where)
-        compared = yield from self._may_compare(options, where)
-        whole = [self._finds(ask, options, where, compared=compared) for ask in asks]
+        options = yield from self._thorough(asks, options, where)
+        whole = [self._finds(ask, options, where) for ask in asks]
         lists = iter((yield from self._found([find for finds in whole for find in finds], options.read)))
         answers = [_page(ask, [next(lists) for _ in finds], options) for ask, finds in zip(asks, whole, strict=True)]
         if composed := [n for n, ask in enumerate(asks) if isinstance(ask, Fused | Diverse)]:
@@ -103,16 +105,16 @@ class ReadSteps(Generic[R]):
         """Groups: of what was fused or made diverse among its candidates, else as `grouping` finds them."""
         wanted = options.offset + options.limit
         where = yield from self._where(options.where)
-        compared = yield from self._may_compare(options, where)
+        options = yield from self._thorough([ask], options, where)
         if isinstance(ask, Fused | Diverse):
             candidates = replace(options, offset=0, limit=min(wanted * size, MAX_COUNT))
-            finds = self._finds(ask, candidates, where, compared=compared)
+            finds = self._finds(ask, candidates, where)
             lists = yield from self._found(finds, options.read)
             (points,) = yield from self._filled([compose(ask, lists)], _Shown((by,), False), options.read)
             groups = group_listed(_above(points, ask, options), by=by, limit=wanted, size=size)
         else:
             bare = replace(options, offset=0, payload=(by,), vectors=False)
-            (find,) = self._finds(ask, bare, where, compared=compared, grouped=True)
+            (find,) = self._finds(ask, bare, where, grouped=True)
             groups = yield from group_more(
                 find,
                 by=by,
@@ -205,27 +207,41 @@ class ReadSteps(Generic[R]):
         indexes = yield from self.indexes(frozenset(fields_of(where)))
         return to_qdrant(where, indexes=indexes)
 
-    def _may_compare(self, options: FindOptions, where: models.Filter | None) -> Steps[R, bool]:
-        """Whether so few points match that each is looked at, unless the caller has said how to search."""
+    def _thorough(
+        self, asks: Sequence[Ask], options: FindOptions, where: models.Filter | None
+    ) -> Steps[R, FindOptions]:
+        """The options; `exact` where the filter lets so few points through that each is looked at.
+
+        Not where the caller has said how to search, nor for words alone, whose index is exact anyhow.
+        """
         asked = options.where
         if not self._most_compared or options.exact or options.hnsw_ef is not None or not isinstance(asked, Filter):
+            return options
+        if all(isinstance(ask, Lexical) for ask in asks):
+            return options
+        key = hash(asked)  # two filters with one hash are at worst searched the other way
+        if not (few := self._few.get(key)):
+            few = ((yield from self._lets_few_through(asked, where, options.read)),)
+            self._few.put(key, few[0])
+        return replace(options, exact=True) if few[0] else options
+
+    def _lets_few_through(self, asked: Filter, where: models.Filter | None, read: ReadOptions) -> Steps[R, bool]:
+        """By the store's own estimate, which its payload indexes give it."""
+        if not self._known.have_all(fields_of(asked)):
+            return False  # the payload of each point would be read
+        (matching,) = yield [self._wire.count(where, exact=False, read=read)]
+        if matching > self._most_compared:
             return False
-        if decided := self._decided.get(asked):
-            return decided[0]
-        few = False
-        if self._known.have_all(fields_of(asked)):  # else each point's payload would be read
-            counts = [self._wire.count(each, exact=False, read=options.read) for each in (where, None)]
-            matching, every = yield counts
-            few = matching <= min(self._most_compared, ACORN_SELECTIVITY * every)
-        self._decided.put(asked, few)
-        return few
+        if not (every := self._every.get(None)):
+            every = tuple((yield [self._wire.count(None, exact=False, read=read)]))
+            self._every.put(None, int(every[0]))
+        return bool(matching <= ACORN_SELECTIVITY * every[0])
 
     def _finds(
-        self, ask: Ask, options: FindOptions, where: models.Filter | None, *, compared: bool, grouped: bool = False
+        self, ask: Ask, options: FindOptions, where: models.Filter | None, *, grouped: bool = False
     ) -> list[Find]:
         """The plain questions that stand for one ask. Those for groups will have filters."""
-        filtered = grouped or where is not None
-        effort = Effort.of(options, self._quantization, most_ef=self._most_ef, filtered=filtered, compared=compared)
+        effort = Effort.of(options, self._quantization, most_ef=self._most_ef, filtered=grouped or where is not None)
         wanted = min(options.offset + options.limit, MAX_COUNT)
         if isinstance(ask, Fused):
             return [Find(part, max(ask.depth, wanted), where, effort) for part in ask.parts]

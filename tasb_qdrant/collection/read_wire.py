@@ -15,11 +15,12 @@ from tasb_qdrant.collection.request import (
     ReadOptions,
     Recommended,
 )
-from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.settings import Quantization
 
 if TYPE_CHECKING:
     from qdrant_client import models
+
+    from tasb_qdrant.collection.schema import CollectionSchema
 
 Plain: TypeAlias = Nearest | Lexical | Recommended
 """What every store answers by itself, in one list."""
@@ -40,19 +41,20 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 MOST_COMPARED: Final = 60_000_000
-"""Numbers of vectors. Where a filter lets fewer through, and no more than ACORN_SELECTIVITY of all points, comparing
+"""Numbers of vectors. Where a filter lets no more through, and no more than ACORN_SELECTIVITY of all points, comparing
 with every one of those finds all, and sooner than the index: of 200,000 points of 768 numbers 13,770 in 9 ms, 57,198
-in 18 ms and 66,396 in 14 to 20 ms; ACORN 19, 22 and 33 ms (Qdrant 1.17.0, 2 cores; embedded it's alike)."""
+in 18 ms and 66,396 in 14 to 20 ms; ACORN 19, 22 and 33 ms (Qdrant 1.17.0, 2 cores; embedded it's alike). More than
+that, and vectors of other lengths, were not measured."""
 
 ACORN_SELECTIVITY: Final = 0.4
 """Of 200,000 points with a hundred near each query and a filter that lets 7% through, an ef of 320 finds 0.927 of the
 ten best in 7 ms, one of 1,024 0.962 in 13 ms, ACORN all of them in 20 ms (Qdrant 1.17.0, 2 cores). Qdrant's default."""
 
 
-def most_compared(schema: CollectionSchema) -> int:
-    """The points that a filtered search compares with one by one at most, where their vectors are in memory. None of a
-    collection that is quantized, whose real vectors may be left on disk."""
-    return MOST_COMPARED // schema.contract.dim if schema.quantization == "none" else 0
+def most_compared(schema: CollectionSchema, *, in_memory: bool) -> int:
+    """The points that a filtered search compares with one by one at most. None where their vectors may lie on disk, as
+    the real ones of a quantized collection do."""
+    return MOST_COMPARED // schema.contract.dim if in_memory and schema.quantization == "none" else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +70,13 @@ class Effort:
     acorn: float | None = None
 
     @classmethod
-    def of(
-        cls,
-        options: FindOptions,
-        quantization: Quantization,
-        *,
-        most_ef: int | None,
-        filtered: bool,
-        compared: bool = False,
-    ) -> Effort:
+    def of(cls, options: FindOptions, quantization: Quantization, *, most_ef: int | None, filtered: bool) -> Effort:
         """What the options ask for, and our defaults for this kind of quantization where they ask for nothing.
 
-        A default is `most_ef` at most. `compared` says that every point which a filter lets through is looked at.
+        A default is `most_ef` at most.
         """
         factor = OVERSAMPLING.get(quantization)
-        if options.exact or compared:
+        if options.exact:
             return cls(True, None, None, None, factor is not None)
         usual = FILTERED_HNSW_EF if filtered else HNSW_EF
         ef = options.hnsw_ef or min(usual, most_ef or usual)

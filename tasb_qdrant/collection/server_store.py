@@ -83,7 +83,7 @@ class ServerStore:
             settings=self._settings,
             schema=schema,
             limits=limits,
-            most_compared=most_compared(schema) if limits.exact and _in_memory(described) else 0,
+            most_compared=_most_compared(described, schema, limits),
             notes=tuple(notes),
             close_connection=own_store,
             sleep=self._sleep,
@@ -207,9 +207,15 @@ class ServerStore:
         )
 
 
-def _in_memory(described: models.CollectionInfo) -> bool:
-    vectors = described.config.params.vectors
-    return isinstance(vectors, models.VectorParams) and not vectors.on_disk
+def _most_compared(described: models.CollectionInfo, schema: CollectionSchema, limits: StoreLimits) -> int:
+    """None where a server refuses exact searches, or lets a client read only so often a minute: how many points match
+    is a request of its own."""
+    if not limits.exact or limits.reads is not None:
+        return 0
+    config = described.config
+    vectors = config.params.vectors
+    on_disk = isinstance(vectors, models.VectorParams) and vectors.on_disk
+    return most_compared(schema, in_memory=not (on_disk or config.optimizer_config.memmap_threshold))
 
 
 def _sparse(settings: CollectionSettings) -> models.SparseVectorParams:

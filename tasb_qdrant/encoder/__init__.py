@@ -4,8 +4,5 @@ from tasb_qdrant.encoder.cross.encoder import CrossEncoder
 from tasb_qdrant.encoder.cross.load import load_cross_encoder
 from tasb_qdrant.encoder.load import load_encoder, named_by
 from tasb_qdrant.encoder.protocol import Encoder, TokenBatch
-from tasb_qdrant.encoder.threads import spin_less
 
 __all__ = ["CrossEncoder", "Encoder", "TokenBatch", "load_cross_encoder", "load_encoder", "named_by"]
-
-spin_less()

@@ -14,6 +14,7 @@ from tasb_qdrant.encoder.model.layout import Layout, read_layout
 from tasb_qdrant.encoder.model.resolve import TAS_B, ModelSource, resolve_model
 from tasb_qdrant.encoder.model.weights import find_weights, hashing, read_tensors
 from tasb_qdrant.encoder.protocol import Encoder
+from tasb_qdrant.encoder.threads import spin_less
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.records import ModelContract
 
@@ -53,6 +54,7 @@ def load_encoder(
     Raises ModelNotFoundError, HubUnreachableError, UnsafeWeightsError, CorruptModelError, DeviceError,
     ModelError for a model of a kind that isn't supported, SettingsError.
     """
+    spin_less()  # before torch is imported
     check_names(device, precision)
     check_forward(forward)
     if batch_tokens is not None and batch_tokens < 1:

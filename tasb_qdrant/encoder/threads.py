@@ -16,9 +16,9 @@ _CHOSEN_BY_THE_USER: Final = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
 def spin_less() -> None:
-    """Have torch's threads go to sleep soon. OpenMP reads that once, when torch is loaded: later it's of no effect.
+    """Have torch's threads go to sleep soon, unless the user has set how they wait.
 
-    What the user has set holds.
+    OpenMP reads that from the environment, once, when torch is loaded: later it's of no effect, and nothing is done.
     """
     if "torch" not in sys.modules and not any(name in os.environ for name in _CHOSEN_BY_THE_USER):
         os.environ["GOMP_SPINCOUNT"] = SPINS

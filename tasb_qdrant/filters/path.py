@@ -23,7 +23,7 @@ _INDEX = re.compile(r"\[(\d*)\]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 _REMEMBERED: Final = 4_096
-"""Paths whose spellings are kept: the same few are read at every search with a filter, several times each."""
+"""Paths that are kept: the same few are read at every search with a filter, several times each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,11 @@ def parse_path(text: str) -> tuple[Segment, ...]:
     """
     if not isinstance(text, str):
         raise FilterError(f"a field name must be a string, got {type(text).__name__}")
+    return _segments(text)
+
+
+@lru_cache(_REMEMBERED)
+def _segments(text: str) -> tuple[Segment, ...]:
     if _UNSTORABLE.search(text):
         raise FilterError(f"the field name {text!r} has a NUL or half of a surrogate pair")
     segments: list[Segment] = []
@@ -65,11 +70,6 @@ def parse_path(text: str) -> tuple[Segment, ...]:
 
 def canonical_path(text: str) -> str:
     """The one spelling of a path in this package: bare names where they may be, backticks elsewhere."""
-    return _canonical(text) if isinstance(text, str) else write_path(parse_path(text))
-
-
-@lru_cache(_REMEMBERED)
-def _canonical(text: str) -> str:
     return write_path(parse_path(text))
 
 
@@ -78,7 +78,6 @@ def write_path(segments: Iterable[Segment]) -> str:
     return ".".join(_bare_or(segment, "`") for segment in segments)
 
 
-@lru_cache(_REMEMBERED)
 def qdrant_path(text: str) -> str:
     """The path as Qdrant's JSON paths spell it: double quotes around anything but letters, digits, - and _."""
     return ".".join(_bare_or(segment, '"') for segment in parse_path(text))

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from qdrant_client import QdrantClient, models
 
 from tasb_qdrant.collection import read_wire
+from tasb_qdrant.collection.edge import EdgeCollection
+from tasb_qdrant.collection.edge_store import EdgeStore
+from tasb_qdrant.collection.edge_wire import EdgeWire
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.protocol import SearchOptions
+from tasb_qdrant.collection.read_wire import Find
+from tasb_qdrant.collection.request import FindOptions, Fused, Lexical, Nearest, ReadOptions
 from tasb_qdrant.collection.server_store import ServerStore
 from tasb_qdrant.filters import F, Filter
-from tasb_qdrant.settings import CollectionSettings, store_settings
+from tasb_qdrant.settings import Bm25Settings, CollectionSettings, store_settings
 from tests.collection.faults import HttpProxy
 from tests.collection.helpers import CONTRACT, fill, fresh_name, random_vectors
 from tests.qdrant_servers import QdrantServer
 
 MOST = 10
 FEW = F("n").in_([1, 2, 3])
-COUNTED = ["points/count", "points/count", "points/query/batch"]
-"""What match, and all."""
 MANY = F("n") >= 0
 
 Ask = Callable[..., tuple[list[str], dict[str, Any]]]
@@ -51,7 +57,9 @@ def asked(proxy: HttpProxy, qdrant_1_17: QdrantServer) -> Callable[..., Ask]:
         fill(open_for_writing(name, store, contract=CONTRACT, settings=made), 20)
         change(QdrantClient(qdrant_1_17.url, check_compatibility=False), name)
         collection = store.open(name)
-        collection.search(random_vectors(1), SearchOptions(where=F("n") == 0))  # learns the indexes
+        collection.search(
+            random_vectors(1), SearchOptions(where=F("n") == 0)
+        )  # learns the indexes, and how many there are
         proxy.when = lambda *_: True
 
         def ask(where: Filter | None, **options: Any) -> tuple[list[str], dict[str, Any]]:
@@ -75,7 +83,7 @@ def twenty_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_few_points_are_counted_once_and_then_compared_with(asked: Callable[..., Ask]) -> None:
     ask = asked()
-    for requests in (COUNTED, ["points/query/batch"]):
+    for requests in (["points/count", "points/query/batch"], ["points/query/batch"]):
         seen, params = ask(FEW)
         assert seen == requests
         assert params["exact"]
@@ -84,7 +92,7 @@ def test_few_points_are_counted_once_and_then_compared_with(asked: Callable[...,
 
 def test_many_points_are_searched_by_the_index(asked: Callable[..., Ask]) -> None:
     ask = asked()
-    for requests in (COUNTED, ["points/query/batch"]):
+    for requests in (["points/count", "points/query/batch"], ["points/query/batch"]):
         seen, params = ask(MANY)
         assert seen == requests
         assert params["acorn"]["enable"]
@@ -113,9 +121,13 @@ def test_where_it_would_not_help_nothing_is_counted(
     assert not params["exact"]
 
 
-def strictly(client: QdrantClient, name: str) -> None:
-    strict = models.StrictModeConfig(enabled=True, search_allow_exact=False)
-    client.update_collection(name, strict_mode_config=strict)
+def mapped(client: QdrantClient, name: str) -> None:
+    client.update_collection(name, optimizers_config=models.OptimizersConfigDiff(memmap_threshold=100_000))
+
+
+def strictly(**rules: Any) -> Callable[[QdrantClient, str], object]:
+    strict = models.StrictModeConfig(enabled=True, **rules)
+    return lambda client, name: client.update_collection(name, strict_mode_config=strict)
 
 
 @pytest.mark.parametrize(
@@ -123,10 +135,63 @@ def strictly(client: QdrantClient, name: str) -> None:
     [
         pytest.param({"on_disk": True}, id="vectors on disk"),
         pytest.param({"quantization": "int8"}, id="quantized vectors"),
-        pytest.param({"change": strictly}, id="a strict server"),
+        pytest.param({"change": mapped}, id="large segments on disk"),
+        pytest.param({"change": strictly(search_allow_exact=False)}, id="a server without exact searches"),
+        pytest.param({"change": strictly(read_rate_limit=600)}, id="a server that allows few reads"),
     ],
 )
 def test_what_the_collection_is_not_fit_for_is_not_done(asked: Callable[..., Ask], settings: dict[str, Any]) -> None:
     seen, params = asked(**settings)(FEW)
     assert seen == ["points/query/batch"]
     assert not params["exact"]
+
+
+@pytest.fixture
+def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[EdgeCollection, list[bool]]]:
+    """An embedded collection of 20 points (none with BM25), and of each of its searches whether it compares with every match."""
+
+    def make(**settings: Any) -> tuple[EdgeCollection, list[bool]]:
+        store = EdgeStore(tmp_path)
+        made = CollectionSettings(indexes={"n": "integer"}, **settings)
+        with closing(open_for_writing("c", store, contract=CONTRACT, settings=made)) as collection:
+            if collection.bm25 is None:
+                fill(collection, 20)
+        exact: list[bool] = []
+        real = EdgeWire.query
+
+        def query(wire: EdgeWire, finds: Sequence[Find], read: ReadOptions) -> Any:
+            exact.extend(find.effort.exact for find in finds)
+            return real(wire, finds, read)
+
+        monkeypatch.setattr(EdgeWire, "query", query)
+        return store.open("c"), exact
+
+    return make
+
+
+WORDS = Lexical(np.array([3], dtype=np.uint32), np.ones(1, dtype=np.float32))
+VECTOR = Nearest(random_vectors(1)[0])
+
+
+@pytest.mark.parametrize(("settings", "expected"), [({}, True), ({"on_disk": True}, False)])
+def test_the_embedded_store_does_so_in_memory(engine: Callable[..., Any], settings: Any, expected: bool) -> None:
+    collection, exact = engine(**settings)
+    with closing(collection):
+        for where in (FEW, MANY):
+            collection.reads.query([VECTOR], FindOptions(where=where))
+    assert exact == [expected, False]
+
+
+def test_groups_and_hybrid_searches_do_so_and_words_alone_do_not(engine: Callable[..., Any]) -> None:
+    collection, exact = engine(bm25=Bm25Settings(avg_len=3.0))
+    options = FindOptions(where=FEW)
+    with closing(collection):
+        collection.reads.query_groups(VECTOR, options, by="n", size=1)
+        assert exact
+        assert all(exact)
+        exact.clear()
+        collection.reads.query([Fused((VECTOR, WORDS))], options)
+        assert exact == [True, True]
+        exact.clear()
+        collection.reads.query([WORDS], options)
+        assert exact == [False]

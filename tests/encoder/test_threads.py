@@ -10,7 +10,13 @@ import pytest
 
 from tasb_qdrant.encoder.threads import SPINS
 
-LOADED = "import tasb_qdrant.encoder, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+LOAD = """
+import contextlib, os
+from tasb_qdrant import TasbQdrantError, load_encoder
+with contextlib.suppress(TasbQdrantError):
+    load_encoder("./nowhere")
+"""
+LOADED = f"{LOAD}\nprint(os.environ.get('GOMP_SPINCOUNT'))"
 
 
 def printed(program: str, **environment: str) -> tuple[str, str]:
@@ -22,7 +28,7 @@ def printed(program: str, **environment: str) -> tuple[str, str]:
     return done.stdout.strip(), done.stderr
 
 
-def test_threads_spin_less_from_the_import_of_the_encoder_on() -> None:
+def test_threads_spin_less_from_the_first_loading_of_an_encoder_on() -> None:
     assert printed(LOADED)[0] == SPINS
 
 
@@ -33,12 +39,17 @@ def test_what_the_user_chose_holds(chosen: dict[str, str], expected: str) -> Non
     assert printed(LOADED, **chosen)[0] == expected
 
 
+def test_importing_the_package_changes_nothing() -> None:
+    program = "import tasb_qdrant.encoder, tasb_qdrant.search, os; print(os.environ.get('GOMP_SPINCOUNT'))"
+    assert printed(program)[0] == "None"
+
+
 def test_nothing_is_said_to_a_torch_that_has_been_loaded() -> None:
-    assert printed(f"import torch; {LOADED}")[0] == "None"
+    assert printed(f"import torch\n{LOADED}")[0] == "None"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="GNU OpenMP comes with torch for Linux")
 def test_gnu_openmp_reads_it() -> None:
     """Torch's OpenMP prints its settings, in which a change of the library's name for it would show."""
-    _, said = printed("import tasb_qdrant.encoder, torch; torch.ones(1)", OMP_DISPLAY_ENV="verbose")
+    _, said = printed(f"{LOAD}\nimport torch", OMP_DISPLAY_ENV="verbose")
     assert f"GOMP_SPINCOUNT = '{SPINS}'" in said

@@ -143,8 +143,10 @@ def _in_json(vectors: Any) -> Any:
     """As a server's REST writes them."""
     if not isinstance(vectors, Mapping):
         return np.asarray(vectors, dtype=np.float32).tolist()
-    words = vectors["bm25"]
-    return {"": _in_json(vectors[""]), "bm25": {"indices": list(words.indices), "values": list(words.values)}}
+    written = {"": _in_json(vectors[""])}
+    if (words := vectors.get("bm25")) is not None:
+        written["bm25"] = {"indices": list(words.indices), "values": list(words.values)}
+    return written
 
 
 def read_dump(target: Path, where: str) -> Held:

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +25,9 @@ from tests.qdrant_servers import QdrantServer
 VERSION: Final = "1.17.0"
 
 _SMALL_DISK: Final = "96m"
+
+WITH_WORDS: Final = ("--bm25",)
+"""The options that store words beside the vectors."""
 
 
 class Rig:
@@ -135,15 +137,10 @@ class Rig:
         """What any store must hold in the end: an undisturbed run's points, themselves held against the source."""
         return self.undisturbed(self.source, self.model)
 
-    @property
-    def bm25(self) -> Sequence[str]:
-        """The options that store words beside the vectors."""
-        return ("--bm25",)
-
     @cached_property
     def expected_with_words(self) -> Expected:
         """The same of a run that stores words, too."""
-        found = self.undisturbed(self.source, self.model, *self.bm25)
+        found = self.undisturbed(self.source, self.model, *WITH_WORDS)
         if any(numbers.size <= self.expected[point_id][1].size for point_id, (_, numbers) in found.items()):
             raise RuntimeError("an undisturbed run with --bm25 stored points without words")
         return found
@@ -203,14 +200,15 @@ class Rig:
             "SQLITE_TMPDIR": str(temporary),
         }
 
-    def census(self, kind: str) -> dict[str, int]:
-        """How often an undisturbed run reaches each point."""
-        if kind not in self._censuses:
+    def census(self, kind: str, *options: str) -> dict[str, int]:
+        """How often an undisturbed run, with these options, reaches each point."""
+        known = (kind, *options)
+        if known not in self._censuses:
             folder = self._scratch(f"census-{kind}")
             target = self.target(kind, folder)
             counted = folder / "census"
             run = self.zygote.start(
-                ["ingest", str(self.source), *target.argv(), *self.options(self.model)],
+                ["ingest", str(self.source), *target.argv(), *self.options(self.model), *options],
                 folder=folder,
                 name="run",
                 environment=self.environment(folder),
@@ -219,13 +217,13 @@ class Rig:
             )
             if run.wait(120) != 0:
                 raise RuntimeError(f"an undisturbed run failed: {run.said()[-3000:]}")
-            self._censuses[kind] = json.loads(counted.read_text())
+            self._censuses[known] = json.loads(counted.read_text())
             target.discard()
             shutil.rmtree(folder)
-        return self._censuses[kind]
+        return self._censuses[known]
 
     @cached_property
-    def _censuses(self) -> dict[str, dict[str, int]]:
+    def _censuses(self) -> dict[tuple[str, ...], dict[str, int]]:
         return {}
 
     def _station(self, station: Station) -> Station:

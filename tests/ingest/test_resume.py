@@ -544,5 +544,5 @@ def test_an_upload_that_fails_leaves_a_checkpoint_of_what_was_acknowledged(
         with pytest.raises(CollectionError, match="refused"):
             run(source, store)
     report = run(source, store)
-    assert report.resumed["windows"] == next(n for n in range(WINDOWS) if n not in acknowledged)
+    assert report.resumed.get("windows", 0) == next(n for n in range(WINDOWS) if n not in acknowledged)
     assert report.points == COUNT

@@ -12,6 +12,7 @@ from tasb_qdrant.encoder.hardware import check_names, choose_hardware
 from tasb_qdrant.encoder.load import HUB_TIMEOUT, default_batch_tokens
 from tasb_qdrant.encoder.model.resolve import TAS_B, resolve_model
 from tasb_qdrant.encoder.model.weights import find_weights, hashing, read_tensors
+from tasb_qdrant.encoder.threads import spin_less
 from tasb_qdrant.errors import DeviceError, ModelError, SettingsError
 
 PRECISIONS: Final = ("fp32", "bf16", "fp16")
@@ -39,6 +40,7 @@ def load_cross_encoder(
     Raises ModelNotFoundError, HubUnreachableError, UnsafeWeightsError, CorruptModelError, DeviceError,
     ModelError for a model that is no cross-encoder, SettingsError.
     """
+    spin_less()  # before torch is imported
     _check_options(model, device, precision, batch_tokens)
     source = resolve_model(model, revision=revision, allow_pickle=False, hub_timeout=hub_timeout, kind=CLASSIFIER)
     layout = read_classifier_layout(source.folder)

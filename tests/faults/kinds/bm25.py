@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from tests.faults.kinds import kill, replies, signals
+from tests.faults.rig import WITH_WORDS
 from tests.faults.trial import Injection, Trial
 
 _FAULTS: Final[tuple[Injection, ...]] = (
@@ -17,8 +19,13 @@ _FAULTS: Final[tuple[Injection, ...]] = (
 
 
 def with_words(trial: Trial) -> None:
-    """One of the other kinds, by turns."""
-    trial.options = trial.rig.bm25
+    """One of the other kinds, any of its cases: drawn, since they go by the case's number, too."""
+    trial.options = WITH_WORDS
     trial.expected = trial.rig.expected_with_words
-    _FAULTS[trial.verdict.case.number % len(_FAULTS)](trial)
+    case = trial.verdict.case
+    trial.verdict.case = replace(case, number=trial.chance.randrange(10_000))
+    try:
+        trial.chance.choice(_FAULTS)(trial)
+    finally:
+        trial.verdict.case = case
     trial.verdict.fault += ", with --bm25"

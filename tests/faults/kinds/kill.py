@@ -29,7 +29,7 @@ def at_point(trial: Trial) -> None:
     case, chance = trial.verdict.case, trial.chance
     every = combinations()
     store, point, which = every[case.number % len(every)]
-    reached = trial.rig.census(store)[point]
+    reached = trial.rig.census(store, *trial.options)[point]
     nth = {"first": 1, "middle": (reached + 1) // 2, "last": reached}[which]
     if case.number >= len(every):
         nth = chance.randint(1, reached)
