@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -154,6 +155,8 @@ class AsyncSearcher(Generic[P]):
         self._session: Session[P] | None = None
         self._reads: AsyncReads | None = None
         self._batcher: MicroBatcher | None = None
+        self._encoding: ThreadPoolExecutor | None = None
+        """One thread: torch keeps threads of its own for each that it is used from."""
 
     async def search(
         self,
@@ -526,15 +529,23 @@ class AsyncSearcher(Generic[P]):
             await reads.aclose()
         if session is not None:
             await asyncio.to_thread(session.collection.close)
+        encoding, self._encoding = self._encoding, None
+        if encoding is not None:
+            await asyncio.to_thread(encoding.shutdown)
 
     async def __aenter__(self) -> Self:
         self._session = await asyncio.to_thread(self._open)
         self._reads = self._session.collection.async_reads()
-        self._batcher = MicroBatcher(self._session.encoder.encode_queries, max_wait=self._max_wait)
+        self._encoding = ThreadPoolExecutor(1, thread_name_prefix="encode")
+        encode = self._session.encoder.encode_queries
+        self._batcher = MicroBatcher(encode, run_in_thread=self._encode, max_wait=self._max_wait)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
+
+    async def _encode(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._encoding, work, *arguments)
 
     @property
     def _opened(self) -> Session[P]:
@@ -556,11 +567,11 @@ class AsyncSearcher(Generic[P]):
                     case EncodeQueries([query]):
                         return [await asked.encode(query)]
                     case EncodeQueries(queries):
-                        return await asyncio.to_thread(session.encoder.encode_queries, queries)
+                        return await self._encode(session.encoder.encode_queries, queries)
                     case Read(call):
                         return await call(reads)
                     case EncodePassages(texts):
-                        return await asyncio.to_thread(session.encoder.encode_passages, texts)
+                        return await self._encode(session.encoder.encode_passages, texts)
                     case Work(run):
                         return await asyncio.to_thread(run)
 
