@@ -18,6 +18,7 @@ PACKAGE = Path(tasb_qdrant.__file__).parent
 LEVELS = {
     "errors": 0,
     "records": 0,
+    "cache": 0,
     "sparse": 0,
     "verification": 0,
     "settings": 0,

@@ -8,7 +8,7 @@ DIR/NAME/shard/             the engine's own files
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -73,7 +73,7 @@ class EdgeCollection:
             self._schema: CollectionSchema = load_schema(folder)
             self._notes = kept_settings(self._schema, wanted)
             self._shard: edge.EdgeShard | None = load_shard(shard_folder(folder))
-            self._known = KnownIndexes(self.indexes)
+            self._known = KnownIndexes()
             self._steps = ReadSteps(
                 EdgeWire(),
                 known=self._known,
@@ -219,10 +219,6 @@ class EdgeCollection:
         """The payload indexes there are."""
         with self._engine("reading the collection's state") as shard:
             return indexes_of(shard.info())
-
-    def known_indexes(self, fields: Iterable[str]) -> Mapping[str, IndexType]:
-        """The same: nobody else makes any."""
-        return self._known.including(fields)
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tasb_qdrant.collection.edge_engine import indexes_of
 from tasb_qdrant.collection.edge_vectors import sequence
+from tasb_qdrant.collection.known import Indexes
 from tasb_qdrant.collection.payload import plain_id
 from tasb_qdrant.collection.protocol import PointId
 from tasb_qdrant.collection.read_wire import Effort, Find, Selection
@@ -112,7 +113,7 @@ class EdgeWire:
 
     def indexes(self) -> EdgeRequest:
         """Those of the shard's state."""
-        return EdgeRequest("reading the collection's state", lambda shard: indexes_of(shard.info()))
+        return EdgeRequest("reading the collection's state", lambda shard: Indexes(indexes_of(shard.info())))
 
 
 def _request(find: Find, shard: edge.EdgeShard) -> edge.QueryRequest:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import grpc
 
+from tasb_qdrant.collection.known import Indexes
 from tasb_qdrant.collection.protocol import PointId
 from tasb_qdrant.collection.request import FoundPoint, ScrollPage
 from tasb_qdrant.records import FacetCount
@@ -47,10 +48,15 @@ def read_count(answer: bytes) -> int:
     return int(grpc.CountResponse.FromString(answer).result.count)
 
 
-def read_indexes(answer: bytes) -> dict[str, IndexType]:
+def read_indexes(answer: bytes) -> Indexes:
     """Of a GetCollectionInfoResponse."""
     schema = grpc.GetCollectionInfoResponse.FromString(answer).result.payload_schema
-    return {field: _INDEX_TYPES[info.data_type] for field, info in schema.items() if info.data_type in _INDEX_TYPES}
+    types = {field: _INDEX_TYPES[info.data_type] for field, info in schema.items() if info.data_type in _INDEX_TYPES}
+    texts = [field for field, kind in types.items() if kind == "text"]
+    return Indexes(
+        types,
+        frozenset(field for field in texts if not schema[field].params.text_index_params.phrase_matching),
+    )
 
 
 _INDEX_TYPES: Final[dict[int, IndexType]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from tasb_qdrant.filters import Filter
@@ -15,20 +16,26 @@ MAX_AGE: Final = 60.0
 """Seconds. Other programs may make and drop indexes, too."""
 
 
-class KnownIndexes:
-    """What `read` said last, if that is not too long ago. `clock` gives seconds."""
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """Payload fields and the types of their indexes. `without_phrases` are texts of which an index, made by another
+    program, finds words and no phrases."""
 
-    def __init__(
-        self, read: Callable[[], dict[str, IndexType]], *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._read = read
+    types: Mapping[str, IndexType]
+    without_phrases: frozenset[str] = frozenset()
+
+
+class KnownIndexes:
+    """What was read last, if that is not too long ago. `clock` gives seconds."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._indexes: Mapping[str, IndexType] = {}
+        self._indexes = Indexes({})
         self._answered: set[str] = set()
         self._until = float("-inf")
 
     @property
-    def indexes(self) -> Mapping[str, IndexType]:
+    def indexes(self) -> Indexes:
         """What was learnt last."""
         return self._indexes
 
@@ -36,24 +43,17 @@ class KnownIndexes:
         """Whether to read them again: they are too old, or a field has no index and was never asked for."""
         return self._clock() >= self._until or not self._answered.issuperset(fields)
 
-    def learn(self, indexes: Mapping[str, IndexType], fields: Iterable[str]) -> None:
+    def learn(self, indexes: Indexes, fields: Iterable[str]) -> None:
         """These were read a moment ago, for the sake of `fields`. Paths are canonical."""
         before = set() if self._clock() >= self._until else self._answered
         # A field without an index is looked for once, and not at each search.
-        self._answered = before | set(fields) | {canonical_path(field) for field in indexes}
+        self._answered = before | set(fields) | {canonical_path(field) for field in indexes.types}
         self._indexes = indexes
         self._until = self._clock() + MAX_AGE
 
-    def including(self, fields: Iterable[str]) -> Mapping[str, IndexType]:
-        """The indexes. They are read again for a field never asked for that has none; paths are canonical."""
-        wanted = set(fields)
-        if self.lacks(wanted):
-            self.learn(self._read(), wanted)
-        return self._indexes
-
     def have_all(self, fields: Iterable[str]) -> bool:
         """Whether each of the fields, in its canonical spelling, had an index when they were learnt last."""
-        return {canonical_path(field) for field in self._indexes}.issuperset(fields)
+        return {canonical_path(field) for field in self._indexes.types}.issuperset(fields)
 
     def forget(self) -> None:
         """Read them again when they are needed next."""

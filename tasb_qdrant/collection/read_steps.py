@@ -24,7 +24,7 @@ from tasb_qdrant.collection.request import (
     ReadOptions,
     ScrollPage,
 )
-from tasb_qdrant.filters import Filter
+from tasb_qdrant.filters import Filter, check_phrases
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.settings import IndexType, Quantization
 
@@ -181,7 +181,7 @@ class ReadSteps(Generic[R]):
         if self._known.lacks(fields):
             (indexes,) = yield [self._wire.indexes()]
             self._known.learn(indexes, fields)
-        return self._known.indexes
+        return self._known.indexes.types
 
     def sample(self, limit: int) -> Steps[R, list[Mapping[str, Any]]]:
         """Payloads of some points."""
@@ -205,6 +205,7 @@ class ReadSteps(Generic[R]):
         from tasb_qdrant.collection.filter_qdrant import to_qdrant
 
         indexes = yield from self.indexes(frozenset(fields_of(where)))
+        check_phrases(where, self._known.indexes.without_phrases)
         return to_qdrant(where, indexes=indexes)
 
     def _thorough(

@@ -149,5 +149,5 @@ class Wire(Protocol[R_co]):
         ...
 
     def indexes(self) -> R_co:
-        """dict[str, IndexType]."""
+        """Indexes."""
         ...

@@ -13,6 +13,7 @@ import orjson
 from numpy.typing import NDArray
 from qdrant_client import models
 
+from tasb_qdrant.collection.known import Indexes
 from tasb_qdrant.collection.protocol import PointId
 from tasb_qdrant.collection.read_wire import Effort, Find, Plain, Selection, ServerRequest
 from tasb_qdrant.collection.request import (
@@ -86,9 +87,14 @@ class RestWire:
             "reading the collection's state", self._path, b"", lambda answer: self._read_indexes(_result(answer))
         )
 
-    def _read_indexes(self, result: Any) -> dict[str, IndexType]:
-        kinds = {field: info["data_type"] for field, info in result["payload_schema"].items()}
-        return {field: self._index_types[kind] for field, kind in kinds.items() if kind in self._index_types}
+    def _read_indexes(self, result: Any) -> Indexes:
+        schema = result["payload_schema"]
+        kinds = {field: info["data_type"] for field, info in schema.items()}
+        types = {field: self._index_types[kind] for field, kind in kinds.items() if kind in self._index_types}
+        texts = [field for field, kind in types.items() if kind == "text"]
+        return Indexes(
+            types, frozenset(field for field in texts if not (schema[field].get("params") or {}).get("phrase_matching"))
+        )
 
     def _post(
         self, doing: str, path: str, body: Mapping[str, Any], read: Callable[[Any], Any], options: ReadOptions

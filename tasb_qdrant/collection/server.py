@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self, TypeVar, get_args
 
 import numpy as np
@@ -81,7 +81,7 @@ class ServerCollection:
         self._watch = watch
         self._wire = UpsertWire(name, dim=schema.contract.dim, keys=schema.keys)
         self._closed = False
-        self._known = KnownIndexes(self.indexes)
+        self._known = KnownIndexes()
         steps = ReadSteps(
             GrpcWire(name) if connection.channel is not None else RestWire(name, index_types=get_args(IndexType)),
             known=self._known,
@@ -213,10 +213,6 @@ class ServerCollection:
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""
         return _indexes(self._describe())
-
-    def known_indexes(self, fields: Iterable[str]) -> Mapping[str, IndexType]:
-        """The payload indexes, up to a minute old, but looked at again for a field that is not among them."""
-        return self._known.including(fields)
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing, and wait for them."""

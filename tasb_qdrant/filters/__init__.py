@@ -9,7 +9,7 @@ What each operator means is in docs/filters.md; it means the same on every store
 from __future__ import annotations
 
 from tasb_qdrant.filters.builder import F, all_of, any_of, at_least
-from tasb_qdrant.filters.check import check_filter
+from tasb_qdrant.filters.check import check_filter, check_phrases
 from tasb_qdrant.filters.kinds import seen_kinds
 from tasb_qdrant.filters.marker import GeoPoint, Indexed
 from tasb_qdrant.filters.nodes import Filter, as_filter
@@ -25,6 +25,7 @@ __all__ = [
     "any_of",
     "at_least",
     "check_filter",
+    "check_phrases",
     "format_filter",
     "parse_filter",
     "seen_kinds",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -73,6 +73,19 @@ def check_filter(
         if sampled:
             warnings.extend(_warn(leaf, sampled, kinds))
     return list(dict.fromkeys(warnings))
+
+
+def check_phrases(where: Filter, without: Collection[str]) -> None:
+    """Raises FilterTypeError for a phrase in one of these fields, whose indexes find words and no phrases."""
+    for leaf in leaves(where) if without else ():
+        if isinstance(leaf, ContainsPhrase) and leaf.field in map(canonical_path, without):
+            raise FilterTypeError(
+                field=leaf.field,
+                indexed_as="text",
+                value=leaf.text,
+                problem="and that index was made without phrases: it finds none",
+                hint=f"write {leaf.field} contains for its words, or have the index made anew with phrase_matching",
+            )
 
 
 def _check_indexed(leaf: Filter, kind: IndexType) -> None:

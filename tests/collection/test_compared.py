@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +47,16 @@ def proxy(qdrant_1_17: QdrantServer) -> Iterator[HttpProxy]:
 
 
 @pytest.fixture
-def asked(proxy: HttpProxy, qdrant_1_17: QdrantServer) -> Callable[..., Ask]:
+def asked(proxy: HttpProxy, qdrant_1_17: QdrantServer) -> Iterator[Callable[..., Ask]]:
     """A collection of 20 points, with these settings, to ask by its filters."""
 
     def make(change: Callable[[QdrantClient, str], object] = lambda *_: None, **settings: Any) -> Ask:
-        store = ServerStore(store_settings(url=proxy.url, transport="rest"))
+        store = opened.enter_context(closing(ServerStore(store_settings(url=proxy.url, transport="rest"))))
         name = fresh_name()
         made = CollectionSettings(indexes={"n": "integer"}, **settings)
         fill(open_for_writing(name, store, contract=CONTRACT, settings=made), 20)
-        change(QdrantClient(qdrant_1_17.url, check_compatibility=False), name)
+        with closing(QdrantClient(qdrant_1_17.url, check_compatibility=False)) as client:
+            change(client, name)
         collection = store.open(name)
         collection.search(
             random_vectors(1), SearchOptions(where=F("n") == 0)
@@ -73,7 +74,8 @@ def asked(proxy: HttpProxy, qdrant_1_17: QdrantServer) -> Callable[..., Ask]:
 
         return ask
 
-    return make
+    with ExitStack() as opened:
+        yield make
 
 
 @pytest.fixture
