@@ -246,6 +246,15 @@ class _Environment(BaseSettings):
     api_key: SecretStr | None = None
 
 
+class _OpenMP(BaseSettings):
+    """What GNU OpenMP reads when torch is loaded."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    gomp_spincount: str = ""
+    omp_wait_policy: str = ""
+
+
 class _UserFolders(BaseSettings):
     """`XDG_STATE_HOME`, read when it is needed."""
 
@@ -302,6 +311,12 @@ def store_settings(
         retry_seconds=retry_seconds,
         allow_plain_http_key=allow_plain_http_key,
     )
+
+
+def waiting_is_chosen() -> bool:
+    """Whether the environment says how OpenMP's threads wait for work."""
+    chosen = _OpenMP()
+    return bool(chosen.gomp_spincount or chosen.omp_wait_policy)
 
 
 def check_whole_number(name: str, value: object) -> None:

@@ -6,13 +6,13 @@ import os
 import sys
 from typing import Final
 
+from tasb_qdrant.settings import waiting_is_chosen
+
 SPINS: Final = "3000"
 """GNU OpenMP's threads spin up to 300,000 times for more work before they sleep: milliseconds after each encoding, in
 which they hold up whoever is to answer next, such as a server on the same machine. 3,000 (50 to 150 µs) still
 bridges the pauses within an encoding. Of a search on two cores beside its server that saves a seventh, and an encoding
 takes as long as before. See https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html."""
-
-_CHOSEN_BY_THE_USER: Final = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
 def spin_less() -> None:
@@ -20,5 +20,5 @@ def spin_less() -> None:
 
     OpenMP reads that from the environment, once, when torch is loaded: later it's of no effect, and nothing is done.
     """
-    if "torch" not in sys.modules and not any(name in os.environ for name in _CHOSEN_BY_THE_USER):
-        os.environ["GOMP_SPINCOUNT"] = SPINS
+    if "torch" not in sys.modules and not waiting_is_chosen():
+        os.putenv("GOMP_SPINCOUNT", SPINS)
