@@ -54,6 +54,10 @@ class Run:
         self.wait(10)
         self._connection.close()
 
+    def printed(self) -> str:
+        """What it wrote to stdout; nothing, if it was killed before it had any."""
+        return self.out.read_text(errors="replace") if self.out.exists() else ""
+
     def said(self) -> str:
         """What it wrote to stderr."""
         return self.err.read_text(errors="replace") if self.err.exists() else ""

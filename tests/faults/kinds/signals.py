@@ -36,7 +36,7 @@ def at_random(trial: Trial) -> None:
     # The signal may also come before the program's handlers are there, or after everything has been done. It
     # may come, too, when Python has put its handlers away: a shell says 130 for that as well.
     early = code in (-signal.SIGINT, -signal.SIGTERM) and not run.said()
-    over = "Interrupted" in run.said() or bool(run.out.read_text())
+    over = "Interrupted" in run.said() or bool(run.printed())
     late = code in (-signal.SIGINT, -signal.SIGTERM) and over
     trial.expect(code in (0, 130) or early or late, f"expected exit code 130, got {code}")
     trial.check_acked(command)
