@@ -19,6 +19,9 @@ the server's counts are estimates, which deleted and replaced points change."""
 SMALL_QUIET_POLLS: Final = 4
 """The same, where no more are missing than the server leaves out of any index: see `_unindexable`."""
 
+REPLICA_QUIET_POLLS: Final = 20
+"""The same, at the least, where there are replicas: a node tells of what it has itself, and another may be slower."""
+
 NUDGE_POLLS: Final = 20
 NUDGES: Final = 24
 """GREY is pending work that nobody triggered, as after a restart: every so many polls it is triggered,
@@ -78,10 +81,12 @@ def _missing(described: models.CollectionInfo) -> int:
 
 def _enough(described: models.CollectionInfo, vector_bytes: int, threshold_kb: int) -> int:
     """How many quiet polls it takes to believe that the index is built."""
+    least = REPLICA_QUIET_POLLS if (described.config.params.replication_factor or 1) > 1 else 1
     missing = _missing(described)
     if missing <= 0:
-        return 1
-    return SMALL_QUIET_POLLS if missing <= _unindexable(described, vector_bytes, threshold_kb) else QUIET_POLLS
+        return least
+    few = missing <= _unindexable(described, vector_bytes, threshold_kb)
+    return max(least, SMALL_QUIET_POLLS if few else QUIET_POLLS)
 
 
 def _unindexable(described: models.CollectionInfo, vector_bytes: int, threshold_kb: int) -> int:

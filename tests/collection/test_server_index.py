@@ -17,6 +17,7 @@ from tasb_qdrant.collection.server_index import (
     NUDGE_POLLS,
     NUDGES,
     QUIET_POLLS,
+    REPLICA_QUIET_POLLS,
     SMALL_QUIET_POLLS,
     wait_until_indexed,
 )
@@ -134,6 +135,14 @@ def test_what_is_too_small_for_an_index_is_not_waited_for_long(description: mode
     server = Scripted(description, [(GREEN, 5000, 4992)])
     server.wait()
     assert server.polls == SMALL_QUIET_POLLS + 1
+
+
+def test_replicas_on_other_nodes_are_given_time(description: models.CollectionInfo) -> None:
+    replicated = description.model_copy(deep=True)
+    replicated.config.params.replication_factor = 3
+    server = Scripted(replicated, [(GREEN, 5000, 5000)])
+    server.wait()
+    assert server.polls == REPLICA_QUIET_POLLS + 1
 
 
 def test_queued_updates_are_waited_for(description: models.CollectionInfo) -> None:
