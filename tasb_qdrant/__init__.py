@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tasb_qdrant.collection.open import open_collection
     from tasb_qdrant.encoder import Encoder, load_encoder
     from tasb_qdrant.ingest.progress import Progress
-    from tasb_qdrant.ingest.verify import verify
+    from tasb_qdrant.ingest.verify.run import verify
     from tasb_qdrant.search import AsyncSearcher, Searcher
     from tasb_qdrant.settings import CollectionSettings, PayloadKeys
     from tasb_qdrant.sources import SourceFields
@@ -46,7 +46,7 @@ __all__ = [
 _LAZY: Final = {
     "Searcher": "tasb_qdrant.search",
     "AsyncSearcher": "tasb_qdrant.search",
-    "verify": "tasb_qdrant.ingest.verify",
+    "verify": "tasb_qdrant.ingest.verify.run",
     "VerifyReport": "tasb_qdrant.verification",
     "Progress": "tasb_qdrant.ingest.progress",
     "Encoder": "tasb_qdrant.encoder",

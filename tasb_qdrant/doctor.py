@@ -97,7 +97,7 @@ def _embedded_store(store: StoreSettings) -> list[Check]:
 def _server(store: StoreSettings) -> list[Check]:
     if store.url is None:
         return [Check("server", "ok", "none named; the embedded store is used", "name one with --url or $QDRANT_URL")]
-    from tasb_qdrant.collection.connection import connect
+    from tasb_qdrant.collection.server.connection import connect
 
     try:
         connection = connect(store)

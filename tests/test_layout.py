@@ -28,6 +28,7 @@ LEVELS = {
     "collection": 1,
     "ingest": 2,
     "search": 2,
+    "manage": 2,
     "demo": 3,
     "doctor": 3,
     "evaluation": 3,

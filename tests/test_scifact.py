@@ -12,7 +12,7 @@ import ir_measures
 import pytest
 
 from tasb_qdrant import Hit, Searcher
-from tasb_qdrant.search.wanted import Mode
+from tasb_qdrant.search.options import Mode
 from tests.models import minilm_folder
 from tests.qdrant_servers import QdrantServer
 

@@ -20,13 +20,13 @@ from tasb_qdrant.collection.open import open_for_writing, open_store
 from tasb_qdrant.encoder import load_encoder
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.flow import Flow
-from tasb_qdrant.ingest.journal import Journal
 from tasb_qdrant.ingest.progress import Counters
-from tasb_qdrant.ingest.propose import IndexProposal
-from tasb_qdrant.ingest.reading import read_windows
-from tasb_qdrant.ingest.rejects import RejectLog
-from tasb_qdrant.ingest.uploader import Uploader, batches_of
-from tasb_qdrant.ingest.verify import verify
+from tasb_qdrant.ingest.read.index_proposal import IndexProposal
+from tasb_qdrant.ingest.read.windows import read_windows
+from tasb_qdrant.ingest.rejects.log import RejectLog
+from tasb_qdrant.ingest.resume.journal import Journal
+from tasb_qdrant.ingest.upload.uploader import Uploader, batches_of
+from tasb_qdrant.ingest.verify.run import verify
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.settings import CollectionSettings, PayloadKeys, StoreSettings, store_settings
 from tasb_qdrant.sources import SourceFields, open_sources

@@ -15,8 +15,8 @@ from tasb_qdrant.cli.find import Find
 from tasb_qdrant.cli.highlight import words_of
 from tasb_qdrant.cli.render import note, print_groups, print_hits, print_json, print_json_line
 from tasb_qdrant.errors import SettingsError, TasbQdrantError
-from tasb_qdrant.search.queries import Query, read_queries
-from tasb_qdrant.search.runs import trec_lines
+from tasb_qdrant.evaluation.queries import Query, read_queries
+from tasb_qdrant.evaluation.trec_run import trec_lines
 
 if TYPE_CHECKING:
     from tasb_qdrant.search import Hits, Searcher

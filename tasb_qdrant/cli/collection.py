@@ -38,7 +38,7 @@ def list_command(*, store: StoreOptions, as_json: bool) -> int:
     """
     from tasb_qdrant.cli.main import DONE
     from tasb_qdrant.cli.render import note, print_json, print_table
-    from tasb_qdrant.collection.manage import list_collections
+    from tasb_qdrant.manage.listing import list_collections
 
     found = list_collections(settings_of(store))
     if as_json:

@@ -13,7 +13,7 @@ from tasb_qdrant.cli.options import bundled
 if TYPE_CHECKING:
     from tasb_qdrant.records import HitGroup
     from tasb_qdrant.search import Hits, Searcher
-    from tasb_qdrant.search.wanted import Consistency, Fusion, Mode
+    from tasb_qdrant.search.options import Consistency, Fusion, Mode
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -75,7 +75,7 @@ def verify_command(
     from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import note, print_json
     from tasb_qdrant.cli.render_verify import print_verification
-    from tasb_qdrant.ingest.verify import verify
+    from tasb_qdrant.ingest.verify.run import verify
     from tasb_qdrant.sources import SourceFields
 
     with ProgressDisplay() as display, resumable():

@@ -29,11 +29,11 @@ def open_store(
     `sleep` waits between the tries of a request to a server, and may raise to end them; `watch` is told of them.
     """
     if settings.path is not None:
-        from tasb_qdrant.collection.edge_store import EdgeStore
+        from tasb_qdrant.collection.edge.store import EdgeStore
 
         return EdgeStore(settings.path)
     # qdrant-client takes 0.6 s to import, which the embedded store needn't pay for.
-    from tasb_qdrant.collection.server_store import ServerStore
+    from tasb_qdrant.collection.server.store import ServerStore
 
     return ServerStore(settings, sleep=sleep, watch=watch)
 

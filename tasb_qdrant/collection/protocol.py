@@ -20,7 +20,7 @@ from tasb_qdrant.sparse import SparseVector, SparseVectors
 if TYPE_CHECKING:
     from qdrant_client import models  # 0.6 s to import: only the stores that need it do so
 
-    from tasb_qdrant.collection.request import AsyncReads, Reads
+    from tasb_qdrant.collection.reads.questions import AsyncReads, Reads
 
 Where: TypeAlias = "Filter | models.Filter"
 """A filter of ours, or one of qdrant-client's."""

@@ -33,8 +33,8 @@ def views_of(collection: Collection, settings: StoreSettings, peers: Sequence[st
             raise SettingsError(f"--peer names {peers[0]}, but the store is the folder {settings.path}; leave it out")
         yield Views({"": collection})
         return
-    from tasb_qdrant.collection.peers import open_peers
-    from tasb_qdrant.collection.server import ServerCollection
+    from tasb_qdrant.collection.server.collection import ServerCollection
+    from tasb_qdrant.collection.server.peers import open_peers
 
     if not isinstance(collection, ServerCollection):
         yield Views({"": collection})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from tasb_qdrant.ingest.content import is_same
+from tasb_qdrant.ingest.read.content import is_same
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import PayloadKeys
 

@@ -86,18 +86,18 @@ def ingest(
     from tasb_qdrant.collection.open import no_leftover, open_for_writing, open_store
     from tasb_qdrant.encoder import load_encoder
     from tasb_qdrant.errors import SettingsError
-    from tasb_qdrant.ingest.average import average_length
-    from tasb_qdrant.ingest.bulk import check_limits
-    from tasb_qdrant.ingest.check import verified
     from tasb_qdrant.ingest.flow import sleep_until
-    from tasb_qdrant.ingest.modelled import with_indexes_of
     from tasb_qdrant.ingest.pipeline import run_pipeline
     from tasb_qdrant.ingest.progress import Counters
-    from tasb_qdrant.ingest.rejected import RejectedLines
-    from tasb_qdrant.ingest.reopening import Reopenable
-    from tasb_qdrant.ingest.retry_rejects import reject_log
+    from tasb_qdrant.ingest.rejects.lines import RejectedLines
+    from tasb_qdrant.ingest.rejects.retried import reject_log
+    from tasb_qdrant.ingest.source.average_length import average_length
+    from tasb_qdrant.ingest.source.payload_model import with_indexes_of
+    from tasb_qdrant.ingest.source.repeatable import Reopenable
     from tasb_qdrant.ingest.steps import build_index, closed_after, journal_of, open_source, report
-    from tasb_qdrant.ingest.sync import deletions
+    from tasb_qdrant.ingest.upload.index_deferral import check_limits
+    from tasb_qdrant.ingest.verify.check import verified
+    from tasb_qdrant.ingest.verify.sync import deletions
     from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings, CollectionSettings, store_settings
 
     settings = with_indexes_of(payload, settings or CollectionSettings())

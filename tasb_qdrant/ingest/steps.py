@@ -12,15 +12,15 @@ from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.collection.schema import check_name
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.filters.path import parse_path
-from tasb_qdrant.ingest.checkpoint import Counts
-from tasb_qdrant.ingest.journal import Journal, open_journal
-from tasb_qdrant.ingest.modelled import checked_by, named
 from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters
-from tasb_qdrant.ingest.reading import PassagesInMemory, PassageSource
-from tasb_qdrant.ingest.rejected import RejectedLines
-from tasb_qdrant.ingest.rejects import RejectLog
-from tasb_qdrant.ingest.stdin import patient_stdin
+from tasb_qdrant.ingest.read.windows import PassagesInMemory, PassageSource
+from tasb_qdrant.ingest.rejects.lines import RejectedLines
+from tasb_qdrant.ingest.rejects.log import RejectLog
+from tasb_qdrant.ingest.resume.checkpoint import Counts
+from tasb_qdrant.ingest.resume.journal import Journal, open_journal
+from tasb_qdrant.ingest.source.payload_model import checked_by, named
+from tasb_qdrant.ingest.source.stdin import patient_stdin
 from tasb_qdrant.records import IngestReport, Passage, Reject
 from tasb_qdrant.settings import CollectionSettings, IndexType, StoreSettings
 from tasb_qdrant.sources import SourceFields, open_sources

@@ -15,19 +15,18 @@ from typing_extensions import TypeVar
 
 from tasb_qdrant.cache import TTL, Cache, CacheInfo
 from tasb_qdrant.collection.protocol import CollectionInfo
-from tasb_qdrant.collection.request import AsyncReads, OrderBy, ReadOptions
+from tasb_qdrant.collection.reads.questions import AsyncReads, OrderBy, ReadOptions
 from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.encoder.micro_batches import MAX_WAIT, MicroBatcher
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.records import FacetCount, Hit, HitGroup
-from tasb_qdrant.search import browse, likeness, plans
+from tasb_qdrant.search import browse
+from tasb_qdrant.search import query as plans
+from tasb_qdrant.search import recommend as likeness
 from tasb_qdrant.search import rerank as reranking
+from tasb_qdrant.search.effects import EncodePassages, EncodeQueries, Read, Step, Steps, Work, carry_out_async
 from tasb_qdrant.search.hits import Hits, OnInvalid
-from tasb_qdrant.search.likeness import Example
-from tasb_qdrant.search.micro_batches import MAX_WAIT, MicroBatcher
-from tasb_qdrant.search.rerank import CROSS_DEPTH, Candidate
-from tasb_qdrant.search.session import EncoderChoice, Session, open_session
-from tasb_qdrant.search.steps import EncodePassages, EncodeQueries, Read, Step, Steps, Work, carry_out_async
-from tasb_qdrant.search.wanted import (
+from tasb_qdrant.search.options import (
     Consistency,
     Filterable,
     Fusion,
@@ -38,6 +37,9 @@ from tasb_qdrant.search.wanted import (
     payload_fields,
     wanted,
 )
+from tasb_qdrant.search.recommend import Example
+from tasb_qdrant.search.rerank import CROSS_DEPTH, Candidate
+from tasb_qdrant.search.session import EncoderChoice, Session, open_session
 from tasb_qdrant.settings import Transport, store_settings
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from tasb_qdrant.collection.protocol import PointId, Where, check_count
-from tasb_qdrant.collection.request import OrderBy, ReadOptions, ScrollPage
+from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, ScrollPage
 from tasb_qdrant.errors import PassageNotFoundError, SettingsError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import FacetCount, Hit, point_id
 from tasb_qdrant.search.deadline import Deadline
+from tasb_qdrant.search.effects import Steps, read
 from tasb_qdrant.search.hits import Hits
+from tasb_qdrant.search.options import Filterable
 from tasb_qdrant.search.session import Session
-from tasb_qdrant.search.steps import Steps, read
-from tasb_qdrant.search.wanted import Filterable
 
 T = TypeVar("T")
 
@@ -139,7 +139,7 @@ def _without(session: Session[T], where: Where | None, points: frozenset[PointId
         return where
     from qdrant_client import models
 
-    from tasb_qdrant.collection.filter_qdrant import to_qdrant
+    from tasb_qdrant.collection.reads.filters import to_qdrant
     from tasb_qdrant.filters.conditions import leaves
 
     must: list[Any] = []

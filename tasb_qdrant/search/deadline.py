@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from tasb_qdrant.collection.request import ReadOptions
+from tasb_qdrant.collection.reads.questions import ReadOptions
 from tasb_qdrant.errors import SearchTimeoutError
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 
 from typing_extensions import TypeVar
 
-from tasb_qdrant.collection.request import FoundPoint
+from tasb_qdrant.collection.reads.questions import FoundPoint
 from tasb_qdrant.errors import PayloadInvalidError, SettingsError
 from tasb_qdrant.records import Hit, Passage
 from tasb_qdrant.settings import PayloadKeys

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tasb_qdrant.collection.protocol import OpenCollection
-from tasb_qdrant.collection.request import Lexical
+from tasb_qdrant.collection.reads.questions import Lexical
 from tasb_qdrant.errors import RequestRefusedError
 
 if TYPE_CHECKING:

@@ -10,19 +10,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from tasb_qdrant.collection.request import ReadOptions
+from tasb_qdrant.collection.reads.questions import ReadOptions
 from tasb_qdrant.errors import PassageNotFoundError, SettingsError
 from tasb_qdrant.records import Hit, Passage, point_id
 from tasb_qdrant.search.deadline import Deadline
+from tasb_qdrant.search.effects import Steps, encode_passages, encode_queries, read, work
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.session import Session
-from tasb_qdrant.search.steps import Steps, encode_passages, encode_queries, read, work
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tasb_qdrant.collection.request import FoundPoint
+    from tasb_qdrant.collection.reads.questions import FoundPoint
     from tasb_qdrant.encoder import CrossEncoder
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from tasb_qdrant.cache import Cache
 from tasb_qdrant.collection.open import open_existing
 from tasb_qdrant.collection.protocol import OpenCollection
-from tasb_qdrant.collection.request import FoundPoint
+from tasb_qdrant.collection.reads.questions import FoundPoint
 from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.encoder import Encoder, load_encoder, named_by
 from tasb_qdrant.search.hits import HitMaker, OnInvalid

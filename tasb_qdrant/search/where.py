@@ -12,7 +12,7 @@ from tasb_qdrant.collection.protocol import Where
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters import F, Filter, check_filter, parse_filter, seen_kinds
 from tasb_qdrant.filters.conditions import leaves
-from tasb_qdrant.search.steps import Steps, read
+from tasb_qdrant.search.effects import Steps, read
 from tasb_qdrant.settings import PayloadKeys
 
 SAMPLE_SIZE: Final = 200

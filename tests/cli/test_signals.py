@@ -16,7 +16,7 @@ import pytest
 
 from tasb_qdrant.cli.signals import PATIENCE_SECONDS
 from tasb_qdrant.ingest import ingest
-from tasb_qdrant.ingest.journal import STATE_FOLDER
+from tasb_qdrant.ingest.resume.journal import STATE_FOLDER
 from tasb_qdrant.ingest.window import WINDOW_SIZE
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder

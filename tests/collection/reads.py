@@ -15,13 +15,13 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient, models
 
-from tasb_qdrant.collection.edge import EdgeCollection
-from tasb_qdrant.collection.edge_files import SIDECAR, shard_folder
-from tasb_qdrant.collection.edge_store import EdgeStore
-from tasb_qdrant.collection.request import BM25, FoundPoint, Lexical, Nearest, Reads
+from tasb_qdrant.collection.edge.collection import EdgeCollection
+from tasb_qdrant.collection.edge.files import SIDECAR, shard_folder
+from tasb_qdrant.collection.edge.store import EdgeStore
+from tasb_qdrant.collection.reads.questions import BM25, FoundPoint, Lexical, Nearest, Reads
 from tasb_qdrant.collection.schema import CollectionSchema
-from tasb_qdrant.collection.server import ServerCollection
-from tasb_qdrant.collection.server_store import ServerStore
+from tasb_qdrant.collection.server.collection import ServerCollection
+from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.settings import CollectionSettings, IndexType, StoreSettings
 from tests.collection.helpers import CONTRACT, Vectors, fresh_name
 

@@ -12,15 +12,15 @@ import orjson
 import pytest
 from qdrant_client import QdrantClient, models
 
-from tasb_qdrant.collection import read_wire
-from tasb_qdrant.collection.edge import EdgeCollection
-from tasb_qdrant.collection.edge_store import EdgeStore
-from tasb_qdrant.collection.edge_wire import EdgeWire
+from tasb_qdrant.collection.edge.collection import EdgeCollection
+from tasb_qdrant.collection.edge.store import EdgeStore
+from tasb_qdrant.collection.edge.wire import EdgeWire
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.protocol import SearchOptions
-from tasb_qdrant.collection.read_wire import Find
-from tasb_qdrant.collection.request import FindOptions, Fused, Lexical, Nearest, ReadOptions
-from tasb_qdrant.collection.server_store import ServerStore
+from tasb_qdrant.collection.reads import wire as read_wire
+from tasb_qdrant.collection.reads.questions import FindOptions, Fused, Lexical, Nearest, ReadOptions
+from tasb_qdrant.collection.reads.wire import Find
+from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.filters import F, Filter
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings, store_settings
 from tests.collection.faults import HttpProxy

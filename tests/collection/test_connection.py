@@ -11,10 +11,9 @@ from collections.abc import Iterator
 import pytest
 from qdrant_client import models
 
-from tasb_qdrant.collection.connection import connect
-from tasb_qdrant.collection.manage import list_collections
 from tasb_qdrant.collection.open import open_existing, open_store
-from tasb_qdrant.collection.server_store import ServerStore
+from tasb_qdrant.collection.server.connection import connect
+from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import (
     CollectionError,
     ContractMismatchError,
@@ -27,6 +26,7 @@ from tasb_qdrant.errors import (
     TasbQdrantError,
     UnauthorizedError,
 )
+from tasb_qdrant.manage.listing import list_collections
 from tasb_qdrant.settings import StoreSettings, Transport, store_settings
 from tests.collection.conftest import server_settings
 from tests.collection.faults import GrpcProxy, HttpFault, HttpProxy

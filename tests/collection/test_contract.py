@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from tasb_qdrant.collection.manage import list_collections
 from tasb_qdrant.collection.open import no_leftover, open_collection, open_existing, open_for_writing, open_store
 from tasb_qdrant.collection.protocol import MAX_COUNT, Collection, OptimizeProgress, PointBatch, SearchOptions, Store
 from tasb_qdrant.collection.schema import CollectionSchema
@@ -31,6 +30,7 @@ from tasb_qdrant.errors import (
     SettingsError,
 )
 from tasb_qdrant.filters import F
+from tasb_qdrant.manage.listing import list_collections
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys
 from tests.collection.helpers import (

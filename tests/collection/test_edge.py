@@ -18,11 +18,10 @@ from types import FrameType
 import orjson
 import pytest
 
-from tasb_qdrant.collection import edge_optimize
-from tasb_qdrant.collection.edge import EdgeCollection
-from tasb_qdrant.collection.edge_files import EdgeLock
-from tasb_qdrant.collection.edge_store import EdgeStore
-from tasb_qdrant.collection.manage import list_collections
+from tasb_qdrant.collection.edge import optimize as edge_optimize
+from tasb_qdrant.collection.edge.collection import EdgeCollection
+from tasb_qdrant.collection.edge.files import EdgeLock
+from tasb_qdrant.collection.edge.store import EdgeStore
 from tasb_qdrant.collection.open import open_existing
 from tasb_qdrant.collection.protocol import Collection, OptimizeProgress, PointBatch, SearchOptions
 from tasb_qdrant.collection.schema import CollectionSchema
@@ -33,13 +32,14 @@ from tasb_qdrant.errors import (
     StoreCorruptError,
     StoreLockedError,
 )
+from tasb_qdrant.manage.listing import list_collections
 from tasb_qdrant.settings import CollectionSettings, store_settings
 from tests.collection.helpers import CONTRACT, Place, fill, ids_of, passages, random_vectors
 
 PRELUDE = """
 import os, sys
 from pathlib import Path
-from tasb_qdrant.collection.edge_store import EdgeStore
+from tasb_qdrant.collection.edge.store import EdgeStore
 from tasb_qdrant.collection.open import open_existing
 from tasb_qdrant.settings import store_settings
 from tests.collection.helpers import *
@@ -119,7 +119,7 @@ def test_what_a_killed_process_had_stored_is_there_on_reopening(place: Place) ->
 @pytest.mark.parametrize("moment", ["create_shard", "write_durably", "sync_folder"])
 def test_a_creation_that_was_killed_leaves_nothing_by_halves(place: Place, moment: str) -> None:
     killed = f"""
-import tasb_qdrant.collection.edge_store as module
+import tasb_qdrant.collection.edge.store as module
 real = module.{moment}
 def stop(*arguments):
     real(*arguments)

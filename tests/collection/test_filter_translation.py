@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from qdrant_client import QdrantClient, models
 
-from tasb_qdrant.collection.edge_engine import index_schema
-from tasb_qdrant.collection.filter_edge import to_edge
-from tasb_qdrant.collection.filter_qdrant import to_qdrant
+from tasb_qdrant.collection.edge.engine import index_schema
+from tasb_qdrant.collection.edge.filters import to_edge
+from tasb_qdrant.collection.reads.filters import to_qdrant
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters import F, Filter, at_least, check_filter
 from tasb_qdrant.filters.nodes import MAX_DEPTH

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasb_qdrant.collection import grouping
-from tasb_qdrant.collection.edge import EdgeCollection
-from tasb_qdrant.collection.request import FindOptions, Nearest
+from tasb_qdrant.collection.edge.collection import EdgeCollection
+from tasb_qdrant.collection.reads import grouping
+from tasb_qdrant.collection.reads.questions import FindOptions, Nearest
 from tests.collection.reads import DIM, World, embedded
 
 EXACT: Final = FindOptions(exact=True, payload=False)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from qdrant_client import QdrantClient, models
 
-from tasb_qdrant.collection.known import MAX_AGE, Indexes, KnownIndexes, fields_of
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.protocol import SearchOptions
-from tasb_qdrant.collection.server_store import ServerStore
+from tasb_qdrant.collection.reads.known_indexes import MAX_AGE, Indexes, KnownIndexes, fields_of
+from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import FilterTypeError
 from tasb_qdrant.filters import F
 from tasb_qdrant.settings import CollectionSettings, store_settings

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from qdrant_client import models
 
-from tasb_qdrant.collection.peers import _holders, _likely, _unreadable
+from tasb_qdrant.collection.server.peers import _holders, _likely, _unreadable
 from tasb_qdrant.collection.views import views_of
 from tasb_qdrant.errors import SettingsError
 from tests.collection.helpers import Place

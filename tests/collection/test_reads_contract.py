@@ -16,7 +16,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from tasb_qdrant.collection.payload import plain_id
-from tasb_qdrant.collection.request import (
+from tasb_qdrant.collection.reads.questions import (
     BM25,
     Ask,
     AsyncReads,
@@ -543,7 +543,7 @@ def test_many_may_await_their_reads_at_once(stored: Stored) -> None:
 def test_a_closed_collection_is_no_empty_one(stored: Stored, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Of another collection, since this module's own is needed."""
     if stored.location.startswith("http"):
-        from tasb_qdrant.collection.server_store import ServerStore
+        from tasb_qdrant.collection.server.store import ServerStore
 
         settings = stored._settings  # type: ignore[union-attr]  # a server's has them
         closing: Any = ServerStore(settings).open(stored.name, own_store=True)

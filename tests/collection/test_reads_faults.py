@@ -14,9 +14,9 @@ import pytest
 from qdrant_client import QdrantClient
 
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.request import FindOptions, FoundPoint, Nearest, ReadOptions
-from tasb_qdrant.collection.server import ServerCollection
-from tasb_qdrant.collection.server_store import ServerStore
+from tasb_qdrant.collection.reads.questions import FindOptions, FoundPoint, Nearest, ReadOptions
+from tasb_qdrant.collection.server.collection import ServerCollection
+from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import (
     CollectionError,
     CollectionNotFoundError,

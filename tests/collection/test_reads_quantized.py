@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tasb_qdrant.collection.protocol import OpenCollection
-from tasb_qdrant.collection.request import FindOptions, Nearest
+from tasb_qdrant.collection.reads.questions import FindOptions, Nearest
 from tests.collection.helpers import Place, fill, random_vectors
 
 

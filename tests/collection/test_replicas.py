@@ -10,8 +10,8 @@ from qdrant_client import QdrantClient
 
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.protocol import Collection
-from tasb_qdrant.collection.replicas import Replicas, choose_replicas
-from tasb_qdrant.collection.server_store import ServerStore
+from tasb_qdrant.collection.server.replicas import Replicas, choose_replicas
+from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.settings import CollectionSettings
 from tests.collection.conftest import server_settings

@@ -12,7 +12,7 @@ from qdrant_client import grpc as messages
 
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.protocol import Collection
-from tasb_qdrant.collection.server_store import ServerStore
+from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import RequestRefusedError, ServerBusyError
 from tasb_qdrant.settings import CollectionSettings, store_settings
 from tests.collection.faults import GrpcFault, GrpcProxy, HttpFault, HttpProxy

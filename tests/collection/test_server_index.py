@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient, models
 
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.protocol import OptimizeProgress
-from tasb_qdrant.collection.server_index import (
+from tasb_qdrant.collection.server.index import (
     FULL_INDEXING_KB,
     NUDGE_POLLS,
     NUDGES,
@@ -21,7 +21,7 @@ from tasb_qdrant.collection.server_index import (
     SMALL_QUIET_POLLS,
     wait_until_indexed,
 )
-from tasb_qdrant.collection.server_store import ServerStore
+from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import ServerBusyError
 from tasb_qdrant.settings import CollectionSettings, store_settings
 from tests.collection.faults import HttpFault, HttpProxy

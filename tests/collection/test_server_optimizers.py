@@ -12,11 +12,11 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as messages
 
-from tasb_qdrant.collection import server_store
-from tasb_qdrant.collection.connection import Connection, connect
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.protocol import Collection, OptimizeProgress
-from tasb_qdrant.collection.server_store import ServerStore
+from tasb_qdrant.collection.server import store as server_store
+from tasb_qdrant.collection.server.connection import Connection, connect
+from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import ServerBusyError
 from tasb_qdrant.settings import CollectionSettings, StoreSettings, store_settings
 from tests.collection.conftest import server_settings

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
-from tasb_qdrant.collection import server_wire
-from tasb_qdrant.collection.address import grpc_channel
 from tasb_qdrant.collection.open import open_for_writing, open_store
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.protocol import PointBatch
-from tasb_qdrant.collection.request import BM25
-from tasb_qdrant.collection.server_points import rest_points
-from tasb_qdrant.collection.server_wire import UpsertWire
+from tasb_qdrant.collection.reads.questions import BM25
+from tasb_qdrant.collection.server import upserts as server_wire
+from tasb_qdrant.collection.server.address import grpc_channel
+from tasb_qdrant.collection.server.points import rest_points
+from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.errors import InvalidPassageError, UnauthorizedError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, PayloadKeys, StoreSettings, store_settings

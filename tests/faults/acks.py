@@ -25,4 +25,4 @@ def log_embedded(file: str) -> None:
 
         return upsert
 
-    wrap("tasb_qdrant.collection.edge:EdgeCollection.upsert", make)
+    wrap("tasb_qdrant.collection.edge.collection:EdgeCollection.upsert", make)

@@ -16,10 +16,10 @@ from tests.faults import pace, points
 from tests.faults.corpus import WINDOW
 
 _SMALLER: Final = (
-    ("tasb_qdrant.ingest.reading", "WINDOW_SIZE", WINDOW),
-    ("tasb_qdrant.ingest.journal", "EVERY_SECONDS", 0.0),
-    ("tasb_qdrant.ingest.journal", "_POLL_SECONDS", 0.001),
-    ("tasb_qdrant.ingest.journal", "_SHARE", 0),
+    ("tasb_qdrant.ingest.read.windows", "WINDOW_SIZE", WINDOW),
+    ("tasb_qdrant.ingest.resume.journal", "EVERY_SECONDS", 0.0),
+    ("tasb_qdrant.ingest.resume.journal", "_POLL_SECONDS", 0.001),
+    ("tasb_qdrant.ingest.resume.journal", "_SHARE", 0),
 )
 """What makes a run of a tenth of a second have as many windows and checkpoints as one of an hour."""
 
@@ -69,7 +69,7 @@ def _leave(code: int) -> NoReturn:
 
 def space_checkpoints(seconds: float) -> None:
     """A hook: no checkpoint sooner after another than this."""
-    importlib.import_module("tasb_qdrant.ingest.journal").__dict__["EVERY_SECONDS"] = seconds
+    importlib.import_module("tasb_qdrant.ingest.resume.journal").__dict__["EVERY_SECONDS"] = seconds
 
 
 def _redirect(out: Path, err: Path) -> None:

@@ -16,7 +16,10 @@ import numpy as np
 
 from tests.faults.points import wrap
 
-_STORES: Final = ("tasb_qdrant.collection.edge:EdgeCollection", "tasb_qdrant.collection.server:ServerCollection")
+_STORES: Final = (
+    "tasb_qdrant.collection.edge.collection:EdgeCollection",
+    "tasb_qdrant.collection.server.collection:ServerCollection",
+)
 
 
 def plant(what: str, nth: int = 7) -> None:

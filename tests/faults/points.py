@@ -36,21 +36,21 @@ class Point:
     stores: tuple[Store, ...] = BOTH
 
 
-_EDGE: Final = "tasb_qdrant.collection.edge:EdgeCollection"
-_SERVER: Final = "tasb_qdrant.collection.server:ServerCollection"
+_EDGE: Final = "tasb_qdrant.collection.edge.collection:EdgeCollection"
+_SERVER: Final = "tasb_qdrant.collection.server.collection:ServerCollection"
 
-_STATE: Final = "tasb_qdrant.ingest.state"
-_OPTIMIZERS: Final = "tasb_qdrant.collection.server_optimizers"
+_STATE: Final = "tasb_qdrant.ingest.resume.state"
+_OPTIMIZERS: Final = "tasb_qdrant.collection.server.optimizers"
 
 POINTS: Final[tuple[Point, ...]] = (
     Point("source opened", "after", "tasb_qdrant.ingest.steps:open_source"),
     Point("connected", "after", "tasb_qdrant.collection.open:open_store"),
     Point("model loaded", "after", "tasb_qdrant.encoder:load_encoder"),
-    Point("creating", "before", "tasb_qdrant.collection.edge_store:EdgeStore.create", ("embedded",)),
-    Point("creating", "before", "tasb_qdrant.collection.server_store:ServerStore.create", ("server",)),
-    Point("sidecar written", "after", "tasb_qdrant.collection.edge_store:write_durably", ("embedded",)),
-    Point("created", "after", "tasb_qdrant.collection.edge_store:EdgeStore.create", ("embedded",)),
-    Point("created", "after", "tasb_qdrant.collection.server_store:ServerStore.create", ("server",)),
+    Point("creating", "before", "tasb_qdrant.collection.edge.store:EdgeStore.create", ("embedded",)),
+    Point("creating", "before", "tasb_qdrant.collection.server.store:ServerStore.create", ("server",)),
+    Point("sidecar written", "after", "tasb_qdrant.collection.edge.store:write_durably", ("embedded",)),
+    Point("created", "after", "tasb_qdrant.collection.edge.store:EdgeStore.create", ("embedded",)),
+    Point("created", "after", "tasb_qdrant.collection.server.store:ServerStore.create", ("server",)),
     Point("fields indexed", "after", f"{_EDGE}.ensure_indexes", ("embedded",)),
     Point("fields indexed", "after", f"{_SERVER}.ensure_indexes", ("server",)),
     Point("indexing deferred", "after", f"{_SERVER}.defer_indexing", ("server",)),

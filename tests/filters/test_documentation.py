@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from lark import Lark
 from lark.exceptions import UnexpectedInput
 
-from tasb_qdrant.collection.edge_engine import index_schema
-from tasb_qdrant.collection.filter_edge import to_edge
-from tasb_qdrant.collection.filter_qdrant import to_qdrant
+from tasb_qdrant.collection.edge.engine import index_schema
+from tasb_qdrant.collection.edge.filters import to_edge
+from tasb_qdrant.collection.reads.filters import to_qdrant
 from tasb_qdrant.errors import FilterSyntaxError, FilterTypeError
 from tasb_qdrant.filters import F, Filter, at_least, check_filter, format_filter, indexes_of, parse_filter, seen_kinds
 from tasb_qdrant.settings import IndexType

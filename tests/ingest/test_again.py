@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.ingest import ingest
-from tasb_qdrant.ingest.content import canonical, is_same
+from tasb_qdrant.ingest.read.content import canonical, is_same
 from tasb_qdrant.records import MAX_ID_CHARS, Passage
 from tasb_qdrant.settings import PayloadKeys
 from tests.ingest import stored

@@ -15,8 +15,9 @@ from tasb_qdrant.collection.open import open_collection
 from tasb_qdrant.collection.protocol import OpenCollection, PointBatch, PointId
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.errors import ContractMismatchError, EncodingError, SourceError
-from tasb_qdrant.ingest import RejectedLines, average
-from tasb_qdrant.ingest.identity import TargetIdentity
+from tasb_qdrant.ingest import RejectedLines
+from tasb_qdrant.ingest.resume.identity import TargetIdentity
+from tasb_qdrant.ingest.source import average_length as average
 from tasb_qdrant.records import IngestReport
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings, PayloadKeys
 from tests.ingest import stored
@@ -205,7 +206,7 @@ def test_a_slow_stream_is_not_waited_for_until_its_end(here: Where) -> None:
             return iter(corpus(100))
 
     from tasb_qdrant.ingest.progress import Counters
-    from tasb_qdrant.ingest.reopening import Reopenable
+    from tasb_qdrant.ingest.source.repeatable import Reopenable
 
     slow = Slow()
     found = average.average_length(

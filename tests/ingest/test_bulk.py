@@ -12,8 +12,8 @@ from qdrant_client import QdrantClient, models
 
 from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.ingest import ingest
-from tasb_qdrant.ingest.bulk import IndexDeferral
 from tasb_qdrant.ingest.progress import Progress
+from tasb_qdrant.ingest.upload.index_deferral import IndexDeferral
 from tasb_qdrant.records import IngestReport, Passage
 from tasb_qdrant.settings import CollectionSettings
 from tests.ingest import stored

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tasb_qdrant.ingest.flow import StoppedError
-from tasb_qdrant.ingest.pace import FEWEST, FIRST, MOST, Pace
+from tasb_qdrant.ingest.upload.pace import FEWEST, FIRST, MOST, Pace
 
 
 class World:

@@ -9,7 +9,7 @@ import pytest
 
 from tasb_qdrant.demo import EXAMPLES
 from tasb_qdrant.ingest import ingest
-from tasb_qdrant.ingest.propose import SAMPLE_SIZE, IndexProposal
+from tasb_qdrant.ingest.read.index_proposal import SAMPLE_SIZE, IndexProposal
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, parse_indexes
 from tests.ingest.fakes import StubEncoder

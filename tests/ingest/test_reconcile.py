@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tasb_qdrant.collection.protocol import Page, PointId, StoredPoint
 from tasb_qdrant.errors import RequestRefusedError, SettingsError, StoreCorruptError
-from tasb_qdrant.ingest.idset import IdSet, id_of, key_of
-from tasb_qdrant.ingest.reconcile import IdGap, compare_ids
-from tasb_qdrant.ingest.seen import SeenIds
+from tasb_qdrant.ingest.read.idset import IdSet, id_of, key_of
+from tasb_qdrant.ingest.read.seen import SeenIds
+from tasb_qdrant.ingest.verify.reconcile import IdGap, compare_ids
 from tests.ingest.fakes import CountingCollection
 
 numbers = st.integers(0, 2**64 - 1) | st.integers(0, 40)

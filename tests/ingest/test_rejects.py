@@ -10,7 +10,7 @@ import pytest
 
 from tasb_qdrant.errors import RejectedError, SettingsError
 from tasb_qdrant.ingest import ingest
-from tasb_qdrant.ingest.rejects import RejectLog
+from tasb_qdrant.ingest.rejects.log import RejectLog
 from tasb_qdrant.records import Passage, Reject
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasb_qdrant.collection import open as opening
-from tasb_qdrant.collection.edge_store import EdgeStore
+from tasb_qdrant.collection.edge.store import EdgeStore
 from tasb_qdrant.collection.protocol import Collection, PointBatch, PointId, Store
 from tasb_qdrant.errors import (
     CollectionError,
@@ -27,11 +27,11 @@ from tasb_qdrant.errors import (
     StateLockedError,
 )
 from tasb_qdrant.ingest import ingest
-from tasb_qdrant.ingest import journal as journals
-from tasb_qdrant.ingest.checkpoint import Counts, Ledger
-from tasb_qdrant.ingest.identity import ReadIdentity
-from tasb_qdrant.ingest.journal import STATE_FOLDER, Journal
-from tasb_qdrant.ingest.state import CHECKPOINT, PREVIOUS
+from tasb_qdrant.ingest.resume import journal as journals
+from tasb_qdrant.ingest.resume.checkpoint import Counts, Ledger
+from tasb_qdrant.ingest.resume.identity import ReadIdentity
+from tasb_qdrant.ingest.resume.journal import STATE_FOLDER, Journal
+from tasb_qdrant.ingest.resume.state import CHECKPOINT, PREVIOUS
 from tasb_qdrant.ingest.window import WINDOW_SIZE
 from tasb_qdrant.records import IngestReport, ModelContract, Passage
 from tasb_qdrant.settings import CollectionSettings

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasb_qdrant.errors import SettingsError
-from tasb_qdrant.ingest.seen import Seen, SeenIds
+from tasb_qdrant.ingest.read.seen import Seen, SeenIds
 from tasb_qdrant.records import POINT_ID_NAMESPACE, point_id
 
 ids = st.one_of(st.integers(0, 30), st.integers(0, 30).map(lambda n: str(uuid.UUID(int=n))))

@@ -16,8 +16,8 @@ import portalocker
 import pytest
 
 from tasb_qdrant.errors import StateCorruptError, StateError, StateLockedError
-from tasb_qdrant.ingest import state
-from tasb_qdrant.ingest.state import CHECKPOINT, PREVIOUS, Saved, StateFiles
+from tasb_qdrant.ingest.resume import state
+from tasb_qdrant.ingest.resume.state import CHECKPOINT, PREVIOUS, Saved, StateFiles
 
 OLD, NEW = b'{"windows": 1, "text": "old"}', b'{"windows": 2, "text": "new"}'
 
@@ -81,7 +81,7 @@ def test_a_folder_of_the_persons_own_stays(tmp_path: Path) -> None:
 
 def test_a_second_run_is_told_who_holds_the_folder(folder: Path) -> None:
     hold = (
-        "import sys; from pathlib import Path; from tasb_qdrant.ingest.state import StateFiles\n"
+        "import sys; from pathlib import Path; from tasb_qdrant.ingest.resume.state import StateFiles\n"
         "StateFiles(Path(sys.argv[1])).acquire(); print('held', flush=True); sys.stdin.read()"
     )
     # Kept in a variable, since a lock ends with its file.

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qdrant_client import models
 
-from tasb_qdrant.collection.edge_engine import INDEX_TYPES
+from tasb_qdrant.collection.edge.engine import INDEX_TYPES
 from tasb_qdrant.collection.open import open_collection
 from tasb_qdrant.errors import InvalidPassageError, RejectedError
 from tasb_qdrant.filters import parse_filter
 from tasb_qdrant.ingest import ingest
-from tasb_qdrant.ingest.typecheck import TypeCheck, is_datetime, is_uuid
+from tasb_qdrant.ingest.read.index_types import TypeCheck, is_datetime, is_uuid
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, IndexType
 from tests.ingest import stored
@@ -129,7 +129,7 @@ def fits(value: Any, kind: IndexType, field: str = "f") -> bool:
 
 
 def found_embedded(kind: IndexType, payloads: Sequence[Any], condition: models.FieldCondition) -> set[int]:
-    from tasb_qdrant.collection.filter_edge import to_edge
+    from tasb_qdrant.collection.edge.filters import to_edge
 
     with tempfile.TemporaryDirectory() as folder:
         shard = edge.EdgeShard.create(

@@ -13,7 +13,7 @@ from tasb_qdrant.collection import open as opening
 from tasb_qdrant.collection.limits import UpsertLimits
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.ingest import ingest
-from tasb_qdrant.ingest.uploader import BATCH_BYTES, FLUSH_EVERY, REST_BYTES, batches_of
+from tasb_qdrant.ingest.upload.uploader import BATCH_BYTES, FLUSH_EVERY, REST_BYTES, batches_of
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records import Passage
 from tasb_qdrant.sparse import SparseVectors

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tasb_qdrant.encoder.micro_batches import MicroBatcher
 from tasb_qdrant.errors import InvalidInputError, SettingsError
-from tasb_qdrant.search.micro_batches import MicroBatcher
 
 
 class Recorder:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasb_qdrant.errors import InvalidInputError, SourceError
+from tasb_qdrant.evaluation.queries import Query, read_queries
+from tasb_qdrant.evaluation.trec_run import trec_lines
 from tasb_qdrant.records import Hit
-from tasb_qdrant.search.queries import Query, read_queries
-from tasb_qdrant.search.runs import trec_lines
 
 
 def read(*lines: str) -> list[Query]:

@@ -37,7 +37,7 @@ class Replaying:
     def _write(self, collection: str, keys: Any) -> list[int]:
         passages, vectors = OURS.read_passages(self._folder, self._count)
         batch = import_module("tasb_qdrant.collection.protocol").PointBatch
-        wire = import_module("tasb_qdrant.collection.server_wire").UpsertWire(collection, dim=OURS.DIM, keys=keys)
+        wire = import_module("tasb_qdrant.collection.server.upserts").UpsertWire(collection, dim=OURS.DIM, keys=keys)
         with self._file.open("wb") as file:
             starts = range(0, self._count, POINTS)
             return [

@@ -17,7 +17,7 @@ class Uploading:
         passages, self._vectors = OURS.read_passages(folder, count)
         window = import_module("tasb_qdrant.ingest.window")
         to_payload = import_module("tasb_qdrant.collection.payload").to_payload
-        canonical = import_module("tasb_qdrant.ingest.content").canonical
+        canonical = import_module("tasb_qdrant.ingest.read.content").canonical
         keys = import_module("tasb_qdrant.settings").PayloadKeys()
         self._windows = []
         for number, start in enumerate(range(0, count, window.WINDOW_SIZE)):
@@ -35,7 +35,7 @@ class Uploading:
         self._collection.defer_indexing()
 
     def load(self, *, batch: int, parallel: int) -> None:
-        uploader = import_module("tasb_qdrant.ingest.uploader")
+        uploader = import_module("tasb_qdrant.ingest.upload.uploader")
         counters = import_module("tasb_qdrant.ingest.progress").Counters()
         with import_module("tasb_qdrant.ingest.flow").Flow() as flow:
             uploading = uploader.Uploader(self._collection, flow, counters, on_stored=lambda _: None)

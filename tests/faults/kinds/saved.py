@@ -60,7 +60,7 @@ def try_all(folder: str, way: str, seed: str, target: str) -> None:
     """
 
     from tasb_qdrant.errors import TasbQdrantError
-    from tasb_qdrant.ingest.state import StateFiles
+    from tasb_qdrant.ingest.resume.state import StateFiles
 
     good = {name: (Path(folder) / name).read_bytes() for name in _FILES if (Path(folder) / name).exists()}
     contents = {data.partition(b"\n")[2] for data in good.values()}

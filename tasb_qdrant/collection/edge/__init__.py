@@ -1,0 +1,1 @@
+"""Collections embedded in a folder: the Qdrant engine in this process."""

@@ -1,0 +1,127 @@
+"""The embedded store's own files: the sidecar, the lock, and writing them so that they last."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import orjson
+import portalocker
+
+from tasb_qdrant.collection.edge.engine import locked_error
+from tasb_qdrant.collection.schema import CollectionSchema, read_schema
+from tasb_qdrant.errors import CollectionError, StoreCorruptError, StoreLockedError
+
+SIDECAR: Final = "collection.json"
+LOCK: Final = "lock"
+SHARD: Final = "shard"
+_CONFIG: Final = "edge_config.json"
+
+POLL_SECONDS: Final = 0.05
+"""How often a lock that is waited for is tried."""
+
+
+def shard_folder(folder: Path) -> Path:
+    """Where the engine's files of this collection are."""
+    return folder / SHARD
+
+
+def is_collection(folder: Path) -> bool:
+    """Whether there is a whole collection here: the sidecar is there from the first moment."""
+    return not folder.name.startswith(".") and (folder / SIDECAR).is_file()
+
+
+def load_schema(folder: Path) -> CollectionSchema:
+    """What the collection says about itself. Raises StoreCorruptError, NotOurCollectionError."""
+    sidecar = folder / SIDECAR
+    try:
+        metadata = orjson.loads(sidecar.read_bytes())
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise _unreadable(sidecar, str(error)) from error
+    if not isinstance(metadata, dict):
+        raise _unreadable(sidecar, f"expected an object, found {type(metadata).__name__}")
+    return read_schema(metadata, name=folder.name, location=str(folder.parent))
+
+
+def in_memory(folder: Path) -> bool:
+    """Whether the vectors were made to be kept in memory, by the engine's own file: it says so nowhere else."""
+    try:
+        config = orjson.loads((shard_folder(folder) / _CONFIG).read_bytes())
+        return bool(config["vectors"][""].get("memory") != "cold")
+    except (OSError, ValueError, LookupError, AttributeError):
+        return False
+
+
+def _unreadable(sidecar: Path, reason: str) -> StoreCorruptError:
+    return StoreCorruptError(
+        f"{sidecar}: can't be read ({reason}); restore the folder from a backup, or delete it and ingest again"
+    )
+
+
+class EdgeLock:
+    """Held while a collection is open. The engine has a lock too, but not while it is being optimized."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = portalocker.Lock(
+            str(folder / LOCK),
+            mode="a",
+            flags=portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING,
+        )
+
+    def acquire(self, wait: float = 0.0) -> None:
+        """Take it, or raise StoreLockedError: at once, or after `wait` seconds."""
+        until = time.monotonic() + wait
+        while True:
+            try:
+                self._acquire_now()
+            except StoreLockedError:
+                if time.monotonic() >= until:
+                    raise locked_error(self._folder, waited=wait) from None
+                time.sleep(POLL_SECONDS)
+            else:
+                return
+
+    def _acquire_now(self) -> None:
+        try:
+            self._lock.acquire(timeout=0, fail_when_locked=True)
+            if not os.path.samestat(os.fstat(self.fileno()), (self._folder / LOCK).stat()):
+                raise FileNotFoundError("it was deleted a moment ago")
+        except portalocker.exceptions.AlreadyLocked as error:
+            raise locked_error(self._folder) from error
+        except (OSError, portalocker.exceptions.LockException) as error:
+            self.release()
+            reason = error.strerror if isinstance(error, OSError) else None
+            raise CollectionError(
+                f"{self._folder}: can't be locked ({reason or error}); make the folder writable, on a disk that has "
+                "file locks"
+            ) from error
+
+    def fileno(self) -> int:
+        """The open lock file's descriptor; a process that has it too holds the lock too."""
+        if self._lock.fh is None:
+            raise CollectionError(f"{self._folder}: the lock is not held")
+        return self._lock.fh.fileno()
+
+    def release(self) -> None:
+        """Let others in. Twice is fine."""
+        self._lock.release()
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write the file, and return when the disk has it."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the disk has the folder's list of names: a rename is lasting only then."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

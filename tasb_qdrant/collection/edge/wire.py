@@ -1,0 +1,211 @@
+"""Questions as the embedded engine's requests, and its answers as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import numpy as np
+import qdrant_edge as edge
+from numpy.typing import NDArray
+
+from tasb_qdrant.collection.edge.engine import indexes_of
+from tasb_qdrant.collection.edge.vectors import sequence
+from tasb_qdrant.collection.payload import plain_id
+from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.reads.known_indexes import Indexes
+from tasb_qdrant.collection.reads.questions import (
+    BM25,
+    FoundPoint,
+    Lexical,
+    Nearest,
+    OrderBy,
+    ReadOptions,
+    Recommended,
+    ScrollPage,
+)
+from tasb_qdrant.collection.reads.wire import Effort, Find, Selection
+from tasb_qdrant.errors import RequestRefusedError
+from tasb_qdrant.records import FacetCount
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EdgeRequest:
+    """What is done with the shard when it is one's turn."""
+
+    doing: str
+    run: Callable[[edge.EdgeShard], Any]
+
+
+class EdgeWire:
+    """The requests of one collection. How replicas are to agree is ignored: it has none."""
+
+    def query(self, finds: Sequence[Find], read: ReadOptions) -> EdgeRequest:
+        """All in one batch."""
+
+        def run(shard: edge.EdgeShard) -> list[list[FoundPoint]]:
+            answers = shard.query_batch(edge.QueryBatchRequest([_request(find, shard) for find in finds]))
+            return [
+                [_found(point, point.score, vectors=find.vectors) for point in points]
+                for find, points in zip(finds, answers, strict=True)
+            ]
+
+        return EdgeRequest("searching", run)
+
+    def facet(
+        self, field: str, *, where: models.Filter | None, limit: int, exact: bool, read: ReadOptions
+    ) -> EdgeRequest:
+        """The hits of a FacetResponse."""
+
+        def run(shard: edge.EdgeShard) -> list[FacetCount]:
+            request = edge.FacetRequest(field, limit=limit, exact=exact, filter=_filter(where))
+            return [FacetCount(hit.value, hit.count) for hit in shard.facet(request).hits]
+
+        return EdgeRequest("counting values", run)
+
+    def scroll(
+        self,
+        *,
+        where: models.Filter | None,
+        start: PointId | None,
+        order: OrderBy | None,
+        limit: int,
+        payload: Selection,
+        vectors: bool,
+        read: ReadOptions,
+    ) -> EdgeRequest:
+        """A page."""
+
+        def run(shard: edge.EdgeShard) -> ScrollPage:
+            records, following = shard.scroll(
+                edge.ScrollRequest(
+                    offset=start,
+                    limit=limit,
+                    filter=_filter(where),
+                    with_payload=_selected(payload),
+                    with_vector=_vectors(vectors),
+                    order_by=None if order is None else _order(order),
+                )
+            )
+            ordered = [record.order_value for record in records if record.order_value is not None]
+            following = None if order is not None or following is None else plain_id(following)
+            return ScrollPage([_found(record, 0.0, vectors=vectors) for record in records], following, ordered)
+
+        return EdgeRequest("reading by pages", run)
+
+    def retrieve(self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, read: ReadOptions) -> EdgeRequest:
+        """The records of these ids."""
+
+        def run(shard: edge.EdgeShard) -> list[FoundPoint]:
+            records = shard.retrieve(list(ids), with_payload=_selected(payload), with_vector=_vectors(vectors))
+            return [_found(record, 0.0, vectors=vectors) for record in records]
+
+        return EdgeRequest("reading stored passages", run)
+
+    def count(self, where: models.Filter | None, *, exact: bool, read: ReadOptions) -> EdgeRequest:
+        """The number."""
+        return EdgeRequest("counting", lambda shard: shard.count(edge.CountRequest(exact=exact, filter=_filter(where))))
+
+    def indexes(self) -> EdgeRequest:
+        """Those of the shard's state."""
+        return EdgeRequest("reading the collection's state", lambda shard: Indexes(indexes_of(shard.info())))
+
+
+def _request(find: Find, shard: edge.EdgeShard) -> edge.QueryRequest:
+    query, where = _query(find, shard)
+    return edge.QueryRequest(
+        limit=find.limit,
+        offset=find.offset,
+        query=query,
+        filter=where,
+        score_threshold=find.threshold,
+        params=_params(find.effort),
+        with_payload=_selected(find.payload),
+        with_vector=_vectors(find.vectors),
+    )
+
+
+def _query(find: Find, shard: edge.EdgeShard) -> tuple[Any, edge.Filter | None]:
+    """The query, and the filter that goes with it."""
+    where = _filter(find.where)
+    match find.ask:
+        case Nearest(vector):
+            return edge.Query.Nearest(sequence(vector)), where
+        case Lexical(indices, values):
+            return edge.Query.Nearest(edge.SparseVector(indices.tolist(), values.tolist()), BM25), where
+    return _recommended(find.ask, shard), _without(where, find.ask)
+
+
+def _recommended(ask: Recommended, shard: edge.EdgeShard) -> Any:
+    """As servers do it: the engine knows no examples by their ids, and no average."""
+    wanted = [each for each in (*ask.positive, *ask.negative) if not isinstance(each, np.ndarray)]
+    records = shard.retrieve(list(dict.fromkeys(wanted)), with_payload=False, with_vector=[""]) if wanted else []
+    stored = {plain_id(record.id): np.asarray(record.vector, dtype=np.float32) for record in records}
+    if missing := [each for each in wanted if each not in stored]:
+        raise RequestRefusedError(f"there is no passage with the point id {missing[0]} to find others like it")
+
+    def vectors(examples: Sequence[PointId | NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        return [each if isinstance(each, np.ndarray) else stored[each] for each in examples]
+
+    positive, negative = vectors(ask.positive), vectors(ask.negative)
+    if ask.strategy == "average_vector":
+        mean = np.mean(positive, axis=0)
+        if negative:
+            mean = mean + mean - np.mean(negative, axis=0)
+        return edge.Query.Nearest(sequence(mean.astype(np.float32)))
+    request = edge.RecommendQuery([sequence(v) for v in positive], [sequence(v) for v in negative])
+    if ask.strategy == "best_score":
+        return edge.Query.RecommendBestScore(request)
+    return edge.Query.RecommendSumScores(request)
+
+
+def _without(where: edge.Filter | None, ask: Recommended) -> edge.Filter | None:
+    """The filter, for all but the examples."""
+    examples = (*ask.positive, *ask.negative)
+    ids: set[int | UUID | str] = {each for each in examples if not isinstance(each, np.ndarray)}
+    if not ids:
+        return where
+    return edge.Filter(must=None if where is None else [where], must_not=[edge.HasIdCondition(ids)])
+
+
+def _filter(where: models.Filter | None) -> edge.Filter | None:
+    if where is None:
+        return None
+    # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter needn't wait.
+    from tasb_qdrant.collection.edge.filters import to_edge
+
+    return to_edge(where)
+
+
+def _params(effort: Effort) -> edge.SearchParams:
+    quantization = None
+    if effort.ignore_quantized:
+        quantization = edge.QuantizationSearchParams(ignore=True)
+    elif effort.rescore is not None or effort.oversampling is not None:
+        quantization = edge.QuantizationSearchParams(rescore=effort.rescore, oversampling=effort.oversampling)
+    acorn = None if effort.acorn is None else edge.AcornSearchParams(enable=True, max_selectivity=effort.acorn)
+    return edge.SearchParams(exact=effort.exact, hnsw_ef=effort.hnsw_ef, quantization=quantization, acorn=acorn)
+
+
+def _selected(payload: Selection) -> bool | list[str]:
+    return payload if isinstance(payload, bool) else list(payload)
+
+
+def _vectors(wanted: bool) -> bool | list[str]:
+    # The unnamed one, and not the sparse one beside it.
+    return [""] if wanted else False
+
+
+def _order(order: OrderBy) -> edge.OrderBy:
+    direction = edge.Direction.Desc if order.descending else edge.Direction.Asc
+    return edge.OrderBy(order.field, direction, order.start_from)
+
+
+def _found(point: edge.ScoredPoint | edge.Record, score: float, *, vectors: bool) -> FoundPoint:
+    vector = np.asarray(point.vector, dtype=np.float32) if vectors else None
+    return FoundPoint(plain_id(point.id), score, point.payload, vector)

@@ -1,0 +1,92 @@
+"""Points chosen out of lists of candidates, exactly as Qdrant does it (1.17.0 and the embedded 0.9 agree).
+
+It is done here for every store. Servers before 1.17 ignore the weights of a rank fusion without a word, and
+every store leaves points of equal score in any order, so that pages could overlap. A server whose collection
+has several shards makes each shard's points diverse and then sorts all by score, which undoes it; and every
+server cuts to the limit before it skips the offset of a diverse query.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.reads.questions import Diverse, FoundPoint, Fused
+
+RRF_K: Final = 2
+"""What Qdrant takes where no k is given."""
+
+
+def compose(
+    ask: Fused | Diverse, lists: Sequence[Sequence[FoundPoint]], *, most: int | None = None
+) -> list[FoundPoint]:
+    """The points of these lists as they are asked for, without payload. A Diverse has one list, with vectors.
+
+    At least the first `most` of them, where it is given.
+    """
+    if isinstance(ask, Fused):
+        return _fused(ask, lists)
+    return _diverse(ask, lists[0], len(lists[0]) if most is None else most)
+
+
+def _fused(ask: Fused, lists: Sequence[Sequence[FoundPoint]]) -> list[FoundPoint]:
+    """Every point of the lists, best first, and in the order of ids where scores are equal."""
+    scores: dict[PointId, float] = {}
+    weights = ask.weights or (1.0,) * len(lists)
+    k = RRF_K if ask.k is None else ask.k
+    for points, weight in zip(lists, weights, strict=True):
+        ordered = sorted(points, key=lambda point: (-point.score, id_order(point.id)))
+        parts = _reciprocal(len(ordered), k, weight) if ask.method == "rrf" else _normalised(ordered)
+        for point, part in zip(ordered, parts, strict=True):
+            scores[point.id] = scores.get(point.id, 0.0) + part
+    ranked = sorted(scores.items(), key=lambda scored: (-scored[1], id_order(scored[0])))
+    return [FoundPoint(each, score) for each, score in ranked]
+
+
+def id_order(point_id: PointId) -> tuple[bool, int | str]:
+    """Numbers first, then UUIDs, as stores page through them."""
+    return isinstance(point_id, str), point_id
+
+
+def _reciprocal(count: int, k: int, weight: float) -> list[float]:
+    """1 / (k + rank), the first rank 0; a weight w stretches the ranks: 1 / (k - 1 + (rank + 1) / w)."""
+    if weight <= 0:
+        return [0.0] * count
+    return [1.0 / (k - 1 + (rank + 1) / weight) for rank in range(count)]
+
+
+def _normalised(points: Sequence[FoundPoint]) -> list[float]:
+    """Scores from three standard deviations below the mean, 0, to three above, 1."""
+    if len(points) < 2:
+        return [0.5] * len(points)
+    scores = [point.score for point in points]
+    mean = math.fsum(scores) / len(scores)
+    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (len(scores) - 1))
+    if deviation == 0:
+        return [0.5] * len(points)
+    low, width = mean - 3 * deviation, 6 * deviation
+    return [(score - low) / width for score in scores]
+
+
+def _diverse(ask: Diverse, candidates: Sequence[FoundPoint], most: int) -> list[FoundPoint]:
+    """One by one the point with the best of: nearness, less its likeness to the nearest of those chosen before.
+
+    Each keeps its own score, and both count as the diversity says.
+    """
+    points = sorted(candidates, key=lambda point: (-point.score, id_order(point.id)))
+    vectors = np.array([point.vector for point in points])
+    near = np.array([point.score for point in points]) * (1.0 - ask.diversity)
+    likeness = np.full(len(points), -np.inf)
+    left = np.ones(len(points), dtype=bool)
+    chosen: list[FoundPoint] = []
+    best = 0
+    while len(chosen) < min(most, len(points)):
+        chosen.append(FoundPoint(points[best].id, points[best].score))
+        left[best] = False
+        likeness = np.maximum(likeness, vectors @ vectors[best])
+        best = int(np.argmax(np.where(left, near - ask.diversity * likeness, -np.inf)))
+    return chosen

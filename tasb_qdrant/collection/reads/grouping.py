@@ -1,0 +1,135 @@
+"""Points by the values of a payload field, as Qdrant's servers group them, but by as many queries as it takes.
+
+A value is a string or an integer (or several, in an array); points with another kind, or none, are in no
+group. Groups come in the order of their best point, and in that of their values where they share it.
+
+Servers group by a bounded number of queries, pick any of the groups that share their best point where they
+cut, and the embedded engine has no groups. `group_more` finds them over any store, as exactly as it answers:
+1. The best candidates with a value are read, twice as many as the points wanted: the groups among them are
+   the best ones.
+2. While groups are missing: the best candidates that have a value not seen yet are read, and tell new groups.
+   A round that finds none (an array of seen strings and integers passes the filter, and so do numbers with a
+   fraction) is followed by one of four times as many, up to 10,000. One that reads fewer than it asked for is
+   the last.
+3. Groups that may have better points than those read are asked for, one by one, in one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.reads.fusion import id_order
+from tasb_qdrant.collection.reads.questions import FoundGroup, FoundPoint
+from tasb_qdrant.collection.reads.wire import Find
+from tasb_qdrant.filters.path import Segment, parse_path
+
+R = TypeVar("R")
+
+Value = str | int
+
+LEAST_CANDIDATES: Final = 100
+
+MOST_CANDIDATES: Final = 10_000
+
+
+def group_listed(points: Sequence[FoundPoint], *, by: str, limit: int, size: int) -> list[FoundGroup]:
+    """The groups of these points, best first, in their order: that of a list, whatever its scores are."""
+    path = parse_path(by)
+    groups: dict[Value, list[FoundPoint]] = {}
+    for point in points:
+        for value in sorted(set(_values(point.payload or {}, path)), key=value_order):
+            groups.setdefault(value, []).append(point)
+    return [FoundGroup(value, members[:size]) for value, members in list(groups.items())[:limit]]
+
+
+def group_more(
+    find: Find, *, by: str, limit: int, size: int, most: int, query: Callable[[Sequence[Find]], R]
+) -> Generator[Sequence[R], list[Any], list[FoundGroup]]:
+    """The groups, asked for as the module says. `find` is to bring the payload field `by` along.
+
+    A request asks for `most` points at most.
+    """
+    count = min(max(LEAST_CANDIDATES, 2 * limit * size), most)
+    ranked: dict[PointId, FoundPoint] = {}
+    groups: list[FoundGroup] = []
+    rounds = 0
+    while True:
+        narrowed = replace(find, limit=count, where=_others(find, by, [group.value for group in groups]))
+        ((points,),) = yield [query([narrowed])]
+        rounds += 1
+        ranked.update((point.id, point) for point in points)
+        before = len(groups)
+        groups = group_listed(_ordered(ranked.values()), by=by, limit=limit, size=size)
+        if len(points) < count or len(groups) >= limit:
+            break
+        if len(groups) == before:
+            if count >= min(most, MOST_CANDIDATES):
+                break
+            count = min(4 * count, most, MOST_CANDIDATES)
+    whole = rounds == 1 and len(points) < count
+    # A later round leaves out points of the earlier groups, so that what makes them full may not be their best.
+    asked = [] if whole else [group for group in groups if len(group.points) < size or rounds > 1]
+    if not asked:
+        return groups
+    finds = [replace(find, limit=size, where=_only(find, by, group.value)) for group in asked]
+    (lists,) = yield [query(finds)]
+    found = {group.value: _ordered(points) for group, points in zip(asked, lists, strict=True)}
+    return [FoundGroup(group.value, found.get(group.value, group.points)) for group in groups]
+
+
+def _ordered(points: Iterable[FoundPoint]) -> list[FoundPoint]:
+    return sorted(points, key=lambda point: (-point.score, id_order(point.id)))
+
+
+def value_order(value: Value) -> tuple[bool, Value]:
+    """Integers first, then strings."""
+    return isinstance(value, str), value
+
+
+def _others(find: Find, by: str, seen: Sequence[Value]) -> Any:
+    """The find's filter, for points with a value that is not among those seen."""
+    from qdrant_client import models
+
+    conditions: list[Any] = [] if find.where is None else [find.where]
+    for kind in (str, int):
+        if values := [value for value in seen if isinstance(value, kind)]:
+            others = models.MatchExcept.model_validate({"except": values})
+            conditions.append(models.FieldCondition(key=by, match=others))
+    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=by))
+    return models.Filter(must=conditions or None, must_not=[empty])
+
+
+def _only(find: Find, by: str, value: Value) -> Any:
+    from qdrant_client import models
+
+    conditions: list[Any] = [] if find.where is None else [find.where]
+    return models.Filter(must=[*conditions, models.FieldCondition(key=by, match=models.MatchValue(value=value))])
+
+
+def _values(payload: Mapping[str, Any], path: Sequence[Segment]) -> Iterator[Value]:
+    """The strings and integers at the path. An array at its end stands for its elements, one level deep."""
+    for found in _at(payload, path):
+        for value in found if isinstance(found, list) else [found]:
+            if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+                yield value
+
+
+def _at(value: Any, path: Sequence[Segment]) -> Iterator[Any]:
+    if not path:
+        yield value
+        return
+    segment, rest = path[0], path[1:]
+    if not isinstance(value, Mapping) or segment.name not in value:
+        return
+    found = [value[segment.name]]
+    for position in segment.elements:
+        arrays = [each for each in found if isinstance(each, list)]
+        if position is None:
+            found = [element for array in arrays for element in array]
+        else:
+            found = [array[position] for array in arrays if position < len(array)]
+    for each in found:
+        yield from _at(each, rest)

@@ -1,0 +1,1 @@
+"""Collections on a Qdrant server: reached, written, read, and kept in order."""

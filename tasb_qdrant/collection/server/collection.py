@@ -1,0 +1,352 @@
+"""A collection on a Qdrant server."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Self, TypeVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import models
+
+from tasb_qdrant.collection.limits import StoreLimits, check_representable
+from tasb_qdrant.collection.payload import to_hit, to_payload
+from tasb_qdrant.collection.protocol import (
+    CollectionInfo,
+    OptimizeProgress,
+    Page,
+    PointBatch,
+    PointId,
+    SearchOptions,
+    Where,
+    check_queries,
+    check_size,
+    check_sparse,
+    dense_indexed,
+    index_conflicts,
+)
+from tasb_qdrant.collection.reads.known_indexes import KnownIndexes
+from tasb_qdrant.collection.reads.questions import FindOptions, Nearest, ReadOptions
+from tasb_qdrant.collection.reads.steps import ReadSteps
+from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.collection.server.connection import Connection
+from tasb_qdrant.collection.server.contents import ServerContents
+from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, RequestTooLargeError
+from tasb_qdrant.collection.server.grpc import GrpcWire
+from tasb_qdrant.collection.server.optimizers import Optimizers, is_deferred
+from tasb_qdrant.collection.server.points import grpc_sender, rest_points, rest_sender
+from tasb_qdrant.collection.server.reads import Reading, ServerAsyncReads, ServerReads
+from tasb_qdrant.collection.server.rest import RestWire
+from tasb_qdrant.collection.server.retry import call
+from tasb_qdrant.collection.server.upserts import UpsertWire
+from tasb_qdrant.collection.watch import Watch
+from tasb_qdrant.errors import CollectionError, RequestRefusedError
+from tasb_qdrant.records import Hit, ModelContract
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
+from tasb_qdrant.sparse import SparseVector
+
+T = TypeVar("T")
+
+_PAGE: Final = 10_000
+"""Ids in an answer without payloads: 160 kB and more."""
+
+
+class ServerCollection:
+    """An open collection on a Qdrant server. `sleep` waits between tries, and `watch` is told of them."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        settings: StoreSettings,
+        schema: CollectionSchema,
+        limits: StoreLimits,
+        most_compared: int = 0,
+        close_connection: bool,
+        notes: tuple[str, ...] = (),
+        sleep: Callable[[float], None] = time.sleep,
+        watch: Watch | None = None,
+    ) -> None:
+        self._name = name
+        self._connection = connection
+        self._client = connection.client
+        self._settings = settings
+        self._schema = schema
+        self._limits = limits
+        self._close_connection = close_connection
+        self._notes = notes
+        self._sleep = sleep
+        self._watch = watch
+        self._wire = UpsertWire(name, dim=schema.contract.dim, keys=schema.keys)
+        self._closed = False
+        self._known = KnownIndexes()
+        steps = ReadSteps(
+            GrpcWire(name) if connection.channel is not None else RestWire(name, index_types=get_args(IndexType)),
+            known=self._known,
+            quantization=schema.quantization,
+            most_ids=limits.reads,
+            most_points=limits.page,
+            most_ef=limits.hnsw_ef,
+            most_compared=most_compared,
+        )
+        self._reading = Reading(steps, connection, settings, check_open=self._check_open, sleep=sleep, watch=watch)
+        self._optimizers = Optimizers(
+            name, connection=connection, schema=schema, describe=self._describe, call=self._call, sleep=sleep
+        )
+        self.contents = ServerContents(
+            self._client,
+            name,
+            call=self._call,
+            over_grpc=connection.transport == "grpc",
+            timeout=settings.timeout,
+            most_ids=limits.reads,
+        )
+
+    @property
+    def name(self) -> str:
+        """The collection's name."""
+        return self._name
+
+    @property
+    def location(self) -> str:
+        """The server's url."""
+        return self._settings.location
+
+    @property
+    def identity(self) -> str:
+        """What tells it from a later collection of the same name; "" if it is older than that."""
+        return self._schema.id
+
+    @property
+    def contract(self) -> ModelContract:
+        """What made the vectors."""
+        return self._schema.contract
+
+    @property
+    def keys(self) -> PayloadKeys:
+        """The payload's names for id, text and title."""
+        return self._schema.keys
+
+    @property
+    def bm25(self) -> Bm25Settings | None:
+        """How words became vectors."""
+        return self._schema.bm25
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was chosen on the way, such as REST where gRPC did not answer."""
+        return (*self._connection.notes, *self._notes)
+
+    @property
+    def limits(self) -> StoreLimits:
+        """What the server's strict mode allows, as it was when the collection was opened."""
+        return self._limits
+
+    @property
+    def reads(self) -> ServerReads:
+        """The read path."""
+        return self._reading.reads
+
+    def async_reads(self) -> ServerAsyncReads:
+        """The read path, awaited, over a connection of its own; close it in the event loop that used it."""
+        return self._reading.async_reads()
+
+    def upsert(self, batch: PointBatch) -> None:
+        """Store the batch; returns when the server answered `completed` for it."""
+        if not batch.passages:
+            return
+        check_size(batch.vectors, name=self._name, dim=self.contract.dim)
+        check_sparse(batch, self.bm25, name=self._name)
+        check_representable(batch.vectors, self._schema.vectors)
+        try:
+            self._call(self._sender(batch), f"storing {_counted(len(batch.passages))}")
+        except RequestTooLargeError:
+            if (half := len(batch.passages) // 2) == 0:
+                raise
+            self.upsert(batch.part(0, half))
+            self.upsert(batch.part(half, len(batch.passages)))
+
+    def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
+        """The hits of each row, best first."""
+        check_queries(vectors, name=self._name, dim=self.contract.dim)
+        found = self.reads.query([Nearest(vector) for vector in vectors], FindOptions.of(options))
+        return [[to_hit(point.id, point.score, point.payload, self.keys) for point in points] for points in found]
+
+    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
+        """The whole payload of each of these points that is there."""
+        return self.contents.payloads(ids)
+
+    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
+        """The vector of each of these points that is there."""
+        return self.contents.vectors(ids)
+
+    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
+        """The sparse vector of each of these points that has one."""
+        return {} if self.bm25 is None else self.contents.sparse_vectors(ids)
+
+    def page(
+        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
+    ) -> Page:
+        """The points from `start` on, in the order of ids, in one request."""
+        return self.contents.page(start, limit=limit, payloads=payloads, vectors=vectors)
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Delete these points; returns when the server answered `completed`."""
+        self.contents.delete(ids)
+
+    def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        """Give each point its payload as a whole; returns when the server answered `completed` for each."""
+        self.contents.replace_payloads(payloads)
+
+    def sample(self, limit: int) -> list[Mapping[str, Any]]:
+        """The payloads of the first `limit` points in the order of ids."""
+        return self.reads.sample_payloads(limit)
+
+    def count(self, where: Where | None = None) -> int:
+        """The exact number of points that match."""
+        if not self._limits.exact:
+            return self._counted_by_reading(where)
+        return self.reads.count_matching(where, exact=True, read=ReadOptions())
+
+    def indexes(self) -> dict[str, IndexType]:
+        """The payload indexes there are."""
+        return _indexes(self._describe())
+
+    def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
+        """Make the payload indexes that are missing, and wait for them."""
+        self._known.forget()
+        there = self.indexes()
+        self._limits.check_indexes(there, indexes, place=f"{self.location}, collection {self._name!r}")
+        for field, is_, wanted in index_conflicts(there, indexes):
+            raise RequestRefusedError(
+                f"{self.location}: field {field!r} of collection {self._name!r} is indexed as {is_}, not as "
+                f"{wanted}; drop that index, or ask for {field}:{is_}"
+            )
+        for field, kind in indexes.items():
+            if field not in there:
+                # Without phrase matching a text index finds no phrase, and says nothing.
+                schema = _TEXT if kind == "text" else models.PayloadSchemaType(kind)
+                self._call(
+                    lambda field=field, schema=schema: self._client.create_payload_index(  # type: ignore[misc]
+                        self._name, field, schema, wait=True
+                    ),
+                    f"indexing payload field {field!r}",
+                )
+
+    def index_deferred(self) -> bool:
+        """Whether a load that is under way, or did not finish, keeps the server from building the index."""
+        return is_deferred(self._describe().config.optimizer_config, self._schema)
+
+    def defer_indexing(self) -> None:
+        """Stop the server from building the vector index until `optimize`."""
+        self._optimizers.defer()
+
+    def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
+        """`optimize` after a deferred load. Else wait for the server, which leaves out what is quicker to scan."""
+        self._optimizers.settle(changed=changed, on_progress=on_progress)
+
+    def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
+        """Have every vector indexed, wait until nothing is pending, and put the wanted settings back."""
+        self._optimizers.build_all(on_progress)
+
+    def info(self) -> CollectionInfo:
+        """What the collection is and holds now."""
+        described = self._describe()
+        return CollectionInfo(
+            name=self._name,
+            location=self.location,
+            store=f"Qdrant {'.'.join(map(str, self._connection.version))} ({self._connection.transport})",
+            points=self.count(),
+            indexed=described.indexed_vectors_count or 0,
+            status=described.status.value,
+            index_deferred=is_deferred(described.config.optimizer_config, self._schema),
+            vectors=self._schema.vectors,
+            indexes=_indexes(described),
+            quantization=self._schema.quantization,
+            keys=self.keys,
+            contract=self.contract,
+            bm25=self.bm25,
+        )
+
+    def queued_updates(self) -> int | None:
+        """What a server from 1.17 says of its queue, over all shards; None where it doesn't, or doesn't answer."""
+        try:
+            queue = self._client.get_collection(self._name).update_queue
+        except CLIENT_ERRORS:
+            return None
+        return None if queue is None else queue.length
+
+    def flush(self) -> None:
+        """Nothing to do: a completed write is in the server's write-ahead log."""
+
+    def close(self) -> None:
+        """Close the connection, unless others share it."""
+        self._closed = True
+        if self._close_connection:
+            self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _sender(self, batch: PointBatch) -> Callable[[], None]:
+        """What stores the batch when it is called, and may be called again."""
+        if (channel := self._connection.channel) is not None:
+            return grpc_sender(channel, self._wire.request(batch), timeout=self._settings.timeout)
+        payloads = [to_payload(passage, self.keys) for passage in batch.passages]
+        return rest_sender(self._client, self._name, rest_points(batch, payloads))
+
+    def _describe(self) -> models.CollectionInfo:
+        described = self._call(lambda: self._client.get_collection(self._name), "reading the collection's state")
+        if self.bm25 is not None:
+            described.indexed_vectors_count = dense_indexed(described.indexed_vectors_count, described.points_count)
+        return described
+
+    def _counted_by_reading(self, where: Where | None) -> int:
+        """The number of ids that come back, where strict mode refuses to count exactly (search_allow_exact)."""
+        total, start = 0, None
+        limit = min(_PAGE, self._limits.page or _PAGE, self._limits.reads or _PAGE)
+        while True:
+            page = self.reads.scroll(
+                where=where, start=start, order=None, limit=limit, payload=False, vectors=False, read=ReadOptions()
+            )
+            total += len(page.points)
+            if (start := page.following) is None:
+                return total
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise CollectionError(f"collection {self._name!r} is closed; open it again")
+        self._connection.check_open()
+
+    def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
+        self._check_open()
+        return call(
+            request,
+            location=self.location,
+            doing=doing,
+            retry_seconds=self._settings.retry_seconds if retry_seconds is None else retry_seconds,
+            sleep=self._sleep,
+            watch=self._watch,
+        )
+
+
+_TEXT = models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True)
+
+
+def _counted(passages: int) -> str:
+    return "1 passage" if passages == 1 else f"{passages} passages"
+
+
+def _indexes(described: models.CollectionInfo) -> dict[str, IndexType]:
+    known: tuple[IndexType, ...] = get_args(IndexType)
+    by_name = {kind: kind for kind in known}
+    return {
+        field: by_name[info.data_type.value]
+        for field, info in described.payload_schema.items()
+        if info.data_type.value in by_name
+    }

@@ -1,0 +1,195 @@
+"""From settings to a client that talks to a Qdrant server: transport, key, version."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import grpc
+import httpx
+from pydantic import ValidationError
+from qdrant_client import QdrantClient
+from qdrant_client import grpc as messages
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from tasb_qdrant.collection.server.address import (
+    grpc_options,
+    grpc_port,
+    http_client,
+    is_on_loopback,
+    plain_channel,
+    rest_port,
+    scheme,
+    with_key,
+)
+from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, named_error, was_answered
+from tasb_qdrant.collection.server.retry import call
+from tasb_qdrant.collection.watch import Watch
+from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
+from tasb_qdrant.settings import StoreSettings
+
+OLDEST_SERVER: Final = (1, 16, 0)
+"""The first with collection metadata, where the model contract lives."""
+
+PROBE_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An open client, the server's version, the transport in use, and what was chosen on the way.
+
+    `channel`, over gRPC, and `http`, over REST, are of our own, for requests that are bytes; `plain` is the same
+    channel without the key.
+    """
+
+    client: QdrantClient
+    version: tuple[int, int, int]
+    transport: str
+    notes: tuple[str, ...]
+    channel: grpc.Channel | None = None
+    plain: grpc.Channel | None = None
+    http: httpx.Client | None = None
+    _closed: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
+
+    def close(self) -> None:
+        """Let go of the server. Twice is fine."""
+        self._closed.set()
+        if self.channel is not None:
+            self.channel.close()
+        if self.http is not None:
+            self.http.close()
+        self.client.close()
+
+    def check_open(self) -> None:
+        """Raises CollectionError after `close`: a closed client's own errors look like a server's."""
+        if self._closed.is_set():
+            raise CollectionError("the connection to the server is closed; open the collection again")
+
+
+def connect(
+    settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep, watch: Watch | None = None
+) -> Connection:
+    """A client that is known to work: the server answers, is recent enough, and accepts the key.
+
+    With transport "auto" gRPC is used where its port answers, and REST otherwise, which a note says.
+    Raises SettingsError, ServerUnreachableError, ServerTooOldError, UnauthorizedError.
+    """
+    _check_key_is_safe(settings)
+    rest = _client(settings, grpc_transport=False)
+    try:
+        version = call(
+            lambda: _server_version(rest, settings.location),
+            location=settings.location,
+            doing="connecting",
+            retry_seconds=settings.retry_seconds,
+            sleep=sleep,
+            retry_if=was_answered,  # where nothing answers, a person waits for the error
+            watch=watch,
+        )
+        if settings.transport == "rest":
+            return Connection(rest, version, "rest", (), http=http_client(settings))
+        if isinstance(over_grpc := _over_grpc(settings, version), QdrantClient):
+            rest.close()
+            plain = plain_channel(settings)
+            return Connection(over_grpc, version, "grpc", (), with_key(plain, settings), plain)
+        advice = f"gRPC can't be used on port {grpc_port(settings)} ({over_grpc}); name its port with --grpc-port"
+        if settings.transport == "grpc":
+            raise ServerUnreachableError(f"{settings.location}: {advice}, or use --transport rest")
+    except BaseException:
+        rest.close()
+        raise
+    note = f"{advice}. REST is used, which loads about 4 times slower."
+    return Connection(rest, version, "rest", (note,), http=http_client(settings))
+
+
+def _check_key_is_safe(settings: StoreSettings) -> None:
+    if settings.api_key is None or settings.allow_plain_http_key or scheme(settings) == "https":
+        return
+    if not is_on_loopback(settings):
+        host = urlsplit(settings.location).hostname
+        raise SettingsError(
+            f"the API key would cross the network unencrypted to {host}; use https://, "
+            "or say --allow-plain-http-key where the network is your own"
+        )
+
+
+def _client(settings: StoreSettings, *, grpc_transport: bool) -> QdrantClient:
+    # A proxy from the environment can't reach this machine's loopback, and must not see the key.
+    options: dict[str, Any] = {"trust_env": False} if is_on_loopback(settings) else {}
+    with warnings.catch_warnings():
+        # A key over plain http to another host has been refused above; on loopback it is fine.
+        warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
+        return QdrantClient(
+            url=settings.url,
+            port=rest_port(settings),
+            grpc_port=grpc_port(settings),
+            prefer_grpc=grpc_transport,
+            api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
+            timeout=max(1, round(settings.timeout)),
+            check_compatibility=False,  # we check for what we need, which older servers have too
+            grpc_options=grpc_options(settings),
+            **options,
+        )
+
+
+def _server_version(client: QdrantClient, url: str) -> tuple[int, int, int]:
+    """Raises ServerTooOldError, ServerUnreachableError for another program, and what the client raises."""
+    stranger = ServerUnreachableError(f"{url}: something answers there, but it is no Qdrant server; correct --url")
+    try:
+        described = client.info()
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise stranger from error
+    except ResponseHandlingException as error:
+        if isinstance(error.source, ValidationError):
+            raise stranger from error
+        if isinstance(error.source, httpx.ReadTimeout | httpx.WriteTimeout):
+            raise ServerUnreachableError(
+                f"{url}: something takes connections there and doesn't answer in time; look whether the server is "
+                "well, or correct --url"
+            ) from error
+        raise
+    except UnexpectedResponse as error:
+        if error.status_code is not None and error.status_code < 500 and error.status_code not in (401, 403, 408, 429):
+            raise stranger from error
+        raise
+    if "qdrant" not in described.title.lower():
+        raise stranger
+    version = _parse_version(described.version)
+    if version < OLDEST_SERVER:
+        oldest = ".".join(str(part) for part in OLDEST_SERVER)
+        raise ServerTooOldError(
+            f"{url}: this is Qdrant {described.version}, but {oldest} or later is needed (collection metadata); "
+            "upgrade the server"
+        )
+    client.get_collections()  # `/` answers without a key; this tells whether ours is accepted
+    return version
+
+
+def _parse_version(text: str) -> tuple[int, int, int]:
+    """`1.17.0` and `1.18.0-dev` as numbers; what can't be read counts as 0."""
+    parts = [int(part) if part.isdecimal() else 0 for part in text.split("-")[0].split(".")[:3]]
+    return (*parts, 0, 0, 0)[:3]  # type: ignore[return-value]  # sliced to three just here
+
+
+def _over_grpc(settings: StoreSettings, version: tuple[int, int, int]) -> QdrantClient | str:
+    """A client over gRPC, or why there is none."""
+    client = _client(settings, grpc_transport=True)
+    try:
+        client.grpc_collections.List(messages.ListCollectionsRequest(), timeout=PROBE_SECONDS)
+        found = client.info().version
+    except CLIENT_ERRORS as error:
+        client.close()
+        return str(error.code().name if hasattr(error, "code") else named_error(error, location="", doing=""))
+    except BaseException:
+        client.close()
+        raise
+    if _parse_version(found) != version:
+        client.close()
+        return f"another server answers there, Qdrant {found}"
+    return client

@@ -1,0 +1,93 @@
+"""Deleting a server's points and replacing their payloads: requests that may be sent more than once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from qdrant_client import QdrantClient, grpc, models
+from qdrant_client.conversions.conversion import payload_to_grpc
+
+from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.server.failure import UnconfirmedError
+
+_WEAK_GRPC = grpc.WriteOrdering(type=grpc.WriteOrderingType.Weak)
+
+
+def grpc_id(point_id: PointId) -> grpc.PointId:
+    """As protobuf has it."""
+    return grpc.PointId(num=point_id) if isinstance(point_id, int) else grpc.PointId(uuid=point_id)
+
+
+def grpc_delete(client: QdrantClient, collection: str, ids: Sequence[PointId], *, timeout: float) -> Callable[[], None]:
+    """Deletes the points; raises UnconfirmedError, and what the client raises."""
+    request = grpc.DeletePoints(collection_name=collection, wait=True, points=_selector(ids), ordering=_WEAK_GRPC)
+
+    def send() -> None:
+        # To the stub itself: the client's conversion fails on statuses that it doesn't know.
+        answer = client.grpc_points.Delete(request, timeout=timeout)
+        _check(grpc.UpdateStatus.Name(answer.result.status))
+
+    return send
+
+
+def rest_delete(client: QdrantClient, collection: str, ids: Sequence[PointId]) -> Callable[[], None]:
+    """The same for REST."""
+    points = models.PointIdsList(points=list(ids))
+
+    def send() -> None:
+        _check(client.delete(collection, points, wait=True, ordering=models.WriteOrdering.WEAK).status.value)
+
+    return send
+
+
+def grpc_payloads(
+    client: QdrantClient, collection: str, payloads: Mapping[PointId, Mapping[str, Any]], *, timeout: float
+) -> Callable[[], None]:
+    """Replaces the payload of each point; raises UnconfirmedError, and what the client raises."""
+    overwrite = grpc.PointsUpdateOperation.OverwritePayload
+    operations = [
+        grpc.PointsUpdateOperation(
+            overwrite_payload=overwrite(payload=payload_to_grpc(dict(payload)), points_selector=_selector([point_id]))
+        )
+        for point_id, payload in payloads.items()
+    ]
+    request = grpc.UpdateBatchPoints(collection_name=collection, wait=True, operations=operations, ordering=_WEAK_GRPC)
+
+    def send() -> None:
+        answer = client.grpc_points.UpdateBatch(request, timeout=timeout)
+        _check_all([grpc.UpdateStatus.Name(result.status) for result in answer.result], len(operations))
+
+    return send
+
+
+def rest_payloads(
+    client: QdrantClient, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]
+) -> Callable[[], None]:
+    """The same for REST."""
+    operations = [
+        models.OverwritePayloadOperation(overwrite_payload=models.SetPayload(payload=dict(payload), points=[point_id]))
+        for point_id, payload in payloads.items()
+    ]
+
+    def send() -> None:
+        results = client.batch_update_points(collection, operations, wait=True, ordering=models.WriteOrdering.WEAK)
+        _check_all([result.status.value for result in results], len(operations))
+
+    return send
+
+
+def _selector(ids: Sequence[PointId]) -> grpc.PointsSelector:
+    return grpc.PointsSelector(points=grpc.PointsIdsList(ids=[grpc_id(point_id) for point_id in ids]))
+
+
+def _check_all(statuses: Sequence[str], count: int) -> None:
+    if len(statuses) != count:
+        raise UnconfirmedError(f"it answered {len(statuses)} of {count} changes")
+    for status in statuses:
+        _check(status)
+
+
+def _check(status: str) -> None:
+    if status.lower() != "completed":
+        raise UnconfirmedError(f"it took the change, but said {status!r} instead of 'completed'")

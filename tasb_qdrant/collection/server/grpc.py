@@ -1,0 +1,220 @@
+"""Questions as Qdrant's gRPC messages, made without a model of qdrant-client's for each part."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import grpc, models
+from qdrant_client.conversions.conversion import RestToGrpc
+
+from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.reads.questions import BM25, Lexical, Nearest, OrderBy, ReadOptions
+from tasb_qdrant.collection.reads.wire import Effort, Find, Plain, Selection, ServerRequest
+from tasb_qdrant.collection.server.edits import grpc_id
+from tasb_qdrant.collection.server.grpc_answers import (
+    read_count,
+    read_facet,
+    read_indexes,
+    read_points,
+    read_query,
+    read_scroll,
+)
+
+_STRATEGIES: Final = {
+    "average_vector": grpc.RecommendStrategy.AverageVector,
+    "best_score": grpc.RecommendStrategy.BestScore,
+    "sum_scores": grpc.RecommendStrategy.SumScores,
+}
+_AGREEING: Final = {
+    "majority": grpc.ReadConsistencyType.Majority,
+    "quorum": grpc.ReadConsistencyType.Quorum,
+    "all": grpc.ReadConsistencyType.All,
+}
+
+
+class GrpcWire:
+    """The requests of one collection."""
+
+    def __init__(self, collection: str) -> None:
+        self._name = collection
+
+    def query(self, finds: Sequence[Find], read: ReadOptions) -> ServerRequest:
+        """Points.QueryBatch."""
+        filters: dict[int, grpc.Filter] = {}
+        points = [self._find(find, filters) for find in finds]
+        message = grpc.QueryBatchPoints(collection_name=self._name, query_points=points, **_read(read))
+        return _request(
+            "searching",
+            "QueryBatch",
+            message,
+            partial(read_query, count=len(finds), payload=any(find.payload is not False for find in finds)),
+        )
+
+    def facet(
+        self, field: str, *, where: models.Filter | None, limit: int, exact: bool, read: ReadOptions
+    ) -> ServerRequest:
+        """Points.Facet."""
+        message = grpc.FacetCounts(
+            collection_name=self._name, key=field, filter=_filter(where), limit=limit, exact=exact, **_read(read)
+        )
+        return _request("counting values", "Facet", message, read_facet)
+
+    def scroll(
+        self,
+        *,
+        where: models.Filter | None,
+        start: PointId | None,
+        order: OrderBy | None,
+        limit: int,
+        payload: Selection,
+        vectors: bool,
+        read: ReadOptions,
+    ) -> ServerRequest:
+        """Points.Scroll."""
+        message = grpc.ScrollPoints(
+            collection_name=self._name,
+            filter=_filter(where),
+            offset=None if start is None else grpc_id(start),
+            limit=limit,
+            order_by=None if order is None else _order(order),
+            with_payload=_payload(payload),
+            with_vectors=_vectors(vectors),
+            **_read(read),
+        )
+        return _request("reading by pages", "Scroll", message, partial(read_scroll, payload=payload is not False))
+
+    def retrieve(
+        self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, read: ReadOptions
+    ) -> ServerRequest:
+        """Points.Get."""
+        message = grpc.GetPoints(
+            collection_name=self._name,
+            ids=[grpc_id(each) for each in ids],
+            with_payload=_payload(payload),
+            with_vectors=_vectors(vectors),
+            **_read(read),
+        )
+        return _request("reading passages", "Get", message, partial(read_points, payload=payload is not False))
+
+    def count(self, where: models.Filter | None, *, exact: bool, read: ReadOptions) -> ServerRequest:
+        """Points.Count."""
+        message = grpc.CountPoints(collection_name=self._name, filter=_filter(where), exact=exact, **_read(read))
+        return _request("counting", "Count", message, read_count)
+
+    def indexes(self) -> ServerRequest:
+        """Collections.Get."""
+        message = grpc.GetCollectionInfoRequest(collection_name=self._name)
+        return ServerRequest(
+            "reading the collection's state", "/qdrant.Collections/Get", message.SerializeToString(), read_indexes
+        )
+
+    def _find(self, find: Find, filters: dict[int, grpc.Filter]) -> grpc.QueryPoints:
+        where = None
+        if find.where is not None:  # nearly always one for the whole batch
+            where = filters.get(id(find.where))
+            if where is None:
+                where = filters[id(find.where)] = RestToGrpc.convert_filter(find.where)
+        return grpc.QueryPoints(
+            collection_name=self._name,
+            query=_query(find.ask),
+            using=BM25 if isinstance(find.ask, Lexical) else None,
+            filter=where,
+            params=_params(find.effort),
+            score_threshold=find.threshold,
+            limit=find.limit,
+            offset=find.offset or None,
+            with_payload=_payload(find.payload),
+            with_vectors=_vectors(find.vectors),
+        )
+
+
+def _request(doing: str, method: str, message: Any, read: Callable[[bytes], Any]) -> ServerRequest:
+    return ServerRequest(doing, f"/qdrant.Points/{method}", message.SerializeToString(), read)
+
+
+def _query(ask: Plain) -> grpc.Query:
+    match ask:
+        case Nearest(vector):
+            return grpc.Query(nearest=_dense(vector))
+        case Lexical(indices, values):
+            sparse = grpc.SparseVector(values=values.tolist(), indices=indices.tolist())
+            return grpc.Query(nearest=grpc.VectorInput(sparse=sparse))
+    return grpc.Query(
+        recommend=grpc.RecommendInput(
+            positive=[_example(each) for each in ask.positive],
+            negative=[_example(each) for each in ask.negative],
+            strategy=_STRATEGIES[ask.strategy],
+        )
+    )
+
+
+def _dense(vector: NDArray[np.float32]) -> grpc.VectorInput:
+    # From the numbers' own bytes: 768 in 1 µs, and one by one in 20.
+    raw = np.ascontiguousarray(vector, dtype="<f4").tobytes()
+    return grpc.VectorInput(dense=grpc.DenseVector.FromString(b"\x0a" + _varint(len(raw)) + raw))
+
+
+def _varint(number: int) -> bytes:
+    low = number & 0x7F
+    return bytes((low,)) if number < 0x80 else bytes((low | 0x80,)) + _varint(number >> 7)
+
+
+def _example(example: PointId | NDArray[np.float32]) -> grpc.VectorInput:
+    return _dense(example) if isinstance(example, np.ndarray) else grpc.VectorInput(id=grpc_id(example))
+
+
+def _filter(where: models.Filter | None) -> grpc.Filter | None:
+    return None if where is None else RestToGrpc.convert_filter(where)
+
+
+def _params(effort: Effort) -> grpc.SearchParams:
+    quantization = None
+    if effort.ignore_quantized:
+        quantization = grpc.QuantizationSearchParams(ignore=True)
+    elif effort.rescore is not None or effort.oversampling is not None:
+        quantization = grpc.QuantizationSearchParams(rescore=effort.rescore, oversampling=effort.oversampling)
+    acorn = None if effort.acorn is None else grpc.AcornSearchParams(enable=True, max_selectivity=effort.acorn)
+    return grpc.SearchParams(exact=effort.exact, hnsw_ef=effort.hnsw_ef, quantization=quantization, acorn=acorn)
+
+
+def _payload(selection: Selection) -> grpc.WithPayloadSelector:
+    if isinstance(selection, bool):
+        return grpc.WithPayloadSelector(enable=selection)
+    return grpc.WithPayloadSelector(include=grpc.PayloadIncludeSelector(fields=selection))
+
+
+def _vectors(wanted: bool) -> grpc.WithVectorsSelector | None:
+    # The unnamed one, and not the sparse one beside it.
+    return grpc.WithVectorsSelector(include=grpc.VectorsSelector(names=[""])) if wanted else None
+
+
+def _order(order: OrderBy) -> grpc.OrderBy:
+    start = order.start_from
+    if isinstance(start, str):
+        start_from = grpc.StartFrom(datetime=start)
+    elif start is not None:
+        start_from = grpc.StartFrom(integer=start) if isinstance(start, int) else grpc.StartFrom(float=start)
+    return grpc.OrderBy(
+        key=order.field,
+        direction=grpc.Direction.Desc if order.descending else grpc.Direction.Asc,
+        start_from=None if start is None else start_from,
+    )
+
+
+def _read(read: ReadOptions) -> dict[str, Any]:
+    """The two fields that every request has."""
+    fields: dict[str, Any] = {}
+    if read.timeout is not None:
+        fields["timeout"] = math.ceil(read.timeout)
+    if (agree := read.consistency) is not None:
+        fields["read_consistency"] = (
+            grpc.ReadConsistency(factor=agree)
+            if isinstance(agree, int)
+            else grpc.ReadConsistency(type=_AGREEING[agree])
+        )
+    return fields

@@ -1,0 +1,110 @@
+"""Qdrant's gRPC answers as ours: straight from the messages, which takes a third of qdrant-client's time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from qdrant_client import grpc
+
+from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.reads.known_indexes import Indexes
+from tasb_qdrant.collection.reads.questions import FoundPoint, ScrollPage
+from tasb_qdrant.records import FacetCount
+from tasb_qdrant.settings import IndexType
+
+
+def read_query(answer: bytes, *, count: int, payload: bool) -> list[list[FoundPoint]]:
+    """Of a QueryBatchResponse that should have `count` lists. Raises ValueError."""
+    results = grpc.QueryBatchResponse.FromString(answer).result
+    if len(results) != count:
+        raise ValueError(f"expected {count} lists, got {len(results)}")
+    return [[_found(point, point.score, payload) for point in batch.result] for batch in results]
+
+
+def read_facet(answer: bytes) -> list[FacetCount]:
+    """Of a FacetResponse."""
+    hits = grpc.FacetResponse.FromString(answer).hits
+    return [FacetCount(_one_of(hit.value, "variant"), hit.count) for hit in hits]
+
+
+def read_scroll(answer: bytes, *, payload: bool) -> ScrollPage:
+    """Of a ScrollResponse."""
+    page = grpc.ScrollResponse.FromString(answer)
+    following = _plain_id(page.next_page_offset) if page.HasField("next_page_offset") else None
+    ordered = [_one_of(point.order_value, "variant") for point in page.result if point.HasField("order_value")]
+    return ScrollPage([_found(point, 0.0, payload) for point in page.result], following, ordered)
+
+
+def read_points(answer: bytes, *, payload: bool) -> list[FoundPoint]:
+    """Of a GetResponse."""
+    return [_found(point, 0.0, payload) for point in grpc.GetResponse.FromString(answer).result]
+
+
+def read_count(answer: bytes) -> int:
+    """Of a CountResponse."""
+    return int(grpc.CountResponse.FromString(answer).result.count)
+
+
+def read_indexes(answer: bytes) -> Indexes:
+    """Of a GetCollectionInfoResponse."""
+    schema = grpc.GetCollectionInfoResponse.FromString(answer).result.payload_schema
+    types = {field: _INDEX_TYPES[info.data_type] for field, info in schema.items() if info.data_type in _INDEX_TYPES}
+    texts = [field for field, kind in types.items() if kind == "text"]
+    return Indexes(
+        types,
+        frozenset(field for field in texts if not schema[field].params.text_index_params.phrase_matching),
+    )
+
+
+_INDEX_TYPES: Final[dict[int, IndexType]] = {
+    grpc.PayloadSchemaType.Keyword: "keyword",
+    grpc.PayloadSchemaType.Integer: "integer",
+    grpc.PayloadSchemaType.Float: "float",
+    grpc.PayloadSchemaType.Bool: "bool",
+    grpc.PayloadSchemaType.Datetime: "datetime",
+    grpc.PayloadSchemaType.Geo: "geo",
+    grpc.PayloadSchemaType.Text: "text",
+    grpc.PayloadSchemaType.Uuid: "uuid",
+}
+
+
+def _found(point: Any, score: float, payload: bool) -> FoundPoint:
+    return FoundPoint(_plain_id(point.id), score, _payload(point.payload) if payload else None, _vector(point))
+
+
+def _plain_id(point_id: Any) -> PointId:
+    number: int = point_id.num
+    return str(point_id.uuid) if not number and point_id.HasField("uuid") else number
+
+
+def _payload(fields: Mapping[str, Any]) -> dict[str, Any]:
+    # Most are strings that aren't empty, and need no look at their kind; `fields.items()` takes a third longer.
+    return {name: (value := fields[name]).string_value or _value(value) for name in fields}
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return _payload(value.struct_value.fields)
+    if kind == "list_value":
+        return [_value(item) for item in value.list_value.values]
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def _vector(point: Any) -> NDArray[np.float32] | None:
+    if not point.HasField("vectors"):
+        return None
+    given = point.vectors
+    output = given.vector if given.HasField("vector") else given.vectors.vectors[""]
+    if not output.HasField("dense"):  # servers up to 1.16
+        return np.fromiter(output.data, dtype=np.float32)
+    # The numbers' own bytes are the end of the message: 768 in 1 µs, and one by one in 30.
+    raw = output.dense.SerializeToString()
+    return np.frombuffer(raw, dtype="<f4", offset=len(raw) - 4 * len(output.dense.data))
+
+
+def _one_of(message: Any, name: str) -> Any:
+    return getattr(message, message.WhichOneof(name))

@@ -1,0 +1,158 @@
+"""When a server builds the vector index: put off during a load, and put back as the person wants it.
+
+The state is the server's own: an indexing threshold of 0 (never) or FULL_INDEXING_KB (everything) that
+nobody wanted is that of a load under way, or of one that did not finish. So it is seen after any crash,
+from any machine. What is wanted stands in the collection's schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from qdrant_client import models
+
+from tasb_qdrant.collection.limits import VECTOR_BYTES
+from tasb_qdrant.collection.protocol import OptimizeProgress
+from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.collection.server.connection import Connection
+from tasb_qdrant.collection.server.index import FULL_INDEXING_KB, is_indexed, wait_until_indexed
+from tasb_qdrant.errors import CollectionError
+
+PREVENT_UNOPTIMIZED_SINCE: Final = (1, 17, 1)
+
+NEVER_KB: Final = 0
+"""The threshold at which a server builds no vector index."""
+
+
+def is_deferred(config: models.OptimizersConfig, schema: CollectionSchema) -> bool:
+    """Whether a load is under way, or was never finished."""
+    return config.indexing_threshold in (NEVER_KB, FULL_INDEXING_KB) and not _is_wanted(config, schema)
+
+
+def deferred_note(name: str) -> str:
+    """What somebody who searches should know then."""
+    return (
+        f"The vector index of {name!r} is deferred by a load that is under way or did not finish: searches are slow, "
+        "and may miss what is being indexed. The same ingest again, or tasb-qdrant collection optimize "
+        f"--collection {name}, finishes it."
+    )
+
+
+def _is_wanted(config: models.OptimizersConfig, schema: CollectionSchema) -> bool:
+    return config.indexing_threshold == schema.indexing_threshold_kb
+
+
+class _Call(Protocol):
+    """How the collection sends a request: named, with retries for so long, or as long as its settings say."""
+
+    def __call__(self, request: Callable[[], object], doing: str, *, retry_seconds: float | None = None) -> object: ...
+
+
+class Optimizers:
+    """The optimizers of one collection; `describe` gives its state, `call` sends a request."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        connection: Connection,
+        schema: CollectionSchema,
+        describe: Callable[[], models.CollectionInfo],
+        call: _Call,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._name = name
+        self._client = connection.client
+        self._can_prevent = connection.version >= PREVENT_UNOPTIMIZED_SINCE
+        self._schema = schema
+        self._vector_bytes = schema.contract.dim * VECTOR_BYTES[schema.vectors]
+        self._describe = describe
+        self._call = call
+        self._sleep = sleep
+
+    def defer(self) -> None:
+        """Build no index. What is wanted is recorded in the same request, if it isn't yet."""
+        self._set(NEVER_KB, record=self._adopted(self._describe()))
+
+    def settle(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
+        """`build_all` after a deferred load. Else wait for the server, which leaves out what is quicker to scan."""
+        described = self._describe()
+        threshold = described.config.optimizer_config.indexing_threshold
+        if is_deferred(described.config.optimizer_config, self._schema):
+            self.build_all(on_progress)
+        elif threshold and (changed or not is_indexed(described, self._vector_bytes, threshold)):
+            self._wait(threshold, on_progress)
+
+    def build_all(self, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
+        """Have every vector indexed, wait until nothing is pending, and put the wanted settings back.
+
+        Where the server can, its searches pass over what isn't indexed yet: they would else compare with
+        every vector of the backlog, and slow down the building. `deferred_note` says so meanwhile.
+        """
+        record = self._adopted(self._describe())
+        try:
+            self._set(FULL_INDEXING_KB, prevent=True, record=record)
+            self._wait(FULL_INDEXING_KB, on_progress)
+        except BaseException as error:
+            # Whatever went wrong, or Ctrl-C, is what the person must see: one try, and no second error.
+            try:
+                self._restore(retry_seconds=0)
+            except CollectionError as second:
+                wanted = self._schema.indexing_threshold_kb
+                error.add_note(f"the indexing threshold could not be restored to {wanted} KB: {second}")
+            raise
+        self._restore()
+
+    def _adopted(self, described: models.CollectionInfo) -> CollectionSchema | None:
+        """The schema to record, where somebody set other things by other means since: these are wanted now."""
+        config = described.config.optimizer_config
+        if config.indexing_threshold is None or is_deferred(config, self._schema):
+            return None
+        adopted = self._schema.model_copy(
+            update={
+                "indexing_threshold_kb": config.indexing_threshold,
+                "prevent_unoptimized": config.prevent_unoptimized,
+            }
+        )
+        if adopted == self._schema:
+            return None
+        self._schema = adopted
+        return adopted
+
+    def _wait(self, threshold_kb: int, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
+        wait_until_indexed(
+            self._describe,
+            vector_bytes=self._vector_bytes,
+            threshold_kb=threshold_kb,
+            nudge=lambda: self._set(threshold_kb),
+            on_progress=on_progress,
+            sleep=self._sleep,
+        )
+
+    def _restore(self, *, retry_seconds: float | None = None) -> None:
+        """Put back what is wanted."""
+        self._set(
+            self._schema.indexing_threshold_kb,
+            prevent=bool(self._schema.prevent_unoptimized),
+            retry_seconds=retry_seconds,
+        )
+
+    def _set(
+        self,
+        threshold_kb: int,
+        *,
+        prevent: bool | None = None,
+        record: CollectionSchema | None = None,
+        retry_seconds: float | None = None,
+    ) -> None:
+        """One request, so that it is in force whole or not at all. None leaves a setting as it is."""
+        config = models.OptimizersConfigDiff(
+            indexing_threshold=threshold_kb, prevent_unoptimized=prevent if self._can_prevent else None
+        )
+        metadata = None if record is None else record.to_metadata()
+        self._call(
+            lambda: self._client.update_collection(self._name, optimizers_config=config, metadata=metadata),
+            "setting when the vector index is built",
+            retry_seconds=retry_seconds,
+        )

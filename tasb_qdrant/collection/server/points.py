@@ -1,0 +1,54 @@
+"""Points as the server's two transports want them, and sending them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from grpc import Channel, UnaryUnaryMultiCallable
+from qdrant_client import QdrantClient, grpc, models
+
+from tasb_qdrant.collection.protocol import PointBatch
+from tasb_qdrant.collection.reads.questions import BM25
+from tasb_qdrant.collection.server.failure import UnconfirmedError
+from tasb_qdrant.sparse import SparseVectors
+
+
+def rest_points(batch: PointBatch, payloads: Sequence[Mapping[str, Any]]) -> models.Batch:
+    """Points as JSON."""
+    dense = batch.vectors.tolist()
+    vectors = dense if batch.sparse is None else {"": dense, BM25: _rest_sparse(batch.sparse)}
+    return models.Batch(ids=list(batch.point_ids), vectors=vectors, payloads=[dict(p) for p in payloads])
+
+
+def _rest_sparse(vectors: SparseVectors) -> list[models.Vector]:
+    return [models.SparseVector(indices=one.indices.tolist(), values=one.values.tolist()) for one in vectors]
+
+
+def grpc_sender(channel: Channel, request: bytes, *, timeout: float) -> Callable[[], None]:
+    """A serialised UpsertPoints that can be sent more than once; raises UnconfirmedError, and what gRPC raises."""
+    upsert: UnaryUnaryMultiCallable[bytes, grpc.PointsOperationResponse] = channel.unary_unary(
+        "/qdrant.Points/Upsert", response_deserializer=grpc.PointsOperationResponse.FromString
+    )
+
+    def send() -> None:
+        answer = upsert(request, timeout=timeout)
+        if (status := answer.result.status) != grpc.UpdateStatus.Completed:
+            raise _unconfirmed(grpc.UpdateStatus.Name(status))
+
+    return send
+
+
+def rest_sender(client: QdrantClient, collection: str, points: models.Batch) -> Callable[[], None]:
+    """The same for REST."""
+
+    def send() -> None:
+        result = client.upsert(collection, points, wait=True, ordering=models.WriteOrdering.WEAK)
+        if result.status != models.UpdateStatus.COMPLETED:
+            raise _unconfirmed(result.status.value)
+
+    return send
+
+
+def _unconfirmed(status: str) -> UnconfirmedError:
+    return UnconfirmedError(f"it took the passages, but said {status!r} instead of 'completed'")

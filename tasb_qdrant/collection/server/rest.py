@@ -1,0 +1,209 @@
+"""Questions as Qdrant's JSON, and its answers as ours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from qdrant_client import models
+
+from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.reads.known_indexes import Indexes
+from tasb_qdrant.collection.reads.questions import (
+    BM25,
+    FoundPoint,
+    Lexical,
+    Nearest,
+    OrderBy,
+    ReadOptions,
+    ScrollPage,
+)
+from tasb_qdrant.collection.reads.wire import Effort, Find, Plain, Selection, ServerRequest
+from tasb_qdrant.records import FacetCount
+from tasb_qdrant.settings import IndexType
+
+
+class RestWire:
+    """The requests of one collection. `index_types` are the kinds of payload indexes that there are names for."""
+
+    def __init__(self, collection: str, *, index_types: Sequence[IndexType]) -> None:
+        self._path = f"/collections/{quote(collection, safe='')}"
+        self._index_types = {str(kind): kind for kind in index_types}
+
+    def query(self, finds: Sequence[Find], read: ReadOptions) -> ServerRequest:
+        """POST points/query/batch."""
+        body = {"searches": [_find(find) for find in finds]}
+        return self._post("searching", "points/query/batch", body, partial(_read_query, count=len(finds)), read)
+
+    def facet(
+        self, field: str, *, where: models.Filter | None, limit: int, exact: bool, read: ReadOptions
+    ) -> ServerRequest:
+        """POST facet."""
+        body = {"key": field, "limit": limit, "exact": exact, "filter": _filter(where)}
+        return self._post("counting values", "facet", body, _read_facet, read)
+
+    def scroll(
+        self,
+        *,
+        where: models.Filter | None,
+        start: PointId | None,
+        order: OrderBy | None,
+        limit: int,
+        payload: Selection,
+        vectors: bool,
+        read: ReadOptions,
+    ) -> ServerRequest:
+        """POST points/scroll."""
+        body = {
+            "filter": _filter(where),
+            "offset": start,
+            "limit": limit,
+            "order_by": None if order is None else _order(order),
+            **_shown(payload, vectors=vectors),
+        }
+        return self._post("reading by pages", "points/scroll", body, _read_scroll, read)
+
+    def retrieve(
+        self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, read: ReadOptions
+    ) -> ServerRequest:
+        """POST points."""
+        body = {"ids": ids, **_shown(payload, vectors=vectors)}
+        return self._post("reading passages", "points", body, _read_points, read)
+
+    def count(self, where: models.Filter | None, *, exact: bool, read: ReadOptions) -> ServerRequest:
+        """POST points/count."""
+        body = {"filter": _filter(where), "exact": exact}
+        return self._post("counting", "points/count", body, lambda result: int(result["count"]), read)
+
+    def indexes(self) -> ServerRequest:
+        """GET the collection."""
+        return ServerRequest(
+            "reading the collection's state", self._path, b"", lambda answer: self._read_indexes(_result(answer))
+        )
+
+    def _read_indexes(self, result: Any) -> Indexes:
+        schema = result["payload_schema"]
+        kinds = {field: info["data_type"] for field, info in schema.items()}
+        types = {field: self._index_types[kind] for field, kind in kinds.items() if kind in self._index_types}
+        texts = [field for field, kind in types.items() if kind == "text"]
+        return Indexes(
+            types, frozenset(field for field in texts if not (schema[field].get("params") or {}).get("phrase_matching"))
+        )
+
+    def _post(
+        self, doing: str, path: str, body: Mapping[str, Any], read: Callable[[Any], Any], options: ReadOptions
+    ) -> ServerRequest:
+        raw = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+        return ServerRequest(
+            doing, f"{self._path}/{path}", raw, lambda answer: read(_result(answer)), _parameters(options)
+        )
+
+
+def _parameters(read: ReadOptions) -> dict[str, str]:
+    parameters = {} if read.timeout is None else {"timeout": str(math.ceil(read.timeout))}
+    return parameters if read.consistency is None else {**parameters, "consistency": str(read.consistency)}
+
+
+def _find(find: Find) -> dict[str, Any]:
+    body = {
+        "query": _query(find.ask),
+        "filter": _filter(find.where),
+        "params": _params(find.effort),
+        "score_threshold": find.threshold,
+        "limit": find.limit,
+        **_shown(find.payload, vectors=find.vectors),
+    }
+    if find.offset:
+        body["offset"] = find.offset
+    if isinstance(find.ask, Lexical):
+        body["using"] = BM25
+    return body
+
+
+def _query(ask: Plain) -> Any:
+    match ask:
+        case Nearest(vector):
+            return _numbers(vector)
+        case Lexical(indices, values):
+            return {"indices": indices.tolist(), "values": values.tolist()}
+    return {
+        "recommend": {
+            "positive": [_example(each) for each in ask.positive],
+            "negative": [_example(each) for each in ask.negative],
+            "strategy": ask.strategy,
+        }
+    }
+
+
+def _numbers(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(vector, dtype=np.float32)
+
+
+def _example(example: PointId | NDArray[np.float32]) -> Any:
+    return _numbers(example) if isinstance(example, np.ndarray) else example
+
+
+def _filter(where: models.Filter | None) -> dict[str, Any] | None:
+    return None if where is None else where.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _params(effort: Effort) -> dict[str, Any]:
+    params: dict[str, Any] = {"exact": effort.exact, "hnsw_ef": effort.hnsw_ef}
+    if effort.ignore_quantized:
+        params["quantization"] = {"ignore": True}
+    elif effort.rescore is not None or effort.oversampling is not None:
+        params["quantization"] = {"rescore": effort.rescore, "oversampling": effort.oversampling}
+    if effort.acorn is not None:
+        params["acorn"] = {"enable": True, "max_selectivity": effort.acorn}
+    return params
+
+
+def _shown(payload: Selection, *, vectors: bool) -> dict[str, Any]:
+    # The unnamed vector, and not the sparse one beside it.
+    return {"with_payload": payload, "with_vector": [""] if vectors else False}
+
+
+def _order(order: OrderBy) -> dict[str, Any]:
+    return {"key": order.field, "direction": "desc" if order.descending else "asc", "start_from": order.start_from}
+
+
+def _result(answer: bytes) -> Any:
+    return orjson.loads(answer)["result"]
+
+
+def _read_query(result: Any, *, count: int) -> list[list[FoundPoint]]:
+    if len(result) != count:
+        raise ValueError(f"expected {count} lists, got {len(result)}")
+    return [[_found(point) for point in answer["points"]] for answer in result]
+
+
+def _read_facet(result: Any) -> list[FacetCount]:
+    return [FacetCount(hit["value"], hit["count"]) for hit in result["hits"]]
+
+
+def _read_scroll(result: Any) -> ScrollPage:
+    points = result["points"]
+    ordered = [point["order_value"] for point in points if point.get("order_value") is not None]
+    return ScrollPage([_found(point) for point in points], result["next_page_offset"], ordered)
+
+
+def _read_points(result: Any) -> list[FoundPoint]:
+    return [_found(point) for point in result]
+
+
+def _found(point: Mapping[str, Any]) -> FoundPoint:
+    vector = point.get("vector")
+    if isinstance(vector, dict):
+        vector = vector[""]
+    return FoundPoint(
+        point["id"],
+        point.get("score", 0.0),
+        point.get("payload"),
+        None if vector is None else np.asarray(vector, dtype=np.float32),
+    )

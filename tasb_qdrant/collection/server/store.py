@@ -1,0 +1,224 @@
+"""A Qdrant server: its collections, made, listed, opened, deleted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from qdrant_client import models
+
+from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits
+from tasb_qdrant.collection.reads.questions import BM25
+from tasb_qdrant.collection.reads.wire import most_compared
+from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings, read_schema
+from tasb_qdrant.collection.server.collection import ServerCollection
+from tasb_qdrant.collection.server.connection import connect
+from tasb_qdrant.collection.server.optimizers import deferred_note, is_deferred
+from tasb_qdrant.collection.server.replicas import choose_replicas
+from tasb_qdrant.collection.server.retry import call
+from tasb_qdrant.collection.watch import Watch
+from tasb_qdrant.errors import (
+    CollectionNotFoundError,
+    ContractMismatchError,
+    RequestRefusedError,
+    ServerTooOldError,
+    StoreCorruptError,
+    UnauthorizedError,
+)
+from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
+
+T = TypeVar("T")
+
+_TURBO_SINCE: Final = (1, 18, 0)
+
+
+class ServerStore:
+    """The collections of a server, over one connection. `sleep` waits between tries, and `watch` is told of them."""
+
+    def __init__(
+        self, settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep, watch: Watch | None = None
+    ) -> None:
+        self._watch = watch
+        self._connection = connect(settings, sleep=sleep, watch=watch)
+        self._client = self._connection.client
+        self._settings = settings
+        self._sleep = sleep
+        self._made: set[str] = set()
+        self._untold: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def location(self) -> str:
+        """The server's url."""
+        return self._settings.location
+
+    def names(self) -> list[str]:
+        """The collections on the server, sorted."""
+        answer = self._call(self._client.get_collections, "listing collections")
+        return sorted(described.name for described in answer.collections)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a collection, ours or not."""
+        if not name or "/" in name or name in (".", ".."):
+            return False  # no server has such a name, and in a path it would mean something else
+        return self._call(lambda: self._client.collection_exists(name), "looking for the collection")
+
+    def open(
+        self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
+    ) -> ServerCollection:
+        """The collection, over this store's connection, which nobody must wait for. Raises CollectionNotFoundError."""
+        if not self.exists(name):
+            raise CollectionNotFoundError(name, location=self.location, available=self.names())
+        described = self._call(lambda: self._client.get_collection(name), "reading the collection's state")
+        schema = self._schema(name, described)
+        limits = StoreLimits.of(
+            described.config.strict_mode_config, vector_bytes=schema.contract.dim * VECTOR_BYTES[schema.vectors]
+        )
+        notes = [*kept_settings(schema, wanted), *self._untold.pop(name, ())]
+        if wanted is None and is_deferred(described.config.optimizer_config, schema):
+            notes.append(deferred_note(name))  # whoever wants to write makes up for it
+        return ServerCollection(
+            name,
+            connection=self._connection,
+            settings=self._settings,
+            schema=schema,
+            limits=limits,
+            most_compared=_most_compared(described, schema, limits),
+            notes=tuple(notes),
+            close_connection=own_store,
+            sleep=self._sleep,
+            watch=self._watch,
+        )
+
+    def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
+        """Make an empty collection with the unnamed dense vector, so that every simple client can search it, and
+        the sparse one beside it where BM25 is wanted.
+
+        Raises RequestRefusedError when there is one of that name, SettingsError for a name that none can have.
+        """
+        check_name(name)
+        replicas = choose_replicas(settings, self._nodes)
+        self._call(
+            lambda: self._client.create_collection(
+                name,
+                vectors_config=models.VectorParams(
+                    size=schema.contract.dim,
+                    distance=models.Distance.DOT,
+                    on_disk=settings.on_disk or None,
+                    datatype=models.Datatype.FLOAT16 if settings.vectors == "float16" else None,
+                ),
+                hnsw_config=models.HnswConfigDiff(m=settings.hnsw_m, ef_construct=settings.hnsw_ef_construct),
+                optimizers_config=models.OptimizersConfigDiff(indexing_threshold=settings.indexing_threshold_kb),
+                quantization_config=self._quantization(settings.quantization),
+                shard_number=settings.shards,
+                replication_factor=replicas.factor,
+                write_consistency_factor=replicas.write_consistency,
+                sparse_vectors_config=None if schema.bm25 is None else {BM25: _sparse(settings)},
+                metadata=schema.to_metadata(),
+            ),
+            "making the collection",
+        )
+        self._made.add(name)
+        self._untold[name] = replicas.notes
+
+    def delete(self, name: str) -> None:
+        """Remove the collection and everything in it. Raises CollectionNotFoundError."""
+        if not self.exists(name):
+            raise CollectionNotFoundError(name, location=self.location, available=self.names())
+        self._call(lambda: self._client.delete_collection(name), "deleting the collection")
+
+    def discard_new(self, name: str) -> None:
+        """Delete the collection if `create` made it here and it holds nothing. Raises CollectionError."""
+        if name not in self._made:
+            return
+        self._made.remove(name)
+        # No retries: a run that failed must not wait for minutes before it says so.
+        count = self._call(lambda: self._client.count(name, exact=True), "counting", retry_seconds=0)
+        if count.count == 0:
+            self._call(lambda: self._client.delete_collection(name), "deleting the collection", retry_seconds=0)
+
+    def close(self) -> None:
+        """Close the connection, which the collections opened here share."""
+        self._connection.close()
+
+    def _nodes(self) -> int | None:
+        """How many nodes the cluster has: 1 without one, None where this key may not ask."""
+        try:
+            state = self._call(self._client.cluster_status, "asking for the cluster's nodes")
+        except (UnauthorizedError, RequestRefusedError):
+            return None  # anything else is no answer: taken for one, it would cost a collection its copies
+        peers = getattr(state, "peers", None)
+        return 1 if peers is None else len(peers)
+
+    def _schema(self, name: str, described: models.CollectionInfo) -> CollectionSchema:
+        """What the collection says about itself, checked against what the server says of its vectors.
+
+        Raises NotOurCollectionError, StoreCorruptError, ContractMismatchError.
+        """
+        schema = read_schema(described.config.metadata, name=name, location=self._settings.location)
+        vectors = described.config.params.vectors
+        if not isinstance(vectors, models.VectorParams):
+            raise StoreCorruptError(
+                f"collection {name!r} at {self.location} should hold one unnamed vector a point, as tasb-qdrant "
+                "makes it, and has named ones or none; ingest into another --collection"
+            )
+        pairs = (
+            ("dim", vectors.size, schema.contract.dim),
+            ("distance", vectors.distance.value, schema.contract.distance),
+        )
+        if wrong := [(what, is_, said) for what, is_, said in pairs if is_ != said]:
+            raise ContractMismatchError(name, wrong)
+        sparse = (described.config.params.sparse_vectors or {}).get(BM25)
+        if schema.bm25 is not None and (sparse is None or sparse.modifier != models.Modifier.IDF):
+            raise StoreCorruptError(
+                f"collection {name!r} at {self.location} should hold a sparse vector {BM25!r} with the IDF modifier, "
+                "and doesn't; ingest into another --collection"
+            )
+        return schema
+
+    def _quantization(self, kind: Quantization) -> models.QuantizationConfig | None:
+        if kind == "int8":
+            return models.ScalarQuantization(
+                scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)
+            )
+        if kind == "binary":
+            return models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
+        if kind == "turbo4":
+            if self._connection.version < _TURBO_SINCE:
+                version = ".".join(map(str, self._connection.version))
+                raise ServerTooOldError(
+                    f"{self._settings.location}: --quantization turbo4 needs Qdrant 1.18 or later, this is "
+                    f"{version}; upgrade the server, or choose int8 or binary"
+                )
+            return models.TurboQuantization(
+                turbo=models.TurboQuantQuantizationConfig(bits=models.TurboQuantBitSize.BITS4, always_ram=True)
+            )
+        return None
+
+    def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
+        self._connection.check_open()
+        return call(
+            request,
+            location=self._settings.location,
+            doing=doing,
+            retry_seconds=self._settings.retry_seconds if retry_seconds is None else retry_seconds,
+            sleep=self._sleep,
+            watch=self._watch,
+        )
+
+
+def _most_compared(described: models.CollectionInfo, schema: CollectionSchema, limits: StoreLimits) -> int:
+    """None where a server refuses exact searches, or lets a client read only so often a minute: how many points match
+    is a request of its own."""
+    if not limits.exact or limits.reads is not None:
+        return 0
+    config = described.config
+    vectors = config.params.vectors
+    on_disk = isinstance(vectors, models.VectorParams) and vectors.on_disk
+    return most_compared(schema, in_memory=not (on_disk or config.optimizer_config.memmap_threshold))
+
+
+def _sparse(settings: CollectionSettings) -> models.SparseVectorParams:
+    return models.SparseVectorParams(
+        modifier=models.Modifier.IDF, index=models.SparseIndexParams(on_disk=True) if settings.on_disk else None
+    )

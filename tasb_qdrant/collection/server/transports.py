@@ -1,0 +1,157 @@
+"""Sending a server a request that is bytes: over gRPC or REST, waiting or awaiting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import grpc
+import httpx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has no stubs
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from tasb_qdrant.collection.reads.wire import ServerRequest
+from tasb_qdrant.collection.server.address import async_http_client, key_of, plain_async_channel
+from tasb_qdrant.collection.server.failure import JunkAnswerError
+from tasb_qdrant.settings import StoreSettings
+
+
+class Link(Protocol):
+    """A way to a server. Raises what `failure.CLIENT_ERRORS` lists."""
+
+    def send(self, request: ServerRequest, *, timeout: float) -> Any:
+        """The answer, read."""
+        ...
+
+
+class AsyncLink(Protocol):
+    """The same, awaited."""
+
+    async def send(self, request: ServerRequest, *, timeout: float) -> Any: ...
+
+    async def aclose(self) -> None: ...
+
+
+class GrpcLink:
+    """Over a plain channel that others close. `key` goes with every call."""
+
+    def __init__(self, channel: grpc.Channel, key: Sequence[tuple[str, str]]) -> None:
+        self._channel = channel
+        self._key = tuple(key)
+        self._methods: dict[str, grpc.UnaryUnaryMultiCallable[bytes, bytes]] = {}
+
+    def send(self, request: ServerRequest, *, timeout: float) -> Any:
+        """The answer, read."""
+        if (method := self._methods.get(request.path)) is None:
+            method = self._methods[request.path] = self._channel.unary_unary(request.path)
+        try:
+            answer = method(request.body, timeout=timeout, metadata=self._key)
+        except grpc.RpcError as error:
+            if (pause := _asked_to_wait(error)) is not None:
+                raise pause from error
+            raise
+        return _read(request, answer)
+
+
+class RestLink:
+    """Over a client that others close."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def send(self, request: ServerRequest, *, timeout: float) -> Any:
+        """The answer, read."""
+        try:
+            answer = self._client.send(_http_request(self._client, request, timeout))
+        except httpx.HTTPError as error:
+            raise ResponseHandlingException(error) from error
+        return _read(request, _content(answer))
+
+
+class AsyncGrpcLink:
+    """Over a channel of its own, which belongs to the event loop of the first request."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._key = tuple(key_of(settings))
+        self._channel: grpc.aio.Channel | None = None
+        self._methods: dict[str, Any] = {}
+
+    async def send(self, request: ServerRequest, *, timeout: float) -> Any:
+        """The answer, read."""
+        if (method := self._methods.get(request.path)) is None:
+            if self._channel is None:
+                self._channel = plain_async_channel(self._settings)
+            method = self._methods[request.path] = self._channel.unary_unary(request.path)
+        try:
+            answer = await method(request.body, timeout=timeout, metadata=self._key)
+        except grpc.RpcError as error:
+            if (pause := _asked_to_wait(error)) is not None:
+                raise pause from error
+            raise
+        return _read(request, answer)
+
+    async def aclose(self) -> None:
+        """Close the channel."""
+        self._methods.clear()
+        if (channel := self._channel) is not None:
+            self._channel = None
+            await channel.close()
+
+
+class AsyncRestLink:
+    """Over a client of its own, which belongs to the event loop of the first request."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self._client: httpx.AsyncClient | None = None
+
+    async def send(self, request: ServerRequest, *, timeout: float) -> Any:
+        """The answer, read."""
+        if self._client is None:
+            self._client = async_http_client(self._settings)
+        try:
+            answer = await self._client.send(_http_request(self._client, request, timeout))
+        except httpx.HTTPError as error:
+            raise ResponseHandlingException(error) from error
+        return _read(request, _content(answer))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        if (client := self._client) is not None:
+            self._client = None
+            await client.aclose()
+
+
+def _asked_to_wait(error: Any) -> ResourceExhaustedResponse | None:
+    """The error that qdrant-client makes of a server's retry-after; None without one."""
+    if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return None
+    pause = dict(error.trailing_metadata() or ()).get("retry-after", "")
+    return ResourceExhaustedResponse(error.details() or "", int(pause)) if str(pause).isdecimal() else None
+
+
+def _http_request(client: httpx.Client | httpx.AsyncClient, request: ServerRequest, timeout: float) -> httpx.Request:
+    return client.build_request(
+        "POST" if request.body else "GET", request.path, content=request.body, params=request.params, timeout=timeout
+    )
+
+
+def _content(answer: httpx.Response) -> bytes:
+    """The body of a good answer; of others the errors that qdrant-client makes of them."""
+    if answer.status_code == 200:
+        return answer.content
+    pause = answer.headers.get("retry-after", "")
+    if answer.status_code == 429 and pause.isdecimal():
+        raise ResourceExhaustedResponse(answer.text, int(pause))
+    raise UnexpectedResponse.for_response(answer)
+
+
+def _read(request: ServerRequest, answer: bytes) -> Any:
+    if not answer:  # every answer has the time that it took
+        raise JunkAnswerError("its answer is empty")
+    try:
+        return request.read(answer)
+    except (DecodeError, LookupError, TypeError, ValueError) as error:
+        raise JunkAnswerError("its answer is not Qdrant's") from error

@@ -1,0 +1,1 @@
+"""Queries in, runs out: what retrieval is measured with."""

@@ -1,0 +1,1 @@
+"""The first stage: passages from a source, checked, told apart, cut into windows."""

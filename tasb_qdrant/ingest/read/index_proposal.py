@@ -1,0 +1,78 @@
+"""Which payload indexes would suit a collection, judged by its first passages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tasb_qdrant.ingest.read.index_types import is_datetime, is_geo, is_uuid
+from tasb_qdrant.settings import IndexType
+
+SAMPLE_SIZE: Final = 1_000
+_KEYWORD_CHARS: Final = 64
+_MOST_FIELDS: Final = 20
+
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]*", re.ASCII)
+"""Names that mean the same to a shell, to --index, and as a path in a payload."""
+
+
+class IndexProposal:
+    """Looks at payloads, and proposes an index for each field whose values all suit one type."""
+
+    def __init__(self) -> None:
+        self._looked_at = 0
+        self._kinds: dict[str, set[IndexType | None]] = {}
+
+    def look_at(self, payload: Mapping[str, Any]) -> None:
+        """Take one more payload into account; the first SAMPLE_SIZE count."""
+        if self._looked_at >= SAMPLE_SIZE:
+            return
+        self._looked_at += 1
+        for field, value in payload.items():
+            if _PLAIN_NAME.fullmatch(field):
+                self._kinds.setdefault(field, set()).update(_kinds(value))
+
+    def indexes(self) -> dict[str, IndexType]:
+        """Field -> type, at most twenty, in the order of the fields."""
+        proposal: dict[str, IndexType] = {}
+        for field, kinds in self._kinds.items():
+            kind = _common(kinds)
+            if kind is not None and len(proposal) < _MOST_FIELDS:
+                proposal[field] = kind
+        return proposal
+
+
+def _common(kinds: set[IndexType | None]) -> IndexType | None:
+    """The one type that holds them all, or None where there is none, or nothing to judge by."""
+    if None in kinds or not kinds:
+        return None
+    if kinds <= {"integer", "float"}:
+        return "float" if "float" in kinds else "integer"
+    if len(kinds) > 1 and kinds <= {"keyword", "text", "datetime", "uuid"}:
+        return "text" if "text" in kinds else "keyword"
+    return next(iter(kinds)) if len(kinds) == 1 else None
+
+
+def _kinds(value: Any) -> set[IndexType | None]:
+    """The types of a field's values: none for null, those of its elements for an array."""
+    if isinstance(value, list | tuple):
+        return {_kind(item) for item in value if item is not None}
+    return set() if value is None else {_kind(value)}
+
+
+def _kind(value: Any) -> IndexType | None:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return "integer"
+    if isinstance(value, float):
+        return "float"
+    if isinstance(value, str):
+        if is_datetime(value):
+            return "datetime"
+        if is_uuid(value):
+            return "uuid"
+        return "keyword" if len(value) <= _KEYWORD_CHARS else "text"
+    # An array in an array is indexed by no store.
+    return "geo" if isinstance(value, Mapping) and is_geo(value) else None

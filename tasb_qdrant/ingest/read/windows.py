@@ -1,0 +1,169 @@
+"""The first stage: passages from the source, checked, counted and cut into windows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+from tasb_qdrant.collection.payload import to_payload
+from tasb_qdrant.errors import InvalidPassageError, RejectedError, SourceError
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.content import canonical, plain
+from tasb_qdrant.ingest.read.index_proposal import IndexProposal
+from tasb_qdrant.ingest.read.index_types import TypeCheck
+from tasb_qdrant.ingest.read.seen import Seen, SeenIds
+from tasb_qdrant.ingest.rejects.log import RejectLog
+from tasb_qdrant.ingest.window import WINDOW_BYTES, WINDOW_SIZE, Window
+from tasb_qdrant.records import Passage, Reject
+from tasb_qdrant.settings import IndexType, PayloadKeys
+
+
+class PassageSource(Protocol):
+    """Passages, with the place of the last one: a reader of files, or any iterable of passages."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def bytes_read(self) -> int: ...
+    @property
+    def bytes_total(self) -> int | None: ...
+    @property
+    def files(self) -> tuple[Path | Literal["-"], ...]:
+        """The files and "-" for standard input, in order; none for passages in memory."""
+        ...
+
+    def __iter__(self) -> Iterator[Passage]: ...
+
+
+class PassagesInMemory:
+    """An iterable of passages as a source: its `line` counts them.
+
+    Payloads are copied: whoever made them may use the same dict for the next passage, while this one
+    still waits to be stored.
+    """
+
+    def __init__(self, passages: Iterable[Passage], *, on_reject: Callable[[Reject], None]) -> None:
+        self._passages = passages
+        self._on_reject = on_reject
+        self.source = "<passages>"
+        self.line = 0
+        self.bytes_read = 0
+        self.bytes_total: int | None = None
+        self.files: tuple[Path | Literal["-"], ...] = ()
+
+    def __iter__(self) -> Iterator[Passage]:
+        for passage in self._passages:
+            self.line += 1
+            if not isinstance(passage, Passage):
+                raise SourceError(
+                    f"expected a Passage, got {type(passage).__name__}; give passages, or a list of file names",
+                    source=self.source,
+                    line=self.line,
+                )
+            if passage.payload:
+                try:
+                    passage = replace(passage, payload=plain(passage.payload))
+                except InvalidPassageError as error:  # changed since it was made
+                    self._on_reject(Reject(source=self.source, line=self.line, reason=error.reason))
+                    continue
+            yield passage
+
+
+class _Draft:
+    """A window in the making. `size` is the bytes of its payloads."""
+
+    def __init__(self) -> None:
+        self.passages: list[Passage] = []
+        self.places: list[tuple[str, int]] = []
+        self.payloads: list[bytes] = []
+        self.size = 0
+
+    def add(self, passage: Passage, place: tuple[str, int], payload: bytes) -> None:
+        self.passages.append(passage)
+        self.places.append(place)
+        self.payloads.append(payload)
+        self.size += len(payload)
+
+    @property
+    def is_full(self) -> bool:
+        return len(self.passages) == WINDOW_SIZE or self.size >= WINDOW_BYTES
+
+
+def read_windows(
+    source: PassageSource,
+    *,
+    keys: PayloadKeys,
+    indexes: Mapping[str, IndexType],
+    rejects: RejectLog,
+    counters: Counters,
+    proposal: IndexProposal,
+    seen: SeenIds | None = None,
+) -> Generator[Window, None, None]:
+    """The passages that can be stored, in order, in windows of consecutive ones of the source.
+
+    A second passage with an id that was there before is skipped if it is the same to the letter, and
+    rejected if it isn't. The ids are kept in `seen` where that is given; closing it is left to its owner.
+    """
+    own = seen is None
+    seen = SeenIds() if seen is None else seen
+    check = TypeCheck(indexes)
+    draft = _Draft()
+    number = 0
+    try:
+        for passage in source:
+            place = (source.source, source.line)
+            try:
+                payload = to_payload(passage, keys)
+                check(payload)
+            except InvalidPassageError as error:
+                if rejects.unwanted([place]):
+                    continue
+                counters.add(read=1)
+                rejects.add(Reject(source=place[0], line=place[1], reason=error.reason))
+                continue
+            proposal.look_at(passage.payload)
+            draft.add(passage, place, canonical(payload))
+            if draft.is_full:
+                counters.position(source.bytes_read, source.bytes_total)
+                yield _without_repeats(number, draft, seen, rejects, counters)
+                draft, number = _Draft(), number + 1
+        counters.position(source.bytes_read, source.bytes_total)
+        if draft.passages:
+            yield _without_repeats(number, draft, seen, rejects, counters)
+    except RejectedError:
+        _without_repeats(number, draft, seen, rejects, counters)  # a repeat further up is the first reject
+        raise
+    finally:
+        if own:
+            seen.close()
+
+
+def _without_repeats(number: int, draft: _Draft, seen: SeenIds, rejects: RejectLog, counters: Counters) -> Window:
+    ids = [passage.point_id for passage in draft.passages]
+    earlier = seen.add(ids, draft.payloads, draft.places)
+    unwanted = set(rejects.unwanted(draft.places))
+    kept: list[int] = []
+    repeats = 0
+    for index, before in enumerate(earlier):
+        if index in unwanted and (before is None or before.same or rejects.unwanted([(before.source, before.line)])):
+            continue
+        if before is None:
+            kept.append(index)
+        elif before.same:
+            repeats += 1
+        else:
+            counters.add(read=1)
+            source, line = draft.places[index]
+            rejects.add(Reject(source=source, line=line, reason=_reason(draft.passages[index], source, before)))
+    counters.add(read=len(kept) + repeats, skipped=repeats)
+    return Window(number, draft.passages, ids, draft.payloads).only(kept)
+
+
+def _reason(passage: Passage, source: str, before: Seen) -> str:
+    spelled = "" if str(passage.point_id) == passage.id else f" (point {passage.point_id})"
+    place = f"line {before.line}" if before.source == source else f"line {before.line} of {before.source}"
+    return f"id {passage.id!r}{spelled} was there already, in {place}, with other content; ids must be unique"

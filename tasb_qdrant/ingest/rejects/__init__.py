@@ -1,0 +1,1 @@
+"""Inputs that can't be stored: kept, and tried again."""

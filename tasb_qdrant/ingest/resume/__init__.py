@@ -1,0 +1,1 @@
+"""What outlives a killed run, and what the next one goes on from."""

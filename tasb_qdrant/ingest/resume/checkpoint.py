@@ -1,0 +1,119 @@
+"""Which windows are stored for sure, and what a checkpoint says about them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasb_qdrant.collection.protocol import PointBatch
+from tasb_qdrant.errors import StateCorruptError
+from tasb_qdrant.ingest.resume.identity import ReadIdentity, TargetIdentity
+
+FORMAT: Final = 1
+
+
+class Counts(BaseModel):
+    """What the first `windows` of a source came to. `points` are in the collection, by these windows or before.
+
+    `skipped` of them were there already; `truncated` and `tokens` are of the others.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    windows: int = Field(default=0, ge=0)
+    points: int = Field(default=0, ge=0)
+    stored: int = Field(default=0, ge=0)
+    skipped: int = Field(default=0, ge=0)
+    truncated: int = Field(default=0, ge=0)
+    tokens: int = Field(default=0, ge=0)
+
+    def plus(self, other: Counts) -> Counts:
+        """Both together."""
+        return Counts(**{name: getattr(self, name) + getattr(other, name) for name in Counts.model_fields})
+
+
+class Checkpoint(BaseModel):
+    """What an interrupted run goes on from: these windows of this source are in this collection."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    reading: ReadIdentity
+    target: TargetIdentity
+    done: Counts
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        return self.model_dump_json(indent=1).encode()
+
+    @classmethod
+    def from_bytes(cls, content: bytes, *, place: str) -> Checkpoint:
+        """The inverse of `to_bytes`. Raises StateCorruptError, with `place` for where it was."""
+        try:
+            return cls.model_validate_json(content)
+        except ValidationError:
+            raise StateCorruptError(
+                f"{place}: the checkpoint can't be read, perhaps because a later version wrote it; "
+                "upgrade tasb-qdrant, or begin anew with --restart"
+            ) from None
+
+
+@dataclass(slots=True)
+class _Open:
+    """A window under way. `batches` is None until it is known how many it has."""
+
+    counts: Counts
+    batches: int | None = None
+
+
+class Ledger:
+    """Which windows are acknowledged as a whole. Batches are so in any order; the leading windows count.
+
+    Safe to use from several threads.
+    """
+
+    def __init__(self, start: Counts) -> None:
+        self.start = start
+        self._done = start
+        self._under_way: dict[int, _Open] = {}
+        self._finished: dict[int, Counts] = {}
+        self._window_of: dict[int, tuple[PointBatch, int]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def done(self) -> Counts:
+        """Of the leading windows that are acknowledged as a whole, those of earlier runs among them."""
+        with self._lock:
+            return self._done
+
+    def begin(self, window: int, counts: Counts) -> None:
+        """A window that was read, and what it will have come to; one with nothing to store is done."""
+        with self._lock:
+            self._under_way[window] = _Open(counts)
+            if not counts.stored:
+                self._finish(window)
+
+    def expect(self, window: int, batches: Sequence[PointBatch]) -> None:
+        """All the batches of a window, before the first of them is sent."""
+        with self._lock:
+            self._under_way[window].batches = len(batches)
+            for batch in batches:
+                self._window_of[id(batch)] = (batch, window)  # kept, so that no other gets its id
+
+    def acknowledged(self, batch: PointBatch) -> None:
+        """The collection has confirmed a whole batch."""
+        with self._lock:
+            _, window = self._window_of.pop(id(batch))
+            under_way = self._under_way[window]
+            under_way.batches = (under_way.batches or 0) - 1
+            if not under_way.batches:
+                self._finish(window)
+
+    def _finish(self, window: int) -> None:
+        self._finished[window] = self._under_way.pop(window).counts
+        while (counts := self._finished.pop(self._done.windows, None)) is not None:
+            self._done = self._done.plus(counts)

@@ -1,0 +1,162 @@
+"""How long a source's passages are on average, in words: BM25 needs to know before the first one is stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from tasb_qdrant.encoder.bm25 import Bm25Encoder
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.content import canonical
+from tasb_qdrant.ingest.read.windows import PassageSource
+from tasb_qdrant.ingest.source.repeatable import CountedRejects, Reopenable
+from tasb_qdrant.records import Passage
+from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings
+
+MOST: Final = 1_000_000
+"""Passages that are looked at, of a source that can be read again. An average that is off by a tenth changes
+hardly any ranking: reading on for minutes would gain nothing."""
+
+EACH: Final = 20_000
+EVERY: Final = 20
+"""The words of so many passages are counted, and then of every so manieth."""
+
+SECONDS: Final = 30.0
+"""The longest that this may take, where passages are long or slow to read."""
+
+AHEAD: Final = 10_000
+AHEAD_BYTES: Final = 32 * 2**20
+AHEAD_SECONDS: Final = 10.0
+"""Of a stream: what is read ahead of the run, and kept for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Average:
+    """An average length in words, of so many passages. `source` has all that the source had before."""
+
+    words: float
+    passages: int
+    source: PassageSource
+
+    @property
+    def note(self) -> str:
+        """For people."""
+        if not self.passages:
+            return f"BM25: there is no passage to measure, so avg_len is {self.words:g}."
+        return f"BM25: avg_len is {self.words:g}, the average of {self.passages:,} passages in words."
+
+
+def average_length(
+    source: PassageSource,
+    again: Reopenable,
+    bm25: Bm25Settings,
+    counters: Counters,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Average:
+    """Measured on the source, read `again` where that can be, else on its beginning. Nothing is rejected here: of
+    what can't be stored, the run itself will say so. Raises SourceError."""
+    counters.phase("measuring the passages' length")
+    length = _Length(Bm25Encoder(bm25))
+    started = clock()
+    if again.is_repeatable:
+        with again.open(CountedRejects(), Counters()) as passages:
+            for passage in passages:
+                length.look_at(passage)
+                counters.tell()
+                if length.seen == MOST or clock() - started >= SECONDS:
+                    break
+        return Average(length.average, length.seen, source)
+    ahead = Ahead(source)
+    for passage in ahead.read():
+        length.look_at(passage)
+        counters.tell()
+        if length.seen == AHEAD or ahead.size >= AHEAD_BYTES or clock() - started >= AHEAD_SECONDS:
+            break
+    return Average(length.average, length.seen, ahead)
+
+
+class _Length:
+    """The average of what was looked at; passages whose words weren't counted are like those that were."""
+
+    def __init__(self, encoder: Bm25Encoder) -> None:
+        self._encoder = encoder
+        self._words = self._weight = 0
+        self.seen = 0
+
+    def look_at(self, passage: Passage) -> None:
+        weight = 1 if self.seen < EACH else EVERY
+        if self.seen % weight == 0:
+            self._words += weight * self._encoder.words(passage.encoder_text)
+            self._weight += weight
+        self.seen += 1
+
+    @property
+    def average(self) -> float:
+        """To a tenth of a word; Qdrant's default where there is no word."""
+        return round(self._words / self._weight, 1) or DEFAULT_AVG_LEN if self._weight else DEFAULT_AVG_LEN
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    source: str
+    line: int
+    bytes_read: int
+
+
+class Ahead:
+    """A PassageSource whose first passages were read already, by `read`. They come again, each in its place.
+
+    What ended the reading early, such as a reject, is raised where it belongs: after them.
+    """
+
+    def __init__(self, source: PassageSource) -> None:
+        self._source = source
+        self._rest = iter(source)
+        self._read: list[tuple[Passage, _Place]] = []
+        self._failure: Exception | None = None
+        self._place: _Place | None = None
+        self.size = 0
+
+    def read(self) -> Iterator[Passage]:
+        """Passages from the source; each is kept for later."""
+        try:
+            for passage in self._rest:
+                self._read.append((passage, _Place(self._source.source, self._source.line, self._source.bytes_read)))
+                self.size += len(passage.text) + len(canonical(passage.payload))
+                yield passage
+        except Exception as error:  # whatever it is, it is raised when the run comes to it
+            self._failure = error
+
+    @property
+    def source(self) -> str:
+        return self._source.source if self._place is None else self._place.source
+
+    @property
+    def line(self) -> int:
+        return self._source.line if self._place is None else self._place.line
+
+    @property
+    def bytes_read(self) -> int:
+        return self._source.bytes_read if self._place is None else self._place.bytes_read
+
+    @property
+    def bytes_total(self) -> int | None:
+        return self._source.bytes_total
+
+    @property
+    def files(self) -> tuple[Path | Literal["-"], ...]:
+        return self._source.files
+
+    def __iter__(self) -> Iterator[Passage]:
+        for passage, place in self._read:
+            self._place = place
+            yield passage
+        self._place = None
+        self._read.clear()
+        if self._failure is not None:
+            raise self._failure
+        yield from self._rest

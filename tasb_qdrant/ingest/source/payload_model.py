@@ -1,0 +1,93 @@
+"""A payload model at the door: passages whose payload is no instance of it are rejects."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import orjson
+
+from tasb_qdrant.errors import PayloadInvalidError, SettingsError
+from tasb_qdrant.filters import indexes_of, validate_payload
+from tasb_qdrant.ingest.read.windows import PassageSource
+from tasb_qdrant.records import Passage, Reject
+from tasb_qdrant.settings import CollectionSettings, IndexType
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+
+class ModelledPassages:
+    """The passages of a source whose payload is an instance of `model`; the others go to `on_reject`."""
+
+    def __init__(self, passages: PassageSource, model: type[BaseModel], *, on_reject: Callable[[Reject], None]) -> None:
+        self._passages, self._model, self._on_reject = passages, model, on_reject
+
+    def __iter__(self) -> Iterator[Passage]:
+        for passage in self._passages:
+            try:
+                validate_payload(self._model, passage.payload, passage_id=passage.id)
+            except PayloadInvalidError as error:
+                self._on_reject(Reject(source=self.source, line=self.line, reason=str(error)))
+                continue
+            yield passage
+
+    @property
+    def source(self) -> str:
+        """Where the last passage came from."""
+        return self._passages.source
+
+    @property
+    def line(self) -> int:
+        """Its line."""
+        return self._passages.line
+
+    @property
+    def bytes_read(self) -> int:
+        """How far the source is read."""
+        return self._passages.bytes_read
+
+    @property
+    def bytes_total(self) -> int | None:
+        """How long it is, if known."""
+        return self._passages.bytes_total
+
+    @property
+    def files(self) -> tuple[Path | Literal["-"], ...]:
+        """What it is read from."""
+        return self._passages.files
+
+
+@contextmanager
+def checked_by(
+    opened: AbstractContextManager[PassageSource],
+    model: type[BaseModel] | None,
+    on_reject: Callable[[Reject], None],
+) -> Iterator[PassageSource]:
+    """The opened source, its payloads checked where there is a model."""
+    with opened as passages:
+        yield passages if model is None else ModelledPassages(passages, model, on_reject=on_reject)
+
+
+def with_indexes_of(model: type[BaseModel] | None, settings: CollectionSettings) -> CollectionSettings:
+    """The settings with the indexes that the model asks for, too. Raises SettingsError where they differ."""
+    if model is None:
+        return settings
+    wanted: Mapping[str, IndexType] = indexes_of(model)
+    for name, kind in wanted.items():
+        if (given := settings.indexes.get(name, kind)) != kind:
+            raise SettingsError(
+                f"field {name!r} is to be indexed as {given}, and {model.__name__} says {kind}; leave one of them out"
+            )
+    return settings.model_copy(update={"indexes": {**wanted, **settings.indexes}})
+
+
+def named(model: type[BaseModel] | None) -> str:
+    """The model and a digest of what it says, by which a resumed run knows it again."""
+    if model is None:
+        return "not given"
+    schema = orjson.dumps(model.model_json_schema(), option=orjson.OPT_SORT_KEYS)
+    return f"{model.__module__}:{model.__qualname__} ({hashlib.sha256(schema).hexdigest()[:12]})"

@@ -1,0 +1,1 @@
+"""The last stage: batches to the collection, at the pace that it takes."""

@@ -1,0 +1,5 @@
+"""A collection beside its source: compared, repaired, made equal."""
+
+from tasb_qdrant.ingest.verify.run import verify
+
+__all__ = ["verify"]

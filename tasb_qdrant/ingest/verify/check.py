@@ -1,0 +1,248 @@
+"""A collection beside its source: every id, every payload and a sample of vectors, on every replica."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final
+
+from tasb_qdrant.collection.protocol import Collection, PointId
+from tasb_qdrant.collection.views import views_of
+from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.encoder.bm25 import Bm25Encoder
+from tasb_qdrant.ingest.pipeline import run_pipeline
+from tasb_qdrant.ingest.progress import Counters, Progress
+from tasb_qdrant.ingest.read.index_proposal import IndexProposal
+from tasb_qdrant.ingest.read.windows import PassageSource, read_windows
+from tasb_qdrant.ingest.resume.journal import Journal
+from tasb_qdrant.ingest.source.repeatable import CountedRejects, Reopenable
+from tasb_qdrant.ingest.steps import build_index
+from tasb_qdrant.ingest.verify.findings import ENCODE, Findings, Kind
+from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in
+from tasb_qdrant.ingest.verify.repair import RepairSieve
+from tasb_qdrant.ingest.verify.vectors import Sample, compare_vectors
+from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.records import IngestReport
+from tasb_qdrant.settings import StoreSettings
+from tasb_qdrant.verification import VerifyReport
+
+SAMPLE: Final = 100
+"""Passages whose vectors are compared, unless another number is asked for."""
+
+_NAMED_AT_ONCE: Final = 500
+
+
+@dataclass(slots=True)
+class Check:
+    """A comparison of a source with a collection, seen from `views`, that can be repaired and made again.
+
+    `encoder` is asked for only if vectors are to be compared or made. `unchecked` says what the views don't
+    show. With `extra_allowed`, ids that the source doesn't have are counted and don't matter.
+    """
+
+    source: Reopenable
+    collection: Collection
+    views: Sequence[View]
+    encoder: Callable[[], Encoder]
+    sample: int = SAMPLE
+    extra_allowed: bool = False
+    unchecked: tuple[str, ...] = ()
+    report: Path | None = None
+    on_progress: Callable[[Progress], None] | None = None
+    _seed: int = field(default_factory=lambda: random.SystemRandom().getrandbits(32))
+
+    def run(self, *, repair: bool = False) -> VerifyReport:
+        """What differs; with `repair`, after what can be was put right."""
+        started = time.monotonic()
+        if self.sample:
+            self.encoder()  # a model that can't be had shows now, and not after hours
+        with Findings(self.report) as findings:
+            found = self._look(findings, started)
+            if not repair or not any(findings.count(kind) for kind in (*ENCODE, Kind.PAYLOAD)):
+                return found
+            encoded, updated = self._repair(findings)
+        with Findings(self.report) as findings:
+            # The same sample: what was wrong in it must be right now.
+            return replace(self._look(findings, started), encoded=encoded, updated=updated)
+
+    def _look(self, findings: Findings, started: float) -> VerifyReport:
+        counters = Counters(on_progress=self.on_progress)
+        rejects = CountedRejects()
+        sample = Sample(self.sample, seed=self._seed)
+        with (
+            self.source.open(rejects, counters) as passages,
+            closing(SourceIds(findings, id_key=self.collection.keys.id)) as ids,
+        ):
+            findings.open_report(rejects.files)
+            self._compare_payloads(passages, ids, sample, findings, rejects, counters)
+            doubts = [self._compare_ids(ids, view, findings, counters) for view in self.views]
+            read = ids.count
+        sampled, lowest = self._compare_vectors(sample, findings, counters)
+        points = {view.name: view.collection.count() for view in self.views}
+        counters.finish()
+        return replace(
+            self._report(findings),
+            read=read,
+            rejected=rejects.count,
+            points=points,
+            unchecked=(*self.unchecked, *filter(None, doubts)),
+            sampled=sampled,
+            lowest_cosine=lowest,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+    def _report(self, findings: Findings) -> VerifyReport:
+        return VerifyReport(
+            collection=self.collection.name,
+            location=self.collection.location,
+            missing=findings.count(Kind.MISSING),
+            extra=findings.count(Kind.EXTRA),
+            duplicates=findings.count(Kind.DUPLICATE),
+            text=findings.count(Kind.TEXT),
+            payload=findings.count(Kind.PAYLOAD),
+            vectors=findings.count(Kind.VECTOR),
+            extra_allowed=self.extra_allowed,
+            examples=findings.examples(),
+            report_file=findings.report_file,
+            notes=self.collection.notes,
+        )
+
+    def _compare_payloads(
+        self,
+        passages: PassageSource,
+        ids: SourceIds,
+        sample: Sample,
+        findings: Findings,
+        rejects: CountedRejects,
+        counters: Counters,
+    ) -> None:
+        def done(window: Window) -> None:
+            sample.look_at(window)
+            counters.compared(len(window.ids))
+
+        counters.compare("comparing payloads", None)
+        with closing(self._windows(passages, ids, rejects, counters)) as windows:
+            compare_payloads(windows, self.views, findings, keys=self.collection.keys, on_window=done)
+
+    def _compare_ids(self, ids: SourceIds, view: View, findings: Findings, counters: Counters) -> str:
+        """A sentence if the view doesn't list as many ids as it counts, or an empty string."""
+        listed = 0
+
+        def on_page(count: int) -> None:
+            nonlocal listed
+            listed += count
+            counters.compared(count)
+
+        counters.compare(f"comparing ids{f' on {view.name}' if view.name else ''}", view.collection.count())
+        for gap in compare_ids(ids, view.collection, on_page=on_page):
+            known = findings.ids(Kind.MISSING).among(gap.missing)
+            findings.add(Kind.MISSING, {one: str(one) for one in gap.missing if one not in known}, where=view.name)
+            findings.add(Kind.DUPLICATE, {one: str(one) for one in gap.repeated}, where=view.name)
+            for start in range(0, len(gap.extra), _NAMED_AT_ONCE):
+                some = gap.extra[start : start + _NAMED_AT_ONCE]
+                findings.add(Kind.EXTRA, self._names(some, view.collection), where=view.name)
+        if (count := view.collection.count()) == listed:
+            return ""
+        return (
+            f"{view.name or self.collection.location} lists {listed:,} points and counts {count:,}; if nothing was "
+            "written meanwhile, look into the server's log"
+        )
+
+    def _names(self, ids: Sequence[PointId], collection: Collection) -> dict[PointId, str]:
+        """The passage ids that points have in their payloads, and else their own."""
+        stored = collection.payloads(ids)
+        return {one: str(stored.get(one, {}).get(self.collection.keys.id, one)) for one in ids}
+
+    def _compare_vectors(self, sample: Sample, findings: Findings, counters: Counters) -> tuple[int, float | None]:
+        """How many were compared in the view with most of them, and the lowest cosine of all."""
+        ids: list[PointId] = [passage.point_id for passage in sample.passages]
+        known = findings.among((Kind.MISSING, Kind.TEXT), ids)
+        passages = [passage for passage in sample.passages if passage.point_id not in known]
+        if not passages:
+            return 0, None
+        counters.phase("comparing vectors")
+        encoder = self.encoder()
+        texts = [passage.encoder_text for passage in passages]
+        vectors = encoder.encode_passages(texts)
+        bm25 = self.collection.bm25
+        sparse = None if bm25 is None else Bm25Encoder(bm25).encode_passages(texts)
+        compared, cosines = 0, []
+        for view in self.views:
+            found = compare_vectors(
+                passages, vectors, view.collection, precision=encoder.contract.precision, sparse=sparse
+            )
+            findings.add(Kind.VECTOR, {one.point_id: one.id for one in found.differing}, where=view.name)
+            compared = max(compared, found.compared)
+            cosines += [found.lowest_cosine] if found.lowest_cosine is not None else []
+        return compared, min(cosines, default=None)
+
+    def _repair(self, findings: Findings) -> tuple[int, int]:
+        """How many passages were encoded again, and how many got a new payload alone."""
+        counters = Counters(on_progress=self.on_progress)
+        rejects = CountedRejects()
+        sieve = RepairSieve(findings, self.collection, counters)
+        with self.source.open(rejects, counters) as passages:
+            if any(findings.count(kind) for kind in ENCODE):
+                run_pipeline(
+                    passages,
+                    encoder=self.encoder(),
+                    collection=self.collection,
+                    rejects=rejects,
+                    counters=counters,
+                    overwrite=False,
+                    journal=Journal.none(self.collection.name),
+                    sieve=sieve,
+                )
+            else:  # no model is needed
+                counters.phase("replacing payloads")
+                with closing(self._windows(passages, None, rejects, counters)) as windows:
+                    for window in windows:
+                        sieve.sift(window)
+        done = counters.snapshot()
+        if done.stored:
+            build_index(self.collection, counters)
+        self.collection.flush()
+        return done.stored, done.updated
+
+    def _windows(
+        self, passages: PassageSource, ids: SourceIds | None, rejects: CountedRejects, counters: Counters
+    ) -> Generator[Window, None, None]:
+        return read_windows(
+            passages,
+            keys=self.collection.keys,
+            indexes=self.collection.indexes(),
+            rejects=rejects,
+            counters=counters,
+            proposal=IndexProposal(),
+            seen=ids,
+        )
+
+
+def verified(
+    done: IngestReport,
+    source: Reopenable,
+    collection: Collection,
+    store: StoreSettings,
+    encoder: Encoder,
+    *,
+    peers: Sequence[str],
+    alone: bool,
+    on_progress: Callable[[Progress], None] | None,
+) -> IngestReport:
+    """The report of a run with what its source beside the collection shows. Unless the source is `alone` in the
+    collection, ids of others don't matter."""
+    with views_of(collection, store, peers) as views:
+        check = Check(
+            source,
+            collection,
+            views_in(views),
+            lambda: encoder,
+            extra_allowed=not alone,
+            unchecked=views.unchecked,
+            on_progress=on_progress,
+        )
+        return replace(done, verification=check.run())

@@ -1,0 +1,201 @@
+"""A source beside a collection: every passage with what is stored under its id, and every id with every other."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import orjson
+
+from tasb_qdrant.collection.protocol import Collection, Page, PointId
+from tasb_qdrant.collection.views import Views
+from tasb_qdrant.errors import RequestRefusedError, StoreCorruptError
+from tasb_qdrant.ingest.compare import Verdict, judge
+from tasb_qdrant.ingest.flow import Channel, Flow
+from tasb_qdrant.ingest.read.idset import id_of, key_of
+from tasb_qdrant.ingest.read.seen import Seen, SeenIds
+from tasb_qdrant.ingest.verify.findings import Findings, Kind
+from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.settings import PayloadKeys
+
+PAGE_IDS: Final = 5_000
+"""Ids in a page. A server in strict mode may allow fewer, which are asked for then."""
+
+_FEWEST_IDS: Final = 10
+
+_AHEAD: Final = 3
+"""Windows whose stored payloads are under way while another is compared."""
+
+_Payloads = Mapping[PointId, Mapping[str, Any]]
+
+_KINDS: Final = {Verdict.MISSING: Kind.MISSING, Verdict.TEXT: Kind.TEXT, Verdict.PAYLOAD: Kind.PAYLOAD}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A way to look at a collection: the whole of it (`name` is ""), or what one peer of a cluster holds."""
+
+    name: str
+    collection: Collection
+
+
+def views_in(views: Views) -> list[View]:
+    """The same as a list."""
+    return [View(name, collection) for name, collection in views.collections.items()]
+
+
+class SourceIds(SeenIds):
+    """The ids of a source; those that come again with other content are findings."""
+
+    def __init__(self, findings: Findings | None = None, *, id_key: str = "") -> None:
+        super().__init__()
+        self._findings = findings
+        self._id_key = id_key
+        self.count = 0
+
+    def add(
+        self, ids: Sequence[int | str], contents: Sequence[bytes], places: Sequence[tuple[str, int]]
+    ) -> list[Seen | None]:
+        """As SeenIds does."""
+        earlier = super().add(ids, contents, places)
+        self.count += sum(before is None for before in earlier)
+        if self._findings is not None:
+            for point_id, before, content in zip(ids, earlier, contents, strict=True):
+                if before is not None and not before.same:
+                    name = str(orjson.loads(content)[self._id_key])
+                    self._findings.add(Kind.DUPLICATE, {point_id: name}, where=f"line {before.line} of {before.source}")
+        return earlier
+
+
+def compare_payloads(
+    windows: Iterable[Window],
+    views: Sequence[View],
+    findings: Findings,
+    *,
+    keys: PayloadKeys,
+    on_window: Callable[[Window], None],
+) -> None:
+    """Find the passages that are missing or stored with another payload, in any of the views.
+
+    While one window is compared, the payloads of the next are read; `on_window` is called with each.
+    """
+    with Flow() as flow:
+        for window, answers in _with_payloads(windows, views, flow):
+            for view, stored in zip(views, answers, strict=True):
+                found: dict[Kind, dict[PointId, str]] = {}
+                for passage, point_id, content in zip(window.passages, window.ids, window.contents, strict=True):
+                    verdict = judge(passage, content, stored.get(point_id), keys)
+                    if verdict is not Verdict.SAME:
+                        found.setdefault(_KINDS[verdict], {})[point_id] = passage.id
+                for kind, ids in found.items():
+                    findings.add(kind, ids, where=view.name)
+            on_window(window)
+
+
+def _with_payloads(
+    windows: Iterable[Window], views: Sequence[View], flow: Flow
+) -> Iterator[tuple[Window, list[_Payloads]]]:
+    """Each window with what each view has stored under its ids; every view is read in a thread of its own."""
+    asked: list[Channel[Window]] = [flow.channel(_AHEAD + 1) for _ in views]
+    answered: list[Channel[_Payloads]] = [flow.channel(_AHEAD + 1) for _ in views]
+    for number, view in enumerate(views):
+        flow.spawn(f"compare {number}", partial(_answer, view, asked[number], answered[number]))
+    answers = [channel.items() for channel in answered]
+    waiting: deque[Window] = deque()
+    for window in windows:
+        for channel in asked:
+            channel.put(window)
+        waiting.append(window)
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft(), [next(answer) for answer in answers]
+    for window in waiting:
+        yield window, [next(answer) for answer in answers]
+
+
+def _answer(view: View, windows: Channel[Window], answers: Channel[_Payloads]) -> None:
+    for window in windows:
+        answers.put(view.collection.payloads(window.ids))
+
+
+@dataclass(slots=True)
+class IdGap:
+    """Of a page of ids: those that the source lacks, those that the collection lacks, those that came twice."""
+
+    extra: list[PointId] = field(default_factory=list)
+    missing: list[PointId] = field(default_factory=list)
+    repeated: list[PointId] = field(default_factory=list)
+
+
+def compare_ids(
+    source: SeenIds, collection: Collection, *, page_ids: int = PAGE_IDS, on_page: Callable[[int], None] | None = None
+) -> Iterator[IdGap]:
+    """The ids of both sides merged in their common order, a page of the collection at a time.
+
+    `on_page` gets the number of ids in each page. Raises StoreCorruptError when they aren't in order.
+    """
+    wanted = _Ascending(source.keys())
+    last = b""
+    for page in _pages(collection, page_ids):
+        keys = [key_of(point.id) for point in page.points]
+        gap = IdGap(repeated=[id_of(key) for key, before in zip(keys, [last, *keys], strict=False) if key == before])
+        if keys:
+            if any(key < before for key, before in zip(keys, [last, *keys], strict=False)):
+                raise StoreCorruptError(
+                    f"{collection.location}: the ids of collection {collection.name!r} come in no order, so it can't "
+                    "be compared; look into the server's log"
+                )
+            here = set(keys) - {last}  # the first may be the last of the page before once more
+            last = keys[-1]
+            there = set(wanted.up_to(last))
+            gap.extra = [id_of(key) for key in sorted(here - there)]
+            gap.missing = [id_of(key) for key in sorted(there - here)]
+        yield gap
+        if on_page is not None:
+            on_page(len(keys))
+    for keys in wanted.rest():
+        yield IdGap(missing=[id_of(key) for key in keys])
+
+
+def _pages(collection: Collection, limit: int) -> Iterator[Page]:
+    while True:
+        try:
+            page = collection.page(limit=limit)
+            break
+        except RequestRefusedError:
+            if limit <= _FEWEST_IDS:
+                raise
+            limit = max(_FEWEST_IDS, limit // 10)
+    yield page
+    while page.following is not None:
+        page = collection.page(page.following, limit=limit)
+        yield page
+
+
+class _Ascending:
+    """Ascending keys, taken up to a bound at a time."""
+
+    def __init__(self, batches: Iterator[list[bytes]]) -> None:
+        self._batches = batches
+        self._next: list[bytes] = []
+
+    def up_to(self, last: bytes) -> list[bytes]:
+        """Those not taken yet that don't come after `last`."""
+        taken: list[bytes] = []
+        while True:
+            if not self._next:
+                self._next = next(self._batches, [])
+            cut = bisect_right(self._next, last)
+            taken += self._next[:cut]
+            self._next = self._next[cut:]
+            if self._next or not cut:
+                return taken
+
+    def rest(self) -> Iterator[list[bytes]]:
+        """All that are left."""
+        if self._next:
+            yield self._next
+        yield from self._batches

@@ -1,0 +1,41 @@
+"""What a verification found, put right: encoded and stored again, or given another payload alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasb_qdrant.collection.payload import to_payload
+from tasb_qdrant.collection.protocol import Collection, PointId
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.sieve import update_payloads
+from tasb_qdrant.ingest.verify.findings import ENCODE, Findings, Kind
+from tasb_qdrant.ingest.window import Window
+
+
+class RepairSieve:
+    """Lets through what is missing or has another text or vector, on whichever replica.
+
+    What the collection itself says isn't asked for: it may come from a replica that is whole.
+    """
+
+    def __init__(self, findings: Findings, collection: Collection, counters: Counters) -> None:
+        self._findings = findings
+        self._collection = collection
+        self._counters = counters
+        self.replaced = 0
+
+    def sift(self, window: Window) -> Window:
+        """The window with the passages that are to be encoded and stored."""
+        ids = list(window.ids)
+        encode = self._findings.among(ENCODE, ids)
+        payload = self._findings.among([Kind.PAYLOAD], ids) - encode
+        kept = [row for row, point_id in enumerate(ids) if point_id in encode]
+        updates: dict[PointId, Mapping[str, Any]] = {
+            point_id: to_payload(passage, self._collection.keys)
+            for passage, point_id in zip(window.passages, ids, strict=True)
+            if point_id in payload
+        }
+        update_payloads(updates, self._collection, self._counters)
+        self._counters.add(skipped=len(ids) - len(kept) - len(updates))
+        return window.only(kept)

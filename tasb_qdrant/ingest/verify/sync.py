@@ -1,0 +1,163 @@
+"""Making a collection equal to its source: what the source doesn't have any more is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.collection.views import views_of
+from tasb_qdrant.errors import DeletionRefusedError, RejectedError, SourceError
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.index_proposal import IndexProposal
+from tasb_qdrant.ingest.read.windows import read_windows
+from tasb_qdrant.ingest.rejects.log import RejectLog
+from tasb_qdrant.ingest.source.repeatable import CountedRejects, Reopenable
+from tasb_qdrant.ingest.verify.findings import Findings, Kind
+from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in
+from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.settings import StoreSettings
+
+Identity = tuple[tuple[str, int, int], ...]
+"""Files by name, size and time of change."""
+
+
+class Survey:
+    """A source looked over from start to end: its ids, its rejects, and what of a collection it doesn't have."""
+
+    def __init__(self, source: Reopenable, collection: Collection, views: Sequence[View], findings: Findings) -> None:
+        self.source = source
+        self.collection = collection
+        self.views = views
+        self.findings = findings
+        self.rejects = CountedRejects()
+        self.read = 0
+        self.points = 0
+        self.files: Identity = ()
+
+    def run(self, counters: Counters, *, compare: bool) -> None:
+        """Read all of it; with `compare`, find what is missing or differs as well."""
+        with (
+            self.source.open(self.rejects, counters) as passages,
+            closing(SourceIds()) as ids,
+        ):
+            self.files = _identity(self.rejects.files)
+            counters.compare("looking over the source", None)
+            reading = read_windows(
+                passages,
+                keys=self.collection.keys,
+                indexes=self.collection.indexes(),
+                rejects=self.rejects,
+                counters=counters,
+                proposal=IndexProposal(),
+                seen=ids,
+            )
+            with closing(reading) as windows:
+                self._compare(windows, counters, payloads=compare)
+            self.read = ids.count
+            self.points = self.collection.count()
+            for view in self.views:
+                counters.compare("comparing ids", view.collection.count())
+                for gap in compare_ids(ids, view.collection, on_page=counters.compared):
+                    self.findings.add(Kind.EXTRA, {point_id: str(point_id) for point_id in gap.extra})
+
+    def _compare(self, windows: Iterator[Window], counters: Counters, *, payloads: bool) -> None:
+        def done(window: Window) -> None:
+            counters.compared(len(window.ids))
+
+        if payloads:
+            whole = [View("", self.collection)]
+            compare_payloads(windows, whole, self.findings, keys=self.collection.keys, on_window=done)
+        else:
+            for window in windows:
+                done(window)
+
+    @property
+    def deletions(self) -> int:
+        """Points that the source doesn't have."""
+        return self.findings.count(Kind.EXTRA)
+
+    @property
+    def objection(self) -> str:
+        """Why deleting them is likely to be a mistake, or an empty string."""
+        if not self.deletions:
+            return ""
+        if self.deletions >= self.points:
+            return "the source is empty" if not self.read else "the source has none of the collection's passages"
+        if self.rejects.count:
+            return f"{self.rejects.count:,} inputs of the source can't be stored, and theirs may be among them"
+        return ""
+
+    @property
+    def announcement(self) -> str:
+        """What will be deleted, in a sentence."""
+        if not self.deletions:
+            return "the collection holds nothing that the source doesn't; nothing will be deleted"
+        return (
+            f"{self.deletions:,} of the collection's {self.points:,} points are not in the source, and will be deleted "
+            "when all the rest is stored"
+        )
+
+    def check_unchanged(self) -> None:
+        """Raises SourceError where a file was written to since: what it holds now isn't known."""
+        for before, now in zip(self.files, _identity(tuple(Path(name) for name, _, _ in self.files)), strict=True):
+            if before != now:
+                raise SourceError(
+                    "it was changed while it was read, so nothing was deleted; run the same again", source=before[0]
+                )
+
+
+@contextmanager
+def deletions(
+    source: Reopenable,
+    collection: Collection,
+    store: StoreSettings,
+    rejects: RejectLog,
+    counters: Counters,
+    *,
+    peers: Sequence[str],
+    wanted: bool,
+    anyway: bool,
+) -> Iterator[Callable[[], None]]:
+    """What deletes the points that the source doesn't have, found and told before anything is changed.
+
+    To be called when all the rest is stored; it does nothing unless `wanted`. Raises RejectedError at the first
+    reject where `rejects` keeps none, and DeletionRefusedError (not with `anyway`) where deleting is likely to
+    be a mistake.
+    """
+    if not wanted:
+        yield lambda: None
+        return
+    with Findings() as findings:
+        with views_of(collection, store, peers) as views:
+            survey = Survey(source, collection, views_in(views), findings)
+            survey.run(counters, compare=False)
+        first = survey.rejects.first
+        if first is not None and rejects.name is None:
+            raise RejectedError(source=first.source, line=first.line, reason=first.reason)
+        if survey.objection and not anyway:
+            raise DeletionRefusedError(collection.name, deletions=survey.deletions, why=survey.objection)
+        counters.restart()
+        counters.note([*views.unchecked, survey.announcement])
+
+        def delete() -> None:
+            survey.check_unchanged()
+            counters.compare("deleting", survey.deletions)
+            for ids in findings.ids(Kind.EXTRA).batches():
+                collection.delete(ids)
+                counters.add(deleted=len(ids))
+                counters.compared(len(ids))
+
+        yield delete
+
+
+def _identity(files: Sequence[Path | str]) -> Identity:
+    found: list[tuple[str, int, int]] = []
+    for file in files:
+        try:
+            status = Path(file).stat()
+            found.append((str(file), status.st_size, status.st_mtime_ns))
+        except OSError:
+            found.append((str(file), -1, -1))
+    return tuple(found)

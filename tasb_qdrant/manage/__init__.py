@@ -1,0 +1,1 @@
+"""Collections as a whole: what there is, and what is done with it."""
