@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from tasb_qdrant.encoder import Encoder, load_encoder
     from tasb_qdrant.ingest.progress import Progress
     from tasb_qdrant.ingest.verify.run import verify
+    from tasb_qdrant.records.verification import VerifyReport
     from tasb_qdrant.search import AsyncSearcher, Searcher
     from tasb_qdrant.settings import CollectionSettings, PayloadKeys
     from tasb_qdrant.sources import SourceFields
-    from tasb_qdrant.verification import VerifyReport
 
 __all__ = [
     "ingest",
@@ -47,7 +47,7 @@ _LAZY: Final = {
     "Searcher": "tasb_qdrant.search",
     "AsyncSearcher": "tasb_qdrant.search",
     "verify": "tasb_qdrant.ingest.verify.run",
-    "VerifyReport": "tasb_qdrant.verification",
+    "VerifyReport": "tasb_qdrant.records.verification",
     "Progress": "tasb_qdrant.ingest.progress",
     "Encoder": "tasb_qdrant.encoder",
     "load_encoder": "tasb_qdrant.encoder",

@@ -19,8 +19,6 @@ LEVELS = {
     "errors": 0,
     "records": 0,
     "cache": 0,
-    "sparse": 0,
-    "verification": 0,
     "settings": 0,
     "filters": 0,
     "sources": 1,

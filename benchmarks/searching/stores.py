@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from benchmarks.searching.points import ID_KEY, TEXT_KEY, Points
 from tasb_qdrant.collection.open import open_for_writing, open_store
-from tasb_qdrant.collection.protocol import PointBatch
+from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, PayloadKeys, StoreSettings, store_settings
 from tests.qdrant_servers import QdrantServer

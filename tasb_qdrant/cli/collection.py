@@ -11,7 +11,7 @@ from tasb_qdrant.cli.options import StoreOptions, collection_option, json_option
 from tasb_qdrant.cli.verify import verify_command
 
 if TYPE_CHECKING:
-    from tasb_qdrant.collection.protocol import CollectionInfo
+    from tasb_qdrant.collection.info import CollectionInfo
     from tasb_qdrant.settings import Bm25Settings
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from tasb_qdrant.cli.render import clean, stdout, warn
 from tasb_qdrant.ingest import SyncPlan
-from tasb_qdrant.verification import VerifyReport
+from tasb_qdrant.records.verification import VerifyReport
 
 _KINDS: Final = (
     ("missing", "missing", "are not in the collection"),

@@ -1,86 +1,25 @@
-"""What a collection promises, whichever store holds it, and the nouns that it takes and gives."""
+"""What a collection promises, whichever store holds it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.schema import CollectionSchema
-from tasb_qdrant.errors import EncodingError, RequestRefusedError, SettingsError
-from tasb_qdrant.filters import Filter
-from tasb_qdrant.records import Hit, ModelContract, Passage
-from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys, Quantization, VectorType
-from tasb_qdrant.sparse import SparseVector, SparseVectors
+from tasb_qdrant.records import Hit, ModelContract
+from tasb_qdrant.records.sparse import SparseVector
+from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys
 
 if TYPE_CHECKING:
-    from qdrant_client import models  # 0.6 s to import: only the stores that need it do so
-
     from tasb_qdrant.collection.reads.questions import AsyncReads, Reads
-
-Where: TypeAlias = "Filter | models.Filter"
-"""A filter of ours, or one of qdrant-client's."""
-
-PointId = int | str
-
-OVERSAMPLING: Final[Mapping[Quantization, float]] = {"int8": 2.0, "binary": 4.0, "turbo4": 2.0}
-"""Candidates for each hit wanted that quantized vectors choose, before the real vectors score them: else
-scores would be approximations (off by 4% with int8), and with binary the best passage is often missed."""
-
-
-@dataclass(frozen=True, slots=True)
-class PointBatch:
-    """Passages and their vectors, float32 (n, dim), row for row; `sparse` are those of their words, for collections
-    with BM25.
-
-    `ids` are the passages' point ids, where somebody has made them already: most take a hash.
-    A batch that can't be stored can't be made: EncodingError for a wrong shape, another dtype, or a
-    vector that is not finite (both stores would accept NaN, and rank it first).
-    """
-
-    passages: Sequence[Passage]
-    vectors: NDArray[np.float32]
-    ids: Sequence[PointId] | None = None
-    sparse: SparseVectors | None = None
-
-    @property
-    def point_ids(self) -> Sequence[PointId]:
-        """The passages' point ids."""
-        return self.ids if self.ids is not None else [passage.point_id for passage in self.passages]
-
-    def part(self, start: int, end: int) -> PointBatch:
-        """The rows from `start` to before `end`."""
-        return PointBatch(
-            self.passages[start:end],
-            self.vectors[start:end],
-            None if self.ids is None else self.ids[start:end],
-            None if self.sparse is None else self.sparse.part(start, end),
-        )
-
-    def __post_init__(self) -> None:
-        shape = self.vectors.shape
-        if len(shape) != 2 or shape[0] != len(self.passages):
-            raise EncodingError(
-                f"expected one vector for each of {len(self.passages)} passages, got an array of shape {shape}"
-            )
-        if self.sparse is not None and len(self.sparse) != shape[0]:
-            raise EncodingError(f"expected one sparse vector for each of {shape[0]} passages, got {len(self.sparse)}")
-        if self.vectors.dtype != np.float32:
-            raise EncodingError(f"vectors must be float32, got {self.vectors.dtype}")
-        finite = np.isfinite(self.vectors).all(axis=1)
-        if not finite.all():
-            bad = self.passages[int(np.argmin(finite))]
-            raise EncodingError(
-                f"the vector of passage {bad.id!r} is not finite; try --precision fp32, or check the model"
-            )
-
-
-MAX_COUNT: Final = 2**31 - 1
-"""The largest limit, offset and hnsw_ef that both stores take over each way to them."""
+from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress
+from tasb_qdrant.collection.points import PointBatch, PointId
+from tasb_qdrant.collection.reads.questions import Where, check_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +43,6 @@ class SearchOptions:
             check_count("hnsw_ef", self.hnsw_ef, least=1)
 
 
-def check_count(name: str, value: object, *, least: int) -> None:
-    # True would pass for 1, and a float or a string fail deep inside a client.
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_COUNT:
-        raise SettingsError(
-            f"{name} must be a whole number, at least {least} and at most {MAX_COUNT}, got {repr(value)[:100]}"
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class StoredPoint:
     """A point at rest. `payload` and `vector`, float32 (dim,), are None where they weren't asked for."""
@@ -127,52 +58,6 @@ class Page:
 
     points: Sequence[StoredPoint]
     following: PointId | None
-
-
-@dataclass(frozen=True, slots=True)
-class OptimizeProgress:
-    """How far the vector index is. `indexed` of `points` vectors; `waiting_for` says what is pending."""
-
-    points: int
-    indexed: int
-    waiting_for: str
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionInfo:
-    """What a collection is and holds. `points` is an exact count, `indexed` the store's own estimate.
-
-    `index_deferred` says that a load which is under way, or did not finish, keeps the vector index from
-    being built; `vectors` how the vectors are stored; `bm25` how the words became vectors, if they did.
-    """
-
-    name: str
-    location: str
-    store: str
-    points: int
-    indexed: int
-    status: str
-    index_deferred: bool
-    indexes: Mapping[str, IndexType]
-    quantization: str
-    vectors: VectorType
-    keys: PayloadKeys
-    contract: ModelContract
-    bm25: Bm25Settings | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As printed by --json."""
-        return {
-            **{name: getattr(self, name) for name in ("name", "location", "store", "points", "indexed")},
-            "status": self.status,
-            "index_deferred": self.index_deferred,
-            "indexes": dict(self.indexes),
-            "quantization": self.quantization,
-            "vectors": self.vectors,
-            "keys": self.keys.model_dump(),
-            "contract": asdict(self.contract),
-            "bm25": None if self.bm25 is None else self.bm25.model_dump(),
-        }
 
 
 class Collection(Protocol):
@@ -348,40 +233,3 @@ class Store(Protocol):
     def close(self) -> None:
         """Close the connection that the collections opened here share."""
         ...
-
-
-def index_conflicts(
-    there: Mapping[str, IndexType], wanted: Mapping[str, IndexType]
-) -> Iterable[tuple[str, IndexType, IndexType]]:
-    """(field, type there, type wanted) where they differ."""
-    return [(field, there[field], kind) for field, kind in wanted.items() if there.get(field, kind) != kind]
-
-
-def dense_indexed(indexed: int | None, points: int | None) -> int:
-    """Of the vectors in the indexes of a collection with BM25, how many are dense: a sparse one is in its index as
-    soon as it is stored."""
-    return max(0, (indexed or 0) - (points or 0))
-
-
-def check_size(vectors: NDArray[np.float32], *, name: str, dim: int) -> None:
-    """Refuse vectors that the collection can't hold or compare. Raises RequestRefusedError."""
-    if vectors.ndim != 2 or vectors.shape[1] != dim:
-        raise RequestRefusedError(
-            f"collection {name!r} holds vectors of {dim} numbers, got an array of shape {vectors.shape}; "
-            "use the model that the collection was made with"
-        )
-
-
-def check_sparse(batch: PointBatch, bm25: Bm25Settings | None, *, name: str) -> None:
-    """Refuse passages without the sparse vectors that the others have, or with some. Raises RequestRefusedError."""
-    if (batch.sparse is None) == (bm25 is None):
-        return
-    wanted, found = ("with", "without") if batch.sparse is None else ("without", "with")
-    raise RequestRefusedError(f"collection {name!r} holds passages {wanted} BM25 vectors, got some {found} them")
-
-
-def check_queries(vectors: NDArray[np.float32], *, name: str, dim: int) -> None:
-    """`check_size`, and every number finite: the embedded engine finds nothing for NaN, and says nothing."""
-    check_size(vectors, name=name, dim=dim)
-    if not np.isfinite(vectors).all():
-        raise EncodingError("a query's vector is not finite; try --precision fp32, or check the model")

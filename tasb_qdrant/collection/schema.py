@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -15,6 +15,7 @@ from tasb_qdrant.settings import (
     DEFAULT_AVG_LEN,
     Bm25Settings,
     CollectionSettings,
+    IndexType,
     PayloadKeys,
     Quantization,
     VectorType,
@@ -161,3 +162,10 @@ def check_keys(name: str, stored: PayloadKeys, given: PayloadKeys | None) -> Non
     ]
     if differences:
         raise ContractMismatchError(name, differences)
+
+
+def index_conflicts(
+    there: Mapping[str, IndexType], wanted: Mapping[str, IndexType]
+) -> Iterable[tuple[str, IndexType, IndexType]]:
+    """(field, type there, type wanted) where they differ."""
+    return [(field, there[field], kind) for field, kind in wanted.items() if there.get(field, kind) != kind]

@@ -13,8 +13,8 @@ import numpy as np
 import qdrant_edge as edge
 
 from tasb_qdrant.encoder.tokenize.tokens import check_texts
+from tasb_qdrant.records.sparse import SparseVector, SparseVectors
 from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings
-from tasb_qdrant.sparse import SparseVector, SparseVectors
 
 _MANY: Final = 1e6
 """With this k, and b = 0, a word that comes n times has the value n * (k + 1) / (n + k), which is nearly n."""

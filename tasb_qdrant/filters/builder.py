@@ -25,8 +25,8 @@ from tasb_qdrant.filters.conditions import (
     Within,
 )
 from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Filter, Ids, Not, Or, as_filter
-from tasb_qdrant.filters.path import canonical_path
 from tasb_qdrant.filters.values import check_number, check_point
+from tasb_qdrant.records.path import canonical_path
 
 Value: TypeAlias = str | bool | int | float | date
 """What fields compare with; a datetime is a date. A naive datetime is in UTC, a date its midnight in UTC."""

@@ -29,8 +29,8 @@ from tasb_qdrant.filters.conditions import (
 )
 from tasb_qdrant.filters.literals import write_literal
 from tasb_qdrant.filters.nodes import Filter
-from tasb_qdrant.filters.path import canonical_path, parse_path
 from tasb_qdrant.filters.values import EXACT, Scalar, kind_of, parse_datetime
+from tasb_qdrant.records.path import canonical_path, parse_path
 
 if TYPE_CHECKING:  # settings imports pydantic, which takes longer than all of this package
     from tasb_qdrant.settings import IndexType

@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias
 
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Filter, Ids, Not, Or
-from tasb_qdrant.filters.path import canonical_path
 from tasb_qdrant.filters.values import (
     Scalar,
     check_list,
@@ -21,6 +20,7 @@ from tasb_qdrant.filters.values import (
     check_words,
     kind_of,
 )
+from tasb_qdrant.records.path import canonical_path
 
 Order: TypeAlias = Literal["<", "<=", ">", ">="]
 

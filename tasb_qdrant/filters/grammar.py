@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tasb_qdrant.filters.path import BARE, RESERVED
+from tasb_qdrant.records.path import BARE, RESERVED
 
 _NAME = rf"(?:{BARE}|`[^`]+`)(?:\[\d*\])*"
 _NOT_RESERVED = rf"(?!(?i:{'|'.join(sorted(RESERVED))})(?![\w\-.\[]))"

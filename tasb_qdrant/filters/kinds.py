@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tasb_qdrant.filters.path import canonical_path
+from tasb_qdrant.records.path import canonical_path
 
 
 def seen_kinds(payloads: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:

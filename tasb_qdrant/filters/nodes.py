@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, fields
 from typing import Final
 
 from tasb_qdrant.errors import FilterError
-from tasb_qdrant.filters.path import canonical_path
+from tasb_qdrant.records.path import canonical_path
 
 MAX_DEPTH: Final = 24
 """Deeper filters are refused: a level is up to three protobuf messages, and protobuf reads 100 deep."""

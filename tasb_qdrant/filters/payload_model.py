@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tasb_qdrant.errors import PayloadInvalidError, SettingsError
 from tasb_qdrant.filters.marker import Indexed
-from tasb_qdrant.filters.path import canonical_path
 from tasb_qdrant.filters.shape import Kind, Shape, walk
+from tasb_qdrant.records.path import canonical_path
 
 if TYPE_CHECKING:  # pydantic takes longer to import than all of this package
     from pydantic import BaseModel

@@ -12,8 +12,8 @@ from uuid import UUID
 from tasb_qdrant.errors import FilterError, FilterTypeError
 from tasb_qdrant.filters.builder import F, Ordered, Value
 from tasb_qdrant.filters.nodes import Filter
-from tasb_qdrant.filters.path import canonical_path
 from tasb_qdrant.filters.shape import Kind, Shape, members
+from tasb_qdrant.records.path import canonical_path
 
 _ORDERED: Final[frozenset[Kind]] = frozenset({"int", "float", "datetime", "date", "anything"})
 _ACCEPTED: Final[dict[Kind, frozenset[Kind]]] = {

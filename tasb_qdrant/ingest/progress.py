@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
-from tasb_qdrant.collection.protocol import OptimizeProgress
+from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.watch import Watch
 
 T = TypeVar("T")

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from tasb_qdrant.collection.payload import to_payload
-from tasb_qdrant.collection.protocol import Collection, PointId
+from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.ingest.compare import Verdict, judge
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.window import Window

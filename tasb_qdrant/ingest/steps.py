@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.collection.schema import check_name
 from tasb_qdrant.encoder import Encoder
-from tasb_qdrant.filters.path import parse_path
 from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.windows import PassagesInMemory, PassageSource
@@ -22,6 +21,7 @@ from tasb_qdrant.ingest.resume.journal import Journal, open_journal
 from tasb_qdrant.ingest.source.payload_model import checked_by, named
 from tasb_qdrant.ingest.source.stdin import patient_stdin
 from tasb_qdrant.records import IngestReport, Passage, Reject
+from tasb_qdrant.records.path import parse_path
 from tasb_qdrant.settings import CollectionSettings, IndexType, StoreSettings
 from tasb_qdrant.sources import SourceFields, open_sources
 

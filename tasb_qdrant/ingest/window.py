@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from tasb_qdrant.encoder import TokenBatch
 from tasb_qdrant.records import Passage
-from tasb_qdrant.sparse import SparseVectors
+from tasb_qdrant.records.sparse import SparseVectors
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tasb_qdrant.collection.info import CollectionInfo
 from tasb_qdrant.collection.open import open_store
-from tasb_qdrant.collection.protocol import CollectionInfo, Store
+from tasb_qdrant.collection.protocol import Store
 from tasb_qdrant.errors import (
     CollectionError,
     NotOurCollectionError,

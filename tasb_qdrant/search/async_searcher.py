@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 from typing_extensions import TypeVar
 
 from tasb_qdrant.cache import TTL, Cache, CacheInfo
-from tasb_qdrant.collection.protocol import CollectionInfo
+from tasb_qdrant.collection.info import CollectionInfo
 from tasb_qdrant.collection.reads.questions import AsyncReads, OrderBy, ReadOptions
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.micro_batches import MAX_WAIT, MicroBatcher

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from tasb_qdrant.collection.protocol import PointId, Where, check_count
-from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, ScrollPage
+from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, ScrollPage, Where, check_count
 from tasb_qdrant.errors import PassageNotFoundError, SettingsError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import FacetCount, Hit, point_id

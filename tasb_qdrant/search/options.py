@@ -7,8 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias, get_args
 
-from tasb_qdrant.collection.protocol import Where, check_count
-from tasb_qdrant.collection.reads.questions import DEPTH, FindOptions, ReadOptions
+from tasb_qdrant.collection.reads.questions import DEPTH, FindOptions, ReadOptions, Where, check_count
 from tasb_qdrant.errors import InvalidInputError, SettingsError
 
 Mode: TypeAlias = Literal["dense", "bm25", "hybrid"]

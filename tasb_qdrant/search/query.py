@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from tasb_qdrant.collection.protocol import PointId, Where
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import (
     Ask,
     Diverse,
@@ -14,6 +14,7 @@ from tasb_qdrant.collection.reads.questions import (
     Fused,
     Lexical,
     Nearest,
+    Where,
 )
 from tasb_qdrant.filters import Filter, format_filter
 from tasb_qdrant.records import HitGroup

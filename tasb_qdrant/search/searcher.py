@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr
 from typing_extensions import TypeVar
 
 from tasb_qdrant.cache import TTL, Cache, CacheInfo
-from tasb_qdrant.collection.protocol import CollectionInfo
+from tasb_qdrant.collection.info import CollectionInfo
 from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.records import FacetCount, Hit, HitGroup

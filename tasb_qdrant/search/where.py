@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tasb_qdrant.collection.protocol import Where
+from tasb_qdrant.collection.reads.questions import Where
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters import F, Filter, check_filter, parse_filter, seen_kinds
 from tasb_qdrant.filters.conditions import leaves

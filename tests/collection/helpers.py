@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.protocol import Collection, PointBatch, SearchOptions, Store
+from tasb_qdrant.collection.points import PointBatch
+from tasb_qdrant.collection.protocol import Collection, SearchOptions, Store
 from tasb_qdrant.records import Hit, ModelContract, Passage
 from tasb_qdrant.settings import CollectionSettings, StoreSettings
 

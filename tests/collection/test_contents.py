@@ -8,7 +8,8 @@ import uuid
 import numpy as np
 import pytest
 
-from tasb_qdrant.collection.protocol import Collection, PointBatch, PointId, StoredPoint
+from tasb_qdrant.collection.points import PointBatch, PointId
+from tasb_qdrant.collection.protocol import Collection, StoredPoint
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.records import Passage
 from tests.collection.helpers import Place, fill, passages, random_vectors

@@ -16,8 +16,11 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
+from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.open import no_leftover, open_collection, open_existing, open_for_writing, open_store
-from tasb_qdrant.collection.protocol import MAX_COUNT, Collection, OptimizeProgress, PointBatch, SearchOptions, Store
+from tasb_qdrant.collection.points import PointBatch
+from tasb_qdrant.collection.protocol import Collection, SearchOptions, Store
+from tasb_qdrant.collection.reads.questions import MAX_COUNT
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.errors import (
     CollectionError,

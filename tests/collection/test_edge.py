@@ -22,8 +22,10 @@ from tasb_qdrant.collection.edge import optimize as edge_optimize
 from tasb_qdrant.collection.edge.collection import EdgeCollection
 from tasb_qdrant.collection.edge.files import EdgeLock
 from tasb_qdrant.collection.edge.store import EdgeStore
+from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.open import open_existing
-from tasb_qdrant.collection.protocol import Collection, OptimizeProgress, PointBatch, SearchOptions
+from tasb_qdrant.collection.points import PointBatch
+from tasb_qdrant.collection.protocol import Collection, SearchOptions
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.errors import (
     CollectionError,

@@ -22,8 +22,8 @@ from tasb_qdrant.collection.reads.filters import to_qdrant
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters import F, Filter, at_least, check_filter
 from tasb_qdrant.filters.nodes import MAX_DEPTH
-from tasb_qdrant.filters.path import qdrant_path
 from tasb_qdrant.records import Passage
+from tasb_qdrant.records.path import qdrant_path
 from tasb_qdrant.settings import IndexType
 from tests.filters.predicate import matches
 from tests.filters.strategies import (

@@ -12,7 +12,8 @@ from qdrant_client import QdrantClient, models
 
 from tasb_qdrant.collection.limits import FLOAT16_MAX, StoreLimits, UpsertLimits, check_representable
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.protocol import Collection, PointBatch, SearchOptions
+from tasb_qdrant.collection.points import PointBatch
+from tasb_qdrant.collection.protocol import Collection, SearchOptions
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
 from tasb_qdrant.filters import F

@@ -13,7 +13,8 @@ from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as messages
 
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.protocol import Collection, PointBatch, SearchOptions
+from tasb_qdrant.collection.points import PointBatch
+from tasb_qdrant.collection.protocol import Collection, SearchOptions
 from tasb_qdrant.collection.server.retry import MAX_WAIT
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import (

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from qdrant_client import QdrantClient, models
 
+from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.protocol import OptimizeProgress
 from tasb_qdrant.collection.server.index import (
     FULL_INDEXING_KB,
     NUDGE_POLLS,

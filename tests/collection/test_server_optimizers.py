@@ -12,8 +12,9 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as messages
 
+from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.protocol import Collection, OptimizeProgress
+from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.server import store as server_store
 from tasb_qdrant.collection.server.connection import Connection, connect
 from tasb_qdrant.collection.server.store import ServerStore

@@ -19,7 +19,7 @@ from qdrant_client.conversions.conversion import RestToGrpc
 
 from tasb_qdrant.collection.open import open_for_writing, open_store
 from tasb_qdrant.collection.payload import to_payload
-from tasb_qdrant.collection.protocol import PointBatch
+from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.server import upserts as server_wire
 from tasb_qdrant.collection.server.address import grpc_channel
@@ -27,8 +27,8 @@ from tasb_qdrant.collection.server.points import rest_points
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.errors import InvalidPassageError, UnauthorizedError
 from tasb_qdrant.records import Passage
+from tasb_qdrant.records.sparse import SparseVectors
 from tasb_qdrant.settings import CollectionSettings, PayloadKeys, StoreSettings, store_settings
-from tasb_qdrant.sparse import SparseVectors
 from tests.collection.helpers import CONTRACT, fresh_name, passages, random_vectors
 from tests.qdrant_servers import QdrantServer
 

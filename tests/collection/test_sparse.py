@@ -12,7 +12,8 @@ import qdrant_edge as edge
 from qdrant_client import models
 
 from tasb_qdrant.collection.open import open_existing, open_for_writing
-from tasb_qdrant.collection.protocol import Collection, PointBatch, SearchOptions
+from tasb_qdrant.collection.points import PointBatch
+from tasb_qdrant.collection.protocol import Collection, SearchOptions
 from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.schema import METADATA_KEY, CollectionSchema
 from tasb_qdrant.encoder.bm25 import Bm25Encoder

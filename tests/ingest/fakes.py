@@ -11,21 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress
 from tasb_qdrant.collection.limits import StoreLimits
-from tasb_qdrant.collection.protocol import (
-    Collection,
-    CollectionInfo,
-    OptimizeProgress,
-    Page,
-    PointBatch,
-    PointId,
-    SearchOptions,
-    Where,
-)
+from tasb_qdrant.collection.points import PointBatch, PointId
+from tasb_qdrant.collection.protocol import Collection, Page, SearchOptions
+from tasb_qdrant.collection.reads.questions import Where
 from tasb_qdrant.encoder import TokenBatch
 from tasb_qdrant.records import Hit, ModelContract
+from tasb_qdrant.records.sparse import SparseVector
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
-from tasb_qdrant.sparse import SparseVector
 
 BATCH = 64
 """Passages of one device batch of the stub."""

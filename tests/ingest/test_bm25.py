@@ -12,7 +12,8 @@ import pytest
 
 from tasb_qdrant import Passage, ingest, verify
 from tasb_qdrant.collection.open import open_collection
-from tasb_qdrant.collection.protocol import OpenCollection, PointBatch, PointId
+from tasb_qdrant.collection.points import PointBatch, PointId
+from tasb_qdrant.collection.protocol import OpenCollection
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.errors import ContractMismatchError, EncodingError, SourceError
 from tasb_qdrant.ingest import RejectedLines

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasb_qdrant.collection.protocol import OptimizeProgress
+from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.progress import TELL_SECONDS, Counters, Progress
 from tests.ingest import stored

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasb_qdrant.collection.protocol import Page, PointId, StoredPoint
+from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.protocol import Page, StoredPoint
 from tasb_qdrant.errors import RequestRefusedError, SettingsError, StoreCorruptError
 from tasb_qdrant.ingest.read.idset import IdSet, id_of, key_of
 from tasb_qdrant.ingest.read.seen import SeenIds

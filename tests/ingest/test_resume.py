@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tasb_qdrant.collection import open as opening
 from tasb_qdrant.collection.edge.store import EdgeStore
-from tasb_qdrant.collection.protocol import Collection, PointBatch, PointId, Store
+from tasb_qdrant.collection.points import PointBatch, PointId
+from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.errors import (
     CollectionError,
     EncodingError,

@@ -16,7 +16,7 @@ from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.upload.uploader import BATCH_BYTES, FLUSH_EVERY, REST_BYTES, batches_of
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records import Passage
-from tasb_qdrant.sparse import SparseVectors
+from tasb_qdrant.records.sparse import SparseVectors
 from tests.ingest import stored
 from tests.ingest.fakes import CountingCollection, StubEncoder
 from tests.qdrant_servers import QdrantServer

@@ -14,7 +14,8 @@ import pytest
 
 from tasb_qdrant import Passage, VerifyReport, ingest, verify
 from tasb_qdrant.collection.open import open_collection
-from tasb_qdrant.collection.protocol import OpenCollection, PointBatch, PointId
+from tasb_qdrant.collection.points import PointBatch, PointId
+from tasb_qdrant.collection.protocol import OpenCollection
 from tasb_qdrant.errors import ContractMismatchError, SettingsError
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder

@@ -29,32 +29,20 @@ from tasb_qdrant.collection.edge.optimize import INDEX_EVERYTHING_KB, build_in_c
 from tasb_qdrant.collection.edge.reads import EdgeAsyncReads, EdgeReads
 from tasb_qdrant.collection.edge.vectors import DENSE, edge_vectors, sparse_of
 from tasb_qdrant.collection.edge.wire import EdgeWire
+from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress, dense_indexed
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_representable
 from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
-from tasb_qdrant.collection.protocol import (
-    CollectionInfo,
-    OptimizeProgress,
-    Page,
-    PointBatch,
-    PointId,
-    SearchOptions,
-    StoredPoint,
-    Where,
-    check_queries,
-    check_size,
-    check_sparse,
-    dense_indexed,
-    index_conflicts,
-)
+from tasb_qdrant.collection.points import PointBatch, PointId, check_queries, check_size, check_sparse
+from tasb_qdrant.collection.protocol import Page, SearchOptions, StoredPoint
 from tasb_qdrant.collection.reads.known_indexes import KnownIndexes
-from tasb_qdrant.collection.reads.questions import BM25, FindOptions, Nearest, ReadOptions
+from tasb_qdrant.collection.reads.questions import BM25, FindOptions, Nearest, ReadOptions, Where
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.reads.wire import most_compared
-from tasb_qdrant.collection.schema import CollectionSchema, kept_settings
+from tasb_qdrant.collection.schema import CollectionSchema, index_conflicts, kept_settings
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.records import Hit, ModelContract
+from tasb_qdrant.records.sparse import SparseVector
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys
-from tasb_qdrant.sparse import SparseVector
 
 _BATCH: Final = 1
 """Queries that the engine answers at a time, while every other thread stands still. With its vector index it is
@@ -152,7 +140,10 @@ class EdgeCollection:
     def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
         """The hits of each row, best first."""
         check_queries(vectors, name=self.name, dim=self.contract.dim)
-        found = self.reads.query([Nearest(vector) for vector in vectors], FindOptions.of(options))
+        found = self.reads.query(
+            [Nearest(vector) for vector in vectors],
+            FindOptions(**{name: getattr(options, name) for name in options.__slots__}),
+        )
         return [[to_hit(point.id, point.score, point.payload, self.keys) for point in points] for points in found]
 
     def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:

@@ -10,12 +10,12 @@ import numpy as np
 import qdrant_edge as edge
 
 from tasb_qdrant.collection.reads.questions import BM25
-from tasb_qdrant.sparse import SparseVector
+from tasb_qdrant.records.sparse import SparseVector
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tasb_qdrant.collection.protocol import PointBatch
+    from tasb_qdrant.collection.points import PointBatch
 
 DENSE: Final = [""]
 """To be given the vector without a name alone, as a list; all of a point's vectors come as a mapping."""

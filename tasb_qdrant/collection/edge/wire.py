@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tasb_qdrant.collection.edge.engine import indexes_of
 from tasb_qdrant.collection.edge.vectors import sequence
 from tasb_qdrant.collection.payload import plain_id
-from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.known_indexes import Indexes
 from tasb_qdrant.collection.reads.questions import (
     BM25,

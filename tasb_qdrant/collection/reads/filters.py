@@ -38,9 +38,9 @@ from tasb_qdrant.filters.conditions import (
     Order,
 )
 from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Ids, Not, Or
-from tasb_qdrant.filters.path import canonical_path, parse_path, qdrant_path, write_path
 from tasb_qdrant.filters.values import EXACT, Scalar
 from tasb_qdrant.records import point_id
+from tasb_qdrant.records.path import canonical_path, parse_path, qdrant_path, write_path
 from tasb_qdrant.settings import IndexType
 
 _OF_WORDS = "LMN"

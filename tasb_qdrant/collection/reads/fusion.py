@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import Diverse, FoundPoint, Fused
 
 RRF_K: Final = 2

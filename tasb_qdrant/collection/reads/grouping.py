@@ -20,11 +20,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
-from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.fusion import id_order
 from tasb_qdrant.collection.reads.questions import FoundGroup, FoundPoint
 from tasb_qdrant.collection.reads.wire import Find
-from tasb_qdrant.filters.path import Segment, parse_path
+from tasb_qdrant.records.path import Segment, parse_path
 
 R = TypeVar("R")
 

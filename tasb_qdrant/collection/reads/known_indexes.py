@@ -9,7 +9,7 @@ from typing import Final
 
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.filters.conditions import leaves
-from tasb_qdrant.filters.path import canonical_path
+from tasb_qdrant.records.path import canonical_path
 from tasb_qdrant.settings import IndexType
 
 MAX_AGE: Final = 60.0

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, Self, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasb_qdrant.collection.protocol import PointId, SearchOptions, Where, check_count
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import FacetCount
 
 if TYPE_CHECKING:
+    from qdrant_client import models  # 0.6 s to import: only the stores that need it do so
+
     from tasb_qdrant.settings import IndexType
 
 BM25: Final = "bm25"
@@ -24,6 +27,21 @@ DEPTH: Final = 100
 """Candidates that each part of a fused query, and a diverse one, choose from at least."""
 
 Scalar: TypeAlias = str | int | float | bool
+
+Where: TypeAlias = "Filter | models.Filter"
+"""A filter of ours, or one of qdrant-client's."""
+
+
+MAX_COUNT: Final = 2**31 - 1
+"""The largest limit, offset and hnsw_ef that both stores take over each way to them."""
+
+
+def check_count(name: str, value: object, *, least: int) -> None:
+    # True would pass for 1, and a float or a string fail deep inside a client.
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_COUNT:
+        raise SettingsError(
+            f"{name} must be a whole number, at least {least} and at most {MAX_COUNT}, got {repr(value)[:100]}"
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,11 +175,6 @@ class FindOptions:
             check_count("hnsw_ef", self.hnsw_ef, least=1)
         if self.oversampling is not None and not self.oversampling >= 1:
             raise SettingsError(f"oversampling must be at least 1, got {self.oversampling!r}")
-
-    @classmethod
-    def of(cls, options: SearchOptions) -> Self:
-        """The same."""
-        return cls(**{each.name: getattr(options, each.name) for each in fields(options)})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

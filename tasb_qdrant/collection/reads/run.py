@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
-from tasb_qdrant.collection.protocol import PointId, Where
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import (
     Ask,
     FindOptions,
@@ -17,6 +17,7 @@ from tasb_qdrant.collection.reads.questions import (
     OrderBy,
     ReadOptions,
     ScrollPage,
+    Where,
 )
 from tasb_qdrant.collection.reads.steps import ReadSteps, Steps
 from tasb_qdrant.collection.reads.wire import Selection

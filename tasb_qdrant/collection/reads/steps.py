@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 from tasb_qdrant.cache import Cache
-from tasb_qdrant.collection.protocol import MAX_COUNT, PointId, Where
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.fusion import compose
 from tasb_qdrant.collection.reads.grouping import group_listed, group_more
 from tasb_qdrant.collection.reads.known_indexes import MAX_AGE, KnownIndexes, fields_of
 from tasb_qdrant.collection.reads.questions import (
+    MAX_COUNT,
     Ask,
     Diverse,
     FindOptions,
@@ -22,6 +23,7 @@ from tasb_qdrant.collection.reads.questions import (
     OrderBy,
     ReadOptions,
     ScrollPage,
+    Where,
 )
 from tasb_qdrant.collection.reads.wire import ACORN_SELECTIVITY, Effort, Find, Selection, Wire
 from tasb_qdrant.filters import Filter, check_phrases

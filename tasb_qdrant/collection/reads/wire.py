@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
-from tasb_qdrant.collection.protocol import OVERSAMPLING, PointId
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import (
     FindOptions,
     Lexical,
@@ -27,6 +27,10 @@ Plain: TypeAlias = Nearest | Lexical | Recommended
 
 Selection: TypeAlias = bool | tuple[str, ...]
 """Payload: all of it, none, or these fields."""
+
+OVERSAMPLING: Final[Mapping[Quantization, float]] = {"int8": 2.0, "binary": 4.0, "turbo4": 2.0}
+"""Candidates for each hit wanted that quantized vectors choose, before the real vectors score them: else
+scores would be approximations (off by 4% with int8), and with binary the best passage is often missed."""
 
 HNSW_EF: Final = 128
 FILTERED_HNSW_EF: Final = 256

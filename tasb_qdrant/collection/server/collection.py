@@ -10,26 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import models
 
+from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress, dense_indexed
 from tasb_qdrant.collection.limits import StoreLimits, check_representable
 from tasb_qdrant.collection.payload import to_hit, to_payload
-from tasb_qdrant.collection.protocol import (
-    CollectionInfo,
-    OptimizeProgress,
-    Page,
-    PointBatch,
-    PointId,
-    SearchOptions,
-    Where,
-    check_queries,
-    check_size,
-    check_sparse,
-    dense_indexed,
-    index_conflicts,
-)
+from tasb_qdrant.collection.points import PointBatch, PointId, check_queries, check_size, check_sparse
+from tasb_qdrant.collection.protocol import Page, SearchOptions
 from tasb_qdrant.collection.reads.known_indexes import KnownIndexes
-from tasb_qdrant.collection.reads.questions import FindOptions, Nearest, ReadOptions
+from tasb_qdrant.collection.reads.questions import FindOptions, Nearest, ReadOptions, Where
 from tasb_qdrant.collection.reads.steps import ReadSteps
-from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.collection.schema import CollectionSchema, index_conflicts
 from tasb_qdrant.collection.server.connection import Connection
 from tasb_qdrant.collection.server.contents import ServerContents
 from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, RequestTooLargeError
@@ -43,8 +32,8 @@ from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.records import Hit, ModelContract
+from tasb_qdrant.records.sparse import SparseVector
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
-from tasb_qdrant.sparse import SparseVector
 
 T = TypeVar("T")
 
@@ -171,7 +160,10 @@ class ServerCollection:
     def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
         """The hits of each row, best first."""
         check_queries(vectors, name=self._name, dim=self.contract.dim)
-        found = self.reads.query([Nearest(vector) for vector in vectors], FindOptions.of(options))
+        found = self.reads.query(
+            [Nearest(vector) for vector in vectors],
+            FindOptions(**{name: getattr(options, name) for name in options.__slots__}),
+        )
         return [[to_hit(point.id, point.score, point.payload, self.keys) for point in points] for points in found]
 
     def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:

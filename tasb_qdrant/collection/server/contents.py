@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient, grpc, models
 
 from tasb_qdrant.collection.payload import plain_id
-from tasb_qdrant.collection.protocol import Page, PointId, StoredPoint
+from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.protocol import Page, StoredPoint
 from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.server.edits import grpc_delete, grpc_id, grpc_payloads, rest_delete, rest_payloads
 from tasb_qdrant.collection.server.failure import RequestTooLargeError
-from tasb_qdrant.sparse import SparseVector
+from tasb_qdrant.records.sparse import SparseVector
 
 Replicas = Literal["any", "all", "nearest"]
 """Whose answer counts where a shard has replicas. any: pages are what all agree on, single points those of

@@ -8,7 +8,7 @@ from typing import Any
 from qdrant_client import QdrantClient, grpc, models
 from qdrant_client.conversions.conversion import payload_to_grpc
 
-from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.server.failure import UnconfirmedError
 
 _WEAK_GRPC = grpc.WriteOrdering(type=grpc.WriteOrderingType.Weak)

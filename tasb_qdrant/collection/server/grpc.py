@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
-from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import BM25, Lexical, Nearest, OrderBy, ReadOptions
 from tasb_qdrant.collection.reads.wire import Effort, Find, Plain, Selection, ServerRequest
 from tasb_qdrant.collection.server.edits import grpc_id

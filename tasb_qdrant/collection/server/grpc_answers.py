@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import grpc
 
-from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.known_indexes import Indexes
 from tasb_qdrant.collection.reads.questions import FoundPoint, ScrollPage
 from tasb_qdrant.records import FacetCount

@@ -7,7 +7,7 @@ from typing import Final
 
 from qdrant_client import models
 
-from tasb_qdrant.collection.protocol import OptimizeProgress
+from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.errors import ServerBusyError
 
 POLL_SECONDS: Final = 0.25

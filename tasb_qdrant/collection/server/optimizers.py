@@ -12,8 +12,8 @@ from typing import Final, Protocol
 
 from qdrant_client import models
 
+from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.limits import VECTOR_BYTES
-from tasb_qdrant.collection.protocol import OptimizeProgress
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server.connection import Connection
 from tasb_qdrant.collection.server.index import FULL_INDEXING_KB, is_indexed, wait_until_indexed

@@ -8,10 +8,10 @@ from typing import Any
 from grpc import Channel, UnaryUnaryMultiCallable
 from qdrant_client import QdrantClient, grpc, models
 
-from tasb_qdrant.collection.protocol import PointBatch
+from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.server.failure import UnconfirmedError
-from tasb_qdrant.sparse import SparseVectors
+from tasb_qdrant.records.sparse import SparseVectors
 
 
 def rest_points(batch: PointBatch, payloads: Sequence[Mapping[str, Any]]) -> models.Batch:

@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 from qdrant_client import models
 
-from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.known_indexes import Indexes
 from tasb_qdrant.collection.reads.questions import (
     BM25,

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasb_qdrant.collection.payload import check_names
-from tasb_qdrant.collection.protocol import PointBatch, PointId
+from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.reads.questions import BM25
+from tasb_qdrant.records.sparse import SparseVectors
 from tasb_qdrant.settings import PayloadKeys
-from tasb_qdrant.sparse import SparseVectors
 
 _POINT: Final = b"\x1a"  # UpsertPoints.points
 _TAIL: Final = b"\x10\x01\x22\x00"  # UpsertPoints.wait = true, .ordering = weak, which is an empty message

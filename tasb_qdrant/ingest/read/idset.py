@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Self
 
-from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.errors import SettingsError
 
 CACHE_KIB: Final = 65_536

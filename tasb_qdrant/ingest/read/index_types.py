@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any, Final, NamedTuple
 
 from tasb_qdrant.errors import FilterError, InvalidPassageError
-from tasb_qdrant.filters.path import Segment, parse_path
+from tasb_qdrant.records.path import Segment, parse_path
 from tasb_qdrant.settings import IndexType
 
 _SHOWN_CHARS: Final = 80

@@ -9,7 +9,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasb_qdrant.collection.protocol import PointBatch
+from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.errors import StateCorruptError
 from tasb_qdrant.ingest.resume.identity import ReadIdentity, TargetIdentity
 

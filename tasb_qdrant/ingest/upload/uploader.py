@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasb_qdrant.collection.limits import UpsertLimits
-from tasb_qdrant.collection.protocol import Collection, PointBatch
+from tasb_qdrant.collection.points import PointBatch
+from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.errors import EncodingError
 from tasb_qdrant.ingest.flow import Channel, Flow
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.upload.pace import MOST, Pace
 from tasb_qdrant.ingest.window import Window
-from tasb_qdrant.sparse import SparseVectors
+from tasb_qdrant.records.sparse import SparseVectors
 
 BATCH_BYTES: Final = 8 * 2**20
 """The server refuses REST bodies over 32 MiB, and gRPC has no limit of its own; 8 MiB is kind to both."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from tasb_qdrant.collection.protocol import Collection, PointId
+from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.views import views_of
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
@@ -27,8 +28,8 @@ from tasb_qdrant.ingest.verify.repair import RepairSieve
 from tasb_qdrant.ingest.verify.vectors import Sample, compare_vectors
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records import IngestReport
+from tasb_qdrant.records.verification import VerifyReport
 from tasb_qdrant.settings import StoreSettings
-from tasb_qdrant.verification import VerifyReport
 
 SAMPLE: Final = 100
 """Passages whose vectors are compared, unless another number is asked for."""

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final, Self
 
 import orjson
 
-from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.ingest.read.idset import IdSet
 

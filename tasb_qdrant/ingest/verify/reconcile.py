@@ -11,7 +11,8 @@ from typing import Any, Final
 
 import orjson
 
-from tasb_qdrant.collection.protocol import Collection, Page, PointId
+from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.protocol import Collection, Page
 from tasb_qdrant.collection.views import Views
 from tasb_qdrant.errors import RequestRefusedError, StoreCorruptError
 from tasb_qdrant.ingest.compare import Verdict, judge

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasb_qdrant.collection.payload import to_payload
-from tasb_qdrant.collection.protocol import Collection, PointId
+from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.sieve import update_payloads
 from tasb_qdrant.ingest.verify.findings import ENCODE, Findings, Kind

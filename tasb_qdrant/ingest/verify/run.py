@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from tasb_qdrant.encoder import Encoder
     from tasb_qdrant.ingest.progress import Progress
     from tasb_qdrant.ingest.steps import Source
+    from tasb_qdrant.records.verification import VerifyReport
     from tasb_qdrant.settings import Transport
     from tasb_qdrant.sources import SourceFields
-    from tasb_qdrant.verification import VerifyReport
 
 
 def verify(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tasb_qdrant.collection.protocol import PointId
+from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records import Passage
-from tasb_qdrant.sparse import SparseVector, SparseVectors
+from tasb_qdrant.records.sparse import SparseVector, SparseVectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

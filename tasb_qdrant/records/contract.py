@@ -1,0 +1,70 @@
+"""What made the vectors of a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ModelContract:
+    """What made the vectors of a collection; stored with it, checked by every later writer and reader.
+
+    `weights` is the sha256 of the weights file, `precision` the arithmetic of the forward pass
+    (fp32, bf16, fp16, int8, fp8), `version` the package version that wrote it. `revision` is the commit of the hub's
+    repository `model`, "" for a folder and in contracts of before it was recorded.
+    """
+
+    model: str
+    weights: str
+    pooling: str
+    normalized: bool
+    distance: str
+    dim: int
+    max_length: int
+    precision: str
+    query_prompt: str
+    passage_prompt: str
+    version: str
+    revision: str = ""
+
+    def differences(self, other: ModelContract) -> list[tuple[str, object, object]]:
+        """(what, mine, other's) for everything that would make vectors incomparable.
+
+        The model's name and revision are not compared (a folder and a hub id, and several commits, may
+        hold the same weights), nor the precision (fp32, bf16 and fp16 vectors of one model agree to a
+        cosine of 0.999 and better, int8's and fp8's with theirs to 0.99).
+        """
+        compared = (
+            "weights",
+            "pooling",
+            "normalized",
+            "distance",
+            "dim",
+            "max_length",
+            "query_prompt",
+            "passage_prompt",
+        )
+        found: list[tuple[str, object, object]] = []
+        for name in compared:
+            mine, theirs = getattr(self, name), getattr(other, name)
+            if mine == theirs:
+                continue
+            if name == "weights":
+                found.append(("model", f"{self.model} ({mine[:12]})", f"{other.model} ({theirs[:12]})"))
+            else:
+                found.append((name.replace("_", " "), mine, theirs))
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """As stored in the collection's metadata."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> ModelContract:
+        """The inverse of `to_dict`, also of an earlier version's; unknown keys (of a later one) are ignored.
+
+        Raises KeyError.
+        """
+        return cls(**{f.name: stored[f.name] for f in fields(cls) if f.name in stored or f.default is MISSING})

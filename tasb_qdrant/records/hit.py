@@ -1,0 +1,65 @@
+"""What a search answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic
+
+from typing_extensions import TypeVar  # that of typing has no default before Python 3.13
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+P = TypeVar("P", default=dict[str, Any], covariant=True)
+"""What a hit's payload is: the mapping that was stored, or an instance of the caller's pydantic model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit(Generic[P]):
+    """A found passage. `score` says how near it is, higher is nearer: the dot product of query and passage vector,
+    or what the way of searching makes of it; 0 where nothing was asked to be near.
+
+    `payload` is the mapping that is stored, or an instance of the model that the searcher was given. `vector`,
+    float32 (dim,), is None unless it was asked for. `invalid` says why the payload is no instance of the model and
+    stays a mapping, where the searcher keeps such hits; else it is "".
+    """
+
+    id: str
+    score: float
+    text: str
+    title: str | None = None
+    payload: P = field(default_factory=dict)  # type: ignore[assignment]  # right for the default of P
+    vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    invalid: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as a plain JSON object; without the vector if there is none."""
+        payload: Any = self.payload
+        return {
+            "id": self.id,
+            "score": self.score,
+            "text": self.text,
+            "title": self.title,
+            "payload": dict(payload) if isinstance(payload, Mapping) else payload.model_dump(mode="json"),
+            **({} if self.vector is None else {"vector": self.vector.tolist()}),
+            **({"invalid": self.invalid} if self.invalid else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class HitGroup(Generic[P]):
+    """The nearest passages that have one value of a payload field."""
+
+    value: str | int
+    hits: list[Hit[P]]
+
+
+@dataclass(frozen=True, slots=True)
+class FacetCount:
+    """A value of a payload field, and how many passages have it."""
+
+    value: str | int | bool
+    count: int

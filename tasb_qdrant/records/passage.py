@@ -1,0 +1,182 @@
+"""Passages, the ids of their points, and inputs that are none."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha1
+from typing import Any, Final
+
+from tasb_qdrant.errors import InvalidPassageError
+
+MAX_ID_CHARS: Final = 1024
+"""Longer passage ids are refused: an id that long is a text in the wrong column."""
+
+
+MAX_PAYLOAD_DEPTH: Final = 32
+"""Deeper payloads are refused: no filter reaches them, and parsers' stacks are finite."""
+
+
+POINT_ID_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://tasb-qdrant/passage-id")
+"""Fixed for ever: changing it would give every stored passage a new point id."""
+
+
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
+
+
+_UUID = re.compile(
+    r"(?:urn:uuid:)?(?:\{)?[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}(?:\})?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def point_id(passage_id: str) -> int | str:
+    """Qdrant's id of a passage: u64 or canonical UUID, derived from the passage id alone.
+
+    Canonical decimal below 2**64 becomes that integer, a UUID in any spelling its canonical form,
+    and anything else UUIDv5 of (POINT_ID_NAMESPACE, the id).
+    """
+    if _DECIMAL.fullmatch(passage_id) and (number := int(passage_id)) < 2**64:
+        return number
+    if _UUID.fullmatch(passage_id):
+        return str(uuid.UUID(passage_id.lower()))  # uuid knows its "urn:uuid:" prefix in lower case only
+    return _uuid5(passage_id)
+
+
+def _uuid5(name: str) -> str:
+    """uuid.uuid5(POINT_ID_NAMESPACE, name) as a string, in a quarter of its time: every passage needs one."""
+    digest = sha1(POINT_ID_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
+    text = digest[:16].hex()
+    variant = "89ab"[digest[8] >> 4 & 3]
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A text to be found again, with its id, title and payload.
+
+    `payload` is any JSON object; its fields can be filtered on by name. A passage that can't be stored
+    can't be made: InvalidPassageError names the part and the reason.
+    """
+
+    id: str
+    text: str
+    title: str | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        passage_id, text, payload = self.id, self.text, self.payload
+        if not _storable(passage_id):
+            raise _unstorable(passage_id, "id", field="id")
+        if not passage_id or passage_id.isspace():
+            raise InvalidPassageError("the id is empty", field="id")
+        if len(passage_id) > MAX_ID_CHARS:
+            raise InvalidPassageError(
+                f"the id has {len(passage_id)} characters, at most {MAX_ID_CHARS} are allowed", field="id"
+            )
+        if not _storable(text):
+            raise _unstorable(text, "text", field="text")
+        if not text or text.isspace():
+            raise InvalidPassageError("the text is empty", field="text")
+        if self.title is not None and not _storable(self.title):
+            raise _unstorable(self.title, "title", field="title")
+        # A dict is a Mapping, but asking the abstract class takes ten times as long.
+        if type(payload) is not dict and not isinstance(payload, Mapping):
+            raise InvalidPassageError(f"the payload must be an object, got {type(payload).__name__}", field="payload")
+        for key, value in payload.items():
+            _check_key(key)
+            _check_json(value, key, depth=1)
+
+    @property
+    def point_id(self) -> int | str:
+        """Qdrant's id of this passage, derived from `id` alone."""
+        return point_id(self.id)
+
+    @property
+    def encoder_text(self) -> str:
+        """What the encoder reads: title and text joined by a space, as BEIR does."""
+        return f"{self.title} {self.text}" if self.title else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """An input that can't be stored. `line` is 1-based: a line of text, or a row of a table."""
+
+    source: str
+    line: int
+    reason: str
+
+
+def _storable(value: object) -> bool:
+    """A string without NUL and surrogates. Encoding finds surrogates three times as fast as a regex."""
+    if not isinstance(value, str) or "\x00" in value:
+        return False
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unstorable(value: object, name: str, *, field: str) -> InvalidPassageError:
+    """Why `_storable` refused the value."""
+    if not isinstance(value, str) or (bad := _UNSTORABLE.search(value)) is None:
+        return InvalidPassageError(f"the {name} must be a string, got {type(value).__name__}", field=field)
+    what = "a NUL character" if bad.group() == "\x00" else "half of a surrogate pair"
+    return InvalidPassageError(
+        f"the {name} has {what} at offset {bad.start()}; is the file UTF-16 or binary?", field=field
+    )
+
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        raise InvalidPassageError(f"payload field names must be strings, got {type(key).__name__}", field="payload")
+    if not key:
+        raise InvalidPassageError("a payload field has an empty name", field="payload")
+    if not _storable(key):
+        raise _unstorable(key, f"payload field name {key!r}", field="payload")
+
+
+def _check_json(value: object, name: str, *, depth: int) -> None:
+    """Refuse what JSON can't say, and numbers that Qdrant would change: outside i64, or not finite."""
+    if isinstance(value, str):
+        if not _storable(value):
+            raise _unstorable(value, f"payload field {name!r}", field="payload")
+    elif value is None or isinstance(value, bool):
+        return
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise InvalidPassageError(
+                f"payload field {name!r} is {value}, which doesn't fit a 64-bit integer", field="payload"
+            )
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidPassageError(f"payload field {name!r} is {value}, which JSON can't say", field="payload")
+    elif isinstance(value, (dict, list, tuple, Mapping)):  # a tuple: a union would be built at each call
+        _check_nested(value, name, depth=depth)
+    else:
+        raise InvalidPassageError(
+            f"payload field {name!r} has a value of type {type(value).__name__}, which is not JSON",
+            field="payload",
+        )
+
+
+def _check_nested(value: Mapping[Any, Any] | list[Any] | tuple[Any, ...], name: str, *, depth: int) -> None:
+    if depth >= MAX_PAYLOAD_DEPTH:
+        raise InvalidPassageError(f"payload field {name!r} is nested deeper than {MAX_PAYLOAD_DEPTH}", field="payload")
+    if isinstance(value, (list, tuple)):
+        item_name = f"{name}[]"
+        for item in value:
+            _check_json(item, item_name, depth=depth + 1)
+    else:
+        for key, item in value.items():
+            _check_key(key)
+            _check_json(item, f"{name}.{key}", depth=depth + 1)

@@ -1,0 +1,35 @@
+"""Small frozen settings objects, and the only place that reads the environment."""
+
+from tasb_qdrant.settings.base import check_whole_number, first_problem
+from tasb_qdrant.settings.bm25 import DEFAULT_AVG_LEN, Bm25Language, Bm25Settings
+from tasb_qdrant.settings.collection import (
+    CollectionSettings,
+    IndexType,
+    PayloadKeys,
+    Quantization,
+    VectorType,
+    parse_indexes,
+)
+from tasb_qdrant.settings.environment import user_state_folder, waiting_is_chosen
+from tasb_qdrant.settings.store import DEFAULT_STORE, MAX_SECONDS, StoreSettings, Transport, store_settings
+
+__all__ = [
+    "Bm25Language",
+    "Bm25Settings",
+    "CollectionSettings",
+    "DEFAULT_AVG_LEN",
+    "DEFAULT_STORE",
+    "IndexType",
+    "MAX_SECONDS",
+    "PayloadKeys",
+    "Quantization",
+    "StoreSettings",
+    "Transport",
+    "VectorType",
+    "check_whole_number",
+    "first_problem",
+    "parse_indexes",
+    "store_settings",
+    "user_state_folder",
+    "waiting_is_chosen",
+]

@@ -1,0 +1,45 @@
+"""What all settings share: they are frozen, and say in one line what is wrong with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+)
+
+from tasb_qdrant.errors import SettingsError
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    def __init__(self, **values: Any) -> None:
+        """Raises SettingsError, one line, where pydantic would raise an error of several."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise SettingsError(first_problem(error)) from None
+
+
+def check_whole_number(name: str, value: object) -> None:
+    """Raises SettingsError unless the value is a whole number, 0 or more. True would pass for 1."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise SettingsError(f"{name} must be a whole number, 0 or more, got {repr(value)[:100]}")
+
+
+def first_problem(error: ValidationError) -> str:
+    """One line out of pydantic's many: where, what is wrong with it, and what was found, unless it may be secret."""
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    message = problem["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
+    # A misspelt name may be that of the key; what our own validators say has the value in it, if it may be shown.
+    hidden = problem["type"] in ("extra_forbidden", "value_error", "missing") or place in ("api_key", "url")
+    found = problem["input"]
+    if hidden or not isinstance(found, str | int | float):
+        return f"{place}: {message}"
+    return f"{place}: {message}, got {repr(found)[:100]}"

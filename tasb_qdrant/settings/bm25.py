@@ -1,0 +1,91 @@
+"""How words become sparse vectors."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+from pydantic import (
+    Field,
+)
+
+from tasb_qdrant.settings.base import Frozen
+
+Bm25Language = Literal[
+    "none",
+    "arabic",
+    "azerbaijani",
+    "basque",
+    "bengali",
+    "catalan",
+    "chinese",
+    "danish",
+    "dutch",
+    "english",
+    "finnish",
+    "french",
+    "german",
+    "greek",
+    "hebrew",
+    "hinglish",
+    "hungarian",
+    "indonesian",
+    "italian",
+    "japanese",
+    "kazakh",
+    "nepali",
+    "norwegian",
+    "portuguese",
+    "romanian",
+    "russian",
+    "slovene",
+    "spanish",
+    "swedish",
+    "tajik",
+    "turkish",
+]
+"""Those of which Qdrant's BM25 knows the stopwords, and of many the endings. "none" leaves words as they are."""
+
+
+_UNSPACED: Final = frozenset({"chinese", "japanese"})
+"""Languages that put no spaces between words."""
+
+
+DEFAULT_AVG_LEN: Final = 256.0
+"""Qdrant's own, for passages that nobody has measured."""
+
+
+class Bm25Settings(Frozen):
+    """How the words of a passage become its sparse vector `bm25`, and those of a query; the defaults are Qdrant's.
+
+    `stemmer` and `stopwords` say whether the language's endings and stopwords are left out. `tokenizer` None means
+    "multilingual", which knows words without spaces, for Chinese and Japanese, and "word" elsewhere. `k` is how much a
+    word counts that comes again, `b` how much the length of a passage matters, beside `avg_len`, the passages'
+    average in words without stopwords; None means that it is measured.
+    """
+
+    language: Bm25Language = "english"
+    stemmer: bool = True
+    stopwords: bool = True
+    ascii_folding: bool = False
+    tokenizer: Literal["word", "multilingual"] | None = None
+    k: float = Field(default=1.2, ge=0, allow_inf_nan=False)
+    b: float = Field(default=0.75, ge=0, le=1)
+    avg_len: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    def differences(self, wanted: Bm25Settings) -> list[tuple[str, object, object]]:
+        """(what, mine, wanted) for all that would make other vectors; an `avg_len` of None wants no certain one."""
+        pairs = [(name, getattr(self, name), getattr(wanted, name)) for name in type(self).model_fields]
+        pairs = [pair for pair in pairs if pair[0] not in ("avg_len", "tokenizer")]
+        pairs.append(("tokenizer", self.words_by, wanted.words_by))
+        if wanted.avg_len is not None:
+            pairs.append(("avg_len", self.avg_len, wanted.avg_len))
+        return [(f"BM25 {name}", mine, other) for name, mine, other in pairs if mine != other]
+
+    def measured(self, avg_len: float) -> Bm25Settings:
+        """The same with nothing left open; `avg_len` is for passages whose average isn't given."""
+        return self.model_copy(update={"avg_len": self.avg_len or avg_len, "tokenizer": self.words_by})
+
+    @property
+    def words_by(self) -> Literal["word", "multilingual"]:
+        """The tokenizer in force."""
+        return self.tokenizer or ("multilingual" if self.language in _UNSPACED else "word")

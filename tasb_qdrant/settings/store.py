@@ -1,0 +1,131 @@
+"""Where a collection lives, and how it is reached."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
+
+from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.settings.base import Frozen
+from tasb_qdrant.settings.environment import QdrantEnvironment
+
+Transport = Literal["auto", "grpc", "rest"]
+
+
+DEFAULT_STORE: Final = Path("tasb_qdrant_data")
+"""The embedded store's folder when neither a server nor a folder is named."""
+
+
+MAX_SECONDS: Final = 86_400
+"""A day: longer waits are slips, and gRPC overflows for some of them."""
+
+
+class StoreSettings(Frozen):
+    """Where a collection lives: on a Qdrant server (`url`) or embedded in a folder (`path`).
+
+    The key is a SecretStr, so that no repr, log or traceback shows it.
+    """
+
+    url: str | None = None
+    path: Path | None = None
+    api_key: SecretStr | None = None
+    transport: Transport = "auto"
+    grpc_port: int | None = Field(default=None, ge=1, le=65535)
+    timeout: float = Field(default=60.0, gt=0, le=MAX_SECONDS, allow_inf_nan=False)
+    retry_seconds: float = Field(default=120.0, ge=0, le=MAX_SECONDS, allow_inf_nan=False)
+    allow_plain_http_key: bool = False
+
+    @field_validator("url")
+    @classmethod
+    def _usable(cls, url: str | None) -> str | None:
+        return url if url is None else _checked_url(url)
+
+    @field_validator("api_key")
+    @classmethod
+    def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
+        # Checked here, since what the HTTP and gRPC libraries say of such a header has the key in it.
+        if key is not None and not _HEADER_SAFE.fullmatch(key.get_secret_value()):
+            raise ValueError("the API key must be printable ASCII without spaces and line breaks")
+        return key
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.url is None) == (self.path is None):
+            raise ValueError("name either a server (url) or a folder (path)")
+        return self
+
+    @property
+    def location(self) -> str:
+        """The url or folder, for messages."""
+        return self.url if self.url is not None else str(self.path)
+
+    def at(self, url: str, *, transport: Transport) -> StoreSettings:
+        """The same key and limits for another server. Raises SettingsError."""
+        return StoreSettings(**{**dict(self), "url": url, "path": None, "transport": transport, "grpc_port": None})
+
+
+_HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
+
+
+def _checked_url(url: str) -> str:
+    """The url itself; ValueError when it is no server's, or could show a secret wherever it is shown."""
+    if "@" in url:
+        raise ValueError("the url must not hold a user or a password; a key goes into QDRANT_API_KEY")
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port  # the port is read only now, and may be none
+    except ValueError:
+        raise ValueError(f"the url has no valid host and port: {url!r}") from None
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"the url must start with http:// or https://, got {url!r}")
+    if parts.query or parts.fragment:
+        raise ValueError("the url must end before '?' and '#'; a key goes into QDRANT_API_KEY")
+    if not host or not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError(f"the url must be like http://localhost:6333, got {url!r}")
+    return url
+
+
+def store_settings(
+    *,
+    url: str | None = None,
+    path: str | Path | None = None,
+    api_key: str | SecretStr | None = None,
+    transport: Transport = "auto",
+    grpc_port: int | None = None,
+    timeout: float = 60.0,
+    retry_seconds: float = 120.0,
+    allow_plain_http_key: bool = False,
+) -> StoreSettings:
+    """Where to go: what is given first, else `$QDRANT_URL`, else the embedded store in DEFAULT_STORE.
+
+    The key is `api_key`, else `$QDRANT_API_KEY`. Raises SettingsError.
+    """
+    if url is not None and path is not None:
+        raise SettingsError(f"both a server ({url}) and a folder ({path}) are named; give one of --url and --path")
+    environment = QdrantEnvironment()
+    if url is None and path is None:
+        url = environment.url or None
+    if url is None and path is None:
+        path = DEFAULT_STORE
+    key = SecretStr(api_key) if isinstance(api_key, str) else api_key
+    if key is None and url is not None:
+        key = environment.api_key
+    return StoreSettings(
+        url=url,
+        path=None if path is None else Path(path),
+        api_key=key if key is not None and key.get_secret_value() else None,
+        transport=transport,
+        grpc_port=grpc_port,
+        timeout=timeout,
+        retry_seconds=retry_seconds,
+        allow_plain_http_key=allow_plain_http_key,
+    )
