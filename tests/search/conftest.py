@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tasb_qdrant import AsyncSearcher, CollectionSettings, Encoder, Searcher, ingest, load_encoder
 from tasb_qdrant.encoder import TokenBatch
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import Hit, ModelContract
 from tasb_qdrant.settings import Bm25Settings
 from tests.models import minilm_folder
 from tests.qdrant_cluster import QdrantCluster
@@ -124,6 +124,15 @@ def searcher(home: Home) -> Iterator[Searcher]:
 def corpus() -> list[dict[str, Any]]:
     """The corpus as its file has it."""
     return [json.loads(line) for line in CORPUS.read_text().splitlines()]
+
+
+BATCH_CHANGES: Final = 1e-5
+"""Of a score: a batch of another size changes the last digits of a vector."""
+
+
+def scored(hits: Sequence[Hit]) -> list[tuple[str, float]]:
+    """To compare with another list, by `difference`."""
+    return [(hit.id, hit.score) for hit in hits]
 
 
 def counted(corpus: list[dict[str, Any]], name: str) -> Counter[Any]:
