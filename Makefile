@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 CODE   := tasb_qdrant tests benchmarks
 
-.PHONY: demo test format lint types pytest wheel faults bench bench-load bench-search bench-quick bench-gpu bench-precision clean
+.PHONY: demo test format lint types pytest wheel fuzz faults bench bench-load bench-search bench-quick bench-gpu bench-precision clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tasb-qdrant demo
@@ -29,6 +29,10 @@ wheel: $(VENV)/.dev
 	rm -rf build/wheel && mkdir -p build/wheel
 	$(BIN)/python -m build --wheel --outdir build/wheel .
 	$(BIN)/python -m tests.wheel_smoke build/wheel
+
+# Other examples than CI's, for every property test and for the faults. The seed told repeats a run: make fuzz SEED=N.
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m pytest -m property --hypothesis-profile=fuzz --hypothesis-seed=$(or $(SEED),$(shell $(BIN)/python -c 'import random; print(random.randrange(10**9))'))
 
 # Thousands of faults, for hours; what `make test` has is a short form. Stopped, it goes on where it was.
 faults: $(VENV)/.dev

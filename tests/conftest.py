@@ -10,9 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import is_hypothesis_test, settings
 
 from tests.qdrant_cluster import QdrantCluster, qdrant_cluster
 from tests.qdrant_servers import QdrantServer
+
+# The same examples in every run of CI; `make fuzz` draws others. A deadline would test how busy the machine is.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("fuzz", deadline=None, print_blob=True)
+settings.load_profile("ci")
 
 # Read before `_no_servers_in_the_environment` hides them from the code under test.
 _OWN_URL = os.environ.get("QDRANT_URL")
@@ -22,6 +28,13 @@ _OWN_KEY = os.environ.get("QDRANT_API_KEY")
 def pytest_configure() -> None:
     """Started in the background by a script, this process ignores SIGINT, and so would those it starts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What Hypothesis draws examples for is a property, to be selected with others by `-m property`."""
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)):
+            item.add_marker(pytest.mark.property)
 
 
 @pytest.fixture(scope="session")
