@@ -29,7 +29,7 @@ SETTINGS: Final = CollectionSettings(
     indexes={"topic": "keyword", "year": "integer", "lang": "keyword", "text": "text"},
     bm25=Bm25Settings(),
 )
-STORES: Final = ("embedded", "server 1.16.3", "server 1.17.0", "cluster")
+SERVERS: Final = ("server 1.16.3", "server 1.17.0", "cluster")
 
 
 class Remembering:
@@ -95,7 +95,9 @@ def encoder() -> Encoder:
     return Remembering(load_encoder(minilm_folder(), precision="fp32"))
 
 
-@pytest.fixture(scope="session", params=STORES)
+@pytest.fixture(
+    scope="session", params=["embedded", *(pytest.param(store, marks=pytest.mark.server) for store in SERVERS)]
+)
 def home(request: pytest.FixtureRequest, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Each store in turn."""
     options: dict[str, Any]

@@ -54,7 +54,10 @@ _SERVERS: Final[dict[str, tuple[str, Transport]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["embedded", *_SERVERS, "cluster"])
+@pytest.fixture(
+    scope="module",
+    params=["embedded", *(pytest.param(kind, marks=pytest.mark.server) for kind in (*_SERVERS, "cluster"))],
+)
 def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     """The world in each store in turn; nobody changes it."""
     if request.param == "embedded":
