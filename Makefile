@@ -33,7 +33,7 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 pytest: $(VENV)/.dev
-	$(PYTEST)
+	$(PYTEST) --cov=tasb_qdrant
 
 # The wheel in an environment that has nothing else: what is missing from it shows here.
 wheel: $(VENV)/.dev

@@ -9,6 +9,7 @@ at the decorated function, which says which marker to write.
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import CodeType, FunctionType, ModuleType
@@ -90,6 +91,7 @@ def _named_by(each: Any) -> tuple[Any, ...]:
     names = set(_names(each.__code__))
     values = [value for name, value in each.__globals__.items() if name in names]
     modules = [value for value in values if isinstance(value, ModuleType) and value.__name__.startswith(_OURS)]
+    modules += [importlib.import_module(name) for name in names if name.startswith(f"{_OURS}.")]
     values += [vars(module)[name] for module in modules for name in names if name in vars(module)]
     # Of decorated functions, those within; Hypothesis keeps its own elsewhere.
     within = [getattr(each, "__wrapped__", None), getattr(getattr(each, "hypothesis", None), "inner_test", None)]

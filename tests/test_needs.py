@@ -33,6 +33,12 @@ def _through_a_module() -> Path:
     return models.make_tasb_like(Path())
 
 
+def _through_an_import_of_its_own() -> Path:
+    from tests.models import make_cross_encoder
+
+    return make_cross_encoder(Path())
+
+
 def _in_a_lambda() -> object:
     return lambda: [_remembered() for _ in range(3)]
 
@@ -47,6 +53,7 @@ def _a_cluster() -> object:
         (_in_a_helper, {"model"}),
         (_remembered, {"model"}),
         (_through_a_module, {"model"}),
+        (_through_an_import_of_its_own, {"model"}),
         (_in_a_lambda, {"model"}),
         (lambda: _Home(), {"server"}),
         (_a_cluster, {"server"}),

@@ -40,7 +40,7 @@ from tests.collection.conftest import server_settings
 from tests.collection.reads.world import POINTS, PointId, Stored, World, embedded, on_server, pairs
 from tests.qdrant_cluster import QdrantCluster
 from tests.qdrant_servers import QdrantServer
-from tests.ranking import Ranking, float32_slack, mistake_in_groups
+from tests.ranking import Ranking, difference, float32_slack, mistake_in_groups
 
 WORLD: Final = World.make()
 EXACT: Final = FindOptions(exact=True)
@@ -85,6 +85,11 @@ def _right(found: list[FoundPoint], ranking: Ranking[PointId], *, limit: int, of
     assert not ranking.mistake([point.id for point in found], limit=limit, offset=offset)
     expected = [ranking.scores[point.id] for point in found]
     assert [point.score for point in found] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def _alike(found: list[FoundPoint], expected: list[FoundPoint]) -> None:
+    """Two answers to one question: a cluster's replicas need not add up in the same order each time."""
+    assert not difference(pairs(found), pairs(expected), tolerance=1e-5)
 
 
 def _one(reads: Reads, ask: Ask, options: FindOptions = EXACT) -> list[FoundPoint]:
@@ -217,10 +222,10 @@ def test_fusion_is_that_of_the_reference(reads: Reads, ask: Fused) -> None:
     ranking = _fused(ask, _depth_lists(reads, ask))
     whole = _one(reads, ask, replace(EXACT, limit=15))
     _right(whole, ranking, limit=15)
-    assert pairs(_one(reads, ask, replace(EXACT, limit=5, offset=5))) == pairs(whole[5:10])
+    _alike(_one(reads, ask, replace(EXACT, limit=5, offset=5)), whole[5:10])
     rank = next(rank for rank in range(6, 15) if ranking.score_at(rank) - ranking.score_at(rank + 1) > 2 * FUSED_SLACK)
     found = _one(reads, ask, replace(EXACT, limit=15, score_threshold=ranking.between(rank)))
-    assert pairs(found) == pairs(whole[: rank + 1])
+    _alike(found, whole[: rank + 1])
     for one, other in pairwise(whole):
         assert one.score > other.score or _id_order(one.id) < _id_order(other.id)
 
@@ -257,7 +262,7 @@ def test_diverse_points_are_those_of_maximal_marginal_relevance(reads: Reads, di
     found = _one(reads, Diverse(ask, diversity, candidates=25), replace(EXACT, limit=8))
     _marginal(found, WORLD.ranking(ask.vector), diversity, candidates=25)
     paged = _one(reads, Diverse(ask, diversity, candidates=25), replace(EXACT, limit=4, offset=3))
-    assert pairs(paged) == pairs(found[3:7])
+    _alike(paged, found[3:7])
 
 
 def _marginal(found: list[FoundPoint], ranking: Ranking[PointId], diversity: float, *, candidates: int) -> None:
@@ -525,8 +530,9 @@ def test_awaited_reads_say_the_same(stored: Stored) -> None:
     reads = stored.reads
     answers = asyncio.run(ask())
     for found, expected in zip(answers[0], reads.query(asks, options), strict=True):
-        assert pairs(found) == pairs(expected)
-        assert [point.payload for point in found] == [point.payload for point in expected]
+        _alike(found, expected)
+        payloads = {point.id: point.payload for point in expected}
+        assert all(payloads.get(point.id, point.payload) == point.payload for point in found)
     for each, found in zip(many, answers[1], strict=True):
         _right(found, WORLD.ranking(each.vector), limit=1)
     assert _shape(answers[2]) == _shape(reads.query_groups(nearest, options, by="lang", size=2))
