@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from benchmarks.loading.points import ensure_points
 from benchmarks.loading.turns import fresh_server
-from tasb_qdrant.collection.open import open_for_writing, open_store
+from tasb_qdrant.collection.open import open_for_writing, open_store_at
 from tasb_qdrant.encoder import load_encoder
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.flow import Flow
@@ -51,7 +51,7 @@ def measure(build: Path, count: int) -> dict[str, Any]:
     vectors = []
     alone["encode"] = _timed(lambda: vectors.extend([encoder.encode_tokens(some) for some in tokens]))
     with fresh_server(build) as server:
-        store = open_store(_place(server))
+        store = open_store_at(_place(server))
         collection = open_for_writing("alone", store, contract=encoder.contract, settings=CollectionSettings())
         collection.defer_indexing()
 

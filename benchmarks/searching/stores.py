@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.searching.points import ID_KEY, TEXT_KEY, Points
-from tasb_qdrant.collection.open import open_for_writing, open_store
+from tasb_qdrant.collection.open import open_for_writing, open_store_at
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, PayloadKeys, StoreSettings, store_settings
@@ -62,7 +62,7 @@ def running(folder: Path) -> Iterator[QdrantServer]:
 
 
 def _fill(place: StoreSettings, points: Points, at_once: int) -> None:
-    store = open_store(place)
+    store = open_store_at(place)
     collection = open_for_writing(COLLECTION, store, contract=points.contract, settings=SETTINGS)
     try:
         collection.defer_indexing()

@@ -160,11 +160,11 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     """
     from tasb_qdrant.cli.main import DONE, NAMED_ERROR
     from tasb_qdrant.cli.render import print_json, stdout
-    from tasb_qdrant.collection.open import open_store
+    from tasb_qdrant.collection.open import open_store_at
     from tasb_qdrant.collection.schema import check_name
 
     settings = settings_of(store)
-    opened = open_store(settings)
+    opened = open_store_at(settings)
     try:
         if not yes and not _agreed(f"Delete collection {collection!r} at {settings.location} and everything in it?"):
             click.echo("Nothing was deleted.", err=True)

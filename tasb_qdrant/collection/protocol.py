@@ -13,7 +13,7 @@ from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.records import Hit, ModelContract
 from tasb_qdrant.records.sparse import SparseVector
-from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys, StoreSettings
 
 if TYPE_CHECKING:
     from tasb_qdrant.collection.reads.questions import AsyncReads, Reads
@@ -199,6 +199,11 @@ class OpenCollection(Collection, Protocol):
 
 class Store(Protocol):
     """A place that holds collections: a server, or a folder."""
+
+    @property
+    def settings(self) -> StoreSettings:
+        """Where it is, and how it is reached."""
+        ...
 
     @property
     def location(self) -> str: ...

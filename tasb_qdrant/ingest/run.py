@@ -83,7 +83,7 @@ def ingest(
     call made, and stored nothing in, is deleted then.
     """
     # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
-    from tasb_qdrant.collection.open import no_leftover, open_for_writing, open_store
+    from tasb_qdrant.collection.open import no_leftover, open_for_writing, open_store_at
     from tasb_qdrant.encoder import load_encoder
     from tasb_qdrant.errors import SettingsError
     from tasb_qdrant.ingest.flow import sleep_until
@@ -130,7 +130,7 @@ def ingest(
     ):
         counters.phase("connecting")
         sleep = sleep_until(stopped, waiting=counters.tell)
-        with closed_after(open_store(store_at, sleep=sleep, watch=counters.watch)) as store:
+        with closed_after(open_store_at(store_at, sleep=sleep, watch=counters.watch)) as store:
             if encoder is None:
                 counters.phase("loading the model")
                 encoder = load_encoder(

@@ -11,7 +11,14 @@ from tasb_qdrant.settings.collection import (
     parse_indexes,
 )
 from tasb_qdrant.settings.environment import user_state_folder, waiting_is_chosen
-from tasb_qdrant.settings.store import DEFAULT_STORE, MAX_SECONDS, StoreSettings, Transport, store_settings
+from tasb_qdrant.settings.store import (
+    DEFAULT_STORE,
+    MAX_SECONDS,
+    StoreOptions,
+    StoreSettings,
+    Transport,
+    store_settings,
+)
 
 __all__ = [
     "Bm25Language",
@@ -23,6 +30,7 @@ __all__ = [
     "MAX_SECONDS",
     "PayloadKeys",
     "Quantization",
+    "StoreOptions",
     "StoreSettings",
     "Transport",
     "VectorType",

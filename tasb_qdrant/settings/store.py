@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -15,6 +15,7 @@ from pydantic import (
 )
 
 from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.keywords import expanded_signature
 from tasb_qdrant.settings.base import Frozen
 from tasb_qdrant.settings.environment import QdrantEnvironment
 
@@ -27,6 +28,35 @@ DEFAULT_STORE: Final = Path("tasb_qdrant_data")
 
 MAX_SECONDS: Final = 86_400
 """A day: longer waits are slips, and gRPC overflows for some of them."""
+
+
+class StoreOptions(TypedDict, total=False):
+    """Where a collection lives, as a caller says it: on the server `url` or in the folder `path`, else as
+    `store_settings` says."""
+
+    url: str | None
+    """The Qdrant server, such as http://localhost:6333."""
+
+    path: str | Path | None
+    """The folder of an embedded store."""
+
+    api_key: str | SecretStr | None
+    """The server's API key; None takes `$QDRANT_API_KEY`."""
+
+    transport: Transport
+    """How the server is reached: "auto" is gRPC where it answers, and REST elsewhere."""
+
+    grpc_port: int | None
+    """The server's port for gRPC; None is the one after that of the url."""
+
+    timeout: float
+    """Seconds that one request may take, 60 by default."""
+
+    retry_seconds: float
+    """Seconds for which a request that failed for a passing reason is tried again, 120 by default."""
+
+    allow_plain_http_key: bool
+    """Send the key over plain http to a host that isn't this one."""
 
 
 class StoreSettings(Frozen):
@@ -94,21 +124,13 @@ def _checked_url(url: str) -> str:
     return url
 
 
-def store_settings(
-    *,
-    url: str | None = None,
-    path: str | Path | None = None,
-    api_key: str | SecretStr | None = None,
-    transport: Transport = "auto",
-    grpc_port: int | None = None,
-    timeout: float = 60.0,
-    retry_seconds: float = 120.0,
-    allow_plain_http_key: bool = False,
-) -> StoreSettings:
+@expanded_signature(StoreSettings)
+def store_settings(**options: Unpack[StoreOptions]) -> StoreSettings:
     """Where to go: what is given first, else `$QDRANT_URL`, else the embedded store in DEFAULT_STORE.
 
     The key is `api_key`, else `$QDRANT_API_KEY`. Raises SettingsError.
     """
+    url, path, key = options.get("url"), options.get("path"), options.get("api_key")
     if url is not None and path is not None:
         raise SettingsError(f"both a server ({url}) and a folder ({path}) are named; give one of --url and --path")
     environment = QdrantEnvironment()
@@ -116,16 +138,14 @@ def store_settings(
         url = environment.url or None
     if url is None and path is None:
         path = DEFAULT_STORE
-    key = SecretStr(api_key) if isinstance(api_key, str) else api_key
+    if isinstance(key, str):
+        key = SecretStr(key)
     if key is None and url is not None:
         key = environment.api_key
-    return StoreSettings(
-        url=url,
-        path=None if path is None else Path(path),
-        api_key=key if key is not None and key.get_secret_value() else None,
-        transport=transport,
-        grpc_port=grpc_port,
-        timeout=timeout,
-        retry_seconds=retry_seconds,
-        allow_plain_http_key=allow_plain_http_key,
-    )
+    values: dict[str, Any] = {
+        **options,
+        "url": url,
+        "path": None if path is None else Path(path),
+        "api_key": key if key is not None and key.get_secret_value() else None,
+    }
+    return StoreSettings(**values)

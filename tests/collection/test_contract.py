@@ -17,7 +17,7 @@ import pytest
 from qdrant_client import models
 
 from tasb_qdrant.collection.info import OptimizeProgress
-from tasb_qdrant.collection.open import no_leftover, open_collection, open_existing, open_for_writing, open_store
+from tasb_qdrant.collection.open import no_leftover, open_collection, open_existing, open_for_writing, open_store_at
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.protocol import Collection, SearchOptions, Store
 from tasb_qdrant.collection.reads.questions import MAX_COUNT
@@ -506,7 +506,7 @@ def _fill_and_close(collection: Collection, *, count: int) -> None:
 def test_a_failed_block_deletes_only_a_collection_that_is_new_and_empty(place: Place) -> None:
     name = fresh_name()
     for there, stored in ((False, 0), (False, 1), (True, 0)):
-        store = open_store(place.settings)
+        store = open_store_at(place.settings)
         if there:
             with place.collection(name):
                 pass
@@ -536,7 +536,7 @@ def test_a_new_collection_whose_indexes_are_refused_is_not_left_behind(
 
 
 def test_a_deletion_that_fails_never_hides_the_cause(place: Place) -> None:
-    store = open_store(place.settings)
+    store = open_store_at(place.settings)
     opened: list[Collection] = []
 
     def leave_open(collection: Collection) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
-from tasb_qdrant.collection.open import open_for_writing, open_store
+from tasb_qdrant.collection.open import open_for_writing, open_store_at
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.reads.questions import BM25
@@ -226,7 +226,7 @@ def _settings(server: QdrantServer, key: str | None) -> StoreSettings:
 
 
 def test_the_key_goes_with_every_request(keyed_server: QdrantServer) -> None:
-    store = open_store(_settings(keyed_server, keyed_server.api_key))
+    store = open_store_at(_settings(keyed_server, keyed_server.api_key))
     name = fresh_name()
     collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
     collection.upsert(PointBatch(passages(range(3)), random_vectors(3)))
@@ -237,7 +237,7 @@ def test_the_key_goes_with_every_request(keyed_server: QdrantServer) -> None:
 
 def test_a_key_that_was_revoked_is_said_at_once(keyed_server: QdrantServer) -> None:
     settings = _settings(keyed_server, keyed_server.api_key)
-    store = open_store(settings)
+    store = open_store_at(settings)
     name = fresh_name()
     collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
     other = grpc_channel(_settings(keyed_server, "another"))

@@ -44,7 +44,7 @@ _OPTIMIZERS: Final = "tasb_qdrant.collection.server.optimizers"
 
 POINTS: Final[tuple[Point, ...]] = (
     Point("source opened", "after", "tasb_qdrant.ingest.steps:open_source"),
-    Point("connected", "after", "tasb_qdrant.collection.open:open_store"),
+    Point("connected", "after", "tasb_qdrant.collection.open:open_store_at"),
     Point("model loaded", "after", "tasb_qdrant.encoder:load_encoder"),
     Point("creating", "before", "tasb_qdrant.collection.edge.store:EdgeStore.create", ("embedded",)),
     Point("creating", "before", "tasb_qdrant.collection.server.store:ServerStore.create", ("server",)),

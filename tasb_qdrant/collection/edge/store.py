@@ -26,7 +26,7 @@ from tasb_qdrant.collection.edge.optimize import INDEX_EVERYTHING_KB
 from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.schema import CollectionSchema, check_name
 from tasb_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRefusedError, SettingsError
-from tasb_qdrant.settings import CollectionSettings, Quantization
+from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 
 _UNFINISHED: Final = ".creating-"
 
@@ -39,6 +39,11 @@ class EdgeStore:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._made: set[str] = set()
+
+    @property
+    def settings(self) -> StoreSettings:
+        """The folder alone."""
+        return StoreSettings(path=self._root)
 
     @property
     def location(self) -> str:

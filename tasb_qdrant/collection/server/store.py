@@ -48,6 +48,11 @@ class ServerStore:
         self._untold: dict[str, tuple[str, ...]] = {}
 
     @property
+    def settings(self) -> StoreSettings:
+        """Where the server is, and how it is reached."""
+        return self._settings
+
+    @property
     def location(self) -> str:
         """The server's url."""
         return self._settings.location
