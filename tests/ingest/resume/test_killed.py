@@ -24,8 +24,8 @@ INDEXES = CollectionSettings(indexes={"year": "integer"})
 
 def kill_at(line: str, *arguments: str) -> bool:
     """Run the victim and kill it when it says `line`; False if it ended, well, without having said it."""
-    command = [sys.executable, "-m", "tests.ingest.victim", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]) as victim:
+    command = [sys.executable, "-m", "tests.ingest.resume.victim", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]) as victim:
         assert victim.stdout is not None
         if any(said == f"{line}\n" for said in victim.stdout):
             os.kill(victim.pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
 """A run of `ingest` to be killed: prints a line for each window that it encodes, and for each phase.
 
-python -m tests.ingest.victim SOURCE (path|url) WHERE [GRPC_PORT]
+python -m tests.ingest.resume.victim SOURCE (path|url) WHERE [GRPC_PORT]
 """
 
 from __future__ import annotations

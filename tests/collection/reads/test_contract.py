@@ -36,7 +36,7 @@ from tasb_qdrant.errors import CollectionError, RequestRefusedError, SettingsErr
 from tasb_qdrant.filters import F, Filter
 from tasb_qdrant.settings import Transport, store_settings
 from tests.collection.conftest import server_settings
-from tests.collection.reads import POINTS, PointId, Stored, World, embedded, on_server, pairs
+from tests.collection.reads.world import POINTS, PointId, Stored, World, embedded, on_server, pairs
 from tests.qdrant_cluster import QdrantCluster
 from tests.qdrant_servers import QdrantServer
 

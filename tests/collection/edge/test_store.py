@@ -253,7 +253,7 @@ def test_the_child_runs_this_package_whatever_lies_in_the_working_directory(
     for name in ("qdrant_edge.py", "tasb_qdrant.py"):
         (tmp_path / name).write_text("raise SystemExit('this file was run')")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry] + [str(Path(__file__).parents[2])])
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry] + [str(Path(__file__).parents[3])])
     filled.optimize()
     assert filled.info().indexed == 4000
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tasb_qdrant.collection.edge.collection import EdgeCollection
 from tasb_qdrant.collection.reads import grouping
 from tasb_qdrant.collection.reads.questions import FindOptions, Nearest
-from tests.collection.reads import DIM, World, embedded
+from tests.collection.reads.world import DIM, World, embedded
 
 EXACT: Final = FindOptions(exact=True, payload=False)
 

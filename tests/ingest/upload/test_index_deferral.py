@@ -18,7 +18,7 @@ from tasb_qdrant.records import IngestReport, Passage
 from tasb_qdrant.settings import CollectionSettings
 from tests.ingest import stored
 from tests.ingest.fakes import CountingCollection, StubEncoder
-from tests.ingest.test_killed import kill_at
+from tests.ingest.resume.test_killed import kill_at
 from tests.qdrant_servers import QdrantServer
 
 
