@@ -11,6 +11,8 @@ from tasb_qdrant.collection.open import open_collection
 from tests.cli.conftest import Run
 from tests.models import minilm_folder
 
+pytestmark = pytest.mark.model
+
 MODEL = ["--model", str(minilm_folder())]
 
 

@@ -40,7 +40,7 @@ def corpus(count: int = COUNT) -> list[Passage]:
     ]
 
 
-@pytest.fixture(params=["embedded", "grpc", "rest"])
+@pytest.fixture(params=["embedded", *(pytest.param(way, marks=pytest.mark.server) for way in ("grpc", "rest"))])
 def where(request: pytest.FixtureRequest, tmp_path: Path, collection_name: str) -> Iterator[Where]:
     """Where a collection is: the arguments that say so, in a store of each kind."""
     if request.param == "embedded":

@@ -135,6 +135,7 @@ def test_a_line_of_just_the_limit_is_read(tmp_path: Path) -> None:
     assert read(write(tmp_path / "c.tsv", f"0\t{text}\n1\tb\n")) == [Passage("0", text), Passage("1", "b")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 @pytest.mark.parametrize(("filler", "blocks"), [(b"x", 96), (b"\n", 4)])
 def test_a_decompression_bomb_takes_bounded_memory(
