@@ -10,7 +10,7 @@ from typing import Final
 from tasb_qdrant.encoder.devices import check_number, read_devices
 from tasb_qdrant.errors import DeviceError
 
-PRECISIONS: Final = ("fp32", "bf16", "fp16", "int8", "fp8")
+PRECISIONS: Final = ("fp32", "bf16", "fp16", "int8")
 
 _CPU_ALLOCATOR: Final = ("DefaultCPUAllocator", "not enough memory")
 
@@ -107,11 +107,7 @@ def _check_precision(device: str, precision: str) -> None:
 
     if device == "cpu" and precision == "fp16":
         raise DeviceError("fp16 needs a CUDA device; on a CPU give --precision fp32 or bf16")
-    if device == "cpu" and precision == "fp8":
-        raise DeviceError("fp8 needs a CUDA device; on a CPU give --precision int8")
     if device != "cpu" and precision == "int8":
-        raise DeviceError(
-            f"int8 is for CPUs, and the device is {device}; give --precision fp16 or fp8, or --device cpu"
-        )
+        raise DeviceError(f"int8 is for CPUs, and the device is {device}; give --precision fp16, or --device cpu")
     if device != "cpu" and precision == "bf16" and not torch.cuda.is_bf16_supported():
         raise DeviceError(f"{device} can't compute in bf16; give --precision fp16 or fp32")

@@ -45,7 +45,7 @@ def load_encoder(
     """An encoder for `model`: "tas-b", a hub id, or a folder. Its `notes` say what was chosen.
 
     `device` is auto, cpu, cuda, cuda:N, or a list ("cuda:0,cuda:1", "cpu,cpu") with a worker process for
-    each, as cuda and auto have where there are several GPUs; `precision` is auto, fp32, bf16, fp16, int8 or fp8.
+    each, as cuda and auto have where there are several GPUs; `precision` is auto, fp32, bf16, fp16 or int8.
     `batch_tokens` bounds the tokens encoded at once, `hub_timeout` the seconds to wait for the hub's first
     answer (not a download).
     `forward` is auto, fast or reference: the last is transformers' own, slow, to compare with.

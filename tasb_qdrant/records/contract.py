@@ -12,8 +12,9 @@ class ModelContract:
     """What made the vectors of a collection; stored with it, checked by every later writer and reader.
 
     `weights` is the sha256 of the weights file, `precision` the arithmetic of the forward pass
-    (fp32, bf16, fp16, int8, fp8), `version` the package version that wrote it. `revision` is the commit of the hub's
-    repository `model`, "" for a folder and in contracts of before it was recorded.
+    (fp32, bf16, fp16 or int8; early collections may say fp8), `version` the package version that wrote it.
+    `revision` is the commit of the hub repository `model`; "" for a folder, and in contracts written before it
+    was recorded.
     """
 
     model: str
