@@ -109,8 +109,7 @@ def _server(store: StoreSettings) -> list[Check]:
 
 
 def _model(_: StoreSettings) -> list[Check]:
-    from tasb_qdrant.encoder.load import HUB_TIMEOUT
-    from tasb_qdrant.encoder.model.hub import hub_address, list_repo
+    from tasb_qdrant.encoder.model.hub import HUB_TIMEOUT, hub_address, list_repo
     from tasb_qdrant.encoder.model.packaged import packaged_model
     from tasb_qdrant.encoder.model.resolve import ORIGINAL, PORT
 

@@ -16,8 +16,8 @@ from tasb_qdrant.errors import SettingsError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasb_qdrant.encoder.batching import Forward
     from tasb_qdrant.encoder.forward.encoder_weights import EncoderWeights
+    from tasb_qdrant.encoder.forward.protocol import Forward
 
 FORWARDS: Final = ("auto", "fast", "reference")
 

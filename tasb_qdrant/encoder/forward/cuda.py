@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasb_qdrant.encoder.batching import Forward
 from tasb_qdrant.encoder.forward.cuda_attention import why_no_attention
 from tasb_qdrant.encoder.forward.cuda_batch import batch_in, shape_of, staged
 from tasb_qdrant.encoder.forward.cuda_graphs import QueryGraphs
 from tasb_qdrant.encoder.forward.cuda_model import CudaModel
 from tasb_qdrant.encoder.forward.encoder_weights import EncoderWeights
+from tasb_qdrant.encoder.forward.protocol import Forward
 from tasb_qdrant.encoder.forward.self_check import disagreement, first_line, trial_texts
 from tasb_qdrant.encoder.model.layout import Pooling
 from tasb_qdrant.encoder.protocol import TokenBatch

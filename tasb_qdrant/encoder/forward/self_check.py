@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasb_qdrant.encoder.batching import Forward
+from tasb_qdrant.encoder.forward.protocol import Forward
 
 LEAST_COSINE: Final = 0.999
 """With the reference's vector of the same text, in the same precision."""
