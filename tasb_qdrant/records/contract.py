@@ -31,11 +31,11 @@ class ModelContract:
     revision: str = ""
 
     def differences(self, other: ModelContract) -> list[tuple[str, object, object]]:
-        """(what, mine, other's) for everything that would make vectors incomparable.
+        """(what, mine, other's) for every difference that makes vectors incomparable.
 
-        The model's name and revision are not compared (a folder and a hub id, and several commits, may
-        hold the same weights), nor the precision (fp32, bf16 and fp16 vectors of one model agree to a
-        cosine of 0.999 and better, int8's and fp8's with theirs to 0.99).
+        The model's name and revision are not compared: a folder and a hub id, or several commits, may hold the
+        same weights. Neither is the precision: fp32, bf16 and fp16 vectors of one model agree to a cosine of
+        0.999 or better, and int8 and fp8 vectors agree with them to 0.99.
         """
         compared = (
             "weights",

@@ -199,7 +199,7 @@ def test_a_payload_spoiled_after_the_passage_was_made_is_rejected(tmp_path: Path
     payload: dict[str, object] = {"n": 1}
     passage = Passage("1", "t", payload=payload)
     payload["n"] = float("nan")
-    with pytest.raises(RejectedError, match=r"<passages>:1: .*JSON can't say"):
+    with pytest.raises(RejectedError, match=r"<passages>:1: .*JSON can't represent"):
         ingest([passage], collection="c", path=tmp_path, encoder=StubEncoder())
 
 
