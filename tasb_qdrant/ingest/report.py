@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.encoder.hardware import PRECISIONS
 from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.resume.journal import Journal
@@ -66,8 +67,10 @@ def _warnings(collection: Collection, encoder: Encoder) -> tuple[str, ...]:
     stored, precision = collection.contract.precision, encoder.contract.precision
     if stored == precision:
         return ()
+    # Old collections may name a precision that is gone: fp8.
+    remedy = f", say --precision {stored} for the same ones" if stored in PRECISIONS else ""
     warning = (
         f"the collection was begun in {stored}, this run encoded in {precision}; "
-        f"the vectors agree to a cosine of 0.999, say --precision {stored} for the same ones"
+        f"the vectors agree to a cosine of {'0.999' if remedy else '0.99'}{remedy}"
     )
     return (warning,)

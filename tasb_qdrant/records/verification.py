@@ -1,4 +1,4 @@
-"""What a verification found: a source beside a collection."""
+"""What a verification found when it compared a source with a collection."""
 
 from __future__ import annotations
 
@@ -53,16 +53,16 @@ class Difference(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """How a collection differs from its source. Ids are counted once, on however many replicas they differ.
+    """How a collection differs from its source. Each id is counted once, however many replicas it differs on.
 
-    `read` counts the source's passages that can be stored, each once, `rejected` its inputs that can't,
-    `duplicates` its ids that come again with other content. `points` is the exact count of each view of the
-    collection: of each peer of a cluster, or under "" of the whole. `text` and `payload` count passages stored with
-    another title or text, and with other fields alone; `vectors` those of the `sampled` whose vector is not the
-    encoder's (`lowest_cosine` of them all), or whose BM25 vector isn't that of their words. Ids that the source
-    doesn't have are `extra`, which matters unless `extra_allowed`. `unchecked` says what could not be looked at.
-    `examples` name the first ids of each kind, `report_file` all of them. `encoded` and `updated` count what was
-    repaired before.
+    `read` counts the distinct passages of the source that can be stored, `rejected` the inputs that can't,
+    `duplicates` the ids that recur with different content. `points` is the exact count in each view of the
+    collection: each peer of a cluster, or "" for the collection as a whole. `text` counts passages stored with
+    another title or text, `payload` those in which only other fields differ, `vectors` those of the `sampled`
+    whose vector is not the encoder's (`lowest_cosine` over all of them) or whose BM25 vector is not that of the
+    text. Ids that the source doesn't have are `extra`, which matters unless `extra_allowed`. `unchecked` says what
+    could not be checked. `examples` name the first ids of each kind, `report_file` lists all of them. `encoded`
+    and `updated` count what was repaired beforehand.
     """
 
     collection: str
@@ -94,13 +94,13 @@ class VerifyReport:
 
     @property
     def differences(self) -> int:
-        """Ids that are not what they must be."""
+        """The number of ids that differ from what they should be."""
         found = sum(self.count(each) for each in Difference)
         return found - self.extra if self.extra_allowed else found
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs, and everything was looked at."""
+        """Whether everything was checked and nothing differs."""
         return not self.differences and not self.unchecked
 
     def to_dict(self) -> dict[str, Any]:
