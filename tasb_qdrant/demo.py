@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tasb_qdrant.encoder import Encoder, load_encoder
 from tasb_qdrant.encoder.model.packaged import packaged_model
@@ -14,7 +14,7 @@ from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.progress import Progress
 from tasb_qdrant.records import Hit, IngestReport
 from tasb_qdrant.search import Searcher
-from tasb_qdrant.settings import CollectionSettings, StoreSettings
+from tasb_qdrant.settings import CollectionSettings, StoreOptions, StoreSettings
 
 EXAMPLES: Final = Path(__file__).parent / "examples"
 """passages.jsonl, queries.jsonl and qrels.tsv; README.md there says what they are."""
@@ -64,33 +64,18 @@ def run_demo(store: StoreSettings, *, on_progress: Callable[[Progress], None] | 
     encoder, model_note = demo_encoder()
     # One collection per model, so that the demo still works once the hub is reachable again.
     collection = "demo" if not model_note else "demo-minilm"
+    where = cast("StoreOptions", dict(store))
     report = ingest(
         EXAMPLES / "passages.jsonl",
         collection=collection,
-        url=store.url,
-        path=store.path,
-        api_key=store.api_key,
-        transport=store.transport,
-        grpc_port=store.grpc_port,
-        timeout=store.timeout,
-        allow_plain_http_key=store.allow_plain_http_key,
         encoder=encoder,
         settings=CollectionSettings(
             indexes={"topic": "keyword", "year": "integer", "lang": "keyword", "tags": "keyword"}
         ),
         on_progress=on_progress,
+        **where,
     )
-    with Searcher(
-        collection,
-        url=store.url,
-        path=store.path,
-        api_key=store.api_key,
-        transport=store.transport,
-        grpc_port=store.grpc_port,
-        timeout=store.timeout,
-        allow_plain_http_key=store.allow_plain_http_key,
-        encoder=encoder,
-    ) as searcher:
+    with Searcher(collection, encoder=encoder, **where) as searcher:
         searches = tuple(
             DemoSearch(query, where, tuple(searcher.search(query, where=where, limit=3))) for query, where in SEARCHES
         )

@@ -4,7 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from enum import Enum, StrEnum, auto
+from typing import Any, Self
+
+
+class Repair(Enum):
+    """What puts an id right."""
+
+    ENCODE = auto()
+    """Encoding the passage and storing it anew."""
+
+    PAYLOAD = auto()
+    """A new payload; the vector stays, since it depends on title and text alone."""
+
+    NONE = auto()
+    """Nothing that a repair does: the source or a deletion has to."""
+
+
+class Difference(StrEnum):
+    """How an id differs between source and collection; the value is its name in reports and report files.
+
+    `attribute` is the count of such ids in a VerifyReport, `repair` what puts them right, `meaning` says what such
+    ids do, for people.
+    """
+
+    MISSING = "missing", "missing", Repair.ENCODE, "are not in the collection"
+    EXTRA = "extra", "extra", Repair.NONE, "are in the collection and not in the source"
+    DUPLICATE = "duplicate", "duplicates", Repair.NONE, "come more than once with other content"
+    TEXT = "text", "text", Repair.ENCODE, "are stored with another title or text"
+    PAYLOAD = "payload", "payload", Repair.PAYLOAD, "are stored with other fields"
+    VECTOR = "vector", "vectors", Repair.ENCODE, "of the sample have another vector than the encoder gives"
+
+    attribute: str
+    repair: Repair
+    meaning: str
+
+    def __new__(cls, name: str, attribute: str, repair: Repair, meaning: str) -> Self:
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.attribute, member.repair, member.meaning = attribute, repair, meaning
+        return member
+
+    @classmethod
+    def mended_by(cls, *repairs: Repair) -> tuple[Difference, ...]:
+        """Those that these repairs put right."""
+        return tuple(each for each in cls if each.repair in repairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +87,16 @@ class VerifyReport:
     encoded: int = 0
     updated: int = 0
 
+    def count(self, difference: Difference) -> int:
+        """Ids that differ in this way."""
+        count: int = getattr(self, difference.attribute)
+        return count
+
     @property
     def differences(self) -> int:
         """The number of ids that differ from what they should be."""
-        found = self.missing + self.duplicates + self.text + self.payload + self.vectors
-        return found if self.extra_allowed else found + self.extra
+        found = sum(self.count(each) for each in Difference)
+        return found - self.extra if self.extra_allowed else found
 
     @property
     def equal(self) -> bool:
