@@ -1,7 +1,7 @@
 """A contestant's side of the conversation: requests on stdin, answers on stdout, a line of JSON each.
 
-`answering.py MODULE SETTINGS`, run by the contestant's own Python. Some of them are run by other environments than
-the project's, so nothing here imports the project.
+`answering.py MODULE SETTINGS`, run by the contestant's own Python. Some run in other environments
+than the project's, so nothing here imports the project.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def serve(contestant: Contestant, answers: IO[str]) -> int:
             start = time.perf_counter()
             getattr(contestant, request.pop("do"))(**request)
             answer: dict[str, Any] = {"seconds": time.perf_counter() - start}
-        except Exception as error:  # whatever a library raises belongs into the report, not into a dead pipe
+        except Exception as error:  # whatever a library raises belongs in the report, not in a dead pipe
             traceback.print_exc()
             text = str(error).strip().splitlines()
             answer = {"error": f"{type(error).__name__}: {text[-1] if text else ''}"}
