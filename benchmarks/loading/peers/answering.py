@@ -25,7 +25,7 @@ class Contestant(Protocol):
         """Make an empty collection that builds no vector index, and connect."""
 
     def load(self, *, batch: int, parallel: int) -> None:
-        """Store all points, `batch` at a time, by so many workers; 0: its own choice."""
+        """Store all points, `batch` at a time, by that many workers; 0: its own choice."""
 
     def close(self) -> None:
         """Disconnect."""

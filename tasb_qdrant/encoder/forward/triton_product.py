@@ -54,7 +54,7 @@ def _gelu(x):
     return tl.maximum(x, 0.0) - s * tl.exp2(-1.00003762 + s * log)
 
 
-@triton.jit(do_not_specialize=["height"])  # else it is compiled anew for multiples of 16
+@triton.jit(do_not_specialize=["height"])  # otherwise it is compiled again for multiples of 16
 @no_type_check  # it is Triton's language in Python's syntax
 def _product_gelu(
     inputs, weight, outputs, bias, height, width, depth,

@@ -58,7 +58,7 @@ class WeightFiles:
 
 
 def pick_weights(names: Iterable[str]) -> WeightNames | None:
-    """Which of a folder's files hold the weights: safetensors where there are any, then pickles."""
+    """Which of a folder's files hold the weights: safetensors if there are any, else pickles."""
     listed = set(names)
     for single, shard, safe in (
         ("model.safetensors", _SHARD, True),
