@@ -47,7 +47,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Selection:
     """Which files a folder or glob may contribute: those with these endings, except the excluded ones."""
 
     endings: tuple[str, ...]
@@ -77,11 +77,11 @@ def discover(sources: Sequence[str | Path], *, endings: Sequence[str], excluded:
         raise SettingsError(f"sources must be a list of names, got the single name {str(sources)!r}")
     if not sources:
         raise SettingsError("no source was given; name a file, a folder, a glob, or - for standard input")
-    wanted = _Wanted(tuple(endings), frozenset(_identities(excluded)))
+    selection = _Selection(tuple(endings), frozenset(_identities(excluded)))
     found: list[Found] = []
     seen: dict[tuple[int, int] | None, Found] = {}
     for source in sources:
-        for one in _expand(source, wanted):
+        for one in _expand(source, selection):
             if one.identity in seen:
                 _refuse_twice(seen[one.identity], one)
             seen[one.identity] = one
@@ -89,41 +89,41 @@ def discover(sources: Sequence[str | Path], *, endings: Sequence[str], excluded:
     return found
 
 
-def _expand(source: str | Path, wanted: _Wanted) -> Iterator[Found]:
+def _expand(source: str | Path, selection: _Selection) -> Iterator[Found]:
     name = str(source)
     if not name:
         raise SettingsError("a source has an empty name; name a file, a folder, a glob, or -")
     if name == STDIN:
         yield Found(path=None, kind="stdin", size=None, identity=None)
     elif glob.has_magic(name) and not os.path.lexists(name):
-        yield from _matches(name, wanted)
+        yield from _matches(name, selection)
     else:
-        yield from _folder_or_file(Path(name), wanted)
+        yield from _folder_or_file(Path(name), selection)
 
 
-def _folder_or_file(path: Path, wanted: _Wanted) -> Iterator[Found]:
+def _folder_or_file(path: Path, selection: _Selection) -> Iterator[Found]:
     status = _stat(path)
     if stat.S_ISDIR(status.st_mode):
-        yield from _folder(path, wanted)
+        yield from _folder(path, selection)
     else:
         yield _file(path, status)
 
 
-def _matches(pattern: str, wanted: _Wanted) -> Iterator[Found]:
+def _matches(pattern: str, selection: _Selection) -> Iterator[Found]:
     paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
     if "**" in pattern:
         paths = [path for path in paths if not path.is_dir()]
-    paths = [path for path in paths if wanted.allows(path)]
+    paths = [path for path in paths if selection.allows(path)]
     if not paths:
         raise SourceError("the pattern matches no file; correct it, or list the files with ls", source=pattern)
     for path in paths:
-        yield from _folder_or_file(path, wanted)
+        yield from _folder_or_file(path, selection)
 
 
-def _folder(folder: Path, wanted: _Wanted) -> Iterator[Found]:
-    endings = tuple(end for end in wanted.endings if end not in _ONLY_WHEN_NAMED)
+def _folder(folder: Path, selection: _Selection) -> Iterator[Found]:
+    endings = tuple(end for end in selection.endings if end not in _ONLY_WHEN_NAMED)
     visible = (path for path in _visible_files(folder) if _plain_name(path).endswith(endings))
-    paths = sorted(path for path in visible if wanted.allows(path))
+    paths = sorted(path for path in visible if selection.allows(path))
     if not paths:
         raise SourceError(
             f"the folder has no file that ends in {', '.join(endings)} (with or without "
