@@ -20,7 +20,8 @@ def recall(
     allowed: NDArray[np.bool_] | None = None,
 ) -> float:
     """The mean share of `limit` that was found; a point counts if it is `allowed` and its score is no lower than that
-    of the last of the true best, as far as float32 can tell. `queries` is float32 (n, dim), one for each row of `found`."""
+    of the last of the true best, as far as float32 can tell. `queries` is float32
+    (n, dim), one for each row of `found`."""
     scores = np.concatenate(
         [queries @ points[start : start + _CHUNK].T for start in range(0, len(points), _CHUNK)], axis=1
     )
