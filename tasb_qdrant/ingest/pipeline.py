@@ -58,7 +58,7 @@ def run_pipeline(
     the others have ended; `stopped` is set then. Windows that the `journal` knows to be stored are passed
     over, and it is told which are stored now. Where the collection has BM25, the passages' words are encoded, too.
     """
-    points_before = collection.count()
+    points_before = collection.reads.count()
     deferral = IndexDeferral(collection, points_before=points_before)
     if sieve is None and points_before and not overwrite:
         sieve = ContentSieve(collection, counters)

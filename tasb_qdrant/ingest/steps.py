@@ -165,7 +165,7 @@ def report(
     notes: Sequence[str],
 ) -> IngestReport:
     collection.flush()
-    points = collection.count()
+    points = collection.reads.count()
     warnings: list[str] = []
     if (stored := collection.contract.precision) != encoder.contract.precision:
         warnings.append(

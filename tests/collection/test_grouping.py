@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tasb_qdrant.collection.edge.collection import EdgeCollection
 from tasb_qdrant.collection.reads import grouping
-from tasb_qdrant.collection.reads.questions import FindOptions, Nearest
+from tasb_qdrant.collection.reads.questions import Nearest, QueryOptions
 from tests.collection.reads import DIM, World, embedded
 
-EXACT: Final = FindOptions(exact=True, payload=False)
+EXACT: Final = QueryOptions(exact=True, payload=False)
 
 CROWDED: Final = ["big"] * 150 + [f"small {n // 2}" for n in range(40)]
 

@@ -43,7 +43,7 @@ def check_limits(collection: Collection, source: PassageSource, given: object) -
     limits = collection.limits
     if limits == StoreLimits():
         return ()
-    stored = collection.count()
+    stored = collection.reads.count()
     coming = _distinct(given, limits.points)
     limits.check_room(stored, coming, place=f"{collection.location}, collection {collection.name!r}")
     return limits.notes(stored, payload_bytes=source.bytes_total, indexed=bool(collection.indexes()))
