@@ -319,7 +319,7 @@ def test_points_that_are_missing_are_refused(
     interrupted(source, store)
     there = len(stored.embedded(store))
     with monkeypatch.context() as patch:
-        patch.setattr(Asked, "count", lambda self, where=None: there - 1)
+        patch.setattr(Asking, "count", lambda self, where=None: there - 1)
         with pytest.raises(ResumeRefusedError, match=r"the number of points was at least .*: some are missing"):
             run(source, store)
     assert run(source, store).verified

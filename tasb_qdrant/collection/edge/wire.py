@@ -51,7 +51,12 @@ class EdgeWire:
         def run(shard: edge.EdgeShard) -> list[list[ScoredPoint]]:
             answers = shard.query_batch(edge.QueryBatchRequest([_request(request, shard) for request in queries]))
             return [
-                [_scored(point, point.score, vectors=request.vectors) for point in points]
+                [
+                    _with_vectors(point, point.score)
+                    if request.vectors
+                    else ScoredPoint(plain_id(point.id), point.score, point.payload)
+                    for point in points
+                ]
                 for request, points in zip(queries, answers, strict=True)
             ]
 
@@ -94,7 +99,7 @@ class EdgeWire:
             )
             ordered = [record.order_value for record in records if record.order_value is not None]
             following = None if order is not None or following is None else plain_id(following)
-            return ScrollPage([_scored(record, 0.0, vectors=vectors) for record in records], following, ordered)
+            return ScrollPage(_points(records, vectors=vectors), following, ordered)
 
         return EdgeRequest("reading by pages", run)
 
@@ -106,9 +111,7 @@ class EdgeWire:
 
         def run(shard: edge.EdgeShard) -> list[ScoredPoint]:
             records = shard.retrieve(list(ids), with_payload=_selected(payload), with_vector=wanted)
-            if not wanted:
-                return [ScoredPoint(plain_id(record.id), 0.0, record.payload) for record in records]
-            return [_scored(record, 0.0, vectors=True) for record in records]
+            return _points(records, vectors=bool(wanted))
 
         return EdgeRequest("reading stored passages", run)
 
@@ -211,6 +214,12 @@ def _order(order: OrderBy) -> edge.OrderBy:
     return edge.OrderBy(order.field, direction, order.start_from)
 
 
-def _scored(point: edge.ScoredPoint | edge.Record, score: float, *, vectors: bool) -> ScoredPoint:
-    vector, sparse = read_vectors(point.vector) if vectors else (None, None)
+def _points(records: Sequence[edge.Record], *, vectors: bool) -> list[ScoredPoint]:
+    if vectors:
+        return [_with_vectors(record, 0.0) for record in records]
+    return [ScoredPoint(plain_id(record.id), 0.0, record.payload) for record in records]
+
+
+def _with_vectors(point: edge.ScoredPoint | edge.Record, score: float) -> ScoredPoint:
+    vector, sparse = read_vectors(point.vector)
     return ScoredPoint(plain_id(point.id), score, point.payload, vector, sparse)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -128,7 +129,8 @@ class ReadSteps(BrowseSteps):
                         f"collection {self._name!r} holds vectors of {self._dim} numbers, got an array of shape "
                         f"{vector.shape}; use the model that the collection was made with"
                     )
-                if not np.isfinite(vector).all():
+                # The dot product takes 0.4 µs, isfinite 3; it may overflow where every number is finite.
+                if not math.isfinite(vector @ vector) and not np.isfinite(vector).all():
                     raise EncodingError("a query's vector is not finite; try --precision fp32, or check the model")
 
     def _filtered(
