@@ -7,12 +7,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, overload
 
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.settings import check_whole_number
 
 V = TypeVar("V")
+D = TypeVar("D")
 
 TTL: Final = 300.0
 
@@ -37,26 +38,29 @@ class Cache(Generic[V]):
         if not ttl > 0:
             raise SettingsError(f"cache_ttl must be more than 0 seconds, got {ttl!r}")
         self._size, self._ttl, self._clock = size, ttl, clock
+        self.on: Final = size > 0
+        """Whether it stores anything at all."""
         self._answers: OrderedDict[Hashable, tuple[float, V]] = OrderedDict()
         self._lock = threading.Lock()
         self._hits = self._misses = 0
 
-    @property
-    def on(self) -> bool:
-        """Whether it stores anything at all."""
-        return self._size > 0
+    @overload
+    def get(self, key: Hashable) -> V | None: ...
 
-    def get(self, key: Hashable) -> tuple[V, ...]:
-        """The answer alone, or nothing."""
+    @overload
+    def get(self, key: Hashable, default: D) -> V | D: ...
+
+    def get(self, key: Hashable, default: D | None = None) -> V | D | None:
+        """The answer, or the default if there is none that is recent enough."""
         with self._lock:
             kept = self._answers.get(key)
             if kept is None or self._clock() - kept[0] > self._ttl:
                 self._answers.pop(key, None)
                 self._misses += self.on
-                return ()
+                return default
             self._answers.move_to_end(key)
             self._hits += 1
-            return (kept[1],)
+            return kept[1]
 
     def put(self, key: Hashable, answer: V) -> None:
         """Store the answer, evicting the least recently used one if the cache is full."""

@@ -23,7 +23,7 @@ K = TypeVar("K")
 def chosen(kind: type[K], options: Mapping[str, object]) -> K:
     """Those of the options that `kind`, a TypedDict, names."""
     names: frozenset[str] = kind.__optional_keys__  # type: ignore[attr-defined]  # TypedDicts have no common type
-    return cast("K", {name: value for name, value in options.items() if name in names})
+    return cast("K", {name: options[name] for name in names if name in options})
 
 
 def expanded_signature(*owners: Callable[..., Any], **defaults: object) -> Callable[[C], C]:

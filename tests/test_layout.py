@@ -20,6 +20,7 @@ LEVELS = {
     "records": 0,
     "cache": 0,
     "keywords": 0,
+    "steps": 0,
     "settings": 0,
     "filters": 0,
     "sources": 1,

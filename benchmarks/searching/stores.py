@@ -71,7 +71,7 @@ def _fill(place: StoreSettings, points: Points, at_once: int) -> None:
             while some := list(islice(pending, 4 * at_once)):
                 list(pool.map(collection.upsert, some))
         collection.optimize()
-        if (count := collection.count()) != points.count:
+        if (count := collection.reads.count()) != points.count:
             raise ValueError(f"expected {points.count} points in {collection.location}, there are {count}")
     finally:
         collection.close()

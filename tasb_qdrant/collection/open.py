@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Final, Unpack
+from typing import Final, TypeAlias, Unpack
 
 from tasb_qdrant.collection.protocol import Collection, OpenCollection, Store
 from tasb_qdrant.collection.schema import CollectionSchema, check_bm25, check_contract, check_keys, check_name
@@ -17,6 +17,10 @@ from tasb_qdrant.settings import DEFAULT_AVG_LEN, CollectionSettings, StoreOptio
 
 LOCK_WAIT: Final = 10.0
 """Seconds that an embedded collection is waited for: a search has it for the seconds of loading its model."""
+
+
+Place: TypeAlias = Store | StoreSettings
+"""An open store, or where one is to be opened for a single collection."""
 
 
 class OpenOptions(StoreOptions, total=False):
@@ -59,14 +63,27 @@ def open_collection(name: str, **options: Unpack[OpenOptions]) -> OpenCollection
 
     Raises CollectionNotFoundError, NotOurCollectionError, and what the store raises.
     """
-    if (store := options.pop("store", None)) is None:
-        return open_existing(name, store_settings(**chosen(StoreOptions, options)))
-    if options:
+    return open_at(name, place_of(options))
+
+
+def place_of(options: OpenOptions) -> Place:
+    """The open store, or the settings of one. Raises SettingsError where both are given."""
+    if (store := options.get("store")) is None:
+        return store_settings(**chosen(StoreOptions, options))
+    if others := options.keys() - {"store"}:
         raise SettingsError(
-            f"both an open store and {', '.join(options)} are given; leave out one of them: the store has its own"
+            f"both an open store and {', '.join(sorted(others))} are given; leave out one of them: the store has its "
+            "own"
         )
+    return store
+
+
+def open_at(name: str, place: Place) -> OpenCollection:
+    """The collection there. Closing it closes a store that was opened for it alone."""
+    if isinstance(place, StoreSettings):
+        return open_existing(name, place)
     check_name(name)
-    return store.open(name, lock_wait=LOCK_WAIT)
+    return place.open(name, lock_wait=LOCK_WAIT)
 
 
 def open_existing(name: str, settings: StoreSettings, *, lock_wait: float = LOCK_WAIT) -> OpenCollection:

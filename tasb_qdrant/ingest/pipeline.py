@@ -62,7 +62,7 @@ def run_pipeline(
     ended; `stopped` is set then. Windows that the `journal` knows to be stored are skipped, and it is told which
     ones are stored now. If the collection has BM25, sparse vectors are made, too.
     """
-    points_before = collection.count()
+    points_before = collection.reads.count()
     deferral = IndexDeferral(collection, points_before=points_before)
     if sieve is None and points_before and not overwrite:
         sieve = ContentSieve(collection, counters)

@@ -25,7 +25,7 @@ def report_of(
 ) -> IngestReport:
     """The report; the collection is flushed and its points counted first. `notes` are the run's own."""
     collection.flush()
-    points = collection.count()
+    points = collection.reads.count()
     now = counters.finish()
     resumed = journal.resumed
     return IngestReport(

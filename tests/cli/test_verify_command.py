@@ -9,6 +9,7 @@ import pytest
 
 from tasb_qdrant.collection.open import open_collection
 from tests.cli.conftest import Run
+from tests.collection.helpers import payloads_of
 from tests.models import minilm_folder
 
 pytestmark = pytest.mark.model
@@ -91,8 +92,8 @@ def test_an_ingest_whose_verification_fails_ends_with_3(
     from tasb_qdrant.ingest.read import sieve
 
     with open_collection("c", path=tmp_path / "tasb_qdrant_data") as collection:
-        (point,) = [point.id for point in collection.page(payloads=True).points if (point.payload or {})["n"] == 3]
-        collection.replace_payloads({point: {**collection.payloads([point])[point], "n": 4}})
+        (point,) = [point.id for point in collection.reads.scroll().points if (point.payload or {})["n"] == 3]
+        collection.replace_payloads({point: {**payloads_of(collection, [point])[point], "n": 4}})
     monkeypatch.setattr(sieve, "update_payloads", lambda *_: None)  # an update that gets lost
     ran = run("ingest", source, "--collection", "c", *MODEL, "--verify")
     assert ran.code == 3

@@ -21,6 +21,7 @@ from tasb_qdrant.ingest.resume.identity import TargetIdentity
 from tasb_qdrant.ingest.source import average_length as average
 from tasb_qdrant.records import IngestReport
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings, PayloadKeys
+from tests.collection.helpers import sparse_of
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder, fail_at, stub_contract
 from tests.qdrant_servers import QdrantServer
@@ -80,7 +81,7 @@ Words = dict[PointId, tuple[list[int], list[float]]]
 
 def words_in(where: Where, passages: Sequence[Passage]) -> Words:
     with opened(where) as collection:
-        found = collection.sparse_vectors([passage.point_id for passage in passages])
+        found = sparse_of(collection, [passage.point_id for passage in passages])
     return {one: (words.indices.tolist(), words.values.tolist()) for one, words in found.items()}
 
 

@@ -41,7 +41,7 @@ class ContentSieve:
         kept: list[int] = []
         updates: dict[PointId, Mapping[str, Any]] = {}
         with self._counters.busy("compare"):
-            stored = self._collection.payloads(window.ids)
+            stored = {point.id: point.payload or {} for point in self._collection.reads.retrieve(window.ids)}
             for row, (passage, point_id) in enumerate(zip(window.passages, window.ids, strict=True)):
                 match difference(passage, window.contents[row], stored.get(point_id), keys):
                     case Difference.MISSING:

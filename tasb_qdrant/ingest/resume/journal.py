@@ -90,7 +90,7 @@ class Journal:
         if self._earlier is None:
             return
         self._refuse(self._earlier.target.differences(self._target))
-        if (points := collection.count()) < self.resumed.points:
+        if (points := collection.reads.count()) < self.resumed.points:
             self._refuse(
                 [("the number of points", f"at least {self.resumed.points:,}", f"{points:,}: some are missing")]
             )

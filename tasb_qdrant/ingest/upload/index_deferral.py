@@ -53,7 +53,7 @@ def check_limits(collection: Collection, reader: PassageReader, given: object) -
     limits = collection.limits
     if limits == StoreLimits():
         return ()
-    stored = collection.count()
+    stored = collection.reads.count()
     coming = _distinct(given, limits.points)
     limits.check_room(stored, coming, place=f"{collection.location}, collection {collection.name!r}")
     return limits.notes(stored, payload_bytes=reader.bytes_total, indexed=bool(collection.indexes()))

@@ -83,7 +83,7 @@ class Check:
             doubts = [self._compare_ids(ids, view, findings, counters) for view in self.views]
             read = ids.count
         sampled, lowest = self._compare_vectors(sample, findings, counters)
-        points = {view.name: view.collection.count() for view in self.views}
+        points = {view.name: view.collection.reads.count() for view in self.views}
         counters.finish()
         return replace(
             self._report(findings),
@@ -134,8 +134,8 @@ class Check:
             listed += count
             counters.compared(count)
 
-        counters.compare(f"comparing ids{f' on {view.name}' if view.name else ''}", view.collection.count())
-        for gap in compare_ids(ids, view.collection, on_page=on_page):
+        counters.compare(f"comparing ids{f' on {view.name}' if view.name else ''}", view.collection.reads.count())
+        for gap in compare_ids(ids, view.collection, on_page=on_page, read=view.read):
             known = findings.ids(Difference.MISSING).among(gap.missing)
             findings.add(
                 Difference.MISSING, {one: str(one) for one in gap.missing if one not in known}, where=view.name
@@ -144,7 +144,7 @@ class Check:
             for start in range(0, len(gap.extra), _NAMED_AT_ONCE):
                 some = gap.extra[start : start + _NAMED_AT_ONCE]
                 findings.add(Difference.EXTRA, self._names(some, view.collection), where=view.name)
-        if (count := view.collection.count()) == listed:
+        if (count := view.collection.reads.count()) == listed:
             return ""
         return (
             f"{view.name or self.collection.location} lists {listed:,} points and counts {count:,}; if nothing was "
@@ -153,7 +153,7 @@ class Check:
 
     def _names(self, ids: Sequence[PointId], collection: Collection) -> dict[PointId, str]:
         """The passage ids in the points' payloads, or the points' own."""
-        stored = collection.payloads(ids)
+        stored = {point.id: point.payload or {} for point in collection.reads.retrieve(ids)}
         return {one: str(stored.get(one, {}).get(self.collection.keys.id, one)) for one in ids}
 
     def _compare_vectors(self, sample: Sample, findings: Findings, counters: Counters) -> tuple[int, float | None]:

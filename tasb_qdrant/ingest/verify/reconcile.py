@@ -12,7 +12,8 @@ from typing import Any, Final
 import orjson
 
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.protocol import Collection, Page
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.collection.reads.questions import DEFAULT_READ, ReadOptions, ScrollPage
 from tasb_qdrant.collection.views import Views
 from tasb_qdrant.errors import RequestRefusedError, StoreCorruptError
 from tasb_qdrant.ingest.flow import Channel, Flow
@@ -29,6 +30,8 @@ PAGE_IDS: Final = 5_000
 
 _FEWEST_IDS: Final = 10
 
+AGREED: Final = ReadOptions(consistency="all")
+
 _AHEAD: Final = 3
 """Windows whose stored payloads are fetched while another is compared."""
 
@@ -41,6 +44,11 @@ class View:
 
     name: str
     collection: Collection
+
+    @property
+    def read(self) -> ReadOptions:
+        """How its ids are listed: those of the whole that all replicas agree on, or a peer's own."""
+        return DEFAULT_READ if self.name else AGREED
 
 
 def views_in(views: Views) -> list[View]:
@@ -120,7 +128,7 @@ def _with_payloads(
 
 def _answer(view: View, windows: Channel[Window], answers: Channel[_Payloads]) -> None:
     for window in windows:
-        answers.put(view.collection.payloads(window.ids))
+        answers.put({point.id: point.payload or {} for point in view.collection.reads.retrieve(window.ids)})
 
 
 @dataclass(slots=True)
@@ -133,7 +141,12 @@ class IdGap:
 
 
 def compare_ids(
-    source: SeenIds, collection: Collection, *, page_ids: int = PAGE_IDS, on_page: Callable[[int], None] | None = None
+    source: SeenIds,
+    collection: Collection,
+    *,
+    page_ids: int = PAGE_IDS,
+    on_page: Callable[[int], None] | None = None,
+    read: ReadOptions = AGREED,
 ) -> Iterator[IdGap]:
     """The ids of both sides merged in their common order, a page of the collection at a time.
 
@@ -141,7 +154,7 @@ def compare_ids(
     """
     wanted = _Ascending(source.keys())
     last = b""
-    for page in _pages(collection, page_ids):
+    for page in _pages(collection, page_ids, read):
         keys = [key_of(point.id) for point in page.points]
         gap = IdGap(repeated=[id_of(key) for key, before in zip(keys, [last, *keys], strict=False) if key == before])
         if keys:
@@ -162,10 +175,10 @@ def compare_ids(
         yield IdGap(missing=[id_of(key) for key in keys])
 
 
-def _pages(collection: Collection, limit: int) -> Iterator[Page]:
+def _pages(collection: Collection, limit: int, read: ReadOptions) -> Iterator[ScrollPage]:
     while True:
         try:
-            page = collection.page(limit=limit)
+            page = collection.reads.scroll(limit=limit, payload=False, read=read)
             break
         except RequestRefusedError:
             if limit <= _FEWEST_IDS:
@@ -173,7 +186,7 @@ def _pages(collection: Collection, limit: int) -> Iterator[Page]:
             limit = max(_FEWEST_IDS, limit // 10)
     yield page
     while page.following is not None:
-        page = collection.page(page.following, limit=limit)
+        page = collection.reads.scroll(start=page.following, limit=limit, payload=False, read=read)
         yield page
 
 

@@ -58,10 +58,10 @@ class Survey:
             with closing(reading) as windows:
                 self._compare(windows, counters, payloads=compare)
             self.read = ids.count
-            self.points = self.collection.count()
+            self.points = self.collection.reads.count()
             for view in self.views:
-                counters.compare("comparing ids", view.collection.count())
-                for gap in compare_ids(ids, view.collection, on_page=counters.compared):
+                counters.compare("comparing ids", view.collection.reads.count())
+                for gap in compare_ids(ids, view.collection, on_page=counters.compared, read=view.read):
                     self.findings.add(Difference.EXTRA, {point_id: str(point_id) for point_id in gap.extra})
 
     def _compare(self, windows: Iterator[Window], counters: Counters, *, payloads: bool) -> None:

@@ -74,18 +74,18 @@ def compare_vectors(
     for start in range(0, len(passages), BATCH):
         some = passages[start : start + BATCH]
         ids: list[PointId] = [passage.point_id for passage in some]
-        stored = collection.vectors(ids)
-        stored_words = {} if sparse is None else collection.sparse_vectors(ids)
+        points = collection.reads.retrieve(ids, payload=False, vectors=True, sparse=sparse is not None)
+        stored = {point.id: point for point in points}
         for row, (passage, point_id, vector) in enumerate(
             zip(some, ids, vectors[start : start + BATCH], strict=True), start
         ):
-            if (there := stored.get(point_id)) is None:
+            if (there := stored.get(point_id)) is None or there.vector is None:
                 continue
             compared += 1
-            similarity, ratio = _similarity(there.astype(np.float64), vector.astype(np.float64))
+            similarity, ratio = _similarity(there.vector.astype(np.float64), vector.astype(np.float64))
             lowest = similarity if lowest is None else min(lowest, similarity)
             alike = similarity >= cosine and abs(ratio - 1.0) <= length
-            if not alike or (sparse is not None and not _same_words(stored_words.get(point_id), sparse[row])):
+            if not alike or (sparse is not None and not _same_words(there.sparse, sparse[row])):
                 differing.append(passage)
     return Comparison(compared, lowest, differing)
 

@@ -13,7 +13,7 @@ import pytest
 from qdrant_client import QdrantClient
 
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.reads.questions import FindOptions, FoundPoint, Nearest, ReadOptions
+from tasb_qdrant.collection.reads.questions import Nearest, QueryOptions, ReadOptions, ScoredPoint
 from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import (
@@ -34,7 +34,7 @@ from tests.waiting import sooner_than
 
 Code = grpc.StatusCode
 
-QUICK: Final = FindOptions(read=ReadOptions(timeout=1.0))
+QUICK: Final = QueryOptions(read=ReadOptions(timeout=1.0))
 SLOW: Final = 60.0
 """Seconds that a server takes which the deadline doesn't wait for."""
 
@@ -48,15 +48,15 @@ class Asked:
     awaited: bool
     over_grpc: bool
 
-    def query(self, options: FindOptions = QUICK, count: int = 1) -> list[list[FoundPoint]]:
+    def query(self, options: QueryOptions = QUICK, count: int = 1) -> list[list[ScoredPoint]]:
         asks = [Nearest(vector) for vector in self.vectors[:count]]
         if not self.awaited:
             return self.collection.reads.query(asks, options)
 
-        async def ask() -> list[list[FoundPoint]]:
+        async def ask() -> list[list[ScoredPoint]]:
             reads = self.collection.async_reads()
             try:
-                return await reads.query(asks, options)
+                return await reads.run(self.collection.reads.steps.query(asks, options), options.read)
             finally:
                 await reads.aclose()
 
@@ -128,7 +128,7 @@ def test_a_failure_that_passes_is_not_seen(asked: Asked) -> None:
     assert [point.id for point in again[0]] == [point.id for point in expected[0]]
 
 
-def _error(asked: Asked, options: FindOptions = QUICK) -> CollectionError:
+def _error(asked: Asked, options: QueryOptions = QUICK) -> CollectionError:
     with sooner_than(SLOW), pytest.raises(CollectionError) as caught:
         asked.query(options)
     return caught.value
@@ -209,7 +209,7 @@ def test_half_an_answer_is_none(asked: Asked) -> None:
 
 
 def test_one_failing_part_of_many_fails_all(asked: Asked) -> None:
-    options = FindOptions(limit=50, payload=False, read=ReadOptions(timeout=5))
+    options = QueryOptions(limit=50, payload=False, read=ReadOptions(timeout=5))
     assert len(asked.query(options, count=60)) == 60
     asked.fail_once(Code.INVALID_ARGUMENT, 400, details="Wrong input")
     with pytest.raises(RequestRefusedError, match="Wrong input"):
@@ -224,7 +224,7 @@ def test_a_collection_that_was_deleted_meanwhile_is_missed_by_name(qdrant_1_17: 
     assert isinstance(collection, ServerCollection)
     store.delete(name)
     with pytest.raises(CollectionNotFoundError, match=name):
-        collection.reads.count_matching(None, exact=True, read=ReadOptions())
+        collection.reads.count()
     store.close()
 
 
@@ -236,7 +236,7 @@ def test_a_server_that_stops_is_named(qdrant_1_17: QdrantServer) -> None:
         collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
         assert isinstance(collection, ServerCollection)
     with pytest.raises(ServerUnreachableError, match="start the server"):
-        collection.reads.count_matching(None, exact=True, read=ReadOptions(timeout=0.3))
+        collection.reads.count(read=ReadOptions(timeout=0.3))
     store.close()
     client = QdrantClient(url=qdrant_1_17.url, check_compatibility=False)
     client.delete_collection(name)
@@ -254,14 +254,14 @@ def test_the_key_goes_with_every_read(keyed_server: QdrantServer, transport: Any
     assert isinstance(collection, ServerCollection)
     asks = [Nearest(vector) for vector in fill(collection, 20)]
 
-    async def awaited() -> list[list[FoundPoint]]:
+    async def awaited() -> list[list[ScoredPoint]]:
         reads = collection.async_reads()
         try:
-            return await reads.query(asks, FindOptions(limit=1))
+            return await reads.run(collection.reads.steps.query(asks, QueryOptions(limit=1)))
         finally:
             await reads.aclose()
 
-    assert len(collection.reads.query(asks, FindOptions(limit=1))) == 20
+    assert len(collection.reads.query(asks, QueryOptions(limit=1))) == 20
     assert len(asyncio.run(awaited())) == 20
     store.delete(name)
     store.close()

@@ -74,7 +74,7 @@ def test_the_right_key_works_and_is_never_shown(keyed_server: QdrantServer, tran
     with place.collection("keyed") as collection:
         fill(collection, 5)
         shown += repr(collection) + repr(vars(collection)) + repr(collection.info()) + str(collection.notes)
-        assert collection.count() == 5
+        assert collection.reads.count() == 5
     with pytest.raises(TasbQdrantError) as caught:
         store.open("not there")
     assert key not in shown + _everything_said(caught.value)
@@ -274,7 +274,7 @@ def test_an_alias_opens_its_collection(qdrant_1_17: QdrantServer) -> None:
         create = models.CreateAlias(collection_name="behind", alias_name="in-front")
         client.update_collection_aliases([models.CreateAliasOperation(create_alias=create)])
         opened = open_existing("in-front", settings)
-        assert opened.count() == 3
+        assert opened.reads.count() == 3
         opened.close()
     place.store.delete("behind")
     place.store.close()
