@@ -14,7 +14,7 @@ from tasb_qdrant.ingest import ingest
 from tasb_qdrant.records import Hit, IngestReport, Passage
 
 if TYPE_CHECKING:
-    from tasb_qdrant.collection.open import open_collection
+    from tasb_qdrant.collection.open import open_collection, open_store
     from tasb_qdrant.encoder import Encoder, load_encoder
     from tasb_qdrant.ingest.progress import Progress
     from tasb_qdrant.ingest.verify.run import verify
@@ -37,6 +37,7 @@ __all__ = [
     "Encoder",
     "load_encoder",
     "open_collection",
+    "open_store",
     "CollectionSettings",
     "PayloadKeys",
     "SourceFields",
@@ -52,6 +53,7 @@ _LAZY: Final = {
     "Encoder": "tasb_qdrant.encoder",
     "load_encoder": "tasb_qdrant.encoder",
     "open_collection": "tasb_qdrant.collection.open",
+    "open_store": "tasb_qdrant.collection.open",
     "CollectionSettings": "tasb_qdrant.settings",
     "PayloadKeys": "tasb_qdrant.settings",
     "SourceFields": "tasb_qdrant.sources",

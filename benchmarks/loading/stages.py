@@ -1,7 +1,7 @@
-"""The whole way from text to searchable, beside each stage alone: `python -m benchmarks.loading.stages FOLDER COUNT`.
+"""From text to searchable, and each stage alone: `python -m benchmarks.loading.stages FOLDER COUNT`.
 
-A model of TAS-B's size but for its single layer, so that no stage hides all others. Run in a process of its own; it
-answers with JSON on stdout.
+Uses a model of TAS-B's size but with a single layer, so that no stage hides all others. Run it in a separate process;
+it answers with JSON on stdout.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from benchmarks.loading.points import ensure_points
 from benchmarks.loading.turns import fresh_server
-from tasb_qdrant.collection.open import open_for_writing, open_store
+from tasb_qdrant.collection.open import open_for_writing, open_store_at
 from tasb_qdrant.encoder import load_encoder
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.flow import Flow
@@ -51,7 +51,7 @@ def measure(build: Path, count: int) -> dict[str, Any]:
     vectors = []
     alone["encode"] = _timed(lambda: vectors.extend([encoder.encode_tokens(some) for some in tokens]))
     with fresh_server(build) as server:
-        store = open_store(_place(server))
+        store = open_store_at(_place(server))
         collection = open_for_writing("alone", store, contract=encoder.contract, settings=CollectionSettings())
         collection.defer_indexing()
 
@@ -63,7 +63,7 @@ def measure(build: Path, count: int) -> dict[str, Any]:
                         uploader.batches.put(batch)
                 uploader.batches.close()
                 flow.join(waiting=lambda: None)
-            assert collection.count() == count
+            assert collection.reads.count() == count
 
         alone["upload"] = _timed(upload)
         collection.close()
@@ -101,7 +101,7 @@ def _together(build: Path, source: Path, encoder: Any, count: int) -> tuple[floa
 
 @contextmanager
 def _timing(owner: type, name: str, seconds: list[float]) -> Iterator[None]:
-    """Adds up what the method takes, in whatever thread."""
+    """Adds up the time the method takes, in any thread."""
     method = getattr(owner, name)
 
     def timed(*arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The points at rest: on a Qdrant server and embedded. Made once and kept, since the index takes minutes to build."""
+"""The stored points: on a Qdrant server and embedded. Made once and kept, because indexing takes minutes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.searching.points import ID_KEY, TEXT_KEY, Points
-from tasb_qdrant.collection.open import open_for_writing, open_store
+from tasb_qdrant.collection.open import open_for_writing, open_store_at
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, PayloadKeys, StoreSettings, store_settings
@@ -23,7 +23,7 @@ COLLECTION: Final = "searched"
 SETTINGS: Final = CollectionSettings(
     indexes={"year": "integer", "lang": "keyword"}, keys=PayloadKeys(id=ID_KEY, text=TEXT_KEY)
 )
-"""Everything else is as `ingest` makes it."""
+"""Everything else is as `ingest` creates it."""
 
 _BATCH: Final = 512
 _IN_FLIGHT: Final = 3
@@ -62,7 +62,7 @@ def running(folder: Path) -> Iterator[QdrantServer]:
 
 
 def _fill(place: StoreSettings, points: Points, at_once: int) -> None:
-    store = open_store(place)
+    store = open_store_at(place)
     collection = open_for_writing(COLLECTION, store, contract=points.contract, settings=SETTINGS)
     try:
         collection.defer_indexing()
@@ -71,7 +71,7 @@ def _fill(place: StoreSettings, points: Points, at_once: int) -> None:
             while some := list(islice(pending, 4 * at_once)):
                 list(pool.map(collection.upsert, some))
         collection.optimize()
-        if (count := collection.count()) != points.count:
+        if (count := collection.reads.count()) != points.count:
             raise ValueError(f"expected {points.count} points in {collection.location}, there are {count}")
     finally:
         collection.close()

@@ -5,23 +5,41 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
-from typing import Final
-
-from pydantic import SecretStr
+from typing import Final, TypeAlias, Unpack
 
 from tasb_qdrant.collection.protocol import Collection, OpenCollection, Store
 from tasb_qdrant.collection.schema import CollectionSchema, check_bm25, check_contract, check_keys, check_name
 from tasb_qdrant.collection.watch import Watch
-from tasb_qdrant.errors import RequestRefusedError
+from tasb_qdrant.errors import RequestRefusedError, SettingsError
+from tasb_qdrant.keywords import chosen, expanded_signature
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import DEFAULT_AVG_LEN, CollectionSettings, StoreSettings, Transport, store_settings
+from tasb_qdrant.settings import DEFAULT_AVG_LEN, CollectionSettings, StoreOptions, StoreSettings, store_settings
 
 LOCK_WAIT: Final = 10.0
 """Seconds that an embedded collection is waited for: a search has it for the seconds of loading its model."""
 
 
-def open_store(
+Place: TypeAlias = Store | StoreSettings
+"""An open store, or where one is to be opened for a single collection."""
+
+
+class OpenOptions(StoreOptions, total=False):
+    """Where a collection lives: in a `store` that is open already, or as the other options say."""
+
+    store: Store | None
+    """From `open_store`, for several collections and searchers; whoever opened it closes it after all of them."""
+
+
+@expanded_signature(StoreSettings)
+def open_store(**options: Unpack[StoreOptions]) -> Store:
+    """The server `url` or the folder `path` (else as `store_settings` says), for `store=` of searchers and collections.
+
+    A server is asked at once whether it will do. Raises what the store raises; close it after all that use it.
+    """
+    return open_store_at(store_settings(**options))
+
+
+def open_store_at(
     settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep, watch: Watch | None = None
 ) -> Store:
     """The server or folder that the settings name. A server is asked at once whether it will do.
@@ -38,37 +56,40 @@ def open_store(
     return ServerStore(settings, sleep=sleep, watch=watch)
 
 
-def open_collection(
-    name: str,
-    *,
-    url: str | None = None,
-    path: str | Path | None = None,
-    api_key: str | SecretStr | None = None,
-    transport: Transport = "auto",
-    grpc_port: int | None = None,
-    timeout: float = 60.0,
-    allow_plain_http_key: bool = False,
-) -> OpenCollection:
-    """The collection on the server `url` or in the folder `path` (else as `store_settings` says).
+@expanded_signature(StoreSettings, store=None)
+def open_collection(name: str, **options: Unpack[OpenOptions]) -> OpenCollection:
+    """The collection in a `store` that is open, on the server `url` or in the folder `path` (else as `store_settings`
+    says).
 
     Raises CollectionNotFoundError, NotOurCollectionError, and what the store raises.
     """
-    settings = store_settings(
-        url=url,
-        path=path,
-        api_key=api_key,
-        transport=transport,
-        grpc_port=grpc_port,
-        timeout=timeout,
-        allow_plain_http_key=allow_plain_http_key,
-    )
-    return open_existing(name, settings)
+    return open_at(name, place_of(options))
+
+
+def place_of(options: OpenOptions) -> Place:
+    """The open store, or the settings of one. Raises SettingsError where both are given."""
+    if (store := options.get("store")) is None:
+        return store_settings(**chosen(StoreOptions, options))
+    if others := options.keys() - {"store"}:
+        raise SettingsError(
+            f"both an open store and {', '.join(sorted(others))} are given; leave out one of them: the store has its "
+            "own"
+        )
+    return store
+
+
+def open_at(name: str, place: Place) -> OpenCollection:
+    """The collection there. Closing it closes a store that was opened for it alone."""
+    if isinstance(place, StoreSettings):
+        return open_existing(name, place)
+    check_name(name)
+    return place.open(name, lock_wait=LOCK_WAIT)
 
 
 def open_existing(name: str, settings: StoreSettings, *, lock_wait: float = LOCK_WAIT) -> OpenCollection:
     """The same, from settings. Closing the collection closes its connection."""
     check_name(name)
-    store = open_store(settings)
+    store = open_store_at(settings)
     try:
         return store.open(name, own_store=True, lock_wait=lock_wait)
     except BaseException:

@@ -1,4 +1,4 @@
-"""A passage as a flat payload, and back."""
+"""A passage as a flat payload."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from tasb_qdrant.errors import InvalidPassageError
-from tasb_qdrant.records import Hit, Passage
+from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import PayloadKeys
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
@@ -47,21 +47,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return next(base(value) for base in (int, float, str) if isinstance(value, base))
-
-
-def to_hit(point_id: int | str, score: float, payload: Mapping[str, Any] | None, keys: PayloadKeys) -> Hit:
-    """The hit that a stored point is. A point that another tool wrote may lack id or text."""
-    rest = dict(payload or {})
-    passage_id = rest.pop(keys.id, None)
-    text = rest.pop(keys.text, None)
-    title = rest.pop(keys.title, None)
-    return Hit(
-        id=str(point_id if passage_id is None else passage_id),
-        score=score,
-        text="" if text is None else str(text),
-        title=None if title is None else str(title),
-        payload=rest,
-    )
 
 
 def plain_id(point_id: Any) -> int | str:

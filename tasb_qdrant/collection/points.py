@@ -78,10 +78,3 @@ def check_sparse(batch: PointBatch, bm25: Bm25Settings | None, *, name: str) -> 
         return
     wanted, found = ("with", "without") if batch.sparse is None else ("without", "with")
     raise RequestRefusedError(f"collection {name!r} holds passages {wanted} BM25 vectors, got some {found} them")
-
-
-def check_queries(vectors: NDArray[np.float32], *, name: str, dim: int) -> None:
-    """`check_size`, and every number finite: the embedded engine finds nothing for NaN, and says nothing."""
-    check_size(vectors, name=name, dim=dim)
-    if not np.isfinite(vectors).all():
-        raise EncodingError("a query's vector is not finite; try --precision fp32, or check the model")

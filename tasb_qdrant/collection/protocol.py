@@ -3,61 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tasb_qdrant.collection.limits import StoreLimits
-from tasb_qdrant.collection.schema import CollectionSchema
-from tasb_qdrant.records import Hit, ModelContract
-from tasb_qdrant.records.sparse import SparseVector
-from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys
-
-if TYPE_CHECKING:
-    from tasb_qdrant.collection.reads.questions import AsyncReads, Reads
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress
+from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointBatch, PointId
-from tasb_qdrant.collection.reads.questions import Where, check_count
-
-
-@dataclass(frozen=True, slots=True)
-class SearchOptions:
-    """What to find. `exact` compares with every vector; `hnsw_ef` trades time for recall.
-
-    Raises SettingsError for numbers that no store takes.
-    """
-
-    limit: int = 10
-    offset: int = 0
-    where: Where | None = None
-    score_threshold: float | None = None
-    exact: bool = False
-    hnsw_ef: int | None = None
-
-    def __post_init__(self) -> None:
-        check_count("limit", self.limit, least=1)
-        check_count("offset", self.offset, least=0)
-        if self.hnsw_ef is not None:
-            check_count("hnsw_ef", self.hnsw_ef, least=1)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredPoint:
-    """A point at rest. `payload` and `vector`, float32 (dim,), are None where they weren't asked for."""
-
-    id: PointId
-    payload: Mapping[str, Any] | None = None
-    vector: NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Points in the order of their ids: numbers first, then UUIDs. `following` is where the next page starts."""
-
-    points: Sequence[StoredPoint]
-    following: PointId | None
+from tasb_qdrant.collection.reads.run import AsyncReads, Reads
+from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.records import ModelContract
+from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys, StoreSettings
 
 
 class Collection(Protocol):
@@ -97,34 +51,13 @@ class Collection(Protocol):
         """What may be stored, and how much at once."""
         ...
 
+    @property
+    def reads(self) -> Reads:
+        """The read path."""
+        ...
+
     def upsert(self, batch: PointBatch) -> None:
         """Store, or replace, each passage of the batch. Returning means stored, not merely accepted."""
-        ...
-
-    def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
-        """For each row of float32 (n, dim) its hits, best first."""
-        ...
-
-    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
-        """The whole payload of each of these points that is there."""
-        ...
-
-    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
-        """The vector, float32 (dim,), of each of these points that is there."""
-        ...
-
-    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
-        """The sparse vector of each of these points that is there and has one."""
-        ...
-
-    def sample(self, limit: int) -> list[Mapping[str, Any]]:
-        """The whole payloads of up to `limit` points, no matter which."""
-        ...
-
-    def page(
-        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
-    ) -> Page:
-        """The first `limit` points whose ids don't come before `start`. Where there are replicas: what all hold."""
         ...
 
     def delete(self, ids: Sequence[PointId]) -> None:
@@ -133,10 +66,6 @@ class Collection(Protocol):
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Give each of these points another payload as a whole, and leave its vector. Returning means stored."""
-        ...
-
-    def count(self, where: Where | None = None) -> int:
-        """The exact number of points that match."""
         ...
 
     def indexes(self) -> dict[str, IndexType]:
@@ -181,12 +110,7 @@ class Collection(Protocol):
 
 
 class OpenCollection(Collection, Protocol):
-    """A collection as its store opens it: closed at the end of a `with` block, and quick to know its indexes."""
-
-    @property
-    def reads(self) -> Reads:
-        """The read path."""
-        ...
+    """A collection as its store opens it: closed at the end of a `with` block, and read in event loops, too."""
 
     def async_reads(self) -> AsyncReads:
         """The read path, awaited, for one event loop; whoever has it closes it there."""
@@ -199,6 +123,11 @@ class OpenCollection(Collection, Protocol):
 
 class Store(Protocol):
     """A place that holds collections: a server, or a folder."""
+
+    @property
+    def settings(self) -> StoreSettings:
+        """Where it is, and how it is reached."""
+        ...
 
     @property
     def location(self) -> str: ...

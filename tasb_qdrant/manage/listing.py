@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasb_qdrant.collection.info import CollectionInfo
-from tasb_qdrant.collection.open import open_store
+from tasb_qdrant.collection.open import open_store_at
 from tasb_qdrant.collection.protocol import Store
 from tasb_qdrant.errors import (
     CollectionError,
@@ -34,7 +34,7 @@ class ListedCollection:
 
 def list_collections(settings: StoreSettings) -> list[ListedCollection]:
     """Every collection of the store, sorted by name; also those of others, and those open elsewhere."""
-    store = open_store(settings)
+    store = open_store_at(settings)
     try:
         return [_look_at(store, name) for name in store.names()]
     finally:

@@ -6,44 +6,44 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, Self, overload
+from typing import Any, Generic, Self, Unpack, overload
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from typing_extensions import TypeVar
 
-from tasb_qdrant.cache import TTL, Cache, CacheInfo
+from tasb_qdrant.cache import TTL, CacheInfo
 from tasb_qdrant.collection.info import CollectionInfo
-from tasb_qdrant.collection.reads.questions import AsyncReads, OrderBy, ReadOptions
+from tasb_qdrant.collection.reads.run import AsyncReads
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.micro_batches import MAX_WAIT, MicroBatcher
+from tasb_qdrant.encoder.options import EncoderChoice
 from tasb_qdrant.errors import CollectionError
+from tasb_qdrant.keywords import expanded_signature
 from tasb_qdrant.records import FacetCount, Hit, HitGroup
 from tasb_qdrant.search import browse
 from tasb_qdrant.search import query as plans
-from tasb_qdrant.search import recommend as likeness
+from tasb_qdrant.search import recommend as recommending
 from tasb_qdrant.search import rerank as reranking
-from tasb_qdrant.search.effects import EncodePassages, EncodeQueries, Read, Step, Steps, Work, carry_out_async
-from tasb_qdrant.search.hits import Hits, OnInvalid
+from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.options import (
-    Consistency,
+    CountOptions,
+    FacetOptions,
     Filterable,
-    Fusion,
-    Mode,
-    Strategy,
-    checked_queries,
-    checked_query,
-    payload_fields,
-    wanted,
+    GetOptions,
+    GroupsOptions,
+    MoreLikeThisOptions,
+    PagesOptions,
+    RecommendOptions,
+    RerankOptions,
+    ScrollOptions,
+    SearchOptions,
 )
+from tasb_qdrant.search.ranking import checked_queries, checked_query, search_signature
 from tasb_qdrant.search.recommend import Example
-from tasb_qdrant.search.rerank import CROSS_DEPTH, Candidate
-from tasb_qdrant.search.session import EncoderChoice, Session, open_session
-from tasb_qdrant.settings import Transport, store_settings
-
-if TYPE_CHECKING:
-    from tasb_qdrant.encoder import CrossEncoder
+from tasb_qdrant.search.rerank import Candidate
+from tasb_qdrant.search.session import Opening, SearcherOptions, Session
+from tasb_qdrant.settings import StoreSettings
+from tasb_qdrant.steps import Deadline, EncodePassages, EncodeQueries, Requests, Step, Steps, Work, carry_out_async
 
 P = TypeVar("P", default=dict[str, Any])
 T = TypeVar("T")
@@ -66,24 +66,9 @@ class AsyncSearcher(Generic[P]):
         self: AsyncSearcher[dict[str, Any]],
         collection: str,
         *,
-        url: str | None = None,
-        path: str | Path | None = None,
-        api_key: str | SecretStr | None = None,
-        transport: Transport = "auto",
-        grpc_port: int | None = None,
-        timeout: float = 60.0,
-        allow_plain_http_key: bool = False,
-        model: str | Path | None = None,
-        revision: str | None = None,
-        allow_pickle: bool = False,
-        device: str = "auto",
-        precision: str = "auto",
-        encoder: Encoder | None = None,
         payload: None = None,
-        on_invalid: OnInvalid = "raise",
-        cache_size: int = 0,
-        cache_ttl: float = TTL,
         max_wait: float = MAX_WAIT,
+        **options: Unpack[SearcherOptions],
     ) -> None: ...
 
     @overload
@@ -91,68 +76,21 @@ class AsyncSearcher(Generic[P]):
         self: AsyncSearcher[M],
         collection: str,
         *,
-        url: str | None = None,
-        path: str | Path | None = None,
-        api_key: str | SecretStr | None = None,
-        transport: Transport = "auto",
-        grpc_port: int | None = None,
-        timeout: float = 60.0,
-        allow_plain_http_key: bool = False,
-        model: str | Path | None = None,
-        revision: str | None = None,
-        allow_pickle: bool = False,
-        device: str = "auto",
-        precision: str = "auto",
-        encoder: Encoder | None = None,
         payload: type[M],
-        on_invalid: OnInvalid = "raise",
-        cache_size: int = 0,
-        cache_ttl: float = TTL,
         max_wait: float = MAX_WAIT,
+        **options: Unpack[SearcherOptions],
     ) -> None: ...
 
+    @expanded_signature(StoreSettings, EncoderChoice, store=None, on_invalid="raise", cache_size=0, cache_ttl=TTL)
     def __init__(
         self,
         collection: str,
         *,
-        url: str | None = None,
-        path: str | Path | None = None,
-        api_key: str | SecretStr | None = None,
-        transport: Transport = "auto",
-        grpc_port: int | None = None,
-        timeout: float = 60.0,
-        allow_plain_http_key: bool = False,
-        model: str | Path | None = None,
-        revision: str | None = None,
-        allow_pickle: bool = False,
-        device: str = "auto",
-        precision: str = "auto",
-        encoder: Encoder | None = None,
         payload: type[BaseModel] | None = None,
-        on_invalid: OnInvalid = "raise",
-        cache_size: int = 0,
-        cache_ttl: float = TTL,
         max_wait: float = MAX_WAIT,
+        **options: Unpack[SearcherOptions],
     ) -> None:
-        settings = store_settings(
-            url=url,
-            path=path,
-            api_key=api_key,
-            transport=transport,
-            grpc_port=grpc_port,
-            timeout=timeout,
-            allow_plain_http_key=allow_plain_http_key,
-        )
-        self._collection_name = collection
-        self._open: Callable[[], Session[P]] = partial(
-            open_session,
-            collection,
-            settings,
-            encoder=EncoderChoice(model, revision, allow_pickle, device, precision, loaded=encoder),
-            payload=payload,
-            on_invalid=on_invalid,
-            cache=Cache(cache_size, ttl=cache_ttl),
-        )
+        self._opening = Opening.of(collection, payload, options)
         self._max_wait = max_wait
         self._session: Session[P] | None = None
         self._reads: AsyncReads | None = None
@@ -160,334 +98,73 @@ class AsyncSearcher(Generic[P]):
         self._encoding: ThreadPoolExecutor | None = None
         """One thread: torch keeps threads of its own for each that it is used from."""
 
-    async def search(
-        self,
-        query: str,
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        where: Filterable | None = None,
-        mode: Mode = "dense",
-        fusion: Fusion = "rrf",
-        weights: Sequence[float] | None = None,
-        depth: int | None = None,
-        diversity: float | None = None,
-        score_threshold: float | None = None,
-        exact: bool = False,
-        hnsw_ef: int | None = None,
-        rescore: bool | None = None,
-        oversampling: float | None = None,
-        with_payload: bool | Iterable[str] = True,
-        with_text: bool = True,
-        with_vectors: bool = False,
-        timeout: float | None = None,
-        consistency: Consistency | None = None,
-    ) -> Hits[P]:
+    @search_signature()
+    async def search(self, query: str, **options: Unpack[SearchOptions]) -> Hits[P]:
         """`Searcher.search`, awaited."""
-        asked = wanted(
-            limit=limit,
-            offset=offset,
-            where=where,
-            mode=mode,
-            fusion=fusion,
-            weights=weights,
-            depth=depth,
-            diversity=diversity,
-            score_threshold=score_threshold,
-            exact=exact,
-            hnsw_ef=hnsw_ef,
-            rescore=rescore,
-            oversampling=oversampling,
-            with_payload=with_payload,
-            with_text=with_text,
-            with_vectors=with_vectors,
-            timeout=timeout,
-            consistency=consistency,
-        )
-        [hits] = await self._run(plans.search(self._opened, [checked_query(query)], asked), expects=True)
+        steps = plans.search(self._opened, [checked_query(query)], options)
+        [hits] = await self._run(steps, options.get("timeout"), expects=True)
         return hits
 
-    async def search_batch(
-        self,
-        queries: Iterable[str],
-        *,
-        limit: int = 10,
-        offset: int = 0,
-        where: Filterable | None = None,
-        mode: Mode = "dense",
-        fusion: Fusion = "rrf",
-        weights: Sequence[float] | None = None,
-        depth: int | None = None,
-        diversity: float | None = None,
-        score_threshold: float | None = None,
-        exact: bool = False,
-        hnsw_ef: int | None = None,
-        rescore: bool | None = None,
-        oversampling: float | None = None,
-        with_payload: bool | Iterable[str] = True,
-        with_text: bool = True,
-        with_vectors: bool = False,
-        timeout: float | None = None,
-        consistency: Consistency | None = None,
-    ) -> list[Hits[P]]:
+    @search_signature()
+    async def search_batch(self, queries: Iterable[str], **options: Unpack[SearchOptions]) -> list[Hits[P]]:
         """`Searcher.search_batch`, awaited."""
-        asked = wanted(
-            limit=limit,
-            offset=offset,
-            where=where,
-            mode=mode,
-            fusion=fusion,
-            weights=weights,
-            depth=depth,
-            diversity=diversity,
-            score_threshold=score_threshold,
-            exact=exact,
-            hnsw_ef=hnsw_ef,
-            rescore=rescore,
-            oversampling=oversampling,
-            with_payload=with_payload,
-            with_text=with_text,
-            with_vectors=with_vectors,
-            timeout=timeout,
-            consistency=consistency,
-        )
-        return await self._run(plans.search(self._opened, checked_queries(queries), asked))
+        steps = plans.search(self._opened, checked_queries(queries), options)
+        return await self._run(steps, options.get("timeout"))
 
-    async def search_pages(
-        self,
-        query: str,
-        *,
-        page_size: int = 10,
-        where: Filterable | None = None,
-        mode: Mode = "dense",
-        fusion: Fusion = "rrf",
-        weights: Sequence[float] | None = None,
-        depth: int | None = None,
-        score_threshold: float | None = None,
-        exact: bool = False,
-        hnsw_ef: int | None = None,
-        rescore: bool | None = None,
-        oversampling: float | None = None,
-        with_payload: bool | Iterable[str] = True,
-        with_text: bool = True,
-        with_vectors: bool = False,
-        timeout: float | None = None,
-        consistency: Consistency | None = None,
-    ) -> AsyncIterator[Hits[P]]:
+    @search_signature(plans.begin_pages)
+    async def search_pages(self, query: str, **options: Unpack[PagesOptions]) -> AsyncIterator[Hits[P]]:
         """`Searcher.search_pages`, page by page: `async for`."""
-        asked = wanted(
-            limit=page_size,
-            where=where,
-            mode=mode,
-            fusion=fusion,
-            weights=weights,
-            depth=depth,
-            score_threshold=score_threshold,
-            exact=exact,
-            hnsw_ef=hnsw_ef,
-            rescore=rescore,
-            oversampling=oversampling,
-            with_payload=with_payload,
-            with_text=with_text,
-            with_vectors=with_vectors,
-            timeout=timeout,
-            consistency=consistency,
-        )
-        paging = await self._run(plans.begin_pages(self._opened, checked_query(query), asked))
+        paging = await self._run(plans.begin_pages(self._opened, checked_query(query), **options))
         while not paging.done:
-            hits, paging = await self._run(plans.next_page(self._opened, paging))
+            hits, paging = await self._run(plans.next_page(self._opened, paging), paging.wanted.read.timeout)
             if hits:
                 yield hits
 
-    async def search_groups(
-        self,
-        query: str,
-        *,
-        by: str,
-        group_size: int = 3,
-        limit: int = 10,
-        where: Filterable | None = None,
-        mode: Mode = "dense",
-        fusion: Fusion = "rrf",
-        weights: Sequence[float] | None = None,
-        depth: int | None = None,
-        score_threshold: float | None = None,
-        exact: bool = False,
-        hnsw_ef: int | None = None,
-        rescore: bool | None = None,
-        oversampling: float | None = None,
-        with_payload: bool | Iterable[str] = True,
-        with_text: bool = True,
-        with_vectors: bool = False,
-        timeout: float | None = None,
-        consistency: Consistency | None = None,
-    ) -> list[HitGroup[P]]:
+    @search_signature(plans.search_groups)
+    async def search_groups(self, query: str, *, by: str, **options: Unpack[GroupsOptions]) -> list[HitGroup[P]]:
         """`Searcher.search_groups`, awaited."""
-        asked = wanted(
-            limit=limit,
-            where=where,
-            mode=mode,
-            fusion=fusion,
-            weights=weights,
-            depth=depth,
-            score_threshold=score_threshold,
-            exact=exact,
-            hnsw_ef=hnsw_ef,
-            rescore=rescore,
-            oversampling=oversampling,
-            with_payload=with_payload,
-            with_text=with_text,
-            with_vectors=with_vectors,
-            timeout=timeout,
-            consistency=consistency,
-        )
-        return await self._run(plans.search_groups(self._opened, checked_query(query), asked, by=by, size=group_size))
+        steps = plans.search_groups(self._opened, checked_query(query), by=by, **options)
+        return await self._run(steps, options.get("timeout"))
 
-    async def more_like_this(
-        self,
-        passage: Example,
-        *,
-        limit: int = 10,
-        where: Filterable | None = None,
-        score_threshold: float | None = None,
-        exact: bool = False,
-        hnsw_ef: int | None = None,
-        rescore: bool | None = None,
-        oversampling: float | None = None,
-        with_payload: bool | Iterable[str] = True,
-        with_text: bool = True,
-        with_vectors: bool = False,
-        timeout: float | None = None,
-        consistency: Consistency | None = None,
-    ) -> Hits[P]:
+    @search_signature()
+    async def more_like_this(self, passage: Example, **options: Unpack[MoreLikeThisOptions]) -> Hits[P]:
         """`Searcher.more_like_this`, awaited."""
-        return await self.recommend(
-            [passage],
-            limit=limit,
-            where=where,
-            score_threshold=score_threshold,
-            exact=exact,
-            hnsw_ef=hnsw_ef,
-            rescore=rescore,
-            oversampling=oversampling,
-            with_payload=with_payload,
-            with_text=with_text,
-            with_vectors=with_vectors,
-            timeout=timeout,
-            consistency=consistency,
-        )
+        return await self.recommend([passage], **options)
 
+    @search_signature(recommending.recommend)
     async def recommend(
-        self,
-        positive: Sequence[Example],
-        negative: Sequence[Example] = (),
-        *,
-        strategy: Strategy = "average_vector",
-        limit: int = 10,
-        offset: int = 0,
-        where: Filterable | None = None,
-        score_threshold: float | None = None,
-        exact: bool = False,
-        hnsw_ef: int | None = None,
-        rescore: bool | None = None,
-        oversampling: float | None = None,
-        with_payload: bool | Iterable[str] = True,
-        with_text: bool = True,
-        with_vectors: bool = False,
-        timeout: float | None = None,
-        consistency: Consistency | None = None,
+        self, positive: Sequence[Example], negative: Sequence[Example] = (), **options: Unpack[RecommendOptions]
     ) -> Hits[P]:
         """`Searcher.recommend`, awaited."""
-        asked = wanted(
-            limit=limit,
-            offset=offset,
-            where=where,
-            score_threshold=score_threshold,
-            exact=exact,
-            hnsw_ef=hnsw_ef,
-            rescore=rescore,
-            oversampling=oversampling,
-            with_payload=with_payload,
-            with_text=with_text,
-            with_vectors=with_vectors,
-            timeout=timeout,
-            consistency=consistency,
-        )
-        return await self._run(likeness.recommend(self._opened, positive, negative, strategy=strategy, wanted=asked))
+        steps = recommending.recommend(self._opened, positive, negative, **options)
+        return await self._run(steps, options.get("timeout"))
 
-    async def rerank(
-        self,
-        query: str,
-        candidates: Iterable[Candidate],
-        *,
-        limit: int | None = None,
-        cross_encoder: CrossEncoder | None = None,
-        cross_depth: int = CROSS_DEPTH,
-        timeout: float | None = None,
-    ) -> Hits[P]:
+    @expanded_signature(reranking.rerank)
+    async def rerank(self, query: str, candidates: Iterable[Candidate], **options: Unpack[RerankOptions]) -> Hits[P]:
         """`Searcher.rerank`, awaited."""
-        return await self._run(
-            reranking.rerank(
-                self._opened,
-                checked_query(query),
-                candidates,
-                limit=limit,
-                cross_encoder=cross_encoder,
-                cross_depth=cross_depth,
-                options=ReadOptions(timeout=timeout),
-            )
-        )
+        return await self._run(reranking.rerank(self._opened, query, candidates, **options), options.get("timeout"))
 
-    async def count(self, where: Filterable | None = None, *, exact: bool = True, timeout: float | None = None) -> int:
+    @expanded_signature(browse.count)
+    async def count(self, where: Filterable | None = None, **options: Unpack[CountOptions]) -> int:
         """`Searcher.count`, awaited."""
-        options = ReadOptions(timeout=timeout)
-        return await self._run(browse.count(self._opened, where, exact=exact, options=options))
+        return await self._run(browse.count(self._opened, where, **options), options.get("timeout"))
 
-    async def facet(
-        self,
-        field: str,
-        *,
-        where: Filterable | None = None,
-        limit: int = 10,
-        exact: bool = True,
-        timeout: float | None = None,
-    ) -> list[FacetCount]:
+    @expanded_signature(browse.facet)
+    async def facet(self, field: str, **options: Unpack[FacetOptions]) -> list[FacetCount]:
         """`Searcher.facet`, awaited."""
-        options = ReadOptions(timeout=timeout)
-        return await self._run(browse.facet(self._opened, field, where, limit=limit, exact=exact, options=options))
+        return await self._run(browse.facet(self._opened, field, **options), options.get("timeout"))
 
-    async def get(
-        self, ids: Iterable[str], *, with_vectors: bool = False, timeout: float | None = None
-    ) -> dict[str, Hit[P]]:
+    @expanded_signature(browse.get)
+    async def get(self, ids: Iterable[str], **options: Unpack[GetOptions]) -> dict[str, Hit[P]]:
         """`Searcher.get`, awaited."""
-        options = ReadOptions(timeout=timeout)
-        return await self._run(browse.get(self._opened, ids, vectors=with_vectors, options=options))
+        return await self._run(browse.get(self._opened, ids, **options), options.get("timeout"))
 
-    async def scroll(
-        self,
-        where: Filterable | None = None,
-        *,
-        order_by: str | None = None,
-        descending: bool = False,
-        page_size: int = 256,
-        with_payload: bool | Iterable[str] = True,
-        with_vectors: bool = False,
-        timeout: float | None = None,
-    ) -> AsyncIterator[Hit[P]]:
+    @expanded_signature(browse.begin_scroll)
+    async def scroll(self, where: Filterable | None = None, **options: Unpack[ScrollOptions]) -> AsyncIterator[Hit[P]]:
         """`Searcher.scroll`, page by page: `async for`."""
-        scrolling = await self._run(
-            browse.begin_scroll(
-                self._opened,
-                where,
-                order=None if order_by is None else OrderBy(order_by, descending),
-                size=page_size,
-                payload=payload_fields(with_payload),
-                vectors=with_vectors,
-                options=ReadOptions(timeout=timeout),
-            )
-        )
+        scrolling = await self._run(browse.begin_scroll(self._opened, where, **options))
         while not scrolling.done:
-            hits, scrolling = await self._run(browse.next_scroll(self._opened, scrolling))
+            hits, scrolling = await self._run(browse.next_scroll(self._opened, scrolling), scrolling.read.timeout)
             for hit in hits:
                 yield hit
 
@@ -536,10 +213,11 @@ class AsyncSearcher(Generic[P]):
             await asyncio.to_thread(encoding.shutdown)
 
     async def __aenter__(self) -> Self:
-        self._session = await asyncio.to_thread(self._open)
-        self._reads = self._session.collection.async_reads()
+        session: Session[P] = await asyncio.to_thread(self._opening.open)
+        self._session = session
+        self._reads = session.collection.async_reads()
         self._encoding = ThreadPoolExecutor(1, thread_name_prefix="encode")
-        encode = self._session.encoder.encode_queries
+        encode = session.encoder.encode_queries
         self._batcher = MicroBatcher(encode, run_in_thread=self._encode, max_wait=self._max_wait)
         return self
 
@@ -553,28 +231,28 @@ class AsyncSearcher(Generic[P]):
     def _opened(self) -> Session[P]:
         if self._session is None:
             raise CollectionError(
-                f"collection {self._collection_name!r} is not open; search it inside `async with AsyncSearcher(...)`"
+                f"collection {self._opening.name!r} is not open; search it inside `async with AsyncSearcher(...)`"
             )
         return self._session
 
-    async def _run(self, steps: Steps[T], *, expects: bool = False) -> T:
+    async def _run(self, steps: Steps[T], timeout: float | None = None, *, expects: bool = False) -> T:
         """What the steps come to. With `expects`, they may ask for a query's vector, which others wait for."""
         session, reads, batcher = self._opened, self._reads, self._batcher
         if reads is None or batcher is None:
-            raise CollectionError(f"collection {self._collection_name!r} is not open")
+            raise CollectionError(f"collection {self._opening.name!r} is not open")
         with batcher.expecting() if expects else nullcontext(batcher) as asked:
 
-            async def carry(step: Step) -> Any:
+            async def carry(step: Step, deadline: Deadline) -> Any:
                 match step:
                     case EncodeQueries([query]):
                         return [await asked.encode(query)]
                     case EncodeQueries(queries):
                         return await self._encode(session.encoder.encode_queries, queries)
-                    case Read(call):
-                        return await call(reads)
+                    case Requests():
+                        return await reads.carry(step, deadline)
                     case EncodePassages(texts):
                         return await self._encode(session.encoder.encode_passages, texts)
                     case Work(run):
                         return await asyncio.to_thread(run)
 
-            return await carry_out_async(steps, carry=carry)
+            return await carry_out_async(steps, carry, Deadline.after(timeout))

@@ -7,53 +7,60 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, ScrollPage, Where, check_count
+from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where, check_count
 from tasb_qdrant.errors import PassageNotFoundError, SettingsError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import FacetCount, Hit, point_id
-from tasb_qdrant.search.deadline import Deadline
-from tasb_qdrant.search.effects import Steps, read
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.options import Filterable
+from tasb_qdrant.search.ranking import payload_fields
 from tasb_qdrant.search.session import Session
+from tasb_qdrant.steps import Steps
 
 T = TypeVar("T")
 
 
-def count(session: Session[T], where: Filterable | None, *, exact: bool, options: ReadOptions) -> Steps[int]:
+def count(
+    session: Session[T], where: Filterable | None = None, *, exact: bool = True, timeout: float | None = None
+) -> Steps[int]:
     """How many passages match."""
-    deadline = Deadline(options)
+    read = ReadOptions(timeout=timeout)
     resolved = yield from session.where.resolve(where)
-    left = deadline.left()
-    return (yield from read(lambda reads: reads.count_matching(resolved, exact=exact, read=left)))
+    return (yield from session.reads.count(resolved, exact=exact, read=read))
 
 
 def facet(
-    session: Session[T], name: str, where: Filterable | None, *, limit: int, exact: bool, options: ReadOptions
+    session: Session[T],
+    name: str,
+    *,
+    where: Filterable | None = None,
+    limit: int = 10,
+    exact: bool = True,
+    timeout: float | None = None,
 ) -> Steps[list[FacetCount]]:
     """The most frequent values of a payload field."""
     check_count("limit", limit, least=1)
-    deadline = Deadline(options)
+    read = ReadOptions(timeout=timeout)
     resolved = yield from session.where.resolve(where)
-    left = deadline.left()
-    return (yield from read(lambda reads: reads.facet(name, where=resolved, limit=limit, exact=exact, read=left)))
+    return (yield from session.reads.facet(name, where=resolved, limit=limit, exact=exact, read=read))
 
 
-def get(session: Session[T], ids: Iterable[str], *, vectors: bool, options: ReadOptions) -> Steps[dict[str, Hit[T]]]:
+def get(
+    session: Session[T], ids: Iterable[str], *, with_vectors: bool = False, timeout: float | None = None
+) -> Steps[dict[str, Hit[T]]]:
     """Those of the passages that are there, by their id, in the order asked for."""
     wanted = checked_ids(ids)
-    if not wanted:
-        return {}
+    read = ReadOptions(timeout=timeout)
     points = [point_id(name) for name in wanted]
     payload = session.hits.fields(True)
-    found = yield from read(lambda reads: reads.retrieve(points, payload=payload, vectors=vectors, read=options))
+    found = yield from session.reads.retrieve(points, payload=payload, vectors=with_vectors, read=read)
     by_point = {point.id: point for point in found}
     pairs = [(name, by_point[point]) for name, point in zip(wanted, points, strict=True) if point in by_point]
     return {name: session.hits.hit(point) for name, point in pairs}
 
 
 def checked_ids(ids: Iterable[str]) -> list[str]:
-    """The ids as a list. Raises SettingsError for what is none of passage ids."""
+    """The ids as a list. Raises SettingsError for anything but passage ids."""
     if isinstance(ids, str):
         raise SettingsError(f"expected a list of passage ids, got the string {ids!r}; write [{ids!r}]")
     return [_id(name) for name in ids]
@@ -65,10 +72,10 @@ def _id(name: object) -> str:
     return name
 
 
-def there(session: Session[T], ids: Sequence[str], options: ReadOptions) -> Steps[list[PointId]]:
+def required(session: Session[T], ids: Sequence[str], read: ReadOptions) -> Steps[list[PointId]]:
     """The point ids of passages that must be there. Raises PassageNotFoundError."""
     points = [point_id(name) for name in ids]
-    found = yield from read(lambda reads: reads.retrieve(points, payload=False, vectors=False, read=options))
+    found = yield from session.reads.retrieve(points, payload=False, read=read)
     known = {point.id for point in found}
     if missing := [name for name, point in zip(ids, points, strict=True) if point not in known]:
         raise PassageNotFoundError(session.collection.name, missing)
@@ -83,9 +90,9 @@ class Scrolling:
     where: Where | None
     order: OrderBy | None
     size: int
-    payload: bool | tuple[str, ...]
+    payload: Selection
     vectors: bool
-    options: ReadOptions
+    read: ReadOptions
     start: PointId | None = None
     tied: frozenset[PointId] = field(default_factory=frozenset)
     done: bool = False
@@ -93,33 +100,35 @@ class Scrolling:
 
 def begin_scroll(
     session: Session[T],
-    where: Filterable | None,
+    where: Filterable | None = None,
     *,
-    order: OrderBy | None,
-    size: int,
-    payload: bool | tuple[str, ...],
-    vectors: bool,
-    options: ReadOptions,
+    order_by: str | None = None,
+    descending: bool = False,
+    page_size: int = 256,
+    with_payload: bool | Iterable[str] = True,
+    with_vectors: bool = False,
+    timeout: float | None = None,
 ) -> Steps[Scrolling]:
     """Before the first page."""
-    check_count("page_size", size, least=1)
+    check_count("page_size", page_size, least=1)
+    payload = session.hits.fields(payload_fields(with_payload))
+    read = ReadOptions(timeout=timeout)
+    order = None if order_by is None else OrderBy(order_by, descending)
     resolved = yield from session.where.resolve(where)
-    return Scrolling(resolved, order, size, session.hits.fields(payload), vectors, options)
+    return Scrolling(resolved, order, page_size, payload, with_vectors, read)
 
 
 def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scrolling]]:
     """The page, and what the next one goes on from."""
     where = yield from _without(session, at.where, at.tied)
-    page: ScrollPage = yield from read(
-        lambda reads: reads.scroll(
-            where=where,
-            start=at.start,
-            order=at.order,
-            limit=at.size,
-            payload=at.payload,
-            vectors=at.vectors,
-            read=at.options,
-        )
+    page = yield from session.reads.scroll(
+        where,
+        start=at.start,
+        order=at.order,
+        limit=at.size,
+        payload=at.payload,
+        vectors=at.vectors,
+        read=at.read,
     )
     if at.order is None:
         following = replace(at, start=page.following, done=page.following is None)
@@ -145,7 +154,7 @@ def _without(session: Session[T], where: Where | None, points: frozenset[PointId
     must: list[Any] = []
     if isinstance(where, Filter):
         fields = frozenset(leaf.field for leaf in leaves(where))
-        indexes = yield from read(lambda reads: reads.field_indexes(fields))
+        indexes = yield from session.reads.indexes(fields)
         must = [to_qdrant(where, indexes=indexes)]
     elif where is not None:
         must = [where]

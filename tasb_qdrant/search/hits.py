@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
 
 from typing_extensions import TypeVar
 
-from tasb_qdrant.collection.reads.questions import FoundPoint
+from tasb_qdrant.collection.reads.questions import ScoredPoint, Selection
 from tasb_qdrant.errors import PayloadInvalidError, SettingsError
 from tasb_qdrant.records import Hit, Passage
 from tasb_qdrant.settings import PayloadKeys
@@ -43,7 +43,7 @@ class HitMaker(Generic[T]):
             raise SettingsError(f"on_invalid is 'raise' or 'keep', got {on_invalid!r}")
         self._keys, self._model, self._keep = keys, model, on_invalid == "keep"
 
-    def fields(self, chosen: bool | tuple[str, ...], *, text: bool = True) -> bool | tuple[str, ...]:
+    def fields(self, chosen: Selection, *, text: bool = True) -> Selection:
         """The fields to ask for: the id always, title and text with `text`.
 
         Raises SettingsError where the model needs all of them.
@@ -61,11 +61,11 @@ class HitMaker(Generic[T]):
         told = [keys.id, keys.text, keys.title] if text else [keys.id]
         return tuple(dict.fromkeys([*told, *(chosen or ())]))
 
-    def hits(self, points: Sequence[FoundPoint], *, cached: bool = False) -> Hits[T]:
+    def hits(self, points: Sequence[ScoredPoint], *, cached: bool = False) -> Hits[T]:
         """A hit a point. From the cache they are copies: callers may change what they get."""
         return Hits([self.hit(copy.deepcopy(point) if cached else point) for point in points], cached=cached)
 
-    def hit(self, point: FoundPoint) -> Hit[T]:
+    def hit(self, point: ScoredPoint) -> Hit[T]:
         """The hit that a point is. A point that another tool wrote may lack id or text."""
         rest = dict(point.payload or {})
         keys = self._keys

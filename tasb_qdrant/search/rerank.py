@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from tasb_qdrant.collection.reads.questions import ReadOptions
 from tasb_qdrant.errors import PassageNotFoundError, SettingsError
 from tasb_qdrant.records import Hit, Passage, point_id
-from tasb_qdrant.search.deadline import Deadline
-from tasb_qdrant.search.effects import Steps, encode_passages, encode_queries, read, work
 from tasb_qdrant.search.hits import Hits
+from tasb_qdrant.search.ranking import checked_query
 from tasb_qdrant.search.session import Session
+from tasb_qdrant.steps import Steps, encode_passages, encode_queries, work
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tasb_qdrant.collection.reads.questions import FoundPoint
+    from tasb_qdrant.collection.reads.questions import ScoredPoint
     from tasb_qdrant.encoder import CrossEncoder
 
 T = TypeVar("T")
@@ -42,21 +42,21 @@ def rerank(
     query: str,
     candidates: Iterable[Candidate],
     *,
-    limit: int | None,
-    cross_encoder: CrossEncoder | None,
-    cross_depth: int,
-    options: ReadOptions,
+    limit: int | None = None,
+    cross_encoder: CrossEncoder | None = None,
+    cross_depth: int = CROSS_DEPTH,
+    timeout: float | None = None,
 ) -> Steps[Hits[T]]:
     """The candidates as hits, best first; equal scores stay in the order given.
 
-    Raises SettingsError for what is no candidate, PassageNotFoundError for ids that aren't in the collection.
+    Raises SettingsError for anything but a candidate, PassageNotFoundError for ids that aren't in the collection.
     """
+    query, read = checked_query(query), ReadOptions(timeout=timeout)
     given = _checked(candidates)
     if not given:
         return Hits()
-    deadline = Deadline(options)
     [vector] = yield from encode_queries([query])
-    stored = yield from _stored(session, [_name(one) for one in given if not isinstance(one, Passage)], deadline)
+    stored = yield from _stored(session, [_name(one) for one in given if not isinstance(one, Passage)], read)
     texts = [one.encoder_text for one in given if isinstance(one, Passage)]
     vectors = (yield from encode_passages(texts)) if texts else ()
     encoded: Iterator[NDArray[np.float32]] = iter(vectors)
@@ -94,24 +94,23 @@ def _name(candidate: Candidate) -> str:
     return candidate if isinstance(candidate, str) else candidate.id
 
 
-def _stored(session: Session[T], names: Sequence[str], deadline: Deadline) -> Steps[dict[str, FoundPoint]]:
+def _stored(session: Session[T], names: Sequence[str], read: ReadOptions) -> Steps[dict[str, ScoredPoint]]:
     """The points of passages that must be there, with payload and vector."""
-    found: dict[str, FoundPoint] = {}
+    found: dict[str, ScoredPoint] = {}
     for start in range(0, len(names), _PAGE):
-        found |= yield from _page(names[start : start + _PAGE], deadline)
+        found |= yield from _page(session, names[start : start + _PAGE], read)
     if missing := [name for name in names if name not in found]:
         raise PassageNotFoundError(session.collection.name, missing)
     return found
 
 
-def _page(names: Sequence[str], deadline: Deadline) -> Steps[dict[str, FoundPoint]]:
+def _page(session: Session[T], names: Sequence[str], read: ReadOptions) -> Steps[dict[str, ScoredPoint]]:
     ids = {point_id(name): name for name in names}
-    left = deadline.left()
-    points = yield from read(lambda reads: reads.retrieve(list(ids), payload=True, vectors=True, read=left))
+    points = yield from session.reads.retrieve(list(ids), vectors=True, read=read)
     return {ids[point.id]: point for point in points}
 
 
-def _scored(session: Session[T], point: FoundPoint, query: NDArray[np.float32]) -> Hit[T]:
+def _scored(session: Session[T], point: ScoredPoint, query: NDArray[np.float32]) -> Hit[T]:
     if point.vector is None:
         raise PassageNotFoundError(session.collection.name, [str(point.id)])
     return session.hits.hit(replace(point, score=_dot(query, point.vector), vector=None))

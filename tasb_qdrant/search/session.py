@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
-from tasb_qdrant.cache import Cache
-from tasb_qdrant.collection.open import open_existing
+from tasb_qdrant.cache import TTL, Cache
+from tasb_qdrant.collection.open import OpenOptions, Place, open_at, place_of
 from tasb_qdrant.collection.protocol import OpenCollection
-from tasb_qdrant.collection.reads.questions import FoundPoint
+from tasb_qdrant.collection.reads.questions import ScoredPoint
+from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.schema import check_contract
-from tasb_qdrant.encoder import Encoder, load_encoder, named_by
+from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
+from tasb_qdrant.keywords import chosen
 from tasb_qdrant.search.hits import HitMaker, OnInvalid
 from tasb_qdrant.search.lexical import LexicalQueries
 from tasb_qdrant.search.where import WhereChecker
-from tasb_qdrant.settings import StoreSettings
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class EncoderChoice:
-    """Which encoder: one that is loaded, or where to load it from and how."""
+class SearcherOptions(OpenOptions, EncoderOptions, total=False):
+    """Where a searcher finds its collection, what encodes its queries, and how it answers."""
 
-    model: str | Path | None = None
-    revision: str | None = None
-    allow_pickle: bool = False
-    device: str = "auto"
-    precision: str = "auto"
-    loaded: Encoder | None = None
+    on_invalid: OnInvalid
+    """Of a payload that is no instance of the model: "raise" PayloadInvalidError, or "keep" it as a mapping."""
+
+    cache_size: int
+    """Answers that are kept for queries asked again with the same options; 0, the default, keeps none."""
+
+    cache_ttl: float
+    """Seconds after which a kept answer is forgotten; 300 by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,12 @@ class Session(Generic[T]):
     """What the searchers share. `cache` has the points that were found, by everything that was asked."""
 
     collection: OpenCollection
+    reads: ReadSteps
     encoder: Encoder
     where: WhereChecker
     hits: HitMaker[T]
     lexical: LexicalQueries
-    cache: Cache[list[FoundPoint]]
+    cache: Cache[list[ScoredPoint]]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -52,40 +55,48 @@ class Session(Generic[T]):
         return (*self.collection.notes, *self.encoder.notes)
 
 
-def open_session(
-    name: str,
-    settings: StoreSettings,
-    *,
-    encoder: EncoderChoice,
-    payload: type[BaseModel] | None,
-    on_invalid: OnInvalid,
-    cache: Cache[list[FoundPoint]],
-) -> Session[Any]:
-    """Connects, loads the encoder that the contract names, or checks the one given against it.
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a session is opened from, as far as it can be checked before."""
 
-    Raises CollectionError, ModelError and their kinds; then nothing stays open.
-    """
-    collection = open_existing(name, settings)
-    try:
-        model, revision = encoder.model, encoder.revision
-        if model is None:
-            model, revision = named_by(collection.contract, revision)
-        loaded = encoder.loaded or load_encoder(
-            model,
-            revision=revision,
-            device=encoder.device,
-            precision=encoder.precision,
-            allow_pickle=encoder.allow_pickle,
+    name: str
+    place: Place
+    encoder: EncoderChoice
+    payload: type[BaseModel] | None
+    on_invalid: OnInvalid
+    cache: Cache[list[ScoredPoint]]
+
+    @classmethod
+    def of(cls, name: str, payload: type[BaseModel] | None, options: SearcherOptions) -> Self:
+        """Raises SettingsError."""
+        return cls(
+            name,
+            place_of(chosen(OpenOptions, options)),
+            EncoderChoice(**chosen(EncoderOptions, options)),
+            payload,
+            options.get("on_invalid", "raise"),
+            Cache(options.get("cache_size", 0), ttl=options.get("cache_ttl", TTL)),
         )
-        check_contract(name, collection.contract, loaded.contract)
-        return Session(
-            collection=collection,
-            encoder=loaded,
-            where=WhereChecker(collection.keys),
-            hits=HitMaker(collection.keys, model=payload, on_invalid=on_invalid),
-            lexical=LexicalQueries(collection),
-            cache=cache,
-        )
-    except BaseException:
-        collection.close()
-        raise
+
+    def open(self) -> Session[Any]:
+        """Connects, loads the encoder that the contract names, or checks the one given against it.
+
+        Raises CollectionError, ModelError and their kinds; then nothing stays open.
+        """
+        collection = open_at(self.name, self.place)
+        try:
+            encoder = self.encoder.load(collection.contract)
+            check_contract(self.name, collection.contract, encoder.contract)
+            reads = collection.reads.steps
+            return Session(
+                collection=collection,
+                reads=reads,
+                encoder=encoder,
+                where=WhereChecker(collection.keys, reads),
+                hits=HitMaker(collection.keys, model=self.payload, on_invalid=self.on_invalid),
+                lexical=LexicalQueries(collection),
+                cache=self.cache,
+            )
+        except BaseException:
+            collection.close()
+            raise

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from tasb_qdrant.collection.reads.questions import Where
+from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters import F, Filter, check_filter, parse_filter, seen_kinds
 from tasb_qdrant.filters.conditions import leaves
-from tasb_qdrant.search.effects import Steps, read
 from tasb_qdrant.settings import PayloadKeys
+from tasb_qdrant.steps import StoreSteps
 
 SAMPLE_SIZE: Final = 200
 """Payloads looked at to learn which fields there are beside the indexed ones."""
@@ -25,38 +26,45 @@ class FilterWarning(UserWarning):
     """A filter that can be answered, but looks like a slip: an unknown field, or one of another type."""
 
 
+def parsed_filter(where: str | Where | bool) -> Where:
+    """The filter to send. One of qdrant-client's own is passed on as it is. Raises FilterError, also for anything that
+    is not a filter."""
+    parsed = parse_filter(where) if isinstance(where, str) else where
+    if isinstance(parsed, bool) or not (isinstance(parsed, Filter) or _is_clients(parsed)):
+        raise FilterError(_no_filter(parsed))
+    return parsed
+
+
 class WhereChecker:
     """Checks filters against one collection. What it learns of the fields is kept for later filters."""
 
-    def __init__(self, keys: PayloadKeys) -> None:
+    def __init__(self, keys: PayloadKeys, reads: ReadSteps) -> None:
         self._keys = keys
+        self._reads = reads
         self._seen: Mapping[str, frozenset[str]] | None = None
 
-    def resolve(self, where: str | Where | bool | None) -> Steps[Where | None]:
-        """The filter to send. One of qdrant-client's own is passed on as it is.
-
-        Raises FilterError, for what is no filter too; warns with FilterWarning where the package was called.
-        """
-        if where is None:
-            return None
-        parsed = parse_filter(where) if isinstance(where, str) else where
-        if isinstance(parsed, bool) or not (isinstance(parsed, Filter) or _is_clients(parsed)):
-            raise FilterError(_no_filter(parsed))
-        if not isinstance(parsed, Filter):
-            return parsed
-        fields = frozenset(leaf.field for leaf in leaves(parsed))
-        indexes = yield from read(lambda reads: reads.field_indexes(fields))
+    def check(self, where: Where | None) -> StoreSteps[None]:
+        """Raises FilterError; warns with FilterWarning where the package was called."""
+        if not isinstance(where, Filter):
+            return
+        fields = frozenset(leaf.field for leaf in leaves(where))
+        indexes = yield from self._reads.indexes(fields)
         seen = yield from self._fields()
-        for message in check_filter(parsed, indexes=indexes, seen=seen):
+        for message in check_filter(where, indexes=indexes, seen=seen):
             warnings.warn(message, FilterWarning, stacklevel=_frames_of_the_package())
+
+    def resolve(self, where: str | Where | bool | None) -> StoreSteps[Where | None]:
+        """The filter to send, parsed and checked."""
+        parsed = None if where is None else parsed_filter(where)
+        yield from self.check(parsed)
         return parsed
 
-    def _fields(self) -> Steps[Mapping[str, frozenset[str]]]:
+    def _fields(self) -> StoreSteps[Mapping[str, frozenset[str]]]:
         """Field -> kinds of JSON values seen in a sample of the payloads."""
         if self._seen is None:
             keys = self._keys
             every: dict[str, Any] = {keys.id: "", keys.text: "", keys.title: ""}
-            sample = yield from read(lambda reads: reads.sample_payloads(SAMPLE_SIZE))
+            sample = yield from self._reads.sample(SAMPLE_SIZE)
             self._seen = seen_kinds([every, *sample])
         return self._seen
 

@@ -1,4 +1,4 @@
-"""Small frozen settings objects, and the only place that reads the environment."""
+"""Small frozen settings objects. Nothing outside this package reads the environment."""
 
 from tasb_qdrant.settings.base import check_whole_number, first_problem
 from tasb_qdrant.settings.bm25 import DEFAULT_AVG_LEN, Bm25Language, Bm25Settings
@@ -11,7 +11,14 @@ from tasb_qdrant.settings.collection import (
     parse_indexes,
 )
 from tasb_qdrant.settings.environment import user_state_folder, waiting_is_chosen
-from tasb_qdrant.settings.store import DEFAULT_STORE, MAX_SECONDS, StoreSettings, Transport, store_settings
+from tasb_qdrant.settings.store import (
+    DEFAULT_STORE,
+    MAX_SECONDS,
+    StoreOptions,
+    StoreSettings,
+    Transport,
+    store_settings,
+)
 
 __all__ = [
     "Bm25Language",
@@ -23,6 +30,7 @@ __all__ = [
     "MAX_SECONDS",
     "PayloadKeys",
     "Quantization",
+    "StoreOptions",
     "StoreSettings",
     "Transport",
     "VectorType",

@@ -13,7 +13,7 @@ import time
 
 import tasb_qdrant.cli.progress as progress
 import tasb_qdrant.cli.signals as signals
-import tasb_qdrant.encoder as encoders
+import tasb_qdrant.encoder.options as options
 from tests.ingest.fakes import StubEncoder
 
 SECONDS = 0.2
@@ -38,7 +38,7 @@ def main(how: str, patience: str, *arguments: str) -> None:
     def load_encoder(*_: object, **__: object) -> StubEncoder:
         return StubEncoder(before_encode=before_encode)
 
-    encoders.load_encoder = load_encoder
+    vars(options)["load_encoder"] = load_encoder
     progress.PLAIN_SECONDS = 0.0  # type: ignore[misc]  # a line at each moment, and not every ten seconds
     signals.PATIENCE_SECONDS = float(patience)  # type: ignore[misc]  # longer than a test waits for its own reason
     sys.argv[:] = ["tasb-qdrant", *arguments]

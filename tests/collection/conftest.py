@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from tasb_qdrant.collection.open import open_store
+from tasb_qdrant.collection.open import open_store_at
 from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.settings import StoreSettings, Transport, store_settings
 from tests.collection.helpers import Place
@@ -52,11 +52,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, shared_stores: dict[st
     server, transport = _PLACES[kind]
     if server is None:
         settings = store_settings(path=tmp_path / "store")
-        yield Place(kind, settings, open_store(settings))
+        yield Place(kind, settings, open_store_at(settings))
         return
     settings = server_settings(request.getfixturevalue(server), transport)
     if kind not in shared_stores:
-        shared_stores[kind] = open_store(settings)
+        shared_stores[kind] = open_store_at(settings)
     store = shared_stores[kind]
     yield Place(kind, settings, store)
     for name in store.names():

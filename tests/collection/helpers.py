@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.points import PointBatch
-from tasb_qdrant.collection.protocol import Collection, SearchOptions, Store
+from tasb_qdrant.collection.points import PointBatch, PointId
+from tasb_qdrant.collection.protocol import Collection, Store
+from tasb_qdrant.collection.reads.questions import Nearest, QueryOptions
 from tasb_qdrant.records import Hit, ModelContract, Passage
+from tasb_qdrant.records.sparse import SparseVector
+from tasb_qdrant.search.hits import HitMaker
 from tasb_qdrant.settings import CollectionSettings, StoreSettings
 from tests.ranking import Ranking
 
@@ -94,11 +97,35 @@ def random_vectors(count: int, dim: int = 4, *, seed: int = 0) -> Vectors:
     return (rng.standard_normal((count, dim)) * lengths).astype(np.float32)
 
 
+def search(collection: Collection, vectors: Vectors, options: QueryOptions) -> list[list[Hit]]:
+    """For each row its hits, best first."""
+    maker: HitMaker[dict[str, Any]] = HitMaker(collection.keys, model=None, on_invalid="raise")
+    found = collection.reads.query([Nearest(vector) for vector in vectors], options)
+    return [list(maker.hits(points)) for points in found]
+
+
+def payloads_of(collection: Collection, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
+    """The whole payload of each of these points that is there."""
+    return {point.id: point.payload or {} for point in collection.reads.retrieve(ids)}
+
+
+def vectors_of(collection: Collection, ids: Sequence[PointId]) -> dict[PointId, Vectors]:
+    """The vector of each of these points that is there."""
+    found = collection.reads.retrieve(ids, payload=False, vectors=True)
+    return {point.id: point.vector for point in found if point.vector is not None}
+
+
+def sparse_of(collection: Collection, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
+    """The sparse vector of each of these points that has one."""
+    found = collection.reads.retrieve(ids, payload=False, sparse=True)
+    return {point.id: point.sparse for point in found if point.sparse is not None}
+
+
 def store_one(collection: Collection, passage: Passage, vector: Sequence[float] = (1, 0, 0, 0)) -> Hit:
     """What comes back for the passage after it was stored."""
     vectors = np.array([vector], dtype=np.float32)
     collection.upsert(PointBatch([passage], vectors))
-    hits = collection.search(vectors, SearchOptions(limit=10_000))[0]
+    hits = search(collection, vectors, QueryOptions(limit=10_000))[0]
     (hit,) = [hit for hit in hits if hit.id == passage.id]
     return hit
 

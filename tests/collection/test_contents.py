@@ -9,18 +9,26 @@ import numpy as np
 import pytest
 
 from tasb_qdrant.collection.points import PointBatch, PointId
-from tasb_qdrant.collection.protocol import Collection, StoredPoint
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.collection.reads.questions import ScoredPoint
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.records import Passage
-from tests.collection.helpers import Place, fill, passages, random_vectors
+from tests.collection.helpers import (
+    Place,
+    fill,
+    passages,
+    payloads_of,
+    random_vectors,
+    vectors_of,
+)
 
 
 def _pages(
     collection: Collection, *, limit: int, payloads: bool = False, vectors: bool = False
-) -> list[list[StoredPoint]]:
+) -> list[list[ScoredPoint]]:
     found, start, more = [], None, True
     while more:
-        page = collection.page(start, limit=limit, payloads=payloads, vectors=vectors)
+        page = collection.reads.scroll(start=start, limit=limit, payload=payloads, vectors=vectors)
         found.append(list(page.points))
         start, more = page.following, page.following is not None
     return found
@@ -55,7 +63,7 @@ def test_a_page_holds_payloads_and_vectors_where_they_are_asked_for(collection: 
     assert all(point.payload is None and point.vector is None for point in bare)
     (full,) = _pages(collection, limit=100, payloads=True, vectors=True)
     for point, vector in zip(full, vectors, strict=True):
-        assert point.payload == collection.payloads([point.id])[point.id]
+        assert point.payload == payloads_of(collection, [point.id])[point.id]
         assert point.vector is not None
         assert point.vector.dtype == np.float32
         np.testing.assert_array_equal(point.vector, vector)
@@ -73,18 +81,18 @@ def test_a_page_starts_at_the_id_or_after_where_it_is_not_there(collection: Coll
         (str(uuid.UUID(int=2**128 - 1)), []),
     ]
     for start, expected in starts:
-        assert [point.id for point in collection.page(start).points] == expected
+        assert [point.id for point in collection.reads.scroll(start=start).points] == expected
 
 
 def test_an_empty_collection_has_one_empty_page(collection: Collection) -> None:
-    page = collection.page()
+    page = collection.reads.scroll()
     assert (list(page.points), page.following) == ([], None)
-    assert collection.vectors([1]) == collection.vectors([]) == {}
+    assert vectors_of(collection, [1]) == vectors_of(collection, []) == {}
 
 
 def test_vectors_are_those_of_the_points_that_are_there(collection: Collection) -> None:
     stored = fill(collection, 5)
-    found = collection.vectors([3, 99, 0])
+    found = vectors_of(collection, [3, 99, 0])
     assert set(found) == {0, 3}
     for number, vector in found.items():
         np.testing.assert_array_equal(vector, stored[int(number)])
@@ -95,9 +103,9 @@ def test_deleting_takes_those_points_alone_and_twice_is_fine(collection: Collect
     name = Passage("name", "x").point_id
     for _ in range(2):
         collection.delete([1, 3, name, 77])
-        assert [point.id for point in collection.page().points] == [0, 2, 4]
+        assert [point.id for point in collection.reads.scroll().points] == [0, 2, 4]
     collection.delete([])
-    assert collection.count() == 3
+    assert collection.reads.count() == 3
 
 
 def test_payloads_are_replaced_as_a_whole_and_vectors_stay(collection: Collection) -> None:
@@ -123,6 +131,6 @@ def test_payloads_are_replaced_as_a_whole_and_vectors_stay(collection: Collectio
 def test_a_closed_collection_says_so(place: Place) -> None:
     with place.collection() as collection:
         pass
-    for work in (collection.page, lambda: collection.delete([1]), lambda: collection.replace_payloads({1: {}})):
+    for work in (collection.reads.scroll, lambda: collection.delete([1]), lambda: collection.replace_payloads({1: {}})):
         with pytest.raises(CollectionError, match="is closed; open"):
             work()

@@ -17,10 +17,10 @@ import pytest
 from qdrant_client import models
 
 from tasb_qdrant.collection.info import OptimizeProgress
-from tasb_qdrant.collection.open import no_leftover, open_collection, open_existing, open_for_writing, open_store
+from tasb_qdrant.collection.open import no_leftover, open_collection, open_existing, open_for_writing, open_store_at
 from tasb_qdrant.collection.points import PointBatch
-from tasb_qdrant.collection.protocol import Collection, SearchOptions, Store
-from tasb_qdrant.collection.reads.questions import MAX_COUNT
+from tasb_qdrant.collection.protocol import Collection, Store
+from tasb_qdrant.collection.reads.questions import MAX_COUNT, QueryOptions
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.errors import (
     CollectionError,
@@ -43,8 +43,10 @@ from tests.collection.helpers import (
     fresh_name,
     ids_of,
     passages,
+    payloads_of,
     random_vectors,
     ranking_of,
+    search,
     store_one,
 )
 from tests.ranking import float32_slack
@@ -70,8 +72,8 @@ def test_a_passage_comes_back_under_the_id_that_its_source_wrote(collection: Col
     for number, passage_id in enumerate(ODD_IDS, start=1):
         passage = Passage(passage_id, "text")
         assert store_one(collection, passage).id == passage_id
-        assert list(collection.payloads([passage.point_id])) == [passage.point_id]
-        assert collection.count() == number
+        assert list(payloads_of(collection, [passage.point_id])) == [passage.point_id]
+        assert collection.reads.count() == number
 
 
 def test_text_and_title_come_back_and_no_title_stays_none(collection: Collection) -> None:
@@ -122,9 +124,9 @@ def _exact(value: object) -> object:
 def test_a_payload_of_every_kind_comes_back_exactly(collection: Collection) -> None:
     hit = store_one(collection, Passage("1", "text", payload=PAYLOAD))
     assert _exact(dict(hit.payload)) == _exact(PAYLOAD)
-    (stored,) = collection.payloads([1]).values()
+    (stored,) = payloads_of(collection, [1]).values()
     assert _exact(dict(stored)) == _exact({**PAYLOAD, "passage_id": "1", "text": "text"})
-    assert _exact(collection.sample(1)) == _exact([dict(stored)])
+    assert _exact(collection.reads.sample(1)) == _exact([dict(stored)])
 
 
 def test_kin_of_dicts_lists_and_scalars_are_stored_as_what_they_say(collection: Collection) -> None:
@@ -140,7 +142,7 @@ def test_a_field_named_like_the_id_text_or_title_is_refused(collection: Collecti
     for name in ("passage_id", "text", "title"):
         with pytest.raises(InvalidPassageError, match=f"{name!r} has the name under which"):
             collection.upsert(PointBatch([Passage("1", "t", payload={name: "x"})], random_vectors(1)))
-    assert collection.count() == 0
+    assert collection.reads.count() == 0
 
 
 def test_other_key_names_are_written_kept_and_read(place: Place) -> None:
@@ -149,7 +151,7 @@ def test_other_key_names_are_written_kept_and_read(place: Place) -> None:
         hit = store_one(collection, Passage("a", "the text", title="T", payload={"text": "a field of the source's"}))
         assert (hit.id, hit.text, hit.title) == ("a", "the text", "T")
         assert hit.payload == {"text": "a field of the source's"}
-        assert set(collection.sample(1)[0]) == {"_id", "page_content", "heading", "text"}
+        assert set(collection.reads.sample(1)[0]) == {"_id", "page_content", "heading", "text"}
     with place.collection(name) as collection:  # no keys wanted: those that it has
         assert collection.keys == keys
     with pytest.raises(ContractMismatchError, match="payload key of the text: the collection has page_content"):
@@ -161,13 +163,13 @@ def test_storing_twice_is_storing_once_and_replaces_all(collection: Collection) 
     new = Passage("1", "new", payload={"b": 3})
     for _ in range(2):
         hit = store_one(collection, new, (0, 0, 0, 2))
-    assert collection.count() == 1
+    assert collection.reads.count() == 1
     assert (hit.text, hit.title, hit.payload, hit.score) == ("new", None, {"b": 3}, 4.0)
 
 
 def test_nothing_stored_for_an_empty_batch(collection: Collection) -> None:
     collection.upsert(PointBatch([], np.empty((0, 4), np.float32)))
-    assert collection.count() == 0
+    assert collection.reads.count() == 0
 
 
 def test_any_memory_layout_is_stored_as_the_same_numbers(collection: Collection) -> None:
@@ -175,7 +177,7 @@ def test_any_memory_layout_is_stored_as_the_same_numbers(collection: Collection)
     layouts = [np.asfortranarray(vectors), np.repeat(vectors, 2, axis=1)[:, ::2], vectors[::-1][::-1]]
     for layout in layouts:
         collection.upsert(PointBatch(passages(range(6)), layout))
-        hits = collection.search(vectors, SearchOptions(limit=6))
+        hits = search(collection, vectors, QueryOptions(limit=6))
         for query, found in zip(vectors, hits, strict=True):
             scores = sorted((vectors.astype(np.float64) @ query).tolist(), reverse=True)
             slack = float32_slack(query, vectors)
@@ -186,8 +188,8 @@ def test_hits_are_the_dot_products_that_numpy_finds(place: Place) -> None:
     with place.collection(dim=32) as collection:
         vectors = fill(collection, 500)
         queries = random_vectors(7, 32, seed=1)
-        found = collection.search(queries, SearchOptions(limit=20, exact=True))
-        assert collection.search(queries, SearchOptions(limit=20, hnsw_ef=256)) == found
+        found = search(collection, queries, QueryOptions(limit=20, exact=True))
+        assert search(collection, queries, QueryOptions(limit=20, hnsw_ef=256)) == found
     for query, hits in zip(queries, found, strict=True):
         ranking = ranking_of(vectors, query)
         assert not ranking.mistake(ids_of(hits), limit=20)
@@ -201,23 +203,23 @@ def test_hits_are_the_dot_products_that_numpy_finds(place: Place) -> None:
 def test_a_batch_of_queries_equals_single_ones_and_offset_equals_a_slice(collection: Collection) -> None:
     fill(collection, 50)
     queries = random_vectors(5, seed=2)
-    together = collection.search(queries, SearchOptions(limit=50))
-    assert [collection.search(query[None], SearchOptions(limit=50))[0] for query in queries] == together
-    paged = collection.search(queries, SearchOptions(limit=10, offset=15))
+    together = search(collection, queries, QueryOptions(limit=50))
+    assert [search(collection, query[None], QueryOptions(limit=50))[0] for query in queries] == together
+    paged = search(collection, queries, QueryOptions(limit=10, offset=15))
     assert paged == [hits[15:25] for hits in together]
-    assert collection.search(queries, SearchOptions(offset=50)) == [[]] * 5
+    assert search(collection, queries, QueryOptions(offset=50)) == [[]] * 5
 
 
 def test_a_limit_above_the_collections_size_finds_all(collection: Collection) -> None:
     fill(collection, 30)
-    (hits,) = collection.search(random_vectors(1), SearchOptions(limit=5000))
+    (hits,) = search(collection, random_vectors(1), QueryOptions(limit=5000))
     assert sorted(ids_of(hits), key=int) == [str(number) for number in range(30)]
 
 
 def test_no_queries_find_nothing_and_an_empty_collection_has_no_hits(collection: Collection) -> None:
-    assert collection.search(np.empty((0, 4), np.float32), SearchOptions()) == []
-    assert collection.search(random_vectors(2), SearchOptions()) == [[], []]
-    assert (collection.count(), collection.sample(5), collection.payloads([])) == (0, [], {})
+    assert search(collection, np.empty((0, 4), np.float32), QueryOptions()) == []
+    assert search(collection, random_vectors(2), QueryOptions()) == [[], []]
+    assert (collection.reads.count(), collection.reads.sample(5), payloads_of(collection, [])) == (0, [], {})
 
 
 def test_a_threshold_leaves_out_lower_scores(collection: Collection) -> None:
@@ -225,7 +227,7 @@ def test_a_threshold_leaves_out_lower_scores(collection: Collection) -> None:
     query = random_vectors(1, seed=3)
     ranking = ranking_of(vectors, query[0])
     bound = ranking.between(9)
-    (hits,) = collection.search(query, SearchOptions(limit=50, score_threshold=bound))
+    (hits,) = search(collection, query, QueryOptions(limit=50, score_threshold=bound))
     assert not ranking.mistake(ids_of(hits), limit=10)
     assert min(hit.score for hit in hits) > bound
 
@@ -241,17 +243,17 @@ def test_filters_of_ours_and_of_qdrant_client_select_the_same(collection: Collec
     )
     expected = {"1", "2", *map(str, range(30, 40))}
     for where in (ours, theirs):
-        assert collection.count(where) == len(expected)
-        (hits,) = collection.search(random_vectors(1), SearchOptions(limit=40, where=where))
+        assert collection.reads.count(where) == len(expected)
+        (hits,) = search(collection, random_vectors(1), QueryOptions(limit=40, where=where))
         assert set(ids_of(hits)) == expected
-    assert collection.count(F("n") > 1000) == 0
-    assert collection.count() == 40
+    assert collection.reads.count(F("n") > 1000) == 0
+    assert collection.reads.count() == 40
 
 
 def test_payloads_are_those_of_the_points_that_are_there(collection: Collection) -> None:
     collection.upsert(PointBatch(passages(["5", "abc"]), random_vectors(2)))
     known = [Passage("5", "x").point_id, Passage("abc", "x").point_id]
-    found = collection.payloads([*known, 6, 2**64 - 1, str(uuid.UUID(int=7))])
+    found = payloads_of(collection, [*known, 6, 2**64 - 1, str(uuid.UUID(int=7))])
     assert {point: payload["passage_id"] for point, payload in found.items()} == dict(
         zip(known, ["5", "abc"], strict=True)
     )
@@ -259,8 +261,8 @@ def test_payloads_are_those_of_the_points_that_are_there(collection: Collection)
 
 def test_a_sample_is_as_many_payloads_as_there_are_up_to_the_limit(collection: Collection) -> None:
     fill(collection, 12)
-    assert len(collection.sample(5)) == 5
-    assert {payload["passage_id"] for payload in collection.sample(100)} == {str(number) for number in range(12)}
+    assert len(collection.reads.sample(5)) == 5
+    assert {payload["passage_id"] for payload in collection.reads.sample(100)} == {str(number) for number in range(12)}
 
 
 ALL_INDEXES: dict[str, IndexType] = {
@@ -295,12 +297,14 @@ def test_every_index_type_is_made_and_found_by_whether_points_come_before_or_aft
         collection.upsert(PointBatch([Passage("3", "other")], random_vectors(1)))
     with place.collection(name) as collection:
         assert collection.indexes() == ALL_INDEXES == collection.info().indexes
-        assert collection.count((F("kw") == "x") & (F("int") == 7) & (F("float") > 1) & (F("bool") == True)) == 2  # noqa: E712
-        assert collection.count(F("body").contains("words")) == 2
-        assert collection.count(F("body").contains_phrase("words here")) == 2
-        assert collection.count(F("body").contains_phrase("words some") | F("body").contains_any("word")) == 0
-        assert collection.count(F.ids(["1", "3", "4"]) & F("place").in_polygon([(52, 13), (52, 14), (53, 13)])) == 1
-        assert collection.count(F("place").within(of=(52.5, 13.4), km=1)) == 2
+        assert collection.reads.count((F("kw") == "x") & (F("int") == 7) & (F("float") > 1) & (F("bool") == True)) == 2  # noqa: E712
+        assert collection.reads.count(F("body").contains("words")) == 2
+        assert collection.reads.count(F("body").contains_phrase("words here")) == 2
+        assert collection.reads.count(F("body").contains_phrase("words some") | F("body").contains_any("word")) == 0
+        assert (
+            collection.reads.count(F.ids(["1", "3", "4"]) & F("place").in_polygon([(52, 13), (52, 14), (53, 13)])) == 1
+        )
+        assert collection.reads.count(F("place").within(of=(52.5, 13.4), km=1)) == 2
 
 
 def test_indexes_that_are_there_are_left_and_another_type_is_refused(collection: Collection) -> None:
@@ -333,7 +337,7 @@ def test_after_a_deferred_load_optimize_indexes_all_and_restores_the_threshold(p
         if not place.embedded:
             assert _threshold_in_force(place, collection.name) == 4321
         queries = random_vectors(20, 64, seed=5)
-        found = collection.search(queries, SearchOptions(limit=10))
+        found = search(collection, queries, QueryOptions(limit=10))
         best = np.argsort(-(queries @ vectors.T), axis=1)[:, :10]
         hits = sum(len({*ids_of(h)} & {*map(str, row)}) for h, row in zip(found, best, strict=True))
         assert hits >= 190
@@ -379,8 +383,8 @@ def test_what_was_added_to_an_indexed_collection_is_found_after_settling(place: 
         collection.optimize()
         vectors = fill(collection, 2100)
         collection.settle_index(changed=True)
-        assert collection.count() == 2100
-        hits = collection.search(vectors[2000:], SearchOptions(limit=1, exact=False))
+        assert collection.reads.count() == 2100
+        hits = search(collection, vectors[2000:], QueryOptions(limit=1, exact=False))
         best = np.argmax(vectors[2000:] @ vectors.T, axis=1)
         assert sum(found[0].id == str(row) for row, found in zip(best, hits, strict=True)) >= 95
 
@@ -393,7 +397,7 @@ def test_float16_vectors_find_the_same_with_scores_that_are_nearly_the_same(plac
         info = collection.info()
         assert (info.vectors, info.to_dict()["vectors"], info.indexed) == ("float16", "float16", 2000)
         queries = random_vectors(20, 64, seed=5)
-        found = collection.search(queries, SearchOptions(limit=10))
+        found = search(collection, queries, QueryOptions(limit=10))
         truth = queries @ vectors.T
         for query, hits in enumerate(found):
             assert len({*ids_of(hits)} & {*map(str, np.argsort(-truth[query])[:10])}) >= 9
@@ -402,7 +406,7 @@ def test_float16_vectors_find_the_same_with_scores_that_are_nearly_the_same(plac
         for bad in (70_000, -1e30):
             with pytest.raises(EncodingError, match="float16 ends at 65504"):
                 collection.upsert(PointBatch(passages(["new"]), np.full((1, 64), bad, np.float32)))
-        assert collection.count() == 2000
+        assert collection.reads.count() == 2000
     with place.collection(name, dim=64) as collection:
         assert collection.info().vectors == "float16"
     with place.collection(fresh_name(), dim=64) as collection:
@@ -416,7 +420,7 @@ def test_optimizing_nothing_or_hardly_anything_is_quick(place: Place) -> None:
             fill(collection, count)
             seen: list[OptimizeProgress] = []
             collection.optimize(seen.append)
-            assert collection.count() == count
+            assert collection.reads.count() == count
             assert place.embedded or len(seen) <= most
 
 
@@ -428,7 +432,7 @@ def test_points_that_were_replaced_are_in_the_index_too(place: Place) -> None:
         collection.upsert(PointBatch(passages(range(1000)), vectors))
         collection.optimize()
         assert collection.info().points == 3000
-        (hits,) = collection.search(vectors[:1], SearchOptions(limit=1000))
+        (hits,) = search(collection, vectors[:1], QueryOptions(limit=1000))
         assert next(hit.score for hit in hits if hit.id == "0") == pytest.approx(float(vectors[0] @ vectors[0]))
 
 
@@ -441,7 +445,7 @@ def test_what_the_progress_callback_raises_ends_optimize_and_the_collection_live
 
         with pytest.raises(KeyboardInterrupt):
             collection.optimize(interrupt)
-        assert collection.count() == 3000
+        assert collection.reads.count() == 3000
         if not place.embedded:
             assert _threshold_in_force(place, collection.name) == 777
         collection.optimize()
@@ -452,11 +456,11 @@ def test_vectors_of_another_size_are_refused_before_anything_is_stored(collectio
     for dim in (3, 5):
         with pytest.raises(RequestRefusedError, match="holds vectors of 4"):
             collection.upsert(PointBatch(passages(range(3)), random_vectors(3, dim)))
-        assert collection.count() == 0
+        assert collection.reads.count() == 0
         with pytest.raises(RequestRefusedError, match="holds vectors of 4"):
-            collection.search(random_vectors(1, dim), SearchOptions())
+            search(collection, random_vectors(1, dim), QueryOptions())
     with pytest.raises(RequestRefusedError, match="holds vectors of 4"):
-        collection.search(random_vectors(1)[0], SearchOptions())
+        search(collection, random_vectors(1)[0], QueryOptions())
 
 
 def test_numbers_that_are_not_finite_are_refused(collection: Collection) -> None:
@@ -466,7 +470,7 @@ def test_numbers_that_are_not_finite_are_refused(collection: Collection) -> None
         with pytest.raises(EncodingError, match="passage '1' is not finite"):
             PointBatch(passages(range(3)), vectors)
         with pytest.raises(EncodingError, match="query's vector is not finite"):
-            collection.search(vectors, SearchOptions())
+            search(collection, vectors, QueryOptions())
 
 
 def test_a_batch_needs_one_float32_vector_a_passage() -> None:
@@ -480,22 +484,22 @@ def test_a_batch_needs_one_float32_vector_a_passage() -> None:
 @pytest.mark.parametrize("value", [-1, 2**31, 2**80, True, 5.0, "5", float("nan")])
 def test_search_options_that_make_no_sense_are_refused(name: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=f"{name} must be a whole number, at least [01] and at most 2147483647"):
-        SearchOptions(**{name: value})
+        QueryOptions(**{name: value})
 
 
 def test_no_hits_and_no_candidates_at_all_make_no_sense_either() -> None:
     for name in ("limit", "hnsw_ef"):
         wrong: dict[str, Any] = {name: 0}
         with pytest.raises(SettingsError, match=r"at least 1 .*, got 0"):
-            SearchOptions(**wrong)
+            QueryOptions(**wrong)
 
 
 def test_the_largest_search_options_are_taken(collection: Collection) -> None:
     fill(collection, 20)
     most = MAX_COUNT
-    for options in (SearchOptions(limit=most), SearchOptions(hnsw_ef=most), SearchOptions(limit=most, exact=True)):
-        assert len(collection.search(random_vectors(1), options)[0]) == min(20, options.limit)
-    assert collection.search(random_vectors(1), SearchOptions(limit=most, offset=most)) == [[]]
+    for options in (QueryOptions(limit=most), QueryOptions(hnsw_ef=most), QueryOptions(limit=most, exact=True)):
+        assert len(search(collection, random_vectors(1), options)[0]) == min(20, options.limit)
+    assert search(collection, random_vectors(1), QueryOptions(limit=most, offset=most)) == [[]]
 
 
 def _fail_after(use: Callable[[Collection], None], name: str, store: Store) -> None:
@@ -512,7 +516,7 @@ def _fill_and_close(collection: Collection, *, count: int) -> None:
 def test_a_failed_block_deletes_only_a_collection_that_is_new_and_empty(place: Place) -> None:
     name = fresh_name()
     for there, stored in ((False, 0), (False, 1), (True, 0)):
-        store = open_store(place.settings)
+        store = open_store_at(place.settings)
         if there:
             with place.collection(name):
                 pass
@@ -542,7 +546,7 @@ def test_a_new_collection_whose_indexes_are_refused_is_not_left_behind(
 
 
 def test_a_deletion_that_fails_never_hides_the_cause(place: Place) -> None:
-    store = open_store(place.settings)
+    store = open_store_at(place.settings)
     opened: list[Collection] = []
 
     def leave_open(collection: Collection) -> None:
@@ -559,9 +563,9 @@ def test_a_with_block_closes_a_collection(place: Place) -> None:
     with place.collection() as made:
         name = made.name
     with open_existing(name, place.settings) as opened:
-        assert opened.count() == 0
+        assert opened.reads.count() == 0
     with pytest.raises(CollectionError, match="is closed"):
-        opened.count()
+        opened.reads.count()
 
 
 def test_settings_that_an_existing_collection_does_not_take_over_are_noted(place: Place) -> None:
@@ -579,9 +583,9 @@ def test_a_long_list_of_integers_finds_the_same_before_and_after_the_index_is_ma
     where = F("n").in_(range(5, 500, 2))
     with place.collection() as collection:
         fill(collection, 50)
-        before = collection.count(where)
+        before = collection.reads.count(where)
         collection.ensure_indexes({"n": "integer"})
-        assert (before, collection.count(where)) == (23, 23)
+        assert (before, collection.reads.count(where)) == (23, 23)
 
 
 def test_vectors_of_every_float32_are_stored_bit_for_bit(collection: Collection) -> None:
@@ -589,7 +593,7 @@ def test_vectors_of_every_float32_are_stored_bit_for_bit(collection: Collection)
     collection.upsert(PointBatch(passages([1]), extreme))
     for axis in range(4):
         unit = np.eye(4, dtype=np.float32)[axis : axis + 1]
-        (hits,) = collection.search(unit, SearchOptions(exact=True))
+        (hits,) = search(collection, unit, QueryOptions(exact=True))
         assert hits[0].score == extreme[0, axis]
 
 
@@ -626,7 +630,16 @@ def test_another_model_is_refused_with_the_difference_named(place: Place) -> Non
         with pytest.raises(ContractMismatchError, match=said):
             place.collection(name, contract=replace(CONTRACT, **change)).__enter__()
     with place.collection(name, contract=replace(CONTRACT, precision="bf16", model="/a/copy")) as collection:
-        assert collection.count() == 1
+        assert collection.reads.count() == 1
+
+
+def test_a_precision_that_is_gone_keeps_no_one_from_a_collection(place: Place) -> None:
+    name = fresh_name()
+    with place.collection(name, contract=replace(CONTRACT, precision="fp8")) as collection:
+        store_one(collection, Passage("1", "text"))
+    with place.collection(name) as collection:
+        assert collection.contract.precision == "fp8"
+        assert collection.reads.count() == 1
 
 
 def test_making_a_collection_twice_is_refused_and_opening_for_writing_twice_is_not(place: Place) -> None:
@@ -680,7 +693,7 @@ def test_a_collection_is_deleted_whole_and_a_missing_one_is_named(place: Place) 
         open_existing("here", place.settings)
     assert (caught.value.name, caught.value.available) == ("here", ("there",))
     with place.collection("here") as collection:
-        assert collection.count() == 0
+        assert collection.reads.count() == 0
 
 
 def test_every_collection_is_listed_with_what_it_holds(place: Place) -> None:
@@ -702,15 +715,15 @@ def test_a_closed_collection_says_so_whatever_is_asked(place: Place) -> None:
         pass
     collection.close()
     uses: list[Callable[[], object]] = [
-        collection.count,
+        collection.reads.count,
         collection.info,
         collection.indexes,
         collection.optimize,
-        lambda: collection.sample(1),
-        lambda: collection.payloads([1]),
+        lambda: collection.reads.sample(1),
+        lambda: payloads_of(collection, [1]),
         lambda: collection.ensure_indexes({"a": "bool"}),
         lambda: collection.upsert(PointBatch(passages([1]), random_vectors(1))),
-        lambda: collection.search(random_vectors(1), SearchOptions()),
+        lambda: search(collection, random_vectors(1), QueryOptions()),
     ]
     for use in uses:
         with pytest.raises(CollectionError, match="closed"):
@@ -724,10 +737,10 @@ def test_a_collection_that_owns_its_connection_closes_it(place: Place) -> None:
     opened = open_collection(
         "own", url=settings.url, path=settings.path, transport=settings.transport, grpc_port=settings.grpc_port
     )
-    assert opened.count() == 0
+    assert opened.reads.count() == 0
     opened.close()
     with pytest.raises(CollectionError, match="closed"):
-        opened.count()
+        opened.reads.count()
 
 
 def test_eight_threads_at_once_store_and_find_everything(collection: Collection) -> None:
@@ -739,13 +752,13 @@ def test_eight_threads_at_once_store_and_find_everything(collection: Collection)
         for index in range(0, 50, 10):
             ids = [f"{thread}-{index + offset}" for offset in range(10)]
             collection.upsert(PointBatch(passages(ids), vectors[index : index + 10]))
-            collection.search(vectors[:2], SearchOptions(where=F("n") >= 0))
-            assert collection.count() >= index
+            search(collection, vectors[:2], QueryOptions(where=F("n") >= 0))
+            assert collection.reads.count() >= index
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(8)))
-    assert collection.count() == 400
-    stored = {payload["passage_id"] for payload in collection.sample(1000)}
+    assert collection.reads.count() == 400
+    stored = {payload["passage_id"] for payload in collection.reads.sample(1000)}
     assert stored == {f"{thread}-{index}" for thread in range(8) for index in range(50)}
 
 
@@ -764,8 +777,8 @@ def test_quantized_collections_find_the_same_passages(place: Place, quantization
         collection.optimize()
         assert collection.info().quantization == quantization
         queries = vectors[:20] + random_vectors(20, 256, seed=1) * np.float32(0.01)
-        found = collection.search(queries, SearchOptions(limit=10))
-        exact = collection.search(queries, SearchOptions(limit=10, exact=True))
+        found = search(collection, queries, QueryOptions(limit=10))
+        exact = search(collection, queries, QueryOptions(limit=10, exact=True))
     for query, hits, best in zip(queries, found, exact, strict=True):
         scores = vectors @ query
         ranking = ranking_of(vectors, query)

@@ -13,13 +13,22 @@ from qdrant_client import QdrantClient, models
 from tasb_qdrant.collection.limits import FLOAT16_MAX, StoreLimits, UpsertLimits, check_representable
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.points import PointBatch
-from tasb_qdrant.collection.protocol import Collection, SearchOptions
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.collection.reads.questions import QueryOptions
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
 from tasb_qdrant.filters import F
 from tasb_qdrant.settings import CollectionSettings
 from tests.collection.conftest import server_settings
-from tests.collection.helpers import CONTRACT, Place, fill, passages, random_vectors
+from tests.collection.helpers import (
+    CONTRACT,
+    Place,
+    fill,
+    passages,
+    payloads_of,
+    random_vectors,
+    search,
+)
 from tests.qdrant_servers import QdrantServer
 
 
@@ -127,28 +136,28 @@ def test_a_batch_limit_that_came_later_splits_the_batch(strict: Strict) -> None:
     collection = strict.collection()
     strict.put(upsert_max_batchsize=10)
     collection.upsert(PointBatch(passages(range(64)), random_vectors(64)))
-    assert collection.count() == 64
+    assert collection.reads.count() == 64
 
 
 def test_a_search_asks_for_no_more_effort_than_is_allowed(strict: Strict) -> None:
     collection = strict.collection(search_max_hnsw_ef=16)
     vectors = fill(collection, 50)
-    assert len(collection.search(vectors[:1], SearchOptions(limit=5))[0]) == 5
+    assert len(search(collection, vectors[:1], QueryOptions(limit=5))[0]) == 5
 
 
 def test_reading_keeps_to_the_read_limits(strict: Strict) -> None:
     collection = strict.collection(read_rate_limit=2000, max_query_limit=20)
     fill(collection, 600)
-    assert len(collection.payloads([*range(600), 10**6])) == 600
-    assert len(collection.sample(100)) == 20
-    assert collection.payloads([]) == {}
+    assert len(payloads_of(collection, [*range(600), 10**6])) == 600
+    assert len(collection.reads.sample(100)) == 20
+    assert payloads_of(collection, []) == {}
 
 
 def test_where_exact_counts_are_refused_ids_are_read_instead(strict: Strict) -> None:
     collection = strict.collection(search_allow_exact=False, max_query_limit=70)
     fill(collection, 200)
-    assert collection.count() == 200
-    assert collection.count(F("n") >= 150) == 50
+    assert collection.reads.count() == 200
+    assert collection.reads.count(F("n") >= 150) == 50
     assert collection.info().points == 200
 
 

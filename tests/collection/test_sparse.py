@@ -13,14 +13,26 @@ from qdrant_client import models
 
 from tasb_qdrant.collection.open import open_existing, open_for_writing
 from tasb_qdrant.collection.points import PointBatch
-from tasb_qdrant.collection.protocol import Collection, SearchOptions
-from tasb_qdrant.collection.reads.questions import BM25
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.collection.reads.questions import BM25, QueryOptions
 from tasb_qdrant.collection.schema import METADATA_KEY, CollectionSchema
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.errors import ContractMismatchError, EncodingError, RequestRefusedError, StoreCorruptError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings
-from tests.collection.helpers import CONTRACT, Place, fresh_name, ids_of, passages, random_vectors, ranking_of
+from tests.collection.helpers import (
+    CONTRACT,
+    Place,
+    fresh_name,
+    ids_of,
+    passages,
+    payloads_of,
+    random_vectors,
+    ranking_of,
+    search,
+    sparse_of,
+    vectors_of,
+)
 
 ENGLISH = Bm25Settings(avg_len=4)
 
@@ -46,7 +58,7 @@ def lexical(place: Place) -> Iterator[Collection]:
 
 def words_of(collection: Collection, *ids: int) -> dict[Any, tuple[list[int], list[float]]]:
     """The sparse vectors of these points, to compare."""
-    found = collection.sparse_vectors(list(ids))
+    found = sparse_of(collection, list(ids))
     return {one: (words.indices.tolist(), words.values.tolist()) for one, words in found.items()}
 
 
@@ -62,14 +74,14 @@ def test_both_vectors_come_back_and_the_dense_one_is_searched_without_a_name(lex
     stored = batch(TEXTS)
     lexical.upsert(stored)
     assert words_of(lexical, 0, 1, 2, 3, 4) == given_words(stored)
-    for point_id, vector in lexical.vectors([0, 1, 2, 3, 4]).items():
+    for point_id, vector in vectors_of(lexical, [0, 1, 2, 3, 4]).items():
         assert vector.tolist() == stored.vectors[int(point_id)].tolist()
-    page = lexical.page(vectors=True, payloads=True)
+    page = lexical.reads.scroll(vectors=True)
     assert [point.vector.tolist() for point in page.points if point.vector is not None] == stored.vectors.tolist()
-    assert lexical.payloads([2]) == {2: {"passage_id": "2", "text": TEXTS[2], "n": 2}}
-    (hits,) = lexical.search(stored.vectors[:1], SearchOptions(limit=4))
+    assert payloads_of(lexical, [2]) == {2: {"passage_id": "2", "text": TEXTS[2], "n": 2}}
+    (hits,) = search(lexical, stored.vectors[:1], QueryOptions(limit=4))
     assert not ranking_of(stored.vectors, stored.vectors[0]).mistake(ids_of(hits), limit=4)
-    assert lexical.sparse_vectors([]) == {}
+    assert sparse_of(lexical, []) == {}
 
 
 def test_a_new_text_replaces_the_words_also_where_it_has_none(lexical: Collection) -> None:
@@ -84,7 +96,7 @@ def test_another_payload_leaves_both_vectors(lexical: Collection) -> None:
     lexical.upsert(stored)
     lexical.replace_payloads({0: {"passage_id": "0", "text": "t", "n": 9}})
     assert words_of(lexical, 0) == {0: given_words(stored)[0]}
-    assert lexical.vectors([0])[0].tolist() == stored.vectors[0].tolist()
+    assert vectors_of(lexical, [0])[0].tolist() == stored.vectors[0].tolist()
     lexical.delete([0])
     assert words_of(lexical, 0) == {}
 
@@ -98,7 +110,7 @@ def test_passages_without_words_where_others_have_some_are_refused_and_the_rever
         plain.upsert(PointBatch(passages([0]), random_vectors(1)))
         with pytest.raises(RequestRefusedError, match="holds passages without BM25 vectors, got some with them"):
             plain.upsert(batch(["t"]))
-        assert plain.sparse_vectors([0]) == {}
+        assert sparse_of(plain, [0]) == {}
         assert plain.bm25 is None
         assert plain.info().bm25 is None
     with pytest.raises(EncodingError, match="one sparse vector for each of 2 passages, got 1"):
@@ -171,7 +183,7 @@ def test_half_precision_and_vectors_on_disk_go_with_words(place: Place) -> None:
         stored = batch(TEXTS)
         collection.upsert(stored)
         assert words_of(collection, 0, 1, 2, 3) == given_words(stored)
-        assert np.allclose(collection.vectors([2])[2], stored.vectors[2], rtol=1e-3)
+        assert np.allclose(vectors_of(collection, [2])[2], stored.vectors[2], rtol=1e-3)
 
 
 def test_the_index_counts_dense_vectors_alone(place: Place) -> None:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointBatch, PointId
-from tasb_qdrant.collection.protocol import Collection, Page, SearchOptions
-from tasb_qdrant.collection.reads.questions import Where
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.collection.reads.questions import ScoredPoint, Where
+from tasb_qdrant.collection.reads.run import Reads
 from tasb_qdrant.encoder import TokenBatch
-from tasb_qdrant.records import Hit, ModelContract
-from tasb_qdrant.records.sparse import SparseVector
+from tasb_qdrant.records import ModelContract
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
 
 BATCH = 64
@@ -176,6 +176,10 @@ class FaultyCollection:
     def limits(self) -> StoreLimits:
         return self._inner.limits
 
+    @property
+    def reads(self) -> Reads:
+        return self._inner.reads
+
     def upsert(self, batch: PointBatch) -> None:
         with self._lock:
             number = self.upserts
@@ -184,34 +188,11 @@ class FaultyCollection:
             self._before_upsert(number)
         self._inner.upsert(batch)
 
-    def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
-        return self._inner.search(vectors, options)
-
-    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
-        return self._inner.payloads(ids)
-
-    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
-        return self._inner.vectors(ids)
-
-    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
-        return self._inner.sparse_vectors(ids)
-
-    def sample(self, limit: int) -> list[Mapping[str, Any]]:
-        return self._inner.sample(limit)
-
-    def page(
-        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
-    ) -> Page:
-        return self._inner.page(start, limit=limit, payloads=payloads, vectors=vectors)
-
     def delete(self, ids: Sequence[PointId]) -> None:
         self._inner.delete(ids)
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         self._inner.replace_payloads(payloads)
-
-    def count(self, where: Where | None = None) -> int:
-        return self._inner.count(where)
 
     def indexes(self) -> dict[str, IndexType]:
         return self._inner.indexes()
@@ -249,6 +230,19 @@ class FaultyCollection:
             self._inner.close()
 
 
+class CountingReads(Reads):
+    """Finds nothing, and counts what was stored."""
+
+    def __init__(self, collection: CountingCollection) -> None:
+        self._collection = collection
+
+    def retrieve(self, ids: Sequence[PointId], **_: Any) -> list[ScoredPoint]:
+        return []
+
+    def count(self, where: Where | None = None, **_: Any) -> int:
+        return self._collection.points
+
+
 class CountingCollection:
     """A collection that keeps nothing but their number: what is left is the pipeline's own time and memory."""
 
@@ -264,39 +258,17 @@ class CountingCollection:
         self.keys = PayloadKeys()
         self.points = 0
         self._lock = threading.Lock()
+        self.reads: Reads = CountingReads(self)
 
     def upsert(self, batch: PointBatch) -> None:
         with self._lock:
             self.points += len(batch.passages)
-
-    def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
-        raise NotImplementedError
-
-    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
-        return {}
-
-    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
-        return {}
-
-    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
-        return {}
-
-    def sample(self, limit: int) -> list[Mapping[str, Any]]:
-        return []
-
-    def page(
-        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
-    ) -> Page:
-        raise NotImplementedError
 
     def delete(self, ids: Sequence[PointId]) -> None:
         raise NotImplementedError
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         raise NotImplementedError
-
-    def count(self, where: Where | None = None) -> int:
-        return self.points
 
     def indexes(self) -> dict[str, IndexType]:
         return {}

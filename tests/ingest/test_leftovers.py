@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasb_qdrant import Passage, ingest
-from tasb_qdrant.collection.open import open_store
+from tasb_qdrant.collection.open import open_store_at
 from tasb_qdrant.errors import RejectedError
 from tasb_qdrant.settings import store_settings
 from tests.collection.helpers import fresh_name
@@ -26,7 +26,7 @@ def test_a_first_run_that_stores_nothing_leaves_no_collection(
     else:
         server: QdrantServer = request.getfixturevalue("qdrant_1_17")
         settings = store_settings(url=server.url, grpc_port=server.grpc_port)
-    name, store = fresh_name(), open_store(settings)
+    name, store = fresh_name(), open_store_at(settings)
     place = {"url": settings.url, "path": settings.path, "grpc_port": settings.grpc_port}
 
     def run(source: object, dim: int) -> None:

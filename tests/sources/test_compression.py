@@ -49,7 +49,7 @@ def test_a_cut_stream_gives_its_passages_and_then_an_error(tmp_path: Path, compr
     assert read_before == [Passage(number, text) for number, text in lines]
     assert cut.value.line == len(read_before) + 1
     assert "ends in the middle of the compressed stream; fetch it again" in str(cut.value)
-    assert f"the {len(read_before):,} lines before were read" in str(cut.value)
+    assert f"the {len(read_before):,} lines before it were read" in str(cut.value)
 
 
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])

@@ -7,8 +7,11 @@ from datetime import UTC, date, datetime
 from typing import Any, assert_type
 
 from tasb_qdrant import AsyncSearcher, Hit, Searcher
+from tasb_qdrant.collection.protocol import Store
 from tasb_qdrant.filters import F, Filter, GeoPoint, any_of, at_least, field, fields, validate_payload
 from tasb_qdrant.filters.typed import Field
+from tasb_qdrant.search import Hits
+from tasb_qdrant.search.options import SearchOptions
 from tests.typing.models import Article, Author, Colour, search
 
 article = fields(Article)
@@ -68,6 +71,19 @@ def hits_have_payloads_of_the_model(searcher: Searcher[Article]) -> None:
     assert_type(next(searcher.scroll("year > 2000")).payload.authors, list[Author])
     assert_type(searcher.rerank("q", ["a"])[0].payload.year, int)
     assert_type(Searcher("c").search("q")[0].payload["year"], Any)
+
+
+def options_are_those_of_the_dictionaries(searcher: Searcher[Article], store: Store) -> None:
+    """The same."""
+    options: SearchOptions = {"limit": 5, "where": "year > 2000", "mode": "hybrid", "weights": (1.0, 2.0)}
+    assert_type(searcher.search("q", **options), Hits[Article])
+    assert_type(searcher.search_batch(["q"], with_payload=["year"], oversampling=2), list[Hits[Article]])
+    assert_type(searcher.more_like_this("a", limit=3, with_text=False), Hits[Article])
+    assert_type(searcher.recommend(["a"], ["b"], strategy="best_score", offset=2), Hits[Article])
+    assert_type(searcher.count("year > 2000", exact=False), int)
+    assert_type(Searcher("c", store=store, cache_size=10), Searcher[dict[str, Any]])
+    assert_type(Searcher("c", store=store, payload=Article, on_invalid="keep"), Searcher[Article])
+    assert_type(AsyncSearcher("c", url="http://localhost:6333", max_wait=0.0), AsyncSearcher[dict[str, Any]])
 
 
 async def awaited_hits_too(searcher: AsyncSearcher[Article]) -> None:

@@ -1,4 +1,4 @@
-"""Slips in typed filters: each line that says so is refused by both type checkers, and raises when it is run.
+"""Slips in typed filters and in options: each line that says so is refused by both type checkers, and raises when it is run.
 
 A line's comment has what mypy says and what pyright says.
 """
@@ -6,13 +6,15 @@ A line's comment has what mypy says and what pyright says.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from typing import cast
 
-from tasb_qdrant import Hit
+from tasb_qdrant import Hit, Searcher
 from tasb_qdrant.filters import F, at_least, field, fields
 from tests.typing.models import Article, search
 
 article = fields(Article)
 
+searcher = cast("Searcher[Article]", object.__new__(Searcher))
 hit: Hit[Article] = Hit("1", 1.0, "text", payload=Article(year=2020))
 
 search(article.yaer >= 2020)  # E: has no attribute "yaer" | Attribute "yaer" is unknown
@@ -54,3 +56,15 @@ search(field(article.year).contains_phrase("x"))  # E: Invalid self argument | C
 search(at_least(1, field(article.year), F("x") == 1))  # E: incompatible type "Field[int]" | "Field[int]" is not
 search(hit.payload.yaer == 2020)  # E: has no attribute "yaer" | Cannot access attribute "yaer"
 search(hit.payload.year)  # E: incompatible type "int" | "int" is not assignable to
+searcher.search("q", limmit=3)  # E: Unexpected keyword argument "limmit" | No parameter named "limmit"
+searcher.search("q", limit="3")  # E: incompatible type "str"; expected "int" | cannot be assigned to parameter "limit"
+searcher.search_batch(["q"], limmit=3)  # E: Unexpected keyword argument "limmit" | No parameter named "limmit"
+searcher.search_batch(["q"], limit="3")  # E: incompatible type "str"; expected "int" | parameter "limit"
+searcher.search_batch(["q"], mode="sparse")  # E: incompatible type "Literal['sparse']" | parameter "mode"
+searcher.search_groups("q")  # E: Missing named argument "by" | Argument missing for parameter "by"
+searcher.search_groups("q", by="x", offset=3)  # E: Unexpected keyword argument "offset" | No parameter named "offset"
+searcher.recommend(["a"], mode="hybrid")  # E: Unexpected keyword argument "mode" | No parameter named "mode"
+searcher.count(exact="no")  # E: incompatible type "str"; expected "bool" | parameter "exact"
+list(searcher.scroll(page_size=None))  # E: incompatible type "None"; expected "int" | parameter "page_size"
+Searcher("c", devise="cpu")  # E: No overload variant of "Searcher" matches | No overloads for "__init__" match
+Searcher("c", cache_ttl="5")  # E: No overload variant of "Searcher" matches | assigned to parameter "cache_ttl"

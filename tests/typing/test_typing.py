@@ -1,4 +1,4 @@
-"""What mypy and pyright say of typed filters, line by line, and that running them says the same."""
+"""What mypy and pyright say of typed filters and of options, line by line, and that running them says the same."""
 
 from __future__ import annotations
 

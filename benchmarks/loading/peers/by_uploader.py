@@ -28,7 +28,7 @@ class Uploading:
     def create(self, *, url: str, grpc_port: int, collection: str) -> None:
         settings = import_module("tasb_qdrant.settings")
         opening = import_module("tasb_qdrant.collection.open")
-        self._store = opening.open_store(settings.store_settings(url=url, grpc_port=grpc_port, transport="grpc"))
+        self._store = opening.open_store_at(settings.store_settings(url=url, grpc_port=grpc_port, transport="grpc"))
         self._collection: Any = opening.open_for_writing(
             collection, self._store, contract=OURS.contract(), settings=settings.CollectionSettings()
         )

@@ -7,82 +7,53 @@ DIR/NAME/shard/             the engine's own files
 
 from __future__ import annotations
 
-import threading
+import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 
-import numpy as np
 import qdrant_edge as edge
-from numpy.typing import NDArray
 
-from tasb_qdrant.collection.edge.engine import (
-    engine_error,
-    index_schema,
-    indexes_of,
-    is_engine_error,
-    load_shard,
-)
-from tasb_qdrant.collection.edge.files import EdgeLock, in_memory, load_schema, shard_folder
-from tasb_qdrant.collection.edge.optimize import INDEX_EVERYTHING_KB, build_in_child
-from tasb_qdrant.collection.edge.reads import EdgeAsyncReads, EdgeReads
-from tasb_qdrant.collection.edge.vectors import DENSE, edge_vectors, sparse_of
-from tasb_qdrant.collection.edge.wire import EdgeWire
+from tasb_qdrant.collection.edge.engine import index_schema, indexes_of
+from tasb_qdrant.collection.edge.optimize import INDEX_EVERYTHING_KB
+from tasb_qdrant.collection.edge.shard import OpenShard, closed_error
+from tasb_qdrant.collection.edge.vectors import edge_vectors
+from tasb_qdrant.collection.edge.wire import EdgeRequest
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress, dense_indexed
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_representable
-from tasb_qdrant.collection.payload import plain_id, to_hit, to_payload
-from tasb_qdrant.collection.points import PointBatch, PointId, check_queries, check_size, check_sparse
-from tasb_qdrant.collection.protocol import Page, SearchOptions, StoredPoint
-from tasb_qdrant.collection.reads.known_indexes import KnownIndexes
-from tasb_qdrant.collection.reads.questions import BM25, FindOptions, Nearest, ReadOptions, Where
-from tasb_qdrant.collection.reads.steps import ReadSteps
-from tasb_qdrant.collection.reads.wire import most_compared
-from tasb_qdrant.collection.schema import CollectionSchema, index_conflicts, kept_settings
-from tasb_qdrant.errors import CollectionError, RequestRefusedError
-from tasb_qdrant.records import Hit, ModelContract
-from tasb_qdrant.records.sparse import SparseVector
-from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys
-
-_BATCH: Final = 1
-"""Queries that the engine answers at a time, while every other thread stands still. With its vector index it is
-quickest so: 1,000 queries of 6,000 points took 2.1 s one by one, 3.4 s by eights, 5.6 s by 64."""
+from tasb_qdrant.collection.payload import to_payload
+from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
+from tasb_qdrant.collection.reads.run import AsyncReads, Reads
+from tasb_qdrant.collection.schema import index_conflicts
+from tasb_qdrant.errors import RequestRefusedError
+from tasb_qdrant.records import ModelContract
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
+from tasb_qdrant.steps import Deadline
 
 
 class EdgeCollection:
-    """An open embedded collection. Its methods may be called from several threads; they take turns."""
+    """An open embedded collection, over a shard that others may share. `let_go` is called when it is closed.
 
-    def __init__(self, folder: Path, *, lock_wait: float = 0.0, wanted: CollectionSettings | None = None) -> None:
-        self._folder = folder
-        self._file_lock = EdgeLock(folder)
-        self._turn = threading.RLock()
-        self._file_lock.acquire(lock_wait)
-        try:
-            self._schema: CollectionSchema = load_schema(folder)
-            self._notes = kept_settings(self._schema, wanted)
-            self._shard: edge.EdgeShard | None = load_shard(shard_folder(folder))
-            self._known = KnownIndexes()
-            self._steps = ReadSteps(
-                EdgeWire(),
-                known=self._known,
-                quantization=self._schema.quantization,
-                most_compared=most_compared(self._schema, in_memory=in_memory(folder)),
-                batch_queries=_BATCH,
-            )
-            self._reads = EdgeReads(self._steps, self._engine)
-        except BaseException:
-            self._file_lock.release()
-            raise
+    Its methods may be called from several threads; they take turns.
+    """
+
+    def __init__(self, shard: OpenShard, *, let_go: Callable[[OpenShard], None], notes: tuple[str, ...] = ()) -> None:
+        self._shard = shard
+        self._schema = shard.schema
+        self._let_go = let_go
+        self._notes = notes
+        self._closed = False
+        self._reads = Reads(shard.steps, self._send)
 
     @property
     def name(self) -> str:
         """The collection's name: its folder's."""
-        return self._folder.name
+        return self._shard.folder.name
 
     @property
     def location(self) -> str:
         """The folder that holds the collections."""
-        return str(self._folder.parent)
+        return str(self._shard.folder.parent)
 
     @property
     def identity(self) -> str:
@@ -111,17 +82,24 @@ class EdgeCollection:
 
     @property
     def limits(self) -> StoreLimits:
-        """None."""
+        """There are none."""
         return StoreLimits()
 
     @property
-    def reads(self) -> EdgeReads:
+    def reads(self) -> Reads:
         """The read path."""
         return self._reads
 
-    def async_reads(self) -> EdgeAsyncReads:
-        """The read path, awaited: other threads wait."""
-        return EdgeAsyncReads(self._steps, self._reads)
+    def async_reads(self) -> AsyncReads:
+        """The read path, awaited: another thread waits. The event loop stands still while the engine answers."""
+
+        async def send(requests: Sequence[EdgeRequest], deadline: Deadline) -> list[Any]:
+            return await asyncio.to_thread(self._send, requests, deadline)
+
+        async def close() -> None:
+            """Nothing is held open."""
+
+        return AsyncReads(send, close)
 
     def upsert(self, batch: PointBatch) -> None:
         """Store the batch; on return it is in the write-ahead log, which a killed process leaves intact."""
@@ -137,55 +115,6 @@ class EdgeCollection:
         with self._engine("storing passages") as shard:
             shard.update(edge.UpdateOperation.upsert_points(points))
 
-    def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
-        """The hits of each row, best first."""
-        check_queries(vectors, name=self.name, dim=self.contract.dim)
-        found = self.reads.query(
-            [Nearest(vector) for vector in vectors],
-            FindOptions(**{name: getattr(options, name) for name in options.__slots__}),
-        )
-        return [[to_hit(point.id, point.score, point.payload, self.keys) for point in points] for points in found]
-
-    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
-        """The whole payload of each of these points that is there."""
-        with self._engine("reading stored passages") as shard:
-            records = shard.retrieve(list(ids), with_payload=True, with_vector=False)
-        return {plain_id(record.id): record.payload or {} for record in records}
-
-    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
-        """The vector of each of these points that is there."""
-        with self._engine("reading stored passages") as shard:
-            records = shard.retrieve(list(ids), with_payload=False, with_vector=DENSE)
-        return {plain_id(record.id): np.asarray(record.vector, dtype=np.float32) for record in records}
-
-    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
-        """The sparse vector of each of these points that has one."""
-        if self.bm25 is None:
-            return {}
-        with self._engine("reading stored passages") as shard:
-            records = shard.retrieve(list(ids), with_payload=False, with_vector=[BM25])
-        found = {plain_id(record.id): sparse_of(record.vector) for record in records}
-        return {point_id: one for point_id, one in found.items() if one is not None}
-
-    def page(
-        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
-    ) -> Page:
-        """The points from `start` on, in the order of ids."""
-        request = edge.ScrollRequest(
-            offset=start, limit=limit, with_payload=payloads, with_vector=DENSE if vectors else False
-        )
-        with self._engine("reading the collection by pages") as shard:
-            records, following = shard.scroll(request)
-        points = [
-            StoredPoint(
-                id=plain_id(record.id),
-                payload=(record.payload or {}) if payloads else None,
-                vector=np.asarray(record.vector, dtype=np.float32) if vectors else None,
-            )
-            for record in records
-        ]
-        return Page(points, None if following is None else plain_id(following))
-
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete these points; on return that is in the write-ahead log."""
         if ids:
@@ -197,14 +126,6 @@ class EdgeCollection:
         with self._engine("replacing payloads") as shard:
             for point_id, payload in payloads.items():
                 shard.update(edge.UpdateOperation.overwrite_payload([point_id], dict(payload)))
-
-    def sample(self, limit: int) -> list[Mapping[str, Any]]:
-        """The payloads of the first `limit` points in the order of ids."""
-        return self._reads.sample_payloads(limit)
-
-    def count(self, where: Where | None = None) -> int:
-        """The exact number of points that match."""
-        return self._reads.count_matching(where, exact=True, read=ReadOptions())
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""
@@ -222,7 +143,7 @@ class EdgeCollection:
                 )
             for field, kind in indexes.items():
                 if field not in there:
-                    self._known.forget()
+                    self._shard.steps.known.forget()
                     shard.update(edge.UpdateOperation.create_field_index(field, index_schema(kind)))
 
     def index_deferred(self) -> bool:
@@ -236,27 +157,18 @@ class EdgeCollection:
         """`optimize`, unless the index holds everything already but what is too little for one."""
         with self._engine("reading the collection's state") as shard:
             described = shard.info()
-        missing = self.count() - self._indexed(described)
+        missing = self._reads.count() - self._indexed(described)
         vector_bytes = self.contract.dim * VECTOR_BYTES[self._schema.vectors]
         if missing > described.segments_count * (INDEX_EVERYTHING_KB * 1024 // vector_bytes + 1):
             self.optimize(on_progress)
 
     def optimize(self, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
-        """Build the vector index over every point.
-
-        The engine holds the interpreter's lock for as long as it builds, so a process of its own does
-        the work: progress and Ctrl-C stay alive here.
-        """
-        with self._turn:
-            points = self.count()
-            self.flush()
-            self._close_shard()
-            try:
-                self._build(points, on_progress)
-            finally:
-                self._shard = load_shard(shard_folder(self._folder))
-            if on_progress is not None:
-                on_progress(OptimizeProgress(points, self._indexed(self._open_shard().info()), ""))
+        """Build the vector index over every point. Others wait for their turn."""
+        tell = on_progress or (lambda _: None)
+        points = self._reads.count()
+        self._shard.build_index(lambda: tell(OptimizeProgress(points, 0, "the vector index")))
+        with self._engine("reading the collection's state") as shard:
+            tell(OptimizeProgress(points, self._indexed(shard.info()), ""))
 
     def info(self) -> CollectionInfo:
         """What the collection is and holds now."""
@@ -266,7 +178,7 @@ class EdgeCollection:
                 name=self.name,
                 location=self.location,
                 store="embedded",
-                points=self.count(),
+                points=self._reads.count(),
                 indexed=self._indexed(described),
                 status="open",
                 index_deferred=False,
@@ -283,17 +195,14 @@ class EdgeCollection:
 
     def flush(self) -> None:
         """Return when everything stored so far is on disk."""
-        with self._engine("writing to disk") as shard:
-            shard.flush()
+        self._check_open()
+        self._shard.flush()
 
     def close(self) -> None:
-        """Write everything to disk, and let other processes open the collection."""
-        with self._turn:
-            try:
-                if self._shard is not None:
-                    self._close_shard()
-            finally:
-                self._file_lock.release()
+        """Write everything to disk; the last to close a shared collection lets other processes open it."""
+        if not self._closed:
+            self._closed = True
+            self._let_go(self._shard)
 
     def __enter__(self) -> Self:
         return self
@@ -305,36 +214,16 @@ class EdgeCollection:
         indexed = described.indexed_vectors_count
         return indexed if self.bm25 is None else dense_indexed(indexed, described.points_count)
 
-    def _build(self, points: int, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
-        def tell() -> None:
-            if on_progress is not None:
-                on_progress(OptimizeProgress(points, 0, "the vector index"))
-
-        try:
-            build_in_child(shard_folder(self._folder), lock=self._file_lock.fileno(), while_waiting=tell)
-        except BaseException as error:
-            if not is_engine_error(error):
-                raise
-            raise engine_error(error, f"{self._folder}, building the vector index") from error
+    def _send(self, requests: Sequence[EdgeRequest], deadline: Deadline) -> list[Any]:
+        self._check_open()
+        return self._shard.send(requests, deadline)
 
     @contextmanager
     def _engine(self, doing: str) -> Iterator[edge.EdgeShard]:
-        """The shard, for one caller at a time. What the engine raises becomes an error of ours."""
-        with self._turn:
-            shard = self._open_shard()
-            try:
-                yield shard
-            except BaseException as error:
-                if not is_engine_error(error):
-                    raise
-                raise engine_error(error, f"{self._folder}, {doing}") from error
+        self._check_open()
+        with self._shard.engine(doing) as shard:
+            yield shard
 
-    def _open_shard(self) -> edge.EdgeShard:
-        if self._shard is None:
-            raise CollectionError(f"collection {self.name!r} is closed; open it again")
-        return self._shard
-
-    def _close_shard(self) -> None:
-        with self._engine("closing the collection") as shard:
-            self._shard = None
-            shard.close()
+    def _check_open(self) -> None:
+        if self._closed:
+            raise closed_error(self.name)

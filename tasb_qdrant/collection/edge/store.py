@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import threading
 import uuid
 from pathlib import Path
 from typing import Final
@@ -23,10 +24,11 @@ from tasb_qdrant.collection.edge.files import (
     write_durably,
 )
 from tasb_qdrant.collection.edge.optimize import INDEX_EVERYTHING_KB
+from tasb_qdrant.collection.edge.shard import OpenShard
 from tasb_qdrant.collection.reads.questions import BM25
-from tasb_qdrant.collection.schema import CollectionSchema, check_name
+from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings
 from tasb_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRefusedError, SettingsError
-from tasb_qdrant.settings import CollectionSettings, Quantization
+from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 
 _UNFINISHED: Final = ".creating-"
 
@@ -34,11 +36,18 @@ _FULL_SCAN_KB: Final = 10_000
 
 
 class EdgeStore:
-    """The embedded collections in one folder."""
+    """The embedded collections in one folder. Those who open one of them through this store share it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._made: set[str] = set()
+        self._open: dict[str, OpenShard] = {}
+        self._opening = threading.Lock()
+
+    @property
+    def settings(self) -> StoreSettings:
+        """The folder alone."""
+        return StoreSettings(path=self._root)
 
     @property
     def location(self) -> str:
@@ -65,8 +74,14 @@ class EdgeStore:
     def open(
         self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
     ) -> EdgeCollection:
-        """The collection, for one opener at a time. Raises CollectionNotFoundError, StoreLockedError."""
-        return EdgeCollection(self._required(name), lock_wait=lock_wait, wanted=wanted)
+        """The collection, which only one store at a time may have open. Raises CollectionNotFoundError,
+        StoreLockedError."""
+        folder = self._required(name)
+        with self._opening:
+            if (shard := self._open.get(name)) is None:
+                shard = self._open[name] = OpenShard(folder, lock_wait=lock_wait)
+            shard.users += 1
+        return EdgeCollection(shard, let_go=self._let_go, notes=kept_settings(shard.schema, wanted))
 
     def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
         """Make an empty collection. It appears by a rename, so that a killed process leaves none by halves.
@@ -120,12 +135,22 @@ class EdgeStore:
             return
         self._made.remove(name)
         with self.open(name) as collection:
-            points = collection.count()
+            points = collection.reads.count()
         if points == 0:
             self.delete(name)
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _let_go(self, shard: OpenShard) -> None:
+        """One of its users closed it; the last one's leave closes the shard."""
+        with self._opening:
+            shard.users -= 1
+            if shard.users:
+                shard.flush()
+            else:
+                del self._open[shard.folder.name]
+                shard.close()
 
     def _folder(self, name: str) -> Path:
         return self._root / check_name(name)

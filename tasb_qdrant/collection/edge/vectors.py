@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import numpy as np
 import qdrant_edge as edge
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
     from tasb_qdrant.collection.points import PointBatch
 
-DENSE: Final = [""]
-"""To be given the vector without a name alone, as a list; all of a point's vectors come as a mapping."""
-
 
 def edge_vectors(batch: PointBatch) -> Iterator[edge.Vector]:
     """The vector, or vectors, of each point; empty sparse ones too, as servers get them."""
@@ -31,12 +28,18 @@ def edge_vectors(batch: PointBatch) -> Iterator[edge.Vector]:
         yield {"": sequence(vector), BM25: edge.SparseVector(words.indices.tolist(), words.values.tolist())}
 
 
-def sparse_of(vector: edge.Vector | None) -> SparseVector | None:
-    """The sparse vector among those of a point."""
-    found = vector.get(BM25) if isinstance(vector, dict) else None
-    if not isinstance(found, edge.SparseVector):
-        return None
-    return SparseVector(np.array(found.indices, dtype=np.uint32), np.array(found.values, dtype=np.float32))
+def read_vectors(given: edge.Vector | None) -> tuple[NDArray[np.float32] | None, SparseVector | None]:
+    """The dense vector of a point, float32 (dim,), and its sparse one, as far as they were asked for.
+
+    The dense one alone comes as a list, both as a mapping.
+    """
+    if not isinstance(given, dict):
+        return (np.asarray(given, dtype=np.float32) if given else None), None
+    dense, words = given.get(""), given.get(BM25)
+    sparse = None
+    if isinstance(words, edge.SparseVector):
+        sparse = SparseVector(np.array(words.indices, dtype=np.uint32), np.array(words.values, dtype=np.float32))
+    return (None if dense is None else np.asarray(dense, dtype=np.float32)), sparse
 
 
 def sequence(vector: NDArray[np.float32]) -> list[float]:

@@ -12,21 +12,21 @@ import qdrant_edge as edge
 from numpy.typing import NDArray
 
 from tasb_qdrant.collection.edge.engine import indexes_of
-from tasb_qdrant.collection.edge.vectors import sequence
+from tasb_qdrant.collection.edge.vectors import read_vectors, sequence
 from tasb_qdrant.collection.payload import plain_id
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.known_indexes import Indexes
 from tasb_qdrant.collection.reads.questions import (
     BM25,
-    FoundPoint,
     Lexical,
     Nearest,
     OrderBy,
     ReadOptions,
     Recommended,
+    ScoredPoint,
     ScrollPage,
+    Selection,
 )
-from tasb_qdrant.collection.reads.wire import Effort, Find, Selection
+from tasb_qdrant.collection.reads.wire import Indexes, QueryRequest, SearchParams
 from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records import FacetCount
 
@@ -45,14 +45,19 @@ class EdgeRequest:
 class EdgeWire:
     """The requests of one collection. How replicas are to agree is ignored: it has none."""
 
-    def query(self, finds: Sequence[Find], read: ReadOptions) -> EdgeRequest:
+    def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> EdgeRequest:
         """All in one batch."""
 
-        def run(shard: edge.EdgeShard) -> list[list[FoundPoint]]:
-            answers = shard.query_batch(edge.QueryBatchRequest([_request(find, shard) for find in finds]))
+        def run(shard: edge.EdgeShard) -> list[list[ScoredPoint]]:
+            answers = shard.query_batch(edge.QueryBatchRequest([_request(request, shard) for request in queries]))
             return [
-                [_found(point, point.score, vectors=find.vectors) for point in points]
-                for find, points in zip(finds, answers, strict=True)
+                [
+                    _with_vectors(point, point.score)
+                    if request.vectors
+                    else ScoredPoint(plain_id(point.id), point.score, point.payload)
+                    for point in points
+                ]
+                for request, points in zip(queries, answers, strict=True)
             ]
 
         return EdgeRequest("searching", run)
@@ -94,16 +99,19 @@ class EdgeWire:
             )
             ordered = [record.order_value for record in records if record.order_value is not None]
             following = None if order is not None or following is None else plain_id(following)
-            return ScrollPage([_found(record, 0.0, vectors=vectors) for record in records], following, ordered)
+            return ScrollPage(_points(records, vectors=vectors), following, ordered)
 
         return EdgeRequest("reading by pages", run)
 
-    def retrieve(self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, read: ReadOptions) -> EdgeRequest:
+    def retrieve(
+        self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, sparse: bool, read: ReadOptions
+    ) -> EdgeRequest:
         """The records of these ids."""
+        wanted = _vectors(vectors, sparse=sparse)
 
-        def run(shard: edge.EdgeShard) -> list[FoundPoint]:
-            records = shard.retrieve(list(ids), with_payload=_selected(payload), with_vector=_vectors(vectors))
-            return [_found(record, 0.0, vectors=vectors) for record in records]
+        def run(shard: edge.EdgeShard) -> list[ScoredPoint]:
+            records = shard.retrieve(list(ids), with_payload=_selected(payload), with_vector=wanted)
+            return _points(records, vectors=bool(wanted))
 
         return EdgeRequest("reading stored passages", run)
 
@@ -116,34 +124,34 @@ class EdgeWire:
         return EdgeRequest("reading the collection's state", lambda shard: Indexes(indexes_of(shard.info())))
 
 
-def _request(find: Find, shard: edge.EdgeShard) -> edge.QueryRequest:
-    query, where = _query(find, shard)
+def _request(request: QueryRequest, shard: edge.EdgeShard) -> edge.QueryRequest:
+    query, where = _query(request, shard)
     return edge.QueryRequest(
-        limit=find.limit,
-        offset=find.offset,
+        limit=request.limit,
+        offset=request.offset,
         query=query,
         filter=where,
-        score_threshold=find.threshold,
-        params=_params(find.effort),
-        with_payload=_selected(find.payload),
-        with_vector=_vectors(find.vectors),
+        score_threshold=request.threshold,
+        params=_params(request.params),
+        with_payload=_selected(request.payload),
+        with_vector=_vectors(request.vectors),
     )
 
 
-def _query(find: Find, shard: edge.EdgeShard) -> tuple[Any, edge.Filter | None]:
+def _query(request: QueryRequest, shard: edge.EdgeShard) -> tuple[Any, edge.Filter | None]:
     """The query, and the filter that goes with it."""
-    where = _filter(find.where)
-    match find.ask:
+    where = _filter(request.where)
+    match request.query:
         case Nearest(vector):
             return edge.Query.Nearest(sequence(vector)), where
         case Lexical(indices, values):
             return edge.Query.Nearest(edge.SparseVector(indices.tolist(), values.tolist()), BM25), where
-    return _recommended(find.ask, shard), _without(where, find.ask)
+    return _recommended(request.query, shard), _without(where, request.query)
 
 
-def _recommended(ask: Recommended, shard: edge.EdgeShard) -> Any:
+def _recommended(query: Recommended, shard: edge.EdgeShard) -> Any:
     """As servers do it: the engine knows no examples by their ids, and no average."""
-    wanted = [each for each in (*ask.positive, *ask.negative) if not isinstance(each, np.ndarray)]
+    wanted = [each for each in (*query.positive, *query.negative) if not isinstance(each, np.ndarray)]
     records = shard.retrieve(list(dict.fromkeys(wanted)), with_payload=False, with_vector=[""]) if wanted else []
     stored = {plain_id(record.id): np.asarray(record.vector, dtype=np.float32) for record in records}
     if missing := [each for each in wanted if each not in stored]:
@@ -152,21 +160,21 @@ def _recommended(ask: Recommended, shard: edge.EdgeShard) -> Any:
     def vectors(examples: Sequence[PointId | NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         return [each if isinstance(each, np.ndarray) else stored[each] for each in examples]
 
-    positive, negative = vectors(ask.positive), vectors(ask.negative)
-    if ask.strategy == "average_vector":
+    positive, negative = vectors(query.positive), vectors(query.negative)
+    if query.strategy == "average_vector":
         mean = np.mean(positive, axis=0)
         if negative:
             mean = mean + mean - np.mean(negative, axis=0)
         return edge.Query.Nearest(sequence(mean.astype(np.float32)))
     request = edge.RecommendQuery([sequence(v) for v in positive], [sequence(v) for v in negative])
-    if ask.strategy == "best_score":
+    if query.strategy == "best_score":
         return edge.Query.RecommendBestScore(request)
     return edge.Query.RecommendSumScores(request)
 
 
-def _without(where: edge.Filter | None, ask: Recommended) -> edge.Filter | None:
+def _without(where: edge.Filter | None, query: Recommended) -> edge.Filter | None:
     """The filter, for all but the examples."""
-    examples = (*ask.positive, *ask.negative)
+    examples = (*query.positive, *query.negative)
     ids: set[int | UUID | str] = {each for each in examples if not isinstance(each, np.ndarray)}
     if not ids:
         return where
@@ -182,23 +190,23 @@ def _filter(where: models.Filter | None) -> edge.Filter | None:
     return to_edge(where)
 
 
-def _params(effort: Effort) -> edge.SearchParams:
+def _params(params: SearchParams) -> edge.SearchParams:
     quantization = None
-    if effort.ignore_quantized:
+    if params.ignore_quantized:
         quantization = edge.QuantizationSearchParams(ignore=True)
-    elif effort.rescore is not None or effort.oversampling is not None:
-        quantization = edge.QuantizationSearchParams(rescore=effort.rescore, oversampling=effort.oversampling)
-    acorn = None if effort.acorn is None else edge.AcornSearchParams(enable=True, max_selectivity=effort.acorn)
-    return edge.SearchParams(exact=effort.exact, hnsw_ef=effort.hnsw_ef, quantization=quantization, acorn=acorn)
+    elif params.rescore is not None or params.oversampling is not None:
+        quantization = edge.QuantizationSearchParams(rescore=params.rescore, oversampling=params.oversampling)
+    acorn = None if params.acorn is None else edge.AcornSearchParams(enable=True, max_selectivity=params.acorn)
+    return edge.SearchParams(exact=params.exact, hnsw_ef=params.hnsw_ef, quantization=quantization, acorn=acorn)
 
 
 def _selected(payload: Selection) -> bool | list[str]:
     return payload if isinstance(payload, bool) else list(payload)
 
 
-def _vectors(wanted: bool) -> bool | list[str]:
-    # The unnamed one, and not the sparse one beside it.
-    return [""] if wanted else False
+def _vectors(dense: bool, *, sparse: bool = False) -> bool | list[str]:
+    """By name: the dense one has none."""
+    return [*([""] if dense else []), *([BM25] if sparse else [])] or False
 
 
 def _order(order: OrderBy) -> edge.OrderBy:
@@ -206,6 +214,12 @@ def _order(order: OrderBy) -> edge.OrderBy:
     return edge.OrderBy(order.field, direction, order.start_from)
 
 
-def _found(point: edge.ScoredPoint | edge.Record, score: float, *, vectors: bool) -> FoundPoint:
-    vector = np.asarray(point.vector, dtype=np.float32) if vectors else None
-    return FoundPoint(plain_id(point.id), score, point.payload, vector)
+def _points(records: Sequence[edge.Record], *, vectors: bool) -> list[ScoredPoint]:
+    if vectors:
+        return [_with_vectors(record, 0.0) for record in records]
+    return [ScoredPoint(plain_id(record.id), 0.0, record.payload) for record in records]
+
+
+def _with_vectors(point: edge.ScoredPoint | edge.Record, score: float) -> ScoredPoint:
+    vector, sparse = read_vectors(point.vector)
+    return ScoredPoint(plain_id(point.id), score, point.payload, vector, sparse)

@@ -15,36 +15,36 @@ from typing import Final
 import numpy as np
 
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.questions import Diverse, FoundPoint, Fused
+from tasb_qdrant.collection.reads.questions import Diverse, Fused, ScoredPoint
 
 RRF_K: Final = 2
 """What Qdrant takes where no k is given."""
 
 
-def compose(
-    ask: Fused | Diverse, lists: Sequence[Sequence[FoundPoint]], *, most: int | None = None
-) -> list[FoundPoint]:
-    """The points of these lists as they are asked for, without payload. A Diverse has one list, with vectors.
+def combine(
+    query: Fused | Diverse, lists: Sequence[Sequence[ScoredPoint]], *, most: int | None = None
+) -> list[ScoredPoint]:
+    """The points of these lists as the query wants them, without payload. A Diverse has one list, with vectors.
 
     At least the first `most` of them, where it is given.
     """
-    if isinstance(ask, Fused):
-        return _fused(ask, lists)
-    return _diverse(ask, lists[0], len(lists[0]) if most is None else most)
+    if isinstance(query, Fused):
+        return _fused(query, lists)
+    return _diverse(query, lists[0], len(lists[0]) if most is None else most)
 
 
-def _fused(ask: Fused, lists: Sequence[Sequence[FoundPoint]]) -> list[FoundPoint]:
+def _fused(query: Fused, lists: Sequence[Sequence[ScoredPoint]]) -> list[ScoredPoint]:
     """Every point of the lists, best first, and in the order of ids where scores are equal."""
     scores: dict[PointId, float] = {}
-    weights = ask.weights or (1.0,) * len(lists)
-    k = RRF_K if ask.k is None else ask.k
+    weights = query.weights or (1.0,) * len(lists)
+    k = RRF_K if query.k is None else query.k
     for points, weight in zip(lists, weights, strict=True):
         ordered = sorted(points, key=lambda point: (-point.score, id_order(point.id)))
-        parts = _reciprocal(len(ordered), k, weight) if ask.method == "rrf" else _normalised(ordered)
+        parts = _reciprocal(len(ordered), k, weight) if query.method == "rrf" else _normalised(ordered)
         for point, part in zip(ordered, parts, strict=True):
             scores[point.id] = scores.get(point.id, 0.0) + part
     ranked = sorted(scores.items(), key=lambda scored: (-scored[1], id_order(scored[0])))
-    return [FoundPoint(each, score) for each, score in ranked]
+    return [ScoredPoint(each, score) for each, score in ranked]
 
 
 def id_order(point_id: PointId) -> tuple[bool, int | str]:
@@ -59,7 +59,7 @@ def _reciprocal(count: int, k: int, weight: float) -> list[float]:
     return [1.0 / (k - 1 + (rank + 1) / weight) for rank in range(count)]
 
 
-def _normalised(points: Sequence[FoundPoint]) -> list[float]:
+def _normalised(points: Sequence[ScoredPoint]) -> list[float]:
     """Scores from three standard deviations below the mean, 0, to three above, 1."""
     if len(points) < 2:
         return [0.5] * len(points)
@@ -72,21 +72,21 @@ def _normalised(points: Sequence[FoundPoint]) -> list[float]:
     return [(score - low) / width for score in scores]
 
 
-def _diverse(ask: Diverse, candidates: Sequence[FoundPoint], most: int) -> list[FoundPoint]:
+def _diverse(query: Diverse, candidates: Sequence[ScoredPoint], most: int) -> list[ScoredPoint]:
     """One by one the point with the best of: nearness, less its likeness to the nearest of those chosen before.
 
     Each keeps its own score, and both count as the diversity says.
     """
     points = sorted(candidates, key=lambda point: (-point.score, id_order(point.id)))
     vectors = np.array([point.vector for point in points])
-    near = np.array([point.score for point in points]) * (1.0 - ask.diversity)
+    near = np.array([point.score for point in points]) * (1.0 - query.diversity)
     likeness = np.full(len(points), -np.inf)
     left = np.ones(len(points), dtype=bool)
-    chosen: list[FoundPoint] = []
+    chosen: list[ScoredPoint] = []
     best = 0
     while len(chosen) < min(most, len(points)):
-        chosen.append(FoundPoint(points[best].id, points[best].score))
+        chosen.append(ScoredPoint(points[best].id, points[best].score))
         left[best] = False
         likeness = np.maximum(likeness, vectors @ vectors[best])
-        best = int(np.argmax(np.where(left, near - ask.diversity * likeness, -np.inf)))
+        best = int(np.argmax(np.where(left, near - query.diversity * likeness, -np.inf)))
     return chosen

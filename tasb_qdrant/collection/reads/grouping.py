@@ -16,17 +16,16 @@ cut, and the embedded engine has no groups. `group_more` finds them over any sto
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.fusion import id_order
-from tasb_qdrant.collection.reads.questions import FoundGroup, FoundPoint
-from tasb_qdrant.collection.reads.wire import Find
+from tasb_qdrant.collection.reads.questions import PointGroup, ScoredPoint
+from tasb_qdrant.collection.reads.wire import QueryRequest
 from tasb_qdrant.records.path import Segment, parse_path
-
-R = TypeVar("R")
+from tasb_qdrant.steps import Requests, StoreSteps
 
 Value = str | int
 
@@ -35,30 +34,30 @@ LEAST_CANDIDATES: Final = 100
 MOST_CANDIDATES: Final = 10_000
 
 
-def group_listed(points: Sequence[FoundPoint], *, by: str, limit: int, size: int) -> list[FoundGroup]:
+def group_listed(points: Sequence[ScoredPoint], *, by: str, limit: int, size: int) -> list[PointGroup]:
     """The groups of these points, best first, in their order: that of a list, whatever its scores are."""
     path = parse_path(by)
-    groups: dict[Value, list[FoundPoint]] = {}
+    groups: dict[Value, list[ScoredPoint]] = {}
     for point in points:
         for value in sorted(set(_values(point.payload or {}, path)), key=value_order):
             groups.setdefault(value, []).append(point)
-    return [FoundGroup(value, members[:size]) for value, members in list(groups.items())[:limit]]
+    return [PointGroup(value, members[:size]) for value, members in list(groups.items())[:limit]]
 
 
 def group_more(
-    find: Find, *, by: str, limit: int, size: int, most: int, query: Callable[[Sequence[Find]], R]
-) -> Generator[Sequence[R], list[Any], list[FoundGroup]]:
-    """The groups, asked for as the module says. `find` is to bring the payload field `by` along.
+    request: QueryRequest, *, by: str, limit: int, size: int, most: int, query: Callable[[Sequence[QueryRequest]], Any]
+) -> StoreSteps[list[PointGroup]]:
+    """The groups, found as the module says. `request` is to bring the payload field `by` along.
 
     A request asks for `most` points at most.
     """
     count = min(max(LEAST_CANDIDATES, 2 * limit * size), most)
-    ranked: dict[PointId, FoundPoint] = {}
-    groups: list[FoundGroup] = []
+    ranked: dict[PointId, ScoredPoint] = {}
+    groups: list[PointGroup] = []
     rounds = 0
     while True:
-        narrowed = replace(find, limit=count, where=_others(find, by, [group.value for group in groups]))
-        ((points,),) = yield [query([narrowed])]
+        narrowed = replace(request, limit=count, where=_others(request, by, [group.value for group in groups]))
+        ((points,),) = yield Requests([query([narrowed])])
         rounds += 1
         ranked.update((point.id, point) for point in points)
         before = len(groups)
@@ -74,13 +73,13 @@ def group_more(
     asked = [] if whole else [group for group in groups if len(group.points) < size or rounds > 1]
     if not asked:
         return groups
-    finds = [replace(find, limit=size, where=_only(find, by, group.value)) for group in asked]
-    (lists,) = yield [query(finds)]
+    requests = [replace(request, limit=size, where=_only(request, by, group.value)) for group in asked]
+    (lists,) = yield Requests([query(requests)])
     found = {group.value: _ordered(points) for group, points in zip(asked, lists, strict=True)}
-    return [FoundGroup(group.value, found.get(group.value, group.points)) for group in groups]
+    return [PointGroup(group.value, found.get(group.value, group.points)) for group in groups]
 
 
-def _ordered(points: Iterable[FoundPoint]) -> list[FoundPoint]:
+def _ordered(points: Iterable[ScoredPoint]) -> list[ScoredPoint]:
     return sorted(points, key=lambda point: (-point.score, id_order(point.id)))
 
 
@@ -89,11 +88,11 @@ def value_order(value: Value) -> tuple[bool, Value]:
     return isinstance(value, str), value
 
 
-def _others(find: Find, by: str, seen: Sequence[Value]) -> Any:
-    """The find's filter, for points with a value that is not among those seen."""
+def _others(request: QueryRequest, by: str, seen: Sequence[Value]) -> Any:
+    """The request's filter, for points with a value that is not among those seen."""
     from qdrant_client import models
 
-    conditions: list[Any] = [] if find.where is None else [find.where]
+    conditions: list[Any] = [] if request.where is None else [request.where]
     for kind in (str, int):
         if values := [value for value in seen if isinstance(value, kind)]:
             others = models.MatchExcept.model_validate({"except": values})
@@ -102,10 +101,10 @@ def _others(find: Find, by: str, seen: Sequence[Value]) -> Any:
     return models.Filter(must=conditions or None, must_not=[empty])
 
 
-def _only(find: Find, by: str, value: Value) -> Any:
+def _only(request: QueryRequest, by: str, value: Value) -> Any:
     from qdrant_client import models
 
-    conditions: list[Any] = [] if find.where is None else [find.where]
+    conditions: list[Any] = [] if request.where is None else [request.where]
     return models.Filter(must=[*conditions, models.FieldCondition(key=by, match=models.MatchValue(value=value))])
 
 

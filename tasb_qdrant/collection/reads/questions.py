@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,24 +13,24 @@ from numpy.typing import NDArray
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.filters import Filter
-from tasb_qdrant.records import FacetCount
+from tasb_qdrant.records.sparse import SparseVector
 
 if TYPE_CHECKING:
     from qdrant_client import models  # 0.6 s to import: only the stores that need it do so
-
-    from tasb_qdrant.settings import IndexType
 
 BM25: Final = "bm25"
 """The name of the sparse vector, beside the dense one, which has none."""
 
 DEPTH: Final = 100
-"""Candidates that each part of a fused query, and a diverse one, choose from at least."""
+"""The fewest candidates that a query prefetches for fusion, and that a diverse one chooses from."""
 
 Scalar: TypeAlias = str | int | float | bool
 
 Where: TypeAlias = "Filter | models.Filter"
 """A filter of ours, or one of qdrant-client's."""
 
+Selection: TypeAlias = bool | tuple[str, ...]
+"""Payload: all of it, none, or these fields."""
 
 MAX_COUNT: Final = 2**31 - 1
 """The largest limit, offset and hnsw_ef that both stores take over each way to them."""
@@ -61,13 +61,13 @@ class Lexical:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fused:
-    """Several queries' lists as one: each gives its best `depth` points, `method` joins them.
+    """The lists of several queries as one: each prefetches its best `depth` points, `method` fuses them.
 
-    `weights`, one a part, are for rrf alone (reciprocal rank fusion, 1 / (k + rank) each); dbsf adds scores that
-    each part's distribution normalises.
+    `weights`, one for each, are for rrf alone (reciprocal rank fusion, 1 / (k + rank) each); dbsf adds scores that the
+    distribution of each list normalises.
     """
 
-    parts: tuple[Nearest | Lexical, ...]
+    prefetch: tuple[Nearest | Lexical, ...]
     method: Literal["rrf", "dbsf"] = "rrf"
     weights: tuple[float, ...] | None = None
     k: int | None = None
@@ -75,17 +75,17 @@ class Fused:
 
     def __post_init__(self) -> None:
         check_count("depth", self.depth, least=1)
-        if not self.parts:
-            raise SettingsError("a fused query needs a part at least, got none")
+        if not self.prefetch:
+            raise SettingsError("a fused query needs at least one prefetch, got none")
         if self.k is not None:
             check_count("k", self.k, least=1)
         if self.weights is None:
             return
         if self.method != "rrf":
             raise SettingsError(f"weights are for rrf, and {self.method} has none; leave them out")
-        if len(self.weights) != len(self.parts) or not all(0 <= weight < math.inf for weight in self.weights):
+        if len(self.weights) != len(self.prefetch) or not all(0 <= weight < math.inf for weight in self.weights):
             raise SettingsError(
-                f"weights are one number a part, {len(self.parts)} here, 0 or more each, got {self.weights}"
+                f"weights are one number for each prefetch, {len(self.prefetch)} here, none below 0; got {self.weights}"
             )
 
 
@@ -125,7 +125,7 @@ class Recommended:
             )
 
 
-Ask: TypeAlias = Nearest | Lexical | Fused | Diverse | Recommended
+Query: TypeAlias = Nearest | Lexical | Fused | Diverse | Recommended
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +147,16 @@ class ReadOptions:
             check_count("consistency", self.consistency, least=1)
 
 
+DEFAULT_READ: Final = ReadOptions()
+
+
 @dataclass(frozen=True, slots=True)
-class FindOptions:
-    """Which of the points asked for, and what of each.
+class QueryOptions:
+    """Which of the points near a query, and what of each.
 
     `exact` compares with every vector; `hnsw_ef` trades time for recall. `rescore` and `oversampling` say how
     quantized vectors are used (None: as is best for their kind). `payload` is True for all of it, False for
-    none, or the fields wanted, to which the passage's id, text and title are added by the caller.
+    none, or the fields wanted, to which the caller adds the passage's id, text and title.
     """
 
     limit: int = 10
@@ -164,9 +167,9 @@ class FindOptions:
     hnsw_ef: int | None = None
     rescore: bool | None = None
     oversampling: float | None = None
-    payload: bool | tuple[str, ...] = True
+    payload: Selection = True
     vectors: bool = False
-    read: ReadOptions = field(default_factory=ReadOptions)
+    read: ReadOptions = DEFAULT_READ
 
     def __post_init__(self) -> None:
         check_count("limit", self.limit, least=1)
@@ -177,22 +180,27 @@ class FindOptions:
             raise SettingsError(f"oversampling must be at least 1, got {self.oversampling!r}")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FoundPoint:
-    """A point that was found. `payload` is None where none was asked for, `vector`, float32 (dim,), likewise."""
+@dataclass(slots=True, eq=False)  # not frozen: that takes 1.3 µs more for each, and a page has thousands
+class ScoredPoint:
+    """A point that was read, and its score: 0.0 unless it was found by a query.
+
+    `payload`, `vector`, float32 (dim,), and `sparse` are None unless they were asked for; so is `sparse` of a point
+    that has no sparse vector.
+    """
 
     id: PointId
     score: float
     payload: Mapping[str, Any] | None = None
     vector: NDArray[np.float32] | None = None
+    sparse: SparseVector | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class FoundGroup:
+class PointGroup:
     """The best points with one value of a field; groups come in the order of their best point."""
 
     value: str | int
-    points: Sequence[FoundPoint]
+    points: Sequence[ScoredPoint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,94 +218,6 @@ class ScrollPage:
     value of each point that it is sorted by, and `following` is always None: the caller goes on from the last
     value, leaving out the points that it has seen."""
 
-    points: Sequence[FoundPoint]
+    points: Sequence[ScoredPoint]
     following: PointId | None
     order_values: Sequence[int | float] = ()
-
-
-class Reads(Protocol):
-    """The read path of a collection. Every method raises CollectionError or one of its kinds; retries are bounded
-    by `timeout` of the ReadOptions where it is given. Filters are checked already."""
-
-    def query(self, asks: Sequence[Ask], options: FindOptions) -> list[list[FoundPoint]]:
-        """For each ask its points, best first; all in one request."""
-        ...
-
-    def query_groups(self, ask: Ask, options: FindOptions, *, by: str, size: int) -> list[FoundGroup]:
-        """Up to `limit` groups of up to `size` points each, by the values of the payload field `by`; a point with
-        several values is in several groups, one without any is in none."""
-        ...
-
-    def facet(self, field: str, *, where: Where | None, limit: int, exact: bool, read: ReadOptions) -> list[FacetCount]:
-        """The most frequent values of the field, the most frequent first, then in the order of values."""
-        ...
-
-    def scroll(
-        self,
-        *,
-        where: Where | None,
-        start: PointId | None,
-        order: OrderBy | None,
-        limit: int,
-        payload: bool | tuple[str, ...],
-        vectors: bool,
-        read: ReadOptions,
-    ) -> ScrollPage:
-        """Points that match, in the order of their ids from `start` on, or in `order`."""
-        ...
-
-    def retrieve(
-        self, ids: Sequence[PointId], *, payload: bool | tuple[str, ...], vectors: bool, read: ReadOptions
-    ) -> list[FoundPoint]:
-        """Those of the points that are there, in the order of `ids`; their score is 0."""
-        ...
-
-    def count_matching(self, where: Where | None, *, exact: bool, read: ReadOptions) -> int:
-        """How many points match; an estimate unless `exact`."""
-        ...
-
-    def field_indexes(self, fields: frozenset[str]) -> Mapping[str, IndexType]:
-        """The payload indexes as far as filters on these `fields` need them: up to a minute old."""
-        ...
-
-    def sample_payloads(self, limit: int) -> list[Mapping[str, Any]]:
-        """The whole payloads of up to `limit` points, no matter which."""
-        ...
-
-
-class AsyncReads(Protocol):
-    """The same, awaited."""
-
-    async def query(self, asks: Sequence[Ask], options: FindOptions) -> list[list[FoundPoint]]: ...
-
-    async def query_groups(self, ask: Ask, options: FindOptions, *, by: str, size: int) -> list[FoundGroup]: ...
-
-    async def facet(
-        self, field: str, *, where: Where | None, limit: int, exact: bool, read: ReadOptions
-    ) -> list[FacetCount]: ...
-
-    async def scroll(
-        self,
-        *,
-        where: Where | None,
-        start: PointId | None,
-        order: OrderBy | None,
-        limit: int,
-        payload: bool | tuple[str, ...],
-        vectors: bool,
-        read: ReadOptions,
-    ) -> ScrollPage: ...
-
-    async def retrieve(
-        self, ids: Sequence[PointId], *, payload: bool | tuple[str, ...], vectors: bool, read: ReadOptions
-    ) -> list[FoundPoint]: ...
-
-    async def count_matching(self, where: Where | None, *, exact: bool, read: ReadOptions) -> int: ...
-
-    async def field_indexes(self, fields: frozenset[str]) -> Mapping[str, IndexType]: ...
-
-    async def sample_payloads(self, limit: int) -> list[Mapping[str, Any]]: ...
-
-    async def aclose(self) -> None:
-        """Close what only these reads use."""
-        ...

@@ -1,183 +1,126 @@
-"""The read path as stores offer it: the steps of each method, carried out by whoever knows the store."""
+"""The reads of an open collection: those of `ReadSteps`, waited for or awaited."""
 
 from __future__ import annotations
 
-import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import (
-    Ask,
-    FindOptions,
-    FoundGroup,
-    FoundPoint,
+    DEFAULT_READ,
     OrderBy,
+    PointGroup,
+    Query,
+    QueryOptions,
     ReadOptions,
+    ScoredPoint,
     ScrollPage,
+    Selection,
     Where,
 )
-from tasb_qdrant.collection.reads.steps import ReadSteps, Steps
-from tasb_qdrant.collection.reads.wire import Selection
+from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.records import FacetCount
-from tasb_qdrant.settings import IndexType
+from tasb_qdrant.steps import Deadline, Requests, StoreSteps, carry_out, carry_out_async
 
-R = TypeVar("R")
 T = TypeVar("T")
 
+Send: TypeAlias = Callable[[Sequence[Any], Deadline], list[Any]]
+"""Sends a store's requests, and returns their answers in order. Raises CollectionError."""
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
-    """When a call, with all of its tries, is to end; `until` by time.monotonic, None is never."""
-
-    allowed: float | None
-    until: float | None
-
-    @classmethod
-    def of(cls, read: ReadOptions) -> Self:
-        """It runs from now on."""
-        return cls(read.timeout, None if read.timeout is None else time.monotonic() + read.timeout)
-
-    @property
-    def passed(self) -> bool:
-        """Whether no time is left."""
-        return self.until is not None and time.monotonic() >= self.until
-
-    def left(self, most: float) -> float:
-        """Seconds, `most` at most. Not 0, which some take for no limit at all."""
-        return most if self.until is None else min(most, max(self.until - time.monotonic(), 0.001))
+AsyncSend: TypeAlias = Callable[[Sequence[Any], Deadline], Awaitable[list[Any]]]
 
 
-def drive(steps: Steps[R, T], answer: Callable[[Sequence[R]], list[Any]]) -> T:
-    """What the steps return, given the answers."""
-    try:
-        requests = next(steps)
-        while True:
-            requests = steps.send(answer(requests))
-    except StopIteration as done:
-        result: T = done.value
-        return result
+class Reads:
+    """The one way to read a collection. Several threads may read at once.
 
+    Every method raises CollectionError or one of its kinds; the `timeout` of a read is for all of it, retries included.
+    """
 
-class SteppedReads(ABC, Generic[R]):
-    """`Reads`, of steps."""
+    def __init__(self, steps: ReadSteps, send: Send) -> None:
+        self.steps = steps
+        self._send = send
 
-    def __init__(self, steps: ReadSteps[R]) -> None:
-        self._steps = steps
+    def run(self, steps: StoreSteps[T], read: ReadOptions = DEFAULT_READ) -> T:
+        """What these steps return."""
+        return carry_out(steps, self.carry, Deadline.after(read.timeout))
 
-    @abstractmethod
-    def run(self, steps: Steps[R, T], read: ReadOptions) -> T:
-        """Ask the store, and return what the steps do."""
+    def carry(self, step: Requests, deadline: Deadline) -> list[Any]:
+        """The answers to one step."""
+        return self._send(step.requests, deadline)
 
-    def query(self, asks: Sequence[Ask], options: FindOptions) -> list[list[FoundPoint]]:
-        """For each ask its points, best first."""
-        return self.run(self._steps.query(asks, options), options.read)
+    def query(self, queries: Sequence[Query], options: QueryOptions) -> list[list[ScoredPoint]]:
+        """For each query its points, best first."""
+        return self.run(self.steps.query(queries, options), options.read)
 
-    def query_groups(self, ask: Ask, options: FindOptions, *, by: str, size: int) -> list[FoundGroup]:
-        """Groups, in the order of their best points."""
-        return self.run(self._steps.query_groups(ask, options, by=by, size=size), options.read)
+    def query_groups(self, query: Query, options: QueryOptions, *, by: str, size: int) -> list[PointGroup]:
+        """Groups of points by the values of a payload field, in the order of their best points."""
+        return self.run(self.steps.query_groups(query, options, by=by, size=size), options.read)
 
-    def facet(self, field: str, *, where: Where | None, limit: int, exact: bool, read: ReadOptions) -> list[FacetCount]:
-        """The most frequent values. RequestRefusedError where the field has no index for them."""
-        return self.run(self._steps.facet(field, where=where, limit=limit, exact=exact, read=read), read)
+    def facet(
+        self,
+        field: str,
+        *,
+        where: Where | None = None,
+        limit: int = 10,
+        exact: bool = True,
+        read: ReadOptions = DEFAULT_READ,
+    ) -> list[FacetCount]:
+        """The most frequent values of a payload field."""
+        return self.run(self.steps.facet(field, where=where, limit=limit, exact=exact, read=read), read)
 
     def scroll(
         self,
+        where: Where | None = None,
         *,
-        where: Where | None,
-        start: PointId | None,
-        order: OrderBy | None,
-        limit: int,
-        payload: Selection,
-        vectors: bool,
-        read: ReadOptions,
+        start: PointId | None = None,
+        order: OrderBy | None = None,
+        limit: int = 1_000,
+        payload: Selection = True,
+        vectors: bool = False,
+        read: ReadOptions = DEFAULT_READ,
     ) -> ScrollPage:
-        """A page of points. RequestRefusedError where there is no index for the order."""
-        steps = self._steps.scroll(
-            where=where, start=start, order=order, limit=limit, payload=payload, vectors=vectors, read=read
+        """A page of the points that match, in the order of their ids from `start` on, or in `order`."""
+        steps = self.steps.scroll(
+            where, start=start, order=order, limit=limit, payload=payload, vectors=vectors, read=read
         )
         return self.run(steps, read)
 
     def retrieve(
-        self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, read: ReadOptions
-    ) -> list[FoundPoint]:
-        """Those that are there, in the order of `ids`."""
-        return self.run(self._steps.retrieve(ids, payload=payload, vectors=vectors, read=read), read)
-
-    def count_matching(self, where: Where | None, *, exact: bool, read: ReadOptions) -> int:
-        """How many match."""
-        return self.run(self._steps.count(where, exact=exact, read=read), read)
-
-    def field_indexes(self, fields: frozenset[str]) -> Mapping[str, IndexType]:
-        """The payload indexes, up to a minute old."""
-        return self.run(self._steps.indexes(fields), ReadOptions())
-
-    def sample_payloads(self, limit: int) -> list[Mapping[str, Any]]:
-        """The payloads of the first points in the order of ids."""
-        return self.run(self._steps.sample(limit), ReadOptions())
-
-
-class AsyncSteppedReads(ABC, Generic[R]):
-    """`AsyncReads`, of the same steps."""
-
-    def __init__(self, steps: ReadSteps[R]) -> None:
-        self._steps = steps
-
-    @abstractmethod
-    async def run(self, steps: Steps[R, T], read: ReadOptions) -> T:
-        """Ask the store, and return what the steps do."""
-
-    @abstractmethod
-    async def aclose(self) -> None:
-        """Close what only these reads use."""
-
-    async def query(self, asks: Sequence[Ask], options: FindOptions) -> list[list[FoundPoint]]:
-        """For each ask its points, best first."""
-        return await self.run(self._steps.query(asks, options), options.read)
-
-    async def query_groups(self, ask: Ask, options: FindOptions, *, by: str, size: int) -> list[FoundGroup]:
-        """Groups, in the order of their best points."""
-        return await self.run(self._steps.query_groups(ask, options, by=by, size=size), options.read)
-
-    async def facet(
-        self, field: str, *, where: Where | None, limit: int, exact: bool, read: ReadOptions
-    ) -> list[FacetCount]:
-        """The most frequent values."""
-        return await self.run(self._steps.facet(field, where=where, limit=limit, exact=exact, read=read), read)
-
-    async def scroll(
         self,
+        ids: Sequence[PointId],
         *,
-        where: Where | None,
-        start: PointId | None,
-        order: OrderBy | None,
-        limit: int,
-        payload: Selection,
-        vectors: bool,
-        read: ReadOptions,
-    ) -> ScrollPage:
-        """A page of points."""
-        steps = self._steps.scroll(
-            where=where, start=start, order=order, limit=limit, payload=payload, vectors=vectors, read=read
-        )
-        return await self.run(steps, read)
+        payload: Selection = True,
+        vectors: bool = False,
+        sparse: bool = False,
+        read: ReadOptions = DEFAULT_READ,
+    ) -> list[ScoredPoint]:
+        """Those of the points that are there, in the order of `ids`."""
+        return self.run(self.steps.retrieve(ids, payload=payload, vectors=vectors, sparse=sparse, read=read), read)
 
-    async def retrieve(
-        self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, read: ReadOptions
-    ) -> list[FoundPoint]:
-        """Those that are there, in the order of `ids`."""
-        return await self.run(self._steps.retrieve(ids, payload=payload, vectors=vectors, read=read), read)
+    def count(self, where: Where | None = None, *, exact: bool = True, read: ReadOptions = DEFAULT_READ) -> int:
+        """The number of points that match; an estimate unless `exact`."""
+        return self.run(self.steps.count(where, exact=exact, read=read), read)
 
-    async def count_matching(self, where: Where | None, *, exact: bool, read: ReadOptions) -> int:
-        """How many match."""
-        return await self.run(self._steps.count(where, exact=exact, read=read), read)
+    def sample(self, limit: int) -> list[Mapping[str, Any]]:
+        """The whole payloads of up to `limit` points, no matter which."""
+        return self.run(self.steps.sample(limit))
 
-    async def field_indexes(self, fields: frozenset[str]) -> Mapping[str, IndexType]:
-        """The payload indexes, up to a minute old."""
-        return await self.run(self._steps.indexes(fields), ReadOptions())
 
-    async def sample_payloads(self, limit: int) -> list[Mapping[str, Any]]:
-        """The payloads of the first points in the order of ids."""
-        return await self.run(self._steps.sample(limit), ReadOptions())
+class AsyncReads:
+    """The same steps, awaited in one event loop: `await reads.run(collection.reads.steps.count())`."""
+
+    def __init__(self, send: AsyncSend, close: Callable[[], Awaitable[None]]) -> None:
+        self._send = send
+        self._close = close
+
+    async def run(self, steps: StoreSteps[T], read: ReadOptions = DEFAULT_READ) -> T:
+        """What these steps return."""
+        return await carry_out_async(steps, self.carry, Deadline.after(read.timeout))
+
+    async def carry(self, step: Requests, deadline: Deadline) -> list[Any]:
+        """The answers to one step."""
+        return await self._send(step.requests, deadline)
+
+    async def aclose(self) -> None:
+        """Close what only these reads use; in the event loop that used it."""
+        await self._close()

@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from tasb_qdrant.cache import Cache
-from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.fusion import compose
+import numpy as np
+from numpy.typing import NDArray
+
+from tasb_qdrant.collection.limits import StoreLimits
+from tasb_qdrant.collection.reads.browse import BATCH_POINTS, BrowseSteps
+from tasb_qdrant.collection.reads.fusion import combine
 from tasb_qdrant.collection.reads.grouping import group_listed, group_more
-from tasb_qdrant.collection.reads.known_indexes import MAX_AGE, KnownIndexes, fields_of
 from tasb_qdrant.collection.reads.questions import (
     MAX_COUNT,
-    Ask,
     Diverse,
-    FindOptions,
-    FoundGroup,
-    FoundPoint,
     Fused,
     Lexical,
-    OrderBy,
+    Nearest,
+    PointGroup,
+    Query,
+    QueryOptions,
     ReadOptions,
-    ScrollPage,
-    Where,
+    Recommended,
+    ScoredPoint,
+    Selection,
 )
-from tasb_qdrant.collection.reads.wire import ACORN_SELECTIVITY, Effort, Find, Selection, Wire
-from tasb_qdrant.filters import Filter, check_phrases
-from tasb_qdrant.records import FacetCount
-from tasb_qdrant.settings import IndexType, Quantization
+from tasb_qdrant.collection.reads.wire import QueryRequest, SearchParams, Wire
+from tasb_qdrant.errors import EncodingError, RequestRefusedError
+from tasb_qdrant.steps import Requests, StoreSteps
 
 if TYPE_CHECKING:
     from qdrant_client import models
 
-R = TypeVar("R")
-T = TypeVar("T")
-
-Steps: TypeAlias = Generator[Sequence[R], list[Any], T]
-"""Yields requests that may be under way at once, is sent their answers, and returns what was asked for."""
+    from tasb_qdrant.collection.schema import CollectionSchema
 
 BATCH_QUERIES: Final = 50
-BATCH_HITS: Final = 2_000
-"""The most of one request: 150 kB of vectors, and an answer of a few MB at most."""
-
-MOST_FILTERS: Final = 1_000
-"""Filters of which is remembered whether they let few points through."""
+"""The most of one request: 150 kB of vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,216 +53,133 @@ class _Shown:
         return self.payload is False and not self.vectors
 
 
-class ReadSteps(Generic[R]):
-    """The steps of each method of Reads. `most_ids`, `most_points` and `most_ef` are one request's.
+class ReadSteps(BrowseSteps):
+    """All the reads of the collection `name`, one method each. `limits` are those of one request.
 
-    Where a filter lets `most_compared` points through or fewer, no more than ACORN_SELECTIVITY of all, and its fields
-    have indexes, a search compares with each of those.
+    A search compares with every match of its filter where they are `most_compared` at most: see `Filtering`.
     """
 
     def __init__(
         self,
-        wire: Wire[R],
+        wire: Wire[Any],
+        name: str,
+        schema: CollectionSchema,
         *,
-        known: KnownIndexes,
-        quantization: Quantization,
-        most_ids: int | None = None,
-        most_points: int | None = None,
-        most_ef: int | None = None,
+        limits: StoreLimits,
         most_compared: int = 0,
         batch_queries: int = BATCH_QUERIES,
     ) -> None:
-        self._wire = wire
-        self._known = known
-        self._quantization = quantization
-        self._most_ids = most_ids
-        self._most_points = most_points
-        self._most_ef = most_ef
-        self._most_compared = most_compared
-        self._few: Cache[bool] = Cache(MOST_FILTERS, ttl=MAX_AGE)
-        self._every: Cache[int] = Cache(1, ttl=MAX_AGE)
+        super().__init__(wire, limits=limits, has_sparse=schema.bm25 is not None, most_compared=most_compared)
+        self._name = name
+        self._dim = schema.contract.dim
+        self._quantization = schema.quantization
         self._batch_queries = batch_queries
 
-    def query(self, asks: Sequence[Ask], options: FindOptions) -> Steps[R, list[list[FoundPoint]]]:
-        """For each ask its points."""
-        where = yield from self._where(options.where)
-        options = yield from self._thorough(asks, options, where)
-        whole = [self._finds(ask, options, where) for ask in asks]
-        lists = iter((yield from self._found([find for finds in whole for find in finds], options.read)))
-        answers = [_page(ask, [next(lists) for _ in finds], options) for ask, finds in zip(asks, whole, strict=True)]
-        if composed := [n for n, ask in enumerate(asks) if isinstance(ask, Fused | Diverse)]:
+    def query(self, queries: Sequence[Query], options: QueryOptions) -> StoreSteps[list[list[ScoredPoint]]]:
+        """For each query its points, best first."""
+        self._check(queries)
+        options, where = yield from self._filtered(queries, options)
+        whole = [self._requests(query, options, where) for query in queries]
+        lists = iter((yield from self._found([request for part in whole for request in part], options.read)))
+        answers = [
+            _page(query, [next(lists) for _ in part], options) for query, part in zip(queries, whole, strict=True)
+        ]
+        if bare := [n for n, query in enumerate(queries) if isinstance(query, Fused | Diverse)]:
             shown = _Shown(options.payload, options.vectors)
-            filled = yield from self._filled([answers[n] for n in composed], shown, options.read)
-            for n, points in zip(composed, filled, strict=True):
+            filled = yield from self._filled([answers[n] for n in bare], shown, options.read)
+            for n, points in zip(bare, filled, strict=True):
                 answers[n] = points
         return answers
 
-    def query_groups(self, ask: Ask, options: FindOptions, *, by: str, size: int) -> Steps[R, list[FoundGroup]]:
-        """Groups: of what was fused or made diverse among its candidates, else as `grouping` finds them."""
-        wanted = options.offset + options.limit
-        where = yield from self._where(options.where)
-        options = yield from self._thorough([ask], options, where)
-        if isinstance(ask, Fused | Diverse):
-            candidates = replace(options, offset=0, limit=min(wanted * size, MAX_COUNT))
-            finds = self._finds(ask, candidates, where)
-            lists = yield from self._found(finds, options.read)
-            (points,) = yield from self._filled([compose(ask, lists)], _Shown((by,), False), options.read)
-            groups = group_listed(_above(points, ask, options), by=by, limit=wanted, size=size)
+    def query_groups(self, query: Query, options: QueryOptions, *, by: str, size: int) -> StoreSteps[list[PointGroup]]:
+        """Up to `limit` groups of up to `size` points each, by the values of the payload field `by`, in the order of
+        their best points: of what was fused or made diverse among its candidates, else as `grouping` finds them."""
+        self._check([query])
+        limit = options.offset + options.limit
+        options, where = yield from self._filtered([query], options)
+        if isinstance(query, Fused | Diverse):
+            candidates = replace(options, offset=0, limit=min(limit * size, MAX_COUNT))
+            lists = yield from self._found(self._requests(query, candidates, where), options.read)
+            (points,) = yield from self._filled([combine(query, lists)], _Shown((by,), False), options.read)
+            groups = group_listed(_above(points, query, options), by=by, limit=limit, size=size)
         else:
             bare = replace(options, offset=0, payload=(by,), vectors=False)
-            (find,) = self._finds(ask, bare, where, grouped=True)
+            (request,) = self._requests(query, bare, where, grouped=True)
             groups = yield from group_more(
-                find,
+                request,
                 by=by,
-                limit=wanted,
+                limit=limit,
                 size=size,
-                most=self._most_points or MAX_COUNT,
-                query=lambda finds: self._wire.query(finds, options.read),
+                most=self._limits.page or MAX_COUNT,
+                query=lambda requests: self._wire.query(requests, options.read),
             )
         groups = groups[options.offset :]
         shown = _Shown(options.payload, options.vectors)
         filled = yield from self._filled([group.points for group in groups], shown, options.read)
         pairs = zip(groups, filled, strict=True)
-        return [FoundGroup(group.value, points) for group, points in pairs if points]
+        return [PointGroup(group.value, points) for group, points in pairs if points]
 
-    def facet(
-        self, field: str, *, where: Where | None, limit: int, exact: bool, read: ReadOptions
-    ) -> Steps[R, list[FacetCount]]:
-        """The most frequent values."""
-        condition = yield from self._where(where)
-        (counts,) = yield [self._wire.facet(field, where=condition, limit=limit, exact=exact, read=read)]
-        return sorted(counts, key=lambda counted: (-counted.count, isinstance(counted.value, str), counted.value))
+    def _check(self, queries: Sequence[Query]) -> None:
+        """Raises RequestRefusedError for vectors of another size, EncodingError for numbers that are not finite: the
+        embedded engine finds nothing for NaN, and says nothing."""
+        for query in queries:
+            for vector in _vectors(query):
+                if vector.shape != (self._dim,):
+                    raise RequestRefusedError(
+                        f"collection {self._name!r} holds vectors of {self._dim} numbers, got an array of shape "
+                        f"{vector.shape}; use the model that the collection was made with"
+                    )
+                # The dot product takes 0.4 µs, isfinite 3; it may overflow where every number is finite.
+                if not math.isfinite(vector @ vector) and not np.isfinite(vector).all():
+                    raise EncodingError("a query's vector is not finite; try --precision fp32, or check the model")
 
-    def scroll(
-        self,
-        *,
-        where: Where | None,
-        start: PointId | None,
-        order: OrderBy | None,
-        limit: int,
-        payload: Selection,
-        vectors: bool,
-        read: ReadOptions,
-    ) -> Steps[R, ScrollPage]:
-        """A page of points."""
-        condition = yield from self._where(where)
-        (page,) = yield [
-            self._wire.scroll(
-                where=condition, start=start, order=order, limit=limit, payload=payload, vectors=vectors, read=read
-            )
-        ]
-        return page  # type: ignore[no-any-return]  # answers have the types that the wire names
+    def _filtered(
+        self, queries: Sequence[Query], options: QueryOptions
+    ) -> StoreSteps[tuple[QueryOptions, models.Filter | None]]:
+        """The filter as Qdrant has it, and the options: `exact` where so few points match that each is looked at.
 
-    def retrieve(
-        self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, read: ReadOptions
-    ) -> Steps[R, list[FoundPoint]]:
-        """Points by their ids, in their order, each as often as it is named."""
-        found: dict[PointId, FoundPoint] = {}
-        unique = list(dict.fromkeys(ids))
-        size = self._most_ids or BATCH_HITS
-        parts = [unique[start : start + size] for start in range(0, len(unique), size)]
-        if parts:
-            answers = yield [self._wire.retrieve(part, payload=payload, vectors=vectors, read=read) for part in parts]
-            found = {point.id: point for answer in answers for point in answer}
-        return [found[each] for each in ids if each in found]
-
-    def count(self, where: Where | None, *, exact: bool, read: ReadOptions) -> Steps[R, int]:
-        """How many match."""
-        condition = yield from self._where(where)
-        (count,) = yield [self._wire.count(condition, exact=exact, read=read)]
-        return int(count)
-
-    def indexes(self, fields: frozenset[str]) -> Steps[R, Mapping[str, IndexType]]:
-        """The payload indexes, remembered for a while."""
-        if self._known.lacks(fields):
-            (indexes,) = yield [self._wire.indexes()]
-            self._known.learn(indexes, fields)
-        return self._known.indexes.types
-
-    def sample(self, limit: int) -> Steps[R, list[Mapping[str, Any]]]:
-        """Payloads of some points."""
-        page = yield from self.scroll(
-            where=None,
-            start=None,
-            order=None,
-            limit=min(limit, self._most_points or limit),
-            payload=True,
-            vectors=False,
-            read=ReadOptions(),
-        )
-        return [point.payload or {} for point in page.points]
-
-    def _where(self, where: Where | None) -> Steps[R, models.Filter | None]:
-        if where is None:
-            return None
-        if not isinstance(where, Filter):
-            return where
-        # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter needn't wait.
-        from tasb_qdrant.collection.reads.filters import to_qdrant
-
-        indexes = yield from self.indexes(frozenset(fields_of(where)))
-        check_phrases(where, self._known.indexes.without_phrases)
-        return to_qdrant(where, indexes=indexes)
-
-    def _thorough(
-        self, asks: Sequence[Ask], options: FindOptions, where: models.Filter | None
-    ) -> Steps[R, FindOptions]:
-        """The options; `exact` where the filter lets so few points through that each is looked at.
-
-        Not where the caller has said how to search, nor for words alone, whose index is exact anyhow.
+        Not where the caller has said how to search, nor for lexical queries alone, whose index is exact anyhow.
         """
-        asked = options.where
-        if not self._most_compared or options.exact or options.hnsw_ef is not None or not isinstance(asked, Filter):
-            return options
-        if all(isinstance(ask, Lexical) for ask in asks):
-            return options
-        key = hash(asked)  # two filters with one hash are at worst searched the other way
-        if not (few := self._few.get(key)):
-            few = ((yield from self._lets_few_through(asked, where, options.read)),)
-            self._few.put(key, few[0])
-        return replace(options, exact=True) if few[0] else options
+        if (asked := options.where) is None:
+            return options, None
+        where = yield from self._filtering.translated(asked)
+        if options.exact or options.hnsw_ef is not None or all(isinstance(query, Lexical) for query in queries):
+            return options, where
+        few = yield from self._filtering.matches_few(asked, where, options.read)
+        return (replace(options, exact=True) if few else options), where
 
-    def _lets_few_through(self, asked: Filter, where: models.Filter | None, read: ReadOptions) -> Steps[R, bool]:
-        """By the store's own estimate, which its payload indexes give it."""
-        if not self._known.have_all(fields_of(asked)):
-            return False  # the payload of each point would be read
-        (matching,) = yield [self._wire.count(where, exact=False, read=read)]
-        if matching > self._most_compared:
-            return False
-        if not (every := self._every.get(None)):
-            every = tuple((yield [self._wire.count(None, exact=False, read=read)]))
-            self._every.put(None, int(every[0]))
-        return bool(matching <= ACORN_SELECTIVITY * every[0])
-
-    def _finds(
-        self, ask: Ask, options: FindOptions, where: models.Filter | None, *, grouped: bool = False
-    ) -> list[Find]:
-        """The plain questions that stand for one ask. Those for groups will have filters."""
-        effort = Effort.of(options, self._quantization, most_ef=self._most_ef, filtered=grouped or where is not None)
+    def _requests(
+        self, query: Query, options: QueryOptions, where: models.Filter | None, *, grouped: bool = False
+    ) -> list[QueryRequest]:
+        """The plain queries that stand for one. Those for groups will have filters."""
+        filtered = grouped or where is not None
+        params = SearchParams.of(options, self._quantization, most_ef=self._limits.hnsw_ef, filtered=filtered)
         wanted = min(options.offset + options.limit, MAX_COUNT)
-        if isinstance(ask, Fused):
-            return [Find(part, max(ask.depth, wanted), where, effort) for part in ask.parts]
+        if isinstance(query, Fused):
+            return [QueryRequest(part, max(query.depth, wanted), where, params) for part in query.prefetch]
         least = options.score_threshold
-        if isinstance(ask, Diverse):
-            return [Find(ask.query, max(ask.candidates, wanted), where, effort, threshold=least, vectors=True)]
-        return [Find(ask, options.limit, where, effort, options.offset, least, options.payload, options.vectors)]
+        if isinstance(query, Diverse):
+            count = max(query.candidates, wanted)
+            return [QueryRequest(query.query, count, where, params, threshold=least, vectors=True)]
+        shown = options.payload, options.vectors
+        return [QueryRequest(query, options.limit, where, params, options.offset, least, *shown)]
 
-    def _found(self, finds: Sequence[Find], read: ReadOptions) -> Steps[R, list[list[FoundPoint]]]:
-        """The points of each question, in requests of a size that suits a server."""
-        if not finds:
+    def _found(self, requests: Sequence[QueryRequest], read: ReadOptions) -> StoreSteps[list[list[ScoredPoint]]]:
+        """The points of each plain query, in requests of a size that suits a server."""
+        if not requests:
             return []
-        deepest = max(find.limit for find in finds)
-        size = max(1, min(self._batch_queries, BATCH_HITS // deepest))
-        parts = [finds[start : start + size] for start in range(0, len(finds), size)]
-        answers = yield [self._wire.query(part, read) for part in parts]
+        deepest = max(request.limit for request in requests)
+        size = max(1, min(self._batch_queries, BATCH_POINTS // deepest))
+        parts = [requests[start : start + size] for start in range(0, len(requests), size)]
+        answers = yield Requests([self._wire.query(part, read) for part in parts])
         return [points for answer in answers for points in answer]
 
     def _filled(
-        self, lists: Sequence[Sequence[FoundPoint]], shown: _Shown, read: ReadOptions
-    ) -> Steps[R, list[list[FoundPoint]]]:
+        self, lists: Sequence[Sequence[ScoredPoint]], shown: _Shown, read: ReadOptions
+    ) -> StoreSteps[list[list[ScoredPoint]]]:
         """The same points with what is wanted of them, but for those that were deleted in the meantime."""
         if shown.nothing:
-            return [[FoundPoint(point.id, point.score) for point in points] for points in lists]
+            return [[ScoredPoint(point.id, point.score) for point in points] for points in lists]
         ids = list(dict.fromkeys(point.id for points in lists for point in points))
         stored = yield from self.retrieve(ids, payload=shown.payload, vectors=shown.vectors, read=read)
         by_id = {point.id: point for point in stored}
@@ -277,16 +188,30 @@ class ReadSteps(Generic[R]):
         ]
 
 
-def _page(ask: Ask, lists: Sequence[list[FoundPoint]], options: FindOptions) -> list[FoundPoint]:
-    """The points of one ask, of the lists that were found for it."""
-    if not isinstance(ask, Fused | Diverse):
+def _vectors(query: Query) -> Iterator[NDArray[np.float32]]:
+    """The dense vectors in a query."""
+    match query:
+        case Nearest(vector):
+            yield vector
+        case Fused(prefetch):
+            for part in prefetch:
+                yield from _vectors(part)
+        case Diverse(nearest):
+            yield nearest.vector
+        case Recommended(positive, negative):
+            yield from (example for example in (*positive, *negative) if isinstance(example, np.ndarray))
+
+
+def _page(query: Query, lists: Sequence[list[ScoredPoint]], options: QueryOptions) -> list[ScoredPoint]:
+    """The points of one query, of the lists that were found for it."""
+    if not isinstance(query, Fused | Diverse):
         return lists[0]
-    composed = _above(compose(ask, lists, most=options.offset + options.limit), ask, options)
-    return composed[options.offset : options.offset + options.limit]
+    combined = _above(combine(query, lists, most=options.offset + options.limit), query, options)
+    return combined[options.offset : options.offset + options.limit]
 
 
-def _above(points: list[FoundPoint], ask: Ask, options: FindOptions) -> list[FoundPoint]:
+def _above(points: list[ScoredPoint], query: Query, options: QueryOptions) -> list[ScoredPoint]:
     """Those that reach the threshold: only what was fused has new scores."""
-    if options.score_threshold is None or not isinstance(ask, Fused):
+    if options.score_threshold is None or not isinstance(query, Fused):
         return points
     return [point for point in points if point.score >= options.score_threshold]

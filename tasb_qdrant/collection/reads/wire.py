@@ -1,32 +1,30 @@
-"""A plain question to a store, and what turns questions into a store's own requests."""
+"""A query that every store answers by itself, and what turns reads into a store's own requests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, TypeVar
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import (
-    FindOptions,
     Lexical,
     Nearest,
     OrderBy,
+    QueryOptions,
     ReadOptions,
     Recommended,
+    Selection,
 )
-from tasb_qdrant.settings import Quantization
+from tasb_qdrant.settings import IndexType, Quantization
 
 if TYPE_CHECKING:
     from qdrant_client import models
 
     from tasb_qdrant.collection.schema import CollectionSchema
 
-Plain: TypeAlias = Nearest | Lexical | Recommended
-"""What every store answers by itself, in one list."""
-
-Selection: TypeAlias = bool | tuple[str, ...]
-"""Payload: all of it, none, or these fields."""
+PlainQuery: TypeAlias = Nearest | Lexical | Recommended
+"""What every store answers by itself, with one list."""
 
 OVERSAMPLING: Final[Mapping[Quantization, float]] = {"int8": 2.0, "binary": 4.0, "turbo4": 2.0}
 """Candidates for each hit wanted that quantized vectors choose, before the real vectors score them: else
@@ -43,7 +41,6 @@ with one that 33% match .995 (256) and .997 (320), 10% .968 (128), .988 and .997
 
 R_co = TypeVar("R_co", covariant=True)
 
-
 MOST_COMPARED: Final = 60_000_000
 """Numbers of vectors. Where a filter lets no more through, and no more than ACORN_SELECTIVITY of all points, comparing
 with every one of those finds all, and sooner than the index: of 200,000 points of 768 numbers 13,770 in 9 ms, 57,198
@@ -56,15 +53,15 @@ ten best in 7 ms, one of 1,024 0.962 in 13 ms, ACORN all of them in 20 ms (Qdran
 
 
 def most_compared(schema: CollectionSchema, *, in_memory: bool) -> int:
-    """The points that a filtered search compares with one by one at most. None where their vectors may lie on disk, as
-    the real ones of a quantized collection do."""
+    """The most points that a filtered search compares with one by one. 0 where their vectors may lie on disk, as the
+    real ones of a quantized collection do."""
     return MOST_COMPARED // schema.contract.dim if in_memory and schema.quantization == "none" else 0
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
-    """How hard a store looks: `ignore_quantized` compares with the real vectors alone, and `acorn` also follows the
-    neighbours of points that a filter leaves out, where it lets less than that share of all points through."""
+class SearchParams:
+    """How thoroughly a store searches: `ignore_quantized` compares with the real vectors alone, `acorn` also follows
+    the neighbours of points that a filter leaves out, where it lets less than that share of all points through."""
 
     exact: bool
     hnsw_ef: int | None
@@ -74,7 +71,7 @@ class Effort:
     acorn: float | None = None
 
     @classmethod
-    def of(cls, options: FindOptions, quantization: Quantization, *, most_ef: int | None, filtered: bool) -> Effort:
+    def of(cls, options: QueryOptions, quantization: Quantization, *, most_ef: int | None, filtered: bool) -> Self:
         """What the options ask for, and our defaults for this kind of quantization where they ask for nothing.
 
         A default is `most_ef` at most.
@@ -92,17 +89,26 @@ class Effort:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Find:
-    """A plain question: the `limit` best points after the first `offset`."""
+class QueryRequest:
+    """A plain query: the `limit` best points after the first `offset`."""
 
-    ask: Plain
+    query: PlainQuery
     limit: int
     where: models.Filter | None
-    effort: Effort
+    params: SearchParams
     offset: int = 0
     threshold: float | None = None
     payload: Selection = False
     vectors: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Indexes:
+    """Payload fields and the types of their indexes. `without_phrases` are texts whose index, made by another program,
+    finds words and no phrases."""
+
+    types: Mapping[str, IndexType]
+    without_phrases: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,8 +128,8 @@ class ServerRequest:
 class Wire(Protocol[R_co]):
     """Makes the requests of one collection. Answers are read where they arrive: each has the type that is named."""
 
-    def query(self, finds: Sequence[Find], read: ReadOptions) -> R_co:
-        """list[list[FoundPoint]]."""
+    def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> R_co:
+        """list[list[ScoredPoint]]."""
         ...
 
     def facet(self, field: str, *, where: models.Filter | None, limit: int, exact: bool, read: ReadOptions) -> R_co:
@@ -144,8 +150,10 @@ class Wire(Protocol[R_co]):
         """ScrollPage."""
         ...
 
-    def retrieve(self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, read: ReadOptions) -> R_co:
-        """list[FoundPoint]."""
+    def retrieve(
+        self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, sparse: bool, read: ReadOptions
+    ) -> R_co:
+        """list[ScoredPoint]."""
         ...
 
     def count(self, where: models.Filter | None, *, exact: bool, read: ReadOptions) -> R_co:

@@ -61,11 +61,6 @@ def with_key(channel: grpc.Channel, settings: StoreSettings) -> grpc.Channel:
     return grpc.intercept_channel(channel, header_adder_interceptor(key_of(settings)))
 
 
-def grpc_channel(settings: StoreSettings) -> grpc.Channel:
-    """A channel that sends the key."""
-    return with_key(plain_channel(settings), settings)
-
-
 def plain_async_channel(settings: StoreSettings) -> grpc.aio.Channel:
     """A plain channel for the event loop that runs."""
     if scheme(settings) == "https":

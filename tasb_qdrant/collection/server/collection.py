@@ -4,41 +4,33 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Self, TypeVar, get_args
+from typing import Any, Self, TypeVar, get_args
 
-import numpy as np
-from numpy.typing import NDArray
 from qdrant_client import models
 
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress, dense_indexed
 from tasb_qdrant.collection.limits import StoreLimits, check_representable
-from tasb_qdrant.collection.payload import to_hit, to_payload
-from tasb_qdrant.collection.points import PointBatch, PointId, check_queries, check_size, check_sparse
-from tasb_qdrant.collection.protocol import Page, SearchOptions
-from tasb_qdrant.collection.reads.known_indexes import KnownIndexes
-from tasb_qdrant.collection.reads.questions import FindOptions, Nearest, ReadOptions, Where
+from tasb_qdrant.collection.payload import to_payload
+from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
+from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.schema import CollectionSchema, index_conflicts
 from tasb_qdrant.collection.server.connection import Connection
-from tasb_qdrant.collection.server.contents import ServerContents
-from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, RequestTooLargeError
+from tasb_qdrant.collection.server.edits import ServerEdits
+from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, RequestTooLargeError, sensible
 from tasb_qdrant.collection.server.grpc import GrpcWire
 from tasb_qdrant.collection.server.optimizers import Optimizers, is_deferred
 from tasb_qdrant.collection.server.points import grpc_sender, rest_points, rest_sender
-from tasb_qdrant.collection.server.reads import Reading, ServerAsyncReads, ServerReads
+from tasb_qdrant.collection.server.reads import ServerReading
 from tasb_qdrant.collection.server.rest import RestWire
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.watch import Watch
-from tasb_qdrant.errors import CollectionError, RequestRefusedError
-from tasb_qdrant.records import Hit, ModelContract
-from tasb_qdrant.records.sparse import SparseVector
+from tasb_qdrant.errors import RequestRefusedError
+from tasb_qdrant.records import ModelContract
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
 
 T = TypeVar("T")
-
-_PAGE: Final = 10_000
-"""Ids in an answer without payloads: 160 kB and more."""
 
 
 class ServerCollection:
@@ -69,28 +61,24 @@ class ServerCollection:
         self._sleep = sleep
         self._watch = watch
         self._wire = UpsertWire(name, dim=schema.contract.dim, keys=schema.keys)
-        self._closed = False
-        self._known = KnownIndexes()
-        steps = ReadSteps(
+        self._steps = ReadSteps(
             GrpcWire(name) if connection.channel is not None else RestWire(name, index_types=get_args(IndexType)),
-            known=self._known,
-            quantization=schema.quantization,
-            most_ids=limits.reads,
-            most_points=limits.page,
-            most_ef=limits.hnsw_ef,
+            name,
+            schema,
+            limits=limits,
             most_compared=most_compared,
         )
-        self._reading = Reading(steps, connection, settings, check_open=self._check_open, sleep=sleep, watch=watch)
+        self._reading = ServerReading(name, connection, settings, sleep=sleep, watch=watch)
+        self._reads = Reads(self._steps, self._reading.send)
         self._optimizers = Optimizers(
             name, connection=connection, schema=schema, describe=self._describe, call=self._call, sleep=sleep
         )
-        self.contents = ServerContents(
+        self._edits = ServerEdits(
             self._client,
             name,
             call=self._call,
             over_grpc=connection.transport == "grpc",
             timeout=settings.timeout,
-            most_ids=limits.reads,
         )
 
     @property
@@ -134,11 +122,11 @@ class ServerCollection:
         return self._limits
 
     @property
-    def reads(self) -> ServerReads:
+    def reads(self) -> Reads:
         """The read path."""
-        return self._reading.reads
+        return self._reads
 
-    def async_reads(self) -> ServerAsyncReads:
+    def async_reads(self) -> AsyncReads:
         """The read path, awaited, over a connection of its own; close it in the event loop that used it."""
         return self._reading.async_reads()
 
@@ -157,50 +145,13 @@ class ServerCollection:
             self.upsert(batch.part(0, half))
             self.upsert(batch.part(half, len(batch.passages)))
 
-    def search(self, vectors: NDArray[np.float32], options: SearchOptions) -> list[list[Hit]]:
-        """The hits of each row, best first."""
-        check_queries(vectors, name=self._name, dim=self.contract.dim)
-        found = self.reads.query(
-            [Nearest(vector) for vector in vectors],
-            FindOptions(**{name: getattr(options, name) for name in options.__slots__}),
-        )
-        return [[to_hit(point.id, point.score, point.payload, self.keys) for point in points] for points in found]
-
-    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
-        """The whole payload of each of these points that is there."""
-        return self.contents.payloads(ids)
-
-    def vectors(self, ids: Sequence[PointId]) -> dict[PointId, NDArray[np.float32]]:
-        """The vector of each of these points that is there."""
-        return self.contents.vectors(ids)
-
-    def sparse_vectors(self, ids: Sequence[PointId]) -> dict[PointId, SparseVector]:
-        """The sparse vector of each of these points that has one."""
-        return {} if self.bm25 is None else self.contents.sparse_vectors(ids)
-
-    def page(
-        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
-    ) -> Page:
-        """The points from `start` on, in the order of ids, in one request."""
-        return self.contents.page(start, limit=limit, payloads=payloads, vectors=vectors)
-
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete these points; returns when the server answered `completed`."""
-        self.contents.delete(ids)
+        self._edits.delete(ids)
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Give each point its payload as a whole; returns when the server answered `completed` for each."""
-        self.contents.replace_payloads(payloads)
-
-    def sample(self, limit: int) -> list[Mapping[str, Any]]:
-        """The payloads of the first `limit` points in the order of ids."""
-        return self.reads.sample_payloads(limit)
-
-    def count(self, where: Where | None = None) -> int:
-        """The exact number of points that match."""
-        if not self._limits.exact:
-            return self._counted_by_reading(where)
-        return self.reads.count_matching(where, exact=True, read=ReadOptions())
+        self._edits.replace_payloads(payloads)
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""
@@ -208,7 +159,7 @@ class ServerCollection:
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing, and wait for them."""
-        self._known.forget()
+        self._steps.known.forget()
         there = self.indexes()
         self._limits.check_indexes(there, indexes, place=f"{self.location}, collection {self._name!r}")
         for field, is_, wanted in index_conflicts(there, indexes):
@@ -250,7 +201,7 @@ class ServerCollection:
             name=self._name,
             location=self.location,
             store=f"Qdrant {'.'.join(map(str, self._connection.version))} ({self._connection.transport})",
-            points=self.count(),
+            points=self._reads.count(),
             indexed=described.indexed_vectors_count or 0,
             status=described.status.value,
             index_deferred=is_deferred(described.config.optimizer_config, self._schema),
@@ -270,12 +221,21 @@ class ServerCollection:
             return None
         return None if queue is None else queue.length
 
+    def cluster(self) -> models.ClusterStatusOneOf1 | None:
+        """The cluster of the server, and which of its peers the server is; None where it is no cluster."""
+        status = self._call(self._client.cluster_status, "asking for the cluster's state")
+        return status if isinstance(status, models.ClusterStatusOneOf1) else None
+
+    def placement(self) -> models.CollectionClusterInfo:
+        """Where the replicas of the collection's shards are."""
+        return self._call(lambda: self._client.collection_cluster_info(self._name), "asking where the shards are")
+
     def flush(self) -> None:
         """Nothing to do: a completed write is in the server's write-ahead log."""
 
     def close(self) -> None:
         """Close the connection, unless others share it."""
-        self._closed = True
+        self._reading.close()
         if self._close_connection:
             self._connection.close()
 
@@ -298,27 +258,10 @@ class ServerCollection:
             described.indexed_vectors_count = dense_indexed(described.indexed_vectors_count, described.points_count)
         return described
 
-    def _counted_by_reading(self, where: Where | None) -> int:
-        """The number of ids that come back, where strict mode refuses to count exactly (search_allow_exact)."""
-        total, start = 0, None
-        limit = min(_PAGE, self._limits.page or _PAGE, self._limits.reads or _PAGE)
-        while True:
-            page = self.reads.scroll(
-                where=where, start=start, order=None, limit=limit, payload=False, vectors=False, read=ReadOptions()
-            )
-            total += len(page.points)
-            if (start := page.following) is None:
-                return total
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise CollectionError(f"collection {self._name!r} is closed; open it again")
-        self._connection.check_open()
-
     def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
-        self._check_open()
+        self._reading.check_open()
         return call(
-            request,
+            sensible(request),
             location=self.location,
             doing=doing,
             retry_seconds=self._settings.retry_seconds if retry_seconds is None else retry_seconds,

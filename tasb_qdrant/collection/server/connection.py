@@ -28,7 +28,7 @@ from tasb_qdrant.collection.server.address import (
     scheme,
     with_key,
 )
-from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, named_error, was_answered
+from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, named_error, sensible, was_answered
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
@@ -84,7 +84,7 @@ def connect(
     rest = _client(settings, grpc_transport=False)
     try:
         version = call(
-            lambda: _server_version(rest, settings.location),
+            sensible(lambda: _server_version(rest, settings.location)),
             location=settings.location,
             doing="connecting",
             retry_seconds=settings.retry_seconds,

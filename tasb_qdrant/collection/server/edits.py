@@ -9,7 +9,7 @@ from qdrant_client import QdrantClient, grpc, models
 from qdrant_client.conversions.conversion import payload_to_grpc
 
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.server.failure import UnconfirmedError
+from tasb_qdrant.collection.server.failure import RequestTooLargeError, UnconfirmedError
 
 _WEAK_GRPC = grpc.WriteOrdering(type=grpc.WriteOrderingType.Weak)
 
@@ -17,6 +17,52 @@ _WEAK_GRPC = grpc.WriteOrdering(type=grpc.WriteOrderingType.Weak)
 def grpc_id(point_id: PointId) -> grpc.PointId:
     """As protobuf has it."""
     return grpc.PointId(num=point_id) if isinstance(point_id, int) else grpc.PointId(uuid=point_id)
+
+
+class ServerEdits:
+    """The edits of one collection. `call` sends a request with retries; its second argument says what for."""
+
+    def __init__(
+        self,
+        client: QdrantClient,
+        name: str,
+        *,
+        call: Callable[[Callable[[], Any], str], Any],
+        over_grpc: bool,
+        timeout: float,
+    ) -> None:
+        self._client = client
+        self._name = name
+        self._call = call
+        self._over_grpc = over_grpc
+        self._timeout = timeout
+
+    def delete(self, ids: Sequence[PointId]) -> None:
+        """Returns when the server answered `completed`."""
+        if not ids:
+            return
+        if self._over_grpc:
+            send = grpc_delete(self._client, self._name, ids, timeout=self._timeout)
+        else:
+            send = rest_delete(self._client, self._name, ids)
+        self._call(send, "deleting passages")
+
+    def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
+        """Returns when the server answered `completed` for every one of them."""
+        if not payloads:
+            return
+        if self._over_grpc:
+            send = grpc_payloads(self._client, self._name, payloads, timeout=self._timeout)
+        else:
+            send = rest_payloads(self._client, self._name, payloads)
+        try:
+            self._call(send, "replacing payloads")
+        except RequestTooLargeError:
+            if (half := len(payloads) // 2) == 0:
+                raise
+            items = list(payloads.items())
+            for part in (items[:half], items[half:]):
+                self.replace_payloads(dict(part))
 
 
 def grpc_delete(client: QdrantClient, collection: str, ids: Sequence[PointId], *, timeout: float) -> Callable[[], None]:

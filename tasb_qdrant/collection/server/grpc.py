@@ -13,8 +13,8 @@ from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.questions import BM25, Lexical, Nearest, OrderBy, ReadOptions
-from tasb_qdrant.collection.reads.wire import Effort, Find, Plain, Selection, ServerRequest
+from tasb_qdrant.collection.reads.questions import BM25, Lexical, Nearest, OrderBy, ReadOptions, Selection
+from tasb_qdrant.collection.reads.wire import PlainQuery, QueryRequest, SearchParams, ServerRequest
 from tasb_qdrant.collection.server.edits import grpc_id
 from tasb_qdrant.collection.server.grpc_answers import (
     read_count,
@@ -43,16 +43,16 @@ class GrpcWire:
     def __init__(self, collection: str) -> None:
         self._name = collection
 
-    def query(self, finds: Sequence[Find], read: ReadOptions) -> ServerRequest:
+    def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> ServerRequest:
         """Points.QueryBatch."""
         filters: dict[int, grpc.Filter] = {}
-        points = [self._find(find, filters) for find in finds]
+        points = [self._find(request, filters) for request in queries]
         message = grpc.QueryBatchPoints(collection_name=self._name, query_points=points, **_read(read))
         return _request(
             "searching",
             "QueryBatch",
             message,
-            partial(read_query, count=len(finds), payload=any(find.payload is not False for find in finds)),
+            partial(read_query, count=len(queries), payload=any(request.payload is not False for request in queries)),
         )
 
     def facet(
@@ -89,14 +89,14 @@ class GrpcWire:
         return _request("reading by pages", "Scroll", message, partial(read_scroll, payload=payload is not False))
 
     def retrieve(
-        self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, read: ReadOptions
+        self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, sparse: bool, read: ReadOptions
     ) -> ServerRequest:
         """Points.Get."""
         message = grpc.GetPoints(
             collection_name=self._name,
             ids=[grpc_id(each) for each in ids],
             with_payload=_payload(payload),
-            with_vectors=_vectors(vectors),
+            with_vectors=_vectors(vectors, sparse=sparse),
             **_read(read),
         )
         return _request("reading passages", "Get", message, partial(read_points, payload=payload is not False))
@@ -113,23 +113,23 @@ class GrpcWire:
             "reading the collection's state", "/qdrant.Collections/Get", message.SerializeToString(), read_indexes
         )
 
-    def _find(self, find: Find, filters: dict[int, grpc.Filter]) -> grpc.QueryPoints:
+    def _find(self, request: QueryRequest, filters: dict[int, grpc.Filter]) -> grpc.QueryPoints:
         where = None
-        if find.where is not None:  # nearly always one for the whole batch
-            where = filters.get(id(find.where))
+        if request.where is not None:  # nearly always one for the whole batch
+            where = filters.get(id(request.where))
             if where is None:
-                where = filters[id(find.where)] = RestToGrpc.convert_filter(find.where)
+                where = filters[id(request.where)] = RestToGrpc.convert_filter(request.where)
         return grpc.QueryPoints(
             collection_name=self._name,
-            query=_query(find.ask),
-            using=BM25 if isinstance(find.ask, Lexical) else None,
+            query=_query(request.query),
+            using=BM25 if isinstance(request.query, Lexical) else None,
             filter=where,
-            params=_params(find.effort),
-            score_threshold=find.threshold,
-            limit=find.limit,
-            offset=find.offset or None,
-            with_payload=_payload(find.payload),
-            with_vectors=_vectors(find.vectors),
+            params=_params(request.params),
+            score_threshold=request.threshold,
+            limit=request.limit,
+            offset=request.offset or None,
+            with_payload=_payload(request.payload),
+            with_vectors=_vectors(request.vectors),
         )
 
 
@@ -137,8 +137,8 @@ def _request(doing: str, method: str, message: Any, read: Callable[[bytes], Any]
     return ServerRequest(doing, f"/qdrant.Points/{method}", message.SerializeToString(), read)
 
 
-def _query(ask: Plain) -> grpc.Query:
-    match ask:
+def _query(query: PlainQuery) -> grpc.Query:
+    match query:
         case Nearest(vector):
             return grpc.Query(nearest=_dense(vector))
         case Lexical(indices, values):
@@ -146,9 +146,9 @@ def _query(ask: Plain) -> grpc.Query:
             return grpc.Query(nearest=grpc.VectorInput(sparse=sparse))
     return grpc.Query(
         recommend=grpc.RecommendInput(
-            positive=[_example(each) for each in ask.positive],
-            negative=[_example(each) for each in ask.negative],
-            strategy=_STRATEGIES[ask.strategy],
+            positive=[_example(each) for each in query.positive],
+            negative=[_example(each) for each in query.negative],
+            strategy=_STRATEGIES[query.strategy],
         )
     )
 
@@ -172,14 +172,14 @@ def _filter(where: models.Filter | None) -> grpc.Filter | None:
     return None if where is None else RestToGrpc.convert_filter(where)
 
 
-def _params(effort: Effort) -> grpc.SearchParams:
+def _params(params: SearchParams) -> grpc.SearchParams:
     quantization = None
-    if effort.ignore_quantized:
+    if params.ignore_quantized:
         quantization = grpc.QuantizationSearchParams(ignore=True)
-    elif effort.rescore is not None or effort.oversampling is not None:
-        quantization = grpc.QuantizationSearchParams(rescore=effort.rescore, oversampling=effort.oversampling)
-    acorn = None if effort.acorn is None else grpc.AcornSearchParams(enable=True, max_selectivity=effort.acorn)
-    return grpc.SearchParams(exact=effort.exact, hnsw_ef=effort.hnsw_ef, quantization=quantization, acorn=acorn)
+    elif params.rescore is not None or params.oversampling is not None:
+        quantization = grpc.QuantizationSearchParams(rescore=params.rescore, oversampling=params.oversampling)
+    acorn = None if params.acorn is None else grpc.AcornSearchParams(enable=True, max_selectivity=params.acorn)
+    return grpc.SearchParams(exact=params.exact, hnsw_ef=params.hnsw_ef, quantization=quantization, acorn=acorn)
 
 
 def _payload(selection: Selection) -> grpc.WithPayloadSelector:
@@ -188,9 +188,10 @@ def _payload(selection: Selection) -> grpc.WithPayloadSelector:
     return grpc.WithPayloadSelector(include=grpc.PayloadIncludeSelector(fields=selection))
 
 
-def _vectors(wanted: bool) -> grpc.WithVectorsSelector | None:
-    # The unnamed one, and not the sparse one beside it.
-    return grpc.WithVectorsSelector(include=grpc.VectorsSelector(names=[""])) if wanted else None
+def _vectors(dense: bool, *, sparse: bool = False) -> grpc.WithVectorsSelector | None:
+    """By name: the dense one has none."""
+    names = [*([""] if dense else []), *([BM25] if sparse else [])]
+    return grpc.WithVectorsSelector(include=grpc.VectorsSelector(names=names)) if names else None
 
 
 def _order(order: OrderBy) -> grpc.OrderBy:

@@ -10,18 +10,19 @@ from numpy.typing import NDArray
 from qdrant_client import grpc
 
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.known_indexes import Indexes
-from tasb_qdrant.collection.reads.questions import FoundPoint, ScrollPage
+from tasb_qdrant.collection.reads.questions import BM25, ScoredPoint, ScrollPage
+from tasb_qdrant.collection.reads.wire import Indexes
 from tasb_qdrant.records import FacetCount
+from tasb_qdrant.records.sparse import SparseVector
 from tasb_qdrant.settings import IndexType
 
 
-def read_query(answer: bytes, *, count: int, payload: bool) -> list[list[FoundPoint]]:
+def read_query(answer: bytes, *, count: int, payload: bool) -> list[list[ScoredPoint]]:
     """Of a QueryBatchResponse that should have `count` lists. Raises ValueError."""
     results = grpc.QueryBatchResponse.FromString(answer).result
     if len(results) != count:
         raise ValueError(f"expected {count} lists, got {len(results)}")
-    return [[_found(point, point.score, payload) for point in batch.result] for batch in results]
+    return [[_scored(point, point.score, payload) for point in batch.result] for batch in results]
 
 
 def read_facet(answer: bytes) -> list[FacetCount]:
@@ -35,12 +36,12 @@ def read_scroll(answer: bytes, *, payload: bool) -> ScrollPage:
     page = grpc.ScrollResponse.FromString(answer)
     following = _plain_id(page.next_page_offset) if page.HasField("next_page_offset") else None
     ordered = [_one_of(point.order_value, "variant") for point in page.result if point.HasField("order_value")]
-    return ScrollPage([_found(point, 0.0, payload) for point in page.result], following, ordered)
+    return ScrollPage([_scored(point, 0.0, payload) for point in page.result], following, ordered)
 
 
-def read_points(answer: bytes, *, payload: bool) -> list[FoundPoint]:
+def read_points(answer: bytes, *, payload: bool) -> list[ScoredPoint]:
     """Of a GetResponse."""
-    return [_found(point, 0.0, payload) for point in grpc.GetResponse.FromString(answer).result]
+    return [_scored(point, 0.0, payload) for point in grpc.GetResponse.FromString(answer).result]
 
 
 def read_count(answer: bytes) -> int:
@@ -71,8 +72,16 @@ _INDEX_TYPES: Final[dict[int, IndexType]] = {
 }
 
 
-def _found(point: Any, score: float, payload: bool) -> FoundPoint:
-    return FoundPoint(_plain_id(point.id), score, _payload(point.payload) if payload else None, _vector(point))
+def _scored(point: Any, score: float, payload: bool) -> ScoredPoint:
+    fields = _payload(point.payload) if payload else None
+    if not point.HasField("vectors"):
+        return ScoredPoint(_plain_id(point.id), score, fields)
+    given = point.vectors
+    if given.HasField("vector"):
+        return ScoredPoint(_plain_id(point.id), score, fields, _dense(given.vector))
+    named = given.vectors.vectors
+    dense = _dense(named[""]) if "" in named else None
+    return ScoredPoint(_plain_id(point.id), score, fields, dense, _sparse(named[BM25]) if BM25 in named else None)
 
 
 def _plain_id(point_id: Any) -> PointId:
@@ -94,16 +103,22 @@ def _value(value: Any) -> Any:
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 
-def _vector(point: Any) -> NDArray[np.float32] | None:
-    if not point.HasField("vectors"):
-        return None
-    given = point.vectors
-    output = given.vector if given.HasField("vector") else given.vectors.vectors[""]
+def _dense(output: Any) -> NDArray[np.float32]:
     if not output.HasField("dense"):  # servers up to 1.16
         return np.fromiter(output.data, dtype=np.float32)
     # The numbers' own bytes are the end of the message: 768 in 1 µs, and one by one in 30.
     raw = output.dense.SerializeToString()
     return np.frombuffer(raw, dtype="<f4", offset=len(raw) - 4 * len(output.dense.data))
+
+
+def _sparse(output: Any) -> SparseVector:
+    # Servers up to 1.16 have both lists beside the dense one's numbers.
+    indices, values = (
+        (output.sparse.indices, output.sparse.values)
+        if output.HasField("sparse")
+        else (output.indices.data, output.data)
+    )
+    return SparseVector(np.fromiter(indices, dtype=np.uint32), np.fromiter(values, dtype=np.float32))
 
 
 def _one_of(message: Any, name: str) -> Any:

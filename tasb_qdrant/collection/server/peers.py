@@ -48,7 +48,7 @@ def open_peers(collection: ServerCollection, settings: StoreSettings, addresses:
     That is the host of a peer's own uri, with the port of the server in `settings`. Raises SettingsError for
     an address that isn't one of the cluster's, and CollectionError for one that doesn't answer.
     """
-    status = collection.contents.cluster()
+    status = collection.cluster()
     if status is None:
         if addresses:
             raise SettingsError(f"--peer names {addresses[0]}, but {settings.location} is no cluster; leave --peer out")
@@ -56,7 +56,7 @@ def open_peers(collection: ServerCollection, settings: StoreSettings, addresses:
     found = _Found(collection.name, settings, status)
     with ExitStack() as stack:
         stack.callback(found.close)
-        placement = collection.contents.placement()
+        placement = collection.placement()
         holders = _holders(placement)
         if status.peer_id in holders:
             found.look_for(status.peer_id)
@@ -133,8 +133,7 @@ class _Found:
         store = ServerStore(settings)
         try:
             opened = store.open(self._name, own_store=True)
-            opened.contents.replicas = "nearest"
-            status = opened.contents.cluster()
+            status = opened.cluster()
         except BaseException:
             store.close()
             raise

@@ -1,171 +1,132 @@
-"""Reads of a collection on a server, waited for or awaited. What is asked is in `collection.reads.steps`."""
+"""Sending a collection's reads to its server, waited for or awaited: retried, and ended by their deadline."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from tasb_qdrant.collection.reads.errors import explained, gone
-from tasb_qdrant.collection.reads.questions import ReadOptions
-from tasb_qdrant.collection.reads.run import AsyncSteppedReads, Deadline, SteppedReads, drive
-from tasb_qdrant.collection.reads.steps import ReadSteps, Steps
+from tasb_qdrant.collection.reads.run import AsyncReads
 from tasb_qdrant.collection.reads.wire import ServerRequest
 from tasb_qdrant.collection.server.address import key_of
 from tasb_qdrant.collection.server.connection import Connection
 from tasb_qdrant.collection.server.failure import detail_of, named_error, timed_out
 from tasb_qdrant.collection.server.retry import call, call_async
-from tasb_qdrant.collection.server.transports import AsyncGrpcLink, AsyncLink, AsyncRestLink, GrpcLink, Link, RestLink
+from tasb_qdrant.collection.server.transports import (
+    AsyncGrpcTransport,
+    AsyncRestTransport,
+    AsyncTransport,
+    GrpcTransport,
+    RestTransport,
+    SyncTransport,
+)
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, SearchTimeoutError
 from tasb_qdrant.settings import StoreSettings
-
-T = TypeVar("T")
+from tasb_qdrant.steps import Deadline
 
 IN_FLIGHT: Final = 4
-"""Requests of one call that are under way at once."""
+"""Requests of one step that are under way at once."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a server is waited for, and how its failures are named."""
+class ServerReading:
+    """How the collection `name` is read: over the connection that there is, or over one for an event loop.
 
-    settings: StoreSettings
-    check_open: Callable[[], None]
-    watch: Watch | None = None
-
-    def options(self, request: ServerRequest, deadline: Deadline) -> dict[str, Any]:
-        """Those of `call` and `call_async`, but for `sleep`."""
-        return {
-            "location": self.settings.location,
-            "doing": request.doing,
-            "retry_seconds": deadline.left(self.settings.retry_seconds),
-            "watch": self.watch,
-            "name": partial(_read_error, timeout=deadline.allowed or self.settings.timeout),
-        }
-
-
-class ServerReads(SteppedReads[ServerRequest]):
-    """Waited for. Several threads may ask at once."""
-
-    def __init__(
-        self, steps: ReadSteps[ServerRequest], link: Link, patience: Patience, *, sleep: Callable[[float], None]
-    ) -> None:
-        super().__init__(steps)
-        self._link = link
-        self._patience = patience
-        self._sleep = sleep
-
-    def run(self, steps: Steps[ServerRequest, T], read: ReadOptions) -> T:
-        """Raises CollectionError."""
-        deadline = Deadline.of(read)
-
-        def answer(requests: Sequence[ServerRequest]) -> list[Any]:
-            if len(requests) == 1:
-                return [self._ask(requests[0], deadline)]
-            with ThreadPoolExecutor(min(IN_FLIGHT, len(requests))) as pool:
-                return list(pool.map(lambda request: self._ask(request, deadline), requests))
-
-        return drive(steps, answer)
-
-    def _ask(self, request: ServerRequest, deadline: Deadline) -> Any:
-        self._patience.check_open()
-        most = self._patience.settings.timeout
-        return call(
-            lambda: self._link.send(request, timeout=deadline.left(most)),
-            sleep=self._sleep,
-            **self._patience.options(request, deadline),
-        )
-
-
-class ServerAsyncReads(AsyncSteppedReads[ServerRequest]):
-    """Awaited, in one event loop."""
+    `sleep` waits between tries, and `watch` is told of them.
+    """
 
     def __init__(
         self,
-        steps: ReadSteps[ServerRequest],
-        link: AsyncLink,
-        patience: Patience,
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
-        super().__init__(steps)
-        self._link = link
-        self._patience = patience
-        self._sleep = sleep
-
-    async def run(self, steps: Steps[ServerRequest, T], read: ReadOptions) -> T:
-        """Raises CollectionError."""
-        deadline = Deadline.of(read)
-        places = asyncio.Semaphore(IN_FLIGHT)
-
-        async def ask(request: ServerRequest) -> Any:
-            async with places:
-                return await self._ask(request, deadline)
-
-        try:
-            requests = next(steps)
-            while True:
-                answers = [await ask(requests[0])] if len(requests) == 1 else await _all(ask, requests)
-                requests = steps.send(answers)
-        except StopIteration as done:
-            result: T = done.value
-            return result
-
-    async def aclose(self) -> None:
-        """Close the connection of these reads."""
-        await self._link.aclose()
-
-    async def _ask(self, request: ServerRequest, deadline: Deadline) -> Any:
-        self._patience.check_open()
-        most = self._patience.settings.timeout
-        return await call_async(
-            lambda: self._link.send(request, timeout=deadline.left(most)),
-            sleep=self._sleep,
-            **self._patience.options(request, deadline),
-        )
-
-
-class Reading:
-    """How one collection is read: the same steps, over the connection that there is, or over one for an event loop."""
-
-    def __init__(
-        self,
-        steps: ReadSteps[ServerRequest],
+        name: str,
         connection: Connection,
         settings: StoreSettings,
         *,
-        check_open: Callable[[], None],
         sleep: Callable[[float], None],
         watch: Watch | None,
     ) -> None:
-        self._steps = steps
-        self._over_grpc = connection.plain is not None
-        self._patience = Patience(settings, check_open, watch)
-        link: Link | None = None
-        if connection.plain is not None:
-            link = GrpcLink(connection.plain, key_of(settings))
-        elif connection.http is not None:
-            link = RestLink(connection.http)
-        if link is None:
-            raise CollectionError(f"{settings.location}: the connection can't be read over; open the collection again")
-        self.reads = ServerReads(steps, link, self._patience, sleep=sleep)
+        self._name = name
+        self._connection = connection
+        self._settings = settings
+        self._location = settings.location
+        self._sleep = sleep
+        self._watch = watch
+        self._closed = False
+        self._transport = _transport(connection, settings)
 
-    def async_reads(self) -> ServerAsyncReads:
+    def send(self, requests: Sequence[ServerRequest], deadline: Deadline) -> list[Any]:
+        """Their answers, in order. Raises CollectionError. Several threads may send at once."""
+        if len(requests) == 1:
+            return [self._send(requests[0], deadline)]
+        with ThreadPoolExecutor(min(IN_FLIGHT, len(requests))) as pool:
+            return list(pool.map(lambda request: self._send(request, deadline), requests))
+
+    def async_reads(self) -> AsyncReads:
         """Reads for one event loop, which connect when they are used first."""
-        settings = self._patience.settings
-        link = AsyncGrpcLink(settings) if self._over_grpc else AsyncRestLink(settings)
-        return ServerAsyncReads(self._steps, link, self._patience)
+        over_grpc = self._connection.plain is not None
+        transport = AsyncGrpcTransport(self._settings) if over_grpc else AsyncRestTransport(self._settings)
+
+        async def send(requests: Sequence[ServerRequest], deadline: Deadline) -> list[Any]:
+            if len(requests) == 1:
+                return [await self._send_async(transport, requests[0], deadline)]
+            return await _all(lambda request: self._send_async(transport, request, deadline), requests)
+
+        return AsyncReads(send, transport.aclose)
+
+    def close(self) -> None:
+        """Send nothing any more."""
+        self._closed = True
+
+    def check_open(self) -> None:
+        """Raises CollectionError when the collection or its connection is closed."""
+        if self._closed:
+            raise CollectionError(f"collection {self._name!r} is closed; open it again")
+        self._connection.check_open()
+
+    def _send(self, request: ServerRequest, deadline: Deadline) -> Any:
+        self.check_open()
+        return call(
+            lambda: self._transport.send(request, timeout=deadline.left(self._settings.timeout)),
+            sleep=self._sleep,
+            **self._patience(request, deadline),
+        )
+
+    async def _send_async(self, transport: AsyncTransport, request: ServerRequest, deadline: Deadline) -> Any:
+        self.check_open()
+        return await call_async(
+            lambda: transport.send(request, timeout=deadline.left(self._settings.timeout)),
+            sleep=asyncio.sleep,
+            **self._patience(request, deadline),
+        )
+
+    def _patience(self, request: ServerRequest, deadline: Deadline) -> dict[str, Any]:
+        """How long failures are retried, and how they are named."""
+        return {
+            "location": self._location,
+            "doing": request.doing,
+            "retry_seconds": deadline.left(self._settings.retry_seconds),
+            "watch": self._watch,
+            "name": partial(_read_error, timeout=deadline.allowed or self._settings.timeout),
+        }
 
 
-async def _all(ask: Callable[[ServerRequest], Awaitable[Any]], requests: Sequence[ServerRequest]) -> list[Any]:
-    """Every answer; the first failure ends the other requests."""
+def _transport(connection: Connection, settings: StoreSettings) -> SyncTransport:
+    if connection.plain is not None:
+        return GrpcTransport(connection.plain, key_of(settings))
+    if connection.http is not None:
+        return RestTransport(connection.http)
+    raise CollectionError(f"{settings.location}: the connection can't be read over; open the collection again")
+
+
+async def _all(send: Callable[[ServerRequest], Awaitable[Any]], requests: Sequence[ServerRequest]) -> list[Any]:
+    """Every answer, with IN_FLIGHT requests under way at once; the first failure ends the others."""
+    places = asyncio.Semaphore(IN_FLIGHT)
 
     async def one(request: ServerRequest) -> Any:
-        return await ask(request)
+        async with places:
+            return await send(request)
 
     try:
         async with asyncio.TaskGroup() as group:

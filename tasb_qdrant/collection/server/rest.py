@@ -14,18 +14,19 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.known_indexes import Indexes
 from tasb_qdrant.collection.reads.questions import (
     BM25,
-    FoundPoint,
     Lexical,
     Nearest,
     OrderBy,
     ReadOptions,
+    ScoredPoint,
     ScrollPage,
+    Selection,
 )
-from tasb_qdrant.collection.reads.wire import Effort, Find, Plain, Selection, ServerRequest
+from tasb_qdrant.collection.reads.wire import Indexes, PlainQuery, QueryRequest, SearchParams, ServerRequest
 from tasb_qdrant.records import FacetCount
+from tasb_qdrant.records.sparse import SparseVector
 from tasb_qdrant.settings import IndexType
 
 
@@ -36,10 +37,10 @@ class RestWire:
         self._path = f"/collections/{quote(collection, safe='')}"
         self._index_types = {str(kind): kind for kind in index_types}
 
-    def query(self, finds: Sequence[Find], read: ReadOptions) -> ServerRequest:
+    def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> ServerRequest:
         """POST points/query/batch."""
-        body = {"searches": [_find(find) for find in finds]}
-        return self._post("searching", "points/query/batch", body, partial(_read_query, count=len(finds)), read)
+        body = {"searches": [_find(request) for request in queries]}
+        return self._post("searching", "points/query/batch", body, partial(_read_query, count=len(queries)), read)
 
     def facet(
         self, field: str, *, where: models.Filter | None, limit: int, exact: bool, read: ReadOptions
@@ -70,10 +71,10 @@ class RestWire:
         return self._post("reading by pages", "points/scroll", body, _read_scroll, read)
 
     def retrieve(
-        self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, read: ReadOptions
+        self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, sparse: bool, read: ReadOptions
     ) -> ServerRequest:
         """POST points."""
-        body = {"ids": ids, **_shown(payload, vectors=vectors)}
+        body = {"ids": ids, **_shown(payload, vectors=vectors, sparse=sparse)}
         return self._post("reading passages", "points", body, _read_points, read)
 
     def count(self, where: models.Filter | None, *, exact: bool, read: ReadOptions) -> ServerRequest:
@@ -110,33 +111,33 @@ def _parameters(read: ReadOptions) -> dict[str, str]:
     return parameters if read.consistency is None else {**parameters, "consistency": str(read.consistency)}
 
 
-def _find(find: Find) -> dict[str, Any]:
+def _find(request: QueryRequest) -> dict[str, Any]:
     body = {
-        "query": _query(find.ask),
-        "filter": _filter(find.where),
-        "params": _params(find.effort),
-        "score_threshold": find.threshold,
-        "limit": find.limit,
-        **_shown(find.payload, vectors=find.vectors),
+        "query": _query(request.query),
+        "filter": _filter(request.where),
+        "params": _params(request.params),
+        "score_threshold": request.threshold,
+        "limit": request.limit,
+        **_shown(request.payload, vectors=request.vectors),
     }
-    if find.offset:
-        body["offset"] = find.offset
-    if isinstance(find.ask, Lexical):
+    if request.offset:
+        body["offset"] = request.offset
+    if isinstance(request.query, Lexical):
         body["using"] = BM25
     return body
 
 
-def _query(ask: Plain) -> Any:
-    match ask:
+def _query(query: PlainQuery) -> Any:
+    match query:
         case Nearest(vector):
             return _numbers(vector)
         case Lexical(indices, values):
             return {"indices": indices.tolist(), "values": values.tolist()}
     return {
         "recommend": {
-            "positive": [_example(each) for each in ask.positive],
-            "negative": [_example(each) for each in ask.negative],
-            "strategy": ask.strategy,
+            "positive": [_example(each) for each in query.positive],
+            "negative": [_example(each) for each in query.negative],
+            "strategy": query.strategy,
         }
     }
 
@@ -153,20 +154,20 @@ def _filter(where: models.Filter | None) -> dict[str, Any] | None:
     return None if where is None else where.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _params(effort: Effort) -> dict[str, Any]:
-    params: dict[str, Any] = {"exact": effort.exact, "hnsw_ef": effort.hnsw_ef}
-    if effort.ignore_quantized:
-        params["quantization"] = {"ignore": True}
-    elif effort.rescore is not None or effort.oversampling is not None:
-        params["quantization"] = {"rescore": effort.rescore, "oversampling": effort.oversampling}
-    if effort.acorn is not None:
-        params["acorn"] = {"enable": True, "max_selectivity": effort.acorn}
-    return params
+def _params(params: SearchParams) -> dict[str, Any]:
+    body: dict[str, Any] = {"exact": params.exact, "hnsw_ef": params.hnsw_ef}
+    if params.ignore_quantized:
+        body["quantization"] = {"ignore": True}
+    elif params.rescore is not None or params.oversampling is not None:
+        body["quantization"] = {"rescore": params.rescore, "oversampling": params.oversampling}
+    if params.acorn is not None:
+        body["acorn"] = {"enable": True, "max_selectivity": params.acorn}
+    return body
 
 
-def _shown(payload: Selection, *, vectors: bool) -> dict[str, Any]:
-    # The unnamed vector, and not the sparse one beside it.
-    return {"with_payload": payload, "with_vector": [""] if vectors else False}
+def _shown(payload: Selection, *, vectors: bool, sparse: bool = False) -> dict[str, Any]:
+    # Vectors by name: the dense one has none.
+    return {"with_payload": payload, "with_vector": [*([""] if vectors else []), *([BM25] if sparse else [])] or False}
 
 
 def _order(order: OrderBy) -> dict[str, Any]:
@@ -177,10 +178,10 @@ def _result(answer: bytes) -> Any:
     return orjson.loads(answer)["result"]
 
 
-def _read_query(result: Any, *, count: int) -> list[list[FoundPoint]]:
+def _read_query(result: Any, *, count: int) -> list[list[ScoredPoint]]:
     if len(result) != count:
         raise ValueError(f"expected {count} lists, got {len(result)}")
-    return [[_found(point) for point in answer["points"]] for answer in result]
+    return [[_scored(point) for point in answer["points"]] for answer in result]
 
 
 def _read_facet(result: Any) -> list[FacetCount]:
@@ -190,20 +191,25 @@ def _read_facet(result: Any) -> list[FacetCount]:
 def _read_scroll(result: Any) -> ScrollPage:
     points = result["points"]
     ordered = [point["order_value"] for point in points if point.get("order_value") is not None]
-    return ScrollPage([_found(point) for point in points], result["next_page_offset"], ordered)
+    return ScrollPage([_scored(point) for point in points], result["next_page_offset"], ordered)
 
 
-def _read_points(result: Any) -> list[FoundPoint]:
-    return [_found(point) for point in result]
+def _read_points(result: Any) -> list[ScoredPoint]:
+    return [_scored(point) for point in result]
 
 
-def _found(point: Mapping[str, Any]) -> FoundPoint:
-    vector = point.get("vector")
-    if isinstance(vector, dict):
-        vector = vector[""]
-    return FoundPoint(
-        point["id"],
-        point.get("score", 0.0),
-        point.get("payload"),
-        None if vector is None else np.asarray(vector, dtype=np.float32),
-    )
+def _scored(point: Mapping[str, Any]) -> ScoredPoint:
+    vector, sparse = _read_vectors(point.get("vector"))
+    return ScoredPoint(point["id"], point.get("score", 0.0), point.get("payload"), vector, sparse)
+
+
+def _read_vectors(given: Any) -> tuple[NDArray[np.float32] | None, SparseVector | None]:
+    """The dense vector, alone or under no name, and the sparse one."""
+    sparse = None
+    if isinstance(given, dict):
+        words = given.get(BM25)
+        given = given.get("")
+        if words is not None:
+            indices = np.asarray(words["indices"], dtype=np.uint32)
+            sparse = SparseVector(indices, np.asarray(words["values"], dtype=np.float32))
+    return (None if given is None else np.asarray(given, dtype=np.float32)), sparse

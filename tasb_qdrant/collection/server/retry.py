@@ -14,7 +14,6 @@ from tasb_qdrant.collection.server.failure import (
     detail_of,
     is_transient,
     named_error,
-    sensible,
     timed_out,
 )
 from tasb_qdrant.collection.watch import Request, Watch
@@ -45,7 +44,6 @@ def call(
     makes it, and what `sleep` raises to end the waiting.
     """
     watch = watch or Watch()
-    request = sensible(request)
     with watch.request(doing) as watched:
         tries = _Tries(watch, watched, retry_seconds, retry_if)
 

@@ -14,6 +14,7 @@ from tasb_qdrant.collection.reads.wire import most_compared
 from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings, read_schema
 from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.connection import connect
+from tasb_qdrant.collection.server.failure import sensible
 from tasb_qdrant.collection.server.optimizers import deferred_note, is_deferred
 from tasb_qdrant.collection.server.replicas import choose_replicas
 from tasb_qdrant.collection.server.retry import call
@@ -46,6 +47,11 @@ class ServerStore:
         self._sleep = sleep
         self._made: set[str] = set()
         self._untold: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def settings(self) -> StoreSettings:
+        """Where the server is, and how it is reached."""
+        return self._settings
 
     @property
     def location(self) -> str:
@@ -198,7 +204,7 @@ class ServerStore:
     def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
         self._connection.check_open()
         return call(
-            request,
+            sensible(request),
             location=self._settings.location,
             doing=doing,
             retry_seconds=self._settings.retry_seconds if retry_seconds is None else retry_seconds,

@@ -17,7 +17,7 @@ from tasb_qdrant.collection.server.failure import JunkAnswerError
 from tasb_qdrant.settings import StoreSettings
 
 
-class Link(Protocol):
+class SyncTransport(Protocol):
     """A way to a server. Raises what `failure.CLIENT_ERRORS` lists."""
 
     def send(self, request: ServerRequest, *, timeout: float) -> Any:
@@ -25,7 +25,7 @@ class Link(Protocol):
         ...
 
 
-class AsyncLink(Protocol):
+class AsyncTransport(Protocol):
     """The same, awaited."""
 
     async def send(self, request: ServerRequest, *, timeout: float) -> Any: ...
@@ -33,7 +33,7 @@ class AsyncLink(Protocol):
     async def aclose(self) -> None: ...
 
 
-class GrpcLink:
+class GrpcTransport:
     """Over a plain channel that others close. `key` goes with every call."""
 
     def __init__(self, channel: grpc.Channel, key: Sequence[tuple[str, str]]) -> None:
@@ -54,7 +54,7 @@ class GrpcLink:
         return _read(request, answer)
 
 
-class RestLink:
+class RestTransport:
     """Over a client that others close."""
 
     def __init__(self, client: httpx.Client) -> None:
@@ -69,7 +69,7 @@ class RestLink:
         return _read(request, _content(answer))
 
 
-class AsyncGrpcLink:
+class AsyncGrpcTransport:
     """Over a channel of its own, which belongs to the event loop of the first request."""
 
     def __init__(self, settings: StoreSettings) -> None:
@@ -100,7 +100,7 @@ class AsyncGrpcLink:
             await channel.close()
 
 
-class AsyncRestLink:
+class AsyncRestTransport:
     """Over a client of its own, which belongs to the event loop of the first request."""
 
     def __init__(self, settings: StoreSettings) -> None:

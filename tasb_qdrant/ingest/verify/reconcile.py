@@ -1,4 +1,4 @@
-"""A source beside a collection: every passage with what is stored under its id, and every id with every other."""
+"""A source compared with a collection: each passage with what is stored under its id, and all ids with all ids."""
 
 from __future__ import annotations
 
@@ -12,28 +12,30 @@ from typing import Any, Final
 import orjson
 
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.protocol import Collection, Page
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.collection.reads.questions import DEFAULT_READ, ReadOptions, ScrollPage
 from tasb_qdrant.collection.views import Views
 from tasb_qdrant.errors import RequestRefusedError, StoreCorruptError
-from tasb_qdrant.ingest.compare import Verdict, judge
 from tasb_qdrant.ingest.flow import Channel, Flow
+from tasb_qdrant.ingest.read.content import difference
 from tasb_qdrant.ingest.read.idset import id_of, key_of
 from tasb_qdrant.ingest.read.seen import Seen, SeenIds
-from tasb_qdrant.ingest.verify.findings import Findings, Kind
+from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import PayloadKeys
 
 PAGE_IDS: Final = 5_000
-"""Ids in a page. A server in strict mode may allow fewer, which are asked for then."""
+"""Ids in a page. A server in strict mode may allow fewer; smaller pages are asked for then."""
 
 _FEWEST_IDS: Final = 10
 
+AGREED: Final = ReadOptions(consistency="all")
+
 _AHEAD: Final = 3
-"""Windows whose stored payloads are under way while another is compared."""
+"""Windows whose stored payloads are fetched while another is compared."""
 
 _Payloads = Mapping[PointId, Mapping[str, Any]]
-
-_KINDS: Final = {Verdict.MISSING: Kind.MISSING, Verdict.TEXT: Kind.TEXT, Verdict.PAYLOAD: Kind.PAYLOAD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,11 @@ class View:
     name: str
     collection: Collection
 
+    @property
+    def read(self) -> ReadOptions:
+        """How its ids are listed: those of the whole that all replicas agree on, or a peer's own."""
+        return DEFAULT_READ if self.name else AGREED
+
 
 def views_in(views: Views) -> list[View]:
     """The same as a list."""
@@ -50,7 +57,7 @@ def views_in(views: Views) -> list[View]:
 
 
 class SourceIds(SeenIds):
-    """The ids of a source; those that come again with other content are findings."""
+    """The ids of a source; those that recur with other content are findings."""
 
     def __init__(self, findings: Findings | None = None, *, id_key: str = "") -> None:
         super().__init__()
@@ -68,7 +75,9 @@ class SourceIds(SeenIds):
             for point_id, before, content in zip(ids, earlier, contents, strict=True):
                 if before is not None and not before.same:
                     name = str(orjson.loads(content)[self._id_key])
-                    self._findings.add(Kind.DUPLICATE, {point_id: name}, where=f"line {before.line} of {before.source}")
+                    self._findings.add(
+                        Difference.DUPLICATE, {point_id: name}, where=f"line {before.line} of {before.source}"
+                    )
         return earlier
 
 
@@ -87,13 +96,13 @@ def compare_payloads(
     with Flow() as flow:
         for window, answers in _with_payloads(windows, views, flow):
             for view, stored in zip(views, answers, strict=True):
-                found: dict[Kind, dict[PointId, str]] = {}
+                found: dict[Difference, dict[PointId, str]] = {}
                 for passage, point_id, content in zip(window.passages, window.ids, window.contents, strict=True):
-                    verdict = judge(passage, content, stored.get(point_id), keys)
-                    if verdict is not Verdict.SAME:
-                        found.setdefault(_KINDS[verdict], {})[point_id] = passage.id
-                for kind, ids in found.items():
-                    findings.add(kind, ids, where=view.name)
+                    differs = difference(passage, content, stored.get(point_id), keys)
+                    if differs is not None:
+                        found.setdefault(differs, {})[point_id] = passage.id
+                for differs, ids in found.items():
+                    findings.add(differs, ids, where=view.name)
             on_window(window)
 
 
@@ -119,7 +128,7 @@ def _with_payloads(
 
 def _answer(view: View, windows: Channel[Window], answers: Channel[_Payloads]) -> None:
     for window in windows:
-        answers.put(view.collection.payloads(window.ids))
+        answers.put({point.id: point.payload or {} for point in view.collection.reads.retrieve(window.ids)})
 
 
 @dataclass(slots=True)
@@ -132,7 +141,12 @@ class IdGap:
 
 
 def compare_ids(
-    source: SeenIds, collection: Collection, *, page_ids: int = PAGE_IDS, on_page: Callable[[int], None] | None = None
+    source: SeenIds,
+    collection: Collection,
+    *,
+    page_ids: int = PAGE_IDS,
+    on_page: Callable[[int], None] | None = None,
+    read: ReadOptions = AGREED,
 ) -> Iterator[IdGap]:
     """The ids of both sides merged in their common order, a page of the collection at a time.
 
@@ -140,14 +154,14 @@ def compare_ids(
     """
     wanted = _Ascending(source.keys())
     last = b""
-    for page in _pages(collection, page_ids):
+    for page in _pages(collection, page_ids, read):
         keys = [key_of(point.id) for point in page.points]
         gap = IdGap(repeated=[id_of(key) for key, before in zip(keys, [last, *keys], strict=False) if key == before])
         if keys:
             if any(key < before for key, before in zip(keys, [last, *keys], strict=False)):
                 raise StoreCorruptError(
-                    f"{collection.location}: the ids of collection {collection.name!r} come in no order, so it can't "
-                    "be compared; look into the server's log"
+                    f"{collection.location}: the ids of collection {collection.name!r} are not in order, so it can't "
+                    "be compared; check the server's log"
                 )
             here = set(keys) - {last}  # the first may be the last of the page before once more
             last = keys[-1]
@@ -161,10 +175,10 @@ def compare_ids(
         yield IdGap(missing=[id_of(key) for key in keys])
 
 
-def _pages(collection: Collection, limit: int) -> Iterator[Page]:
+def _pages(collection: Collection, limit: int, read: ReadOptions) -> Iterator[ScrollPage]:
     while True:
         try:
-            page = collection.page(limit=limit)
+            page = collection.reads.scroll(limit=limit, payload=False, read=read)
             break
         except RequestRefusedError:
             if limit <= _FEWEST_IDS:
@@ -172,7 +186,7 @@ def _pages(collection: Collection, limit: int) -> Iterator[Page]:
             limit = max(_FEWEST_IDS, limit // 10)
     yield page
     while page.following is not None:
-        page = collection.page(page.following, limit=limit)
+        page = collection.reads.scroll(start=page.following, limit=limit, payload=False, read=read)
         yield page
 
 

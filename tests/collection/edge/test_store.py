@@ -18,13 +18,13 @@ import orjson
 import pytest
 
 from tasb_qdrant.collection.edge import optimize as edge_optimize
-from tasb_qdrant.collection.edge.collection import EdgeCollection
 from tasb_qdrant.collection.edge.files import EdgeLock
 from tasb_qdrant.collection.edge.store import EdgeStore
 from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.open import open_existing
 from tasb_qdrant.collection.points import PointBatch
-from tasb_qdrant.collection.protocol import Collection, SearchOptions
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.collection.reads.questions import QueryOptions
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.errors import (
     CollectionError,
@@ -35,7 +35,15 @@ from tasb_qdrant.errors import (
 )
 from tasb_qdrant.manage.listing import list_collections
 from tasb_qdrant.settings import CollectionSettings, store_settings
-from tests.collection.helpers import CONTRACT, Place, fill, ids_of, passages, random_vectors
+from tests.collection.helpers import (
+    CONTRACT,
+    Place,
+    fill,
+    ids_of,
+    passages,
+    random_vectors,
+    search,
+)
 from tests.waiting import PATIENCE, sooner_than
 
 PRELUDE = """
@@ -108,9 +116,9 @@ def test_what_a_killed_process_had_stored_is_there_on_reopening(place: Place) ->
     with _process(place, stored):
         pass
     opened = _open(place)
-    assert (opened.count(), opened.indexes()) == (700, {"n": "integer"})
+    assert (opened.reads.count(), opened.indexes()) == (700, {"n": "integer"})
     vectors = random_vectors(700, 64)
-    (hits,) = opened.search(vectors[:1], SearchOptions(limit=700))
+    (hits,) = search(opened, vectors[:1], QueryOptions(limit=700))
     assert sorted(ids_of(hits), key=int) == [str(number) for number in range(700)]
     assert {hit.payload["n"] for hit in hits} == set(range(700))
     opened.close()
@@ -134,7 +142,7 @@ opening.__enter__()
         assert len(list(_root(place).glob(".creating-*"))) == 1
     with place.collection("c") as collection:
         fill(collection, 3)
-        assert collection.count() == 3
+        assert collection.reads.count() == 3
     assert sorted(child.name for child in _root(place).iterdir()) == ["c", "other"]
 
 
@@ -145,7 +153,7 @@ def test_a_deletion_that_was_killed_leaves_no_collection(place: Place) -> None:
     with _process(place, killed):
         assert place.store.names() == []
     with place.collection("c") as collection:
-        assert collection.count() == 0
+        assert collection.reads.count() == 0
     assert [child.name for child in _root(place).iterdir()] == ["c"]
 
 
@@ -197,7 +205,7 @@ opening.__enter__().optimize(progress)
             assert select.select([watch], [], [], 10)[0] == [watch]
         os.close(watch)
     opened = _open(place)
-    assert opened.count() == 6000
+    assert opened.reads.count() == 6000
     opened.optimize()
     assert opened.info().indexed == 6000
     opened.close()
@@ -228,7 +236,7 @@ def test_ctrl_c_while_the_index_is_built_ends_at_once_and_the_collection_lives_o
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert filled.count() == 4000
+    assert filled.reads.count() == 4000
 
 
 def test_others_take_their_turn_when_the_index_is_built(filled: Collection) -> None:
@@ -236,7 +244,7 @@ def test_others_take_their_turn_when_the_index_is_built(filled: Collection) -> N
     worker = threading.Thread(target=lambda: filled.optimize(lambda _: begun.set()))
     worker.start()
     assert begun.wait(PATIENCE)
-    assert filled.count() == 4000  # waits for its turn
+    assert filled.reads.count() == 4000  # waits for its turn
     worker.join()
     assert filled.info().indexed == 4000
 
@@ -248,7 +256,7 @@ def test_a_child_that_writes_more_than_a_pipe_holds_does_not_block(
     monkeypatch.setattr(edge_optimize, "_PROGRAM", noisy)
     with pytest.raises(CollectionError, match=r"ended with status 7 \(the reason\)\. The passages are safe"):
         filled.optimize()
-    assert filled.count() == 4000
+    assert filled.reads.count() == 4000
 
 
 def test_the_child_runs_this_package_whatever_lies_in_the_working_directory(
@@ -268,7 +276,7 @@ def test_an_interpreter_that_can_not_be_started_is_an_error_that_says_so(
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(CollectionError, match="process that builds the vector index can't be started"):
         filled.optimize()
-    assert filled.count() == 4000
+    assert filled.reads.count() == 4000
 
 
 @pytest.mark.parametrize("application", ["frozen", "embedded in another program"])
@@ -294,7 +302,7 @@ def test_a_store_that_is_damaged_while_the_index_is_built_says_so_and_can_be_clo
         with pytest.raises(StoreCorruptError, match="can't be opened"):
             collection.optimize()
         with pytest.raises(CollectionError, match="closed"):
-            collection.count()
+            collection.reads.count()
     place.store.delete("c")  # not locked any more
     assert place.store.names() == []
 
@@ -344,7 +352,7 @@ def test_a_damaged_shard_is_named_and_neither_locked_nor_in_the_way(place: Place
             _open(place)
     place.store.delete("c")
     with place.collection("c") as collection:
-        assert collection.count() == 0
+        assert collection.reads.count() == 0
 
 
 def test_a_path_that_is_a_file_is_named(tmp_path: Path) -> None:
@@ -428,7 +436,7 @@ def test_a_collection_that_is_deleted_while_it_is_being_opened_is_not_opened(
 
     shutil.copytree(folder, _root(place) / "copy")
     monkeypatch.setattr(EdgeLock, "acquire", late)
-    opened = EdgeCollection(folder)
+    opened = place.store.open("c")
     with pytest.raises(StoreLockedError):
         real(EdgeLock(folder))
     opened.close()
@@ -437,9 +445,9 @@ def test_a_collection_that_is_deleted_while_it_is_being_opened_is_not_opened(
 def test_closing_twice_is_closing_once_and_a_with_block_closes(place: Place) -> None:
     settings = CollectionSettings()
     place.store.create("c", CollectionSchema.of(CONTRACT, settings), settings)
-    with EdgeCollection(_root(place) / "c") as collection:
+    with place.store.open("c") as collection:
         collection.upsert(PointBatch(passages(range(2)), random_vectors(2)))
     collection.close()
     opened = _open(place)
-    assert opened.count() == 2
+    assert opened.reads.count() == 2
     opened.close()

@@ -16,15 +16,20 @@ from tasb_qdrant.collection.edge.collection import EdgeCollection
 from tasb_qdrant.collection.edge.store import EdgeStore
 from tasb_qdrant.collection.edge.wire import EdgeWire
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.protocol import SearchOptions
 from tasb_qdrant.collection.reads import wire as read_wire
-from tasb_qdrant.collection.reads.questions import FindOptions, Fused, Lexical, Nearest, ReadOptions
-from tasb_qdrant.collection.reads.wire import Find
+from tasb_qdrant.collection.reads.questions import Fused, Lexical, Nearest, QueryOptions, ReadOptions
+from tasb_qdrant.collection.reads.wire import QueryRequest
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.filters import F, Filter
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings, store_settings
 from tests.collection.faults import HttpProxy
-from tests.collection.helpers import CONTRACT, fill, fresh_name, random_vectors
+from tests.collection.helpers import (
+    CONTRACT,
+    fill,
+    fresh_name,
+    random_vectors,
+    search,
+)
 from tests.qdrant_servers import QdrantServer
 
 MOST = 10
@@ -58,19 +63,17 @@ def asked(proxy: HttpProxy, qdrant_1_17: QdrantServer) -> Iterator[Callable[...,
         with closing(QdrantClient(qdrant_1_17.url, check_compatibility=False)) as client:
             change(client, name)
         collection = store.open(name)
-        collection.search(
-            random_vectors(1), SearchOptions(where=F("n") == 0)
+        search(
+            collection, random_vectors(1), QueryOptions(where=F("n") == 0)
         )  # learns the indexes, and how many there are
         proxy.when = lambda *_: True
 
         def ask(where: Filter | None, **options: Any) -> tuple[list[str], dict[str, Any]]:
             proxy.seen.clear()
             proxy.bodies.clear()
-            collection.search(random_vectors(1), SearchOptions(where=where, **options))
-            (search,) = orjson.loads(proxy.bodies[-1])["searches"]
-            return [path.split("?")[0].removeprefix(f"/collections/{name}/") for _, path in proxy.seen], search[
-                "params"
-            ]
+            search(collection, random_vectors(1), QueryOptions(where=where, **options))
+            (sent,) = orjson.loads(proxy.bodies[-1])["searches"]
+            return [path.split("?")[0].removeprefix(f"/collections/{name}/") for _, path in proxy.seen], sent["params"]
 
         return ask
 
@@ -161,9 +164,9 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tup
         exact: list[bool] = []
         real = EdgeWire.query
 
-        def query(wire: EdgeWire, finds: Sequence[Find], read: ReadOptions) -> Any:
-            exact.extend(find.effort.exact for find in finds)
-            return real(wire, finds, read)
+        def query(wire: EdgeWire, queries: Sequence[QueryRequest], read: ReadOptions) -> Any:
+            exact.extend(request.params.exact for request in queries)
+            return real(wire, queries, read)
 
         monkeypatch.setattr(EdgeWire, "query", query)
         return store.open("c"), exact
@@ -180,13 +183,13 @@ def test_the_embedded_store_does_so_in_memory(engine: Callable[..., Any], settin
     collection, exact = engine(**settings)
     with closing(collection):
         for where in (FEW, MANY):
-            collection.reads.query([VECTOR], FindOptions(where=where))
+            collection.reads.query([VECTOR], QueryOptions(where=where))
     assert exact == [expected, False]
 
 
 def test_groups_and_hybrid_searches_do_so_and_words_alone_do_not(engine: Callable[..., Any]) -> None:
     collection, exact = engine(bm25=Bm25Settings(avg_len=3.0))
-    options = FindOptions(where=FEW)
+    options = QueryOptions(where=FEW)
     with closing(collection):
         collection.reads.query_groups(VECTOR, options, by="n", size=1)
         assert exact

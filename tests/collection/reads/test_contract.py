@@ -19,23 +19,23 @@ from qdrant_client import QdrantClient, models
 from tasb_qdrant.collection.payload import plain_id
 from tasb_qdrant.collection.reads.questions import (
     BM25,
-    Ask,
-    AsyncReads,
     Diverse,
-    FindOptions,
-    FoundGroup,
-    FoundPoint,
     Fused,
     Lexical,
     Nearest,
     OrderBy,
+    PointGroup,
+    Query,
+    QueryOptions,
     ReadOptions,
-    Reads,
     Recommended,
+    ScoredPoint,
 )
+from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.errors import CollectionError, RequestRefusedError, SettingsError
 from tasb_qdrant.filters import F, Filter
 from tasb_qdrant.settings import Transport, store_settings
+from tasb_qdrant.steps import StoreSteps
 from tests.collection.conftest import server_settings
 from tests.collection.reads.world import POINTS, PointId, Stored, World, embedded, on_server, pairs
 from tests.qdrant_cluster import QdrantCluster
@@ -43,7 +43,7 @@ from tests.qdrant_servers import QdrantServer
 from tests.ranking import Ranking, difference, float32_slack, mistake_in_groups
 
 WORLD: Final = World.make()
-EXACT: Final = FindOptions(exact=True)
+EXACT: Final = QueryOptions(exact=True)
 READ: Final = ReadOptions()
 DRAFT: Final = True
 
@@ -81,18 +81,18 @@ def reads(stored: Stored) -> Reads:
     return stored.reads
 
 
-def _right(found: list[FoundPoint], ranking: Ranking[PointId], *, limit: int, offset: int = 0) -> None:
+def _right(found: list[ScoredPoint], ranking: Ranking[PointId], *, limit: int, offset: int = 0) -> None:
     assert not ranking.mistake([point.id for point in found], limit=limit, offset=offset)
     expected = [ranking.scores[point.id] for point in found]
     assert [point.score for point in found] == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-def _alike(found: list[FoundPoint], expected: list[FoundPoint]) -> None:
+def _alike(found: list[ScoredPoint], expected: list[ScoredPoint]) -> None:
     """Two answers to one question: a cluster's replicas need not add up in the same order each time."""
     assert not difference(pairs(found), pairs(expected), tolerance=1e-5)
 
 
-def _one(reads: Reads, ask: Ask, options: FindOptions = EXACT) -> list[FoundPoint]:
+def _one(reads: Reads, ask: Query, options: QueryOptions = EXACT) -> list[ScoredPoint]:
     (found,) = reads.query([ask], options)
     return found
 
@@ -110,7 +110,7 @@ def _one(reads: Reads, ask: Ask, options: FindOptions = EXACT) -> list[FoundPoin
         lambda: Recommended((), (1,)),
     ],
 )
-def test_what_no_store_could_answer_can_not_be_asked(make: Callable[[], Ask]) -> None:
+def test_what_no_store_could_answer_can_not_be_asked(make: Callable[[], Query]) -> None:
     with pytest.raises(SettingsError):
         make()
 
@@ -160,7 +160,7 @@ def test_a_filter_holds_for_every_kind_of_question(reads: Reads, kind: str) -> N
     options = replace(EXACT, where=where, limit=20)
     nearest, lexical = WORLD.question(), WORLD.words_asked()
     positive = (WORLD.ids[1],)
-    asks: list[Ask] = [nearest, lexical, Fused((nearest, lexical)), Diverse(nearest, 0.5), Recommended(positive)]
+    asks: list[Query] = [nearest, lexical, Fused((nearest, lexical)), Diverse(nearest, 0.5), Recommended(positive)]
     allowed = {each for each, payload in zip(WORLD.ids, WORLD.payloads, strict=True) if matches(payload)}
     for found in reads.query(asks, options):
         assert found
@@ -183,8 +183,8 @@ def test_payload_and_vectors_come_as_they_are_asked_for(reads: Reads) -> None:
         assert part.payload == {"lang": WORLD.payloads[row]["lang"], "source": WORLD.payloads[row]["source"]}
 
 
-def _depth_lists(reads: Reads, ask: Fused, options: FindOptions = EXACT) -> list[list[tuple[PointId, float]]]:
-    parts = reads.query(list(ask.parts), replace(options, limit=ask.depth, payload=False))
+def _depth_lists(reads: Reads, ask: Fused, options: QueryOptions = EXACT) -> list[list[tuple[PointId, float]]]:
+    parts = reads.query(list(ask.prefetch), replace(options, limit=ask.depth, payload=False))
     return [sorted(pairs(part), key=lambda scored: (-scored[1], _id_order(scored[0]))) for part in parts]
 
 
@@ -238,7 +238,7 @@ def test_fusion_is_that_of_the_servers_own(qdrant_1_17: QdrantServer) -> None:
             rrf = models.RrfQuery(rrf=models.Rrf(k=ask.k or 2, weights=None if ask.weights is None else [*ask.weights]))
             answer = client.query_points(
                 collection.name,
-                prefetch=[_prefetch(part, ask.depth, exact) for part in ask.parts],
+                prefetch=[_prefetch(part, ask.depth, exact) for part in ask.prefetch],
                 query=rrf if ask.method == "rrf" else models.FusionQuery(fusion=models.Fusion.DBSF),
                 limit=POINTS,
             )
@@ -265,7 +265,7 @@ def test_diverse_points_are_those_of_maximal_marginal_relevance(reads: Reads, di
     _alike(paged, found[3:7])
 
 
-def _marginal(found: list[FoundPoint], ranking: Ranking[PointId], diversity: float, *, candidates: int) -> None:
+def _marginal(found: list[ScoredPoint], ranking: Ranking[PointId], diversity: float, *, candidates: int) -> None:
     """Each point has the largest gain of those that were left, as far as float32 can tell."""
     least = ranking.between(candidates - 1)
     left = {each: score for each, score in ranking.scores.items() if score > least}
@@ -328,7 +328,7 @@ def test_an_example_that_is_not_there_is_refused_by_name(reads: Reads) -> None:
         _one(reads, Recommended((4_000_000,)))
 
 
-def _shape(groups: list[FoundGroup]) -> list[tuple[Any, list[PointId]]]:
+def _shape(groups: list[PointGroup]) -> list[tuple[Any, list[PointId]]]:
     return [(group.value, [point.id for point in group.points]) for group in groups]
 
 
@@ -378,7 +378,7 @@ def test_groups_are_those_of_the_servers_own(qdrant_server: QdrantServer) -> Non
 @pytest.mark.parametrize("kind", ["lexical", "fused", "diverse", "recommended"])
 def test_every_kind_of_question_can_be_grouped(reads: Reads, kind: str) -> None:
     nearest, lexical = WORLD.question(), WORLD.words_asked()
-    asks: dict[str, Ask] = {
+    asks: dict[str, Query] = {
         "lexical": lexical,
         "fused": Fused((nearest, lexical), depth=POINTS),
         "diverse": Diverse(nearest, 0.5, candidates=POINTS),
@@ -472,16 +472,16 @@ def test_points_are_retrieved_in_the_order_of_their_ids_without_those_that_are_n
 
 
 def test_counts_are_of_what_matches(reads: Reads) -> None:
-    assert reads.count_matching(None, exact=True, read=READ) == POINTS
-    assert reads.count_matching(F("lang") == "de", exact=True, read=READ) == len(WORLD.rows(lang="de"))
-    assert 0 <= reads.count_matching(F("lang") == "de", exact=False, read=READ) <= POINTS
+    assert reads.count(None, exact=True, read=READ) == POINTS
+    assert reads.count(F("lang") == "de", exact=True, read=READ) == len(WORLD.rows(lang="de"))
+    assert 0 <= reads.count(F("lang") == "de", exact=False, read=READ) <= POINTS
 
 
 def test_indexes_and_samples_are_there_for_checking_filters(reads: Reads) -> None:
-    indexes = reads.field_indexes(frozenset({"lang", "number"}))
+    indexes = reads.run(reads.steps.indexes(frozenset({"lang", "number"})))
     assert (indexes["lang"], indexes["year"], "number" in indexes) == ("keyword", "integer", False)
-    assert all(payload in WORLD.payloads for payload in reads.sample_payloads(5))
-    assert len(reads.sample_payloads(5)) == 5
+    assert all(payload in WORLD.payloads for payload in reads.sample(5))
+    assert len(reads.sample(5)) == 5
 
 
 @pytest.mark.parametrize("consistency", [1, "majority", "quorum", "all"])
@@ -489,7 +489,7 @@ def test_replicas_may_be_told_to_agree(reads: Reads, consistency: Any) -> None:
     read = ReadOptions(timeout=10, consistency=consistency)
     ask = WORLD.question()
     _right(_one(reads, ask, replace(EXACT, read=read)), WORLD.ranking(ask.vector), limit=10)
-    assert reads.count_matching(None, exact=True, read=read) == POINTS
+    assert reads.count(None, exact=True, read=read) == POINTS
     assert len(reads.facet("lang", where=None, limit=9, exact=True, read=read)) == 4
     assert len(_scroll(reads, read=read).points) == 50
     assert len(reads.retrieve(WORLD.ids[:3], payload=False, vectors=False, read=read)) == 3
@@ -498,7 +498,7 @@ def test_replicas_may_be_told_to_agree(reads: Reads, consistency: Any) -> None:
 
 def test_awaited_reads_say_the_same(stored: Stored) -> None:
     nearest, lexical = WORLD.question(), WORLD.words_asked()
-    asks: list[Ask] = [
+    asks: list[Query] = [
         nearest,
         lexical,
         Fused((nearest, lexical), weights=(2.0, 1.0)),
@@ -509,21 +509,20 @@ def test_awaited_reads_say_the_same(stored: Stored) -> None:
     many = [WORLD.question(seed) for seed in range(200)]
 
     async def ask() -> list[Any]:
-        reads = stored.async_reads()
+        reads, steps = stored.async_reads(), stored.reads.steps
+        parts: list[StoreSteps[Any]] = [
+            steps.query(asks, options),
+            steps.query(many, replace(EXACT, payload=False, limit=1)),
+            steps.query_groups(nearest, options, by="lang", size=2),
+            steps.facet("tags", limit=3),
+            steps.scroll(order=OrderBy("year"), limit=5, payload=False),
+            steps.retrieve(WORLD.ids[:3]),
+            steps.count(),
+            steps.indexes(frozenset({"lang"})),
+            steps.sample(2),
+        ]
         try:
-            return await asyncio.gather(
-                reads.query(asks, options),
-                reads.query(many, replace(EXACT, payload=False, limit=1)),
-                reads.query_groups(nearest, options, by="lang", size=2),
-                reads.facet("tags", where=None, limit=3, exact=True, read=READ),
-                reads.scroll(
-                    where=None, start=None, order=OrderBy("year"), limit=5, payload=False, vectors=False, read=READ
-                ),
-                reads.retrieve(WORLD.ids[:3], payload=True, vectors=False, read=READ),
-                reads.count_matching(None, exact=True, read=READ),
-                reads.field_indexes(frozenset({"lang"})),
-                reads.sample_payloads(2),
-            )
+            return await asyncio.gather(*map(reads.run, parts))
         finally:
             await reads.aclose()
 
@@ -540,8 +539,8 @@ def test_awaited_reads_say_the_same(stored: Stored) -> None:
     assert answers[4].order_values == _scroll(reads, order=OrderBy("year"), limit=5).order_values
     assert [point.payload for point in answers[5]] == WORLD.payloads[:3]
     assert answers[6] == POINTS
-    assert answers[7] == reads.field_indexes(frozenset({"lang"}))
-    assert answers[8] == reads.sample_payloads(2)
+    assert answers[7] == reads.run(reads.steps.indexes(frozenset({"lang"})))
+    assert answers[8] == reads.sample(2)
 
 
 def test_many_threads_may_read_at_once(reads: Reads) -> None:
@@ -557,10 +556,12 @@ def test_many_threads_may_read_at_once(reads: Reads) -> None:
 def test_many_may_await_their_reads_at_once(stored: Stored) -> None:
     asks = [WORLD.question(seed) for seed in range(64)]
 
-    async def ask() -> list[list[list[FoundPoint]]]:
+    async def ask() -> list[list[list[ScoredPoint]]]:
         reads = stored.async_reads()
         try:
-            return await asyncio.gather(*(reads.query([each], replace(EXACT, limit=3)) for each in asks))
+            return await asyncio.gather(
+                *(reads.run(stored.reads.steps.query([each], replace(EXACT, limit=3))) for each in asks)
+            )
         finally:
             await reads.aclose()
 
@@ -583,4 +584,4 @@ def test_a_closed_collection_is_no_empty_one(stored: Stored, tmp_path_factory: p
     with pytest.raises(CollectionError, match="closed"):
         _one(waiting, WORLD.question())
     with pytest.raises(CollectionError, match="closed"):
-        asyncio.run(awaited.query([WORLD.question()], EXACT))
+        asyncio.run(awaited.run(opened.reads.steps.query([WORLD.question()], EXACT)))

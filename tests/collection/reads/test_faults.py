@@ -13,8 +13,10 @@ import pytest
 from qdrant_client import QdrantClient
 
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.reads.questions import FindOptions, FoundPoint, Nearest, ReadOptions
+from tasb_qdrant.collection.reads.questions import Nearest, QueryOptions, ReadOptions, ScoredPoint
+from tasb_qdrant.collection.server import reads as server_reads
 from tasb_qdrant.collection.server.collection import ServerCollection
+from tasb_qdrant.collection.server.retry import call_async
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import (
     CollectionError,
@@ -34,7 +36,7 @@ from tests.waiting import sooner_than
 
 Code = grpc.StatusCode
 
-PATIENT: Final = FindOptions(read=ReadOptions(timeout=60.0))
+PATIENT: Final = QueryOptions(read=ReadOptions(timeout=60.0))
 """Waits between tries take no time here, and count all the same: a minute's tries are over at once."""
 SLOW: Final = 60.0
 """Seconds that a server takes which the deadline doesn't wait for."""
@@ -49,17 +51,15 @@ class Asked:
     awaited: bool
     over_grpc: bool
 
-    def query(self, options: FindOptions = PATIENT, count: int = 1) -> list[list[FoundPoint]]:
+    def query(self, options: QueryOptions = PATIENT, count: int = 1) -> list[list[ScoredPoint]]:
         asks = [Nearest(vector) for vector in self.vectors[:count]]
         if not self.awaited:
             return self.collection.reads.query(asks, options)
 
-        async def ask() -> list[list[FoundPoint]]:
-            reads: Any = self.collection.async_reads()
-            reads._sleep = _no_time_awaited
+        async def ask() -> list[list[ScoredPoint]]:
+            reads = self.collection.async_reads()
             try:
-                found: list[list[FoundPoint]] = await reads.query(asks, options)
-                return found
+                return await reads.run(self.collection.reads.steps.query(asks, options), options.read)
             finally:
                 await reads.aclose()
 
@@ -102,10 +102,15 @@ async def _no_time_awaited(_: float) -> None:
     pass
 
 
+def _call_without_waits(request: Any, **options: Any) -> Any:
+    return call_async(request, **{**options, "sleep": _no_time_awaited})
+
+
 @pytest.fixture(scope="module", params=["gRPC", "gRPC awaited", "REST", "REST awaited"])
 def opened(request: pytest.FixtureRequest, qdrant_1_17: QdrantServer) -> Iterator[Asked]:
     over_grpc, awaited = "gRPC" in request.param, "awaited" in request.param
-    with ExitStack() as stack:
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server_reads, "call_async", _call_without_waits)
         proxy: Any = stack.enter_context(GrpcProxy(qdrant_1_17) if over_grpc else HttpProxy(qdrant_1_17))
         if over_grpc:
             proxy.method = "/qdrant.Points/QueryBatch"
@@ -139,7 +144,7 @@ def test_a_failure_that_passes_is_not_seen(asked: Asked) -> None:
     assert [point.id for point in again[0]] == [point.id for point in expected[0]]
 
 
-def _error(asked: Asked, options: FindOptions = PATIENT) -> CollectionError:
+def _error(asked: Asked, options: QueryOptions = PATIENT) -> CollectionError:
     with sooner_than(SLOW), pytest.raises(CollectionError) as caught:
         asked.query(options)
     return caught.value
@@ -220,7 +225,7 @@ def test_half_an_answer_is_none(asked: Asked) -> None:
 
 
 def test_one_failing_part_of_many_fails_all(asked: Asked) -> None:
-    options = FindOptions(limit=50, payload=False, read=ReadOptions(timeout=5))
+    options = QueryOptions(limit=50, payload=False, read=ReadOptions(timeout=5))
     assert len(asked.query(options, count=60)) == 60
     asked.fail_once(Code.INVALID_ARGUMENT, 400, details="Wrong input")
     with pytest.raises(RequestRefusedError, match="Wrong input"):
@@ -235,7 +240,7 @@ def test_a_collection_that_was_deleted_meanwhile_is_missed_by_name(qdrant_1_17: 
     assert isinstance(collection, ServerCollection)
     store.delete(name)
     with pytest.raises(CollectionNotFoundError, match=name):
-        collection.reads.count_matching(None, exact=True, read=ReadOptions())
+        collection.reads.count()
     store.close()
 
 
@@ -247,7 +252,7 @@ def test_a_server_that_stops_is_named(qdrant_1_17: QdrantServer) -> None:
         collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
         assert isinstance(collection, ServerCollection)
     with pytest.raises(ServerUnreachableError, match="start the server"):
-        collection.reads.count_matching(None, exact=True, read=ReadOptions(timeout=0.3))
+        collection.reads.count(read=ReadOptions(timeout=0.3))
     store.close()
     client = QdrantClient(url=qdrant_1_17.url, check_compatibility=False)
     client.delete_collection(name)
@@ -265,14 +270,14 @@ def test_the_key_goes_with_every_read(keyed_server: QdrantServer, transport: Any
     assert isinstance(collection, ServerCollection)
     asks = [Nearest(vector) for vector in fill(collection, 20)]
 
-    async def awaited() -> list[list[FoundPoint]]:
+    async def awaited() -> list[list[ScoredPoint]]:
         reads = collection.async_reads()
         try:
-            return await reads.query(asks, FindOptions(limit=1))
+            return await reads.run(collection.reads.steps.query(asks, QueryOptions(limit=1)))
         finally:
             await reads.aclose()
 
-    assert len(collection.reads.query(asks, FindOptions(limit=1))) == 20
+    assert len(collection.reads.query(asks, QueryOptions(limit=1))) == 20
     assert len(asyncio.run(awaited())) == 20
     store.delete(name)
     store.close()

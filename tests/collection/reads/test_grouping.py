@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from tasb_qdrant.collection.edge.collection import EdgeCollection
 from tasb_qdrant.collection.reads import grouping
-from tasb_qdrant.collection.reads.questions import FindOptions, Nearest
+from tasb_qdrant.collection.reads.questions import Nearest, QueryOptions
 from tests.collection.reads.world import DIM, World, embedded
 from tests.ranking import mistake_in_groups
 
-EXACT: Final = FindOptions(exact=True, payload=False)
+EXACT: Final = QueryOptions(exact=True, payload=False)
 
 CROWDED: Final = ["big"] * 150 + [f"small {n // 2}" for n in range(40)]
 

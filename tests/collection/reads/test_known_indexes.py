@@ -9,15 +9,22 @@ import pytest
 from qdrant_client import QdrantClient, models
 
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.protocol import SearchOptions
-from tasb_qdrant.collection.reads.known_indexes import MAX_AGE, Indexes, KnownIndexes, fields_of
+from tasb_qdrant.collection.reads.filtering import MAX_AGE, KnownIndexes, fields_of
+from tasb_qdrant.collection.reads.questions import QueryOptions
+from tasb_qdrant.collection.reads.wire import Indexes
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import FilterTypeError
 from tasb_qdrant.filters import F
 from tasb_qdrant.settings import CollectionSettings, store_settings
 from tests.collection.conftest import server_settings
 from tests.collection.faults import HttpProxy
-from tests.collection.helpers import CONTRACT, fill, fresh_name, random_vectors
+from tests.collection.helpers import (
+    CONTRACT,
+    fill,
+    fresh_name,
+    random_vectors,
+    search,
+)
 from tests.qdrant_servers import QdrantServer
 
 
@@ -54,11 +61,11 @@ def test_a_filtered_search_is_one_request_and_uses_the_integer_index(qdrant_1_17
         settings = CollectionSettings(indexes={"n": "integer"})
         collection = open_for_writing(name, store, contract=CONTRACT, settings=settings)
         fill(collection, 20)
-        options = SearchOptions(where=F("n").in_(range(5, 5000)), limit=100)
-        (first,) = collection.search(random_vectors(1), options)
+        options = QueryOptions(where=F("n").in_(range(5, 5000)), limit=100)
+        (first,) = search(collection, random_vectors(1), options)
         proxy.when = lambda *_: True
         proxy.seen.clear()
-        (second,) = collection.search(random_vectors(1), options)
+        (second,) = search(collection, random_vectors(1), options)
         assert [path.split("?")[0] for _, path in proxy.seen] == [f"/collections/{name}/points/query/batch"]
         assert first == second
         assert {hit.payload["n"] for hit in first} == set(range(5, 20))
@@ -79,9 +86,9 @@ def test_a_phrase_that_an_index_of_another_program_can_not_find_is_refused(
         fill(open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings()), 3)
         words = models.TextIndexParams(type=models.TextIndexType.TEXT)
         client.create_payload_index(name, "text", words, wait=True)
-        assert store.open(name).count(either) == 1
-        with pytest.raises(FilterTypeError, match=r"text is indexed as text, .* made without phrases: it finds none"):
-            store.open(name).count(phrase)
+        assert store.open(name).reads.count(either) == 1
+        with pytest.raises(FilterTypeError, match=r"text is indexed as text, .* built without phrase matching"):
+            store.open(name).reads.count(phrase)
         client.delete_payload_index(name, "text", wait=True)
         client.create_payload_index(name, "text", words.model_copy(update={"phrase_matching": True}), wait=True)
-        assert store.open(name).count(phrase) == 1
+        assert store.open(name).reads.count(phrase) == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tasb_qdrant.collection.protocol import OpenCollection
-from tasb_qdrant.collection.reads.questions import FindOptions, Nearest
+from tasb_qdrant.collection.reads.questions import Nearest, QueryOptions
 from tests.collection.helpers import Place, fill, random_vectors
 
 
@@ -18,9 +18,9 @@ def test_real_vectors_score_what_quantized_ones_chose_unless_told_otherwise(plac
         collection.optimize()
         query = random_vectors(1, 64, seed=5)[0]
         real = vectors @ query
-        options = FindOptions(limit=10, payload=False)
+        options = QueryOptions(limit=10, payload=False)
 
-        def scores(options: FindOptions) -> tuple[list[float], list[float]]:
+        def scores(options: QueryOptions) -> tuple[list[float], list[float]]:
             """Those found, and what they should be."""
             opened: OpenCollection = collection  # type: ignore[assignment]  # as the stores open it
             (found,) = opened.reads.query([Nearest(query)], options)

@@ -18,7 +18,8 @@ from qdrant_client import QdrantClient, models
 from tasb_qdrant.collection.edge.collection import EdgeCollection
 from tasb_qdrant.collection.edge.files import SIDECAR, shard_folder
 from tasb_qdrant.collection.edge.store import EdgeStore
-from tasb_qdrant.collection.reads.questions import BM25, FoundPoint, Lexical, Nearest, Reads
+from tasb_qdrant.collection.reads.questions import BM25, Lexical, Nearest, ScoredPoint
+from tasb_qdrant.collection.reads.run import Reads
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.store import ServerStore
@@ -191,7 +192,7 @@ def _schema() -> CollectionSchema:
     return CollectionSchema.of(replace(CONTRACT, dim=DIM), CollectionSettings())
 
 
-def pairs(points: list[FoundPoint]) -> list[tuple[PointId, float]]:
+def pairs(points: list[ScoredPoint]) -> list[tuple[PointId, float]]:
     return [(point.id, point.score) for point in points]
 
 

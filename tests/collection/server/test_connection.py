@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from qdrant_client import models
 
-from tasb_qdrant.collection.open import open_existing, open_store
+from tasb_qdrant.collection.open import open_existing, open_store_at
 from tasb_qdrant.collection.server.connection import connect
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import (
@@ -59,14 +59,14 @@ def test_a_key_that_is_wrong_or_missing_is_refused_and_never_shown(
             url=keyed_server.url, grpc_port=keyed_server.grpc_port, api_key=key, transport=transport
         )
         with pytest.raises(UnauthorizedError, match=r"refused the key or wants one .* set QDRANT_API_KEY") as caught:
-            open_store(settings)
+            open_store_at(settings)
         assert WRONG_KEY not in _everything_said(caught.value) + repr(settings) + str(settings)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_the_right_key_works_and_is_never_shown(keyed_server: QdrantServer, transport: Transport) -> None:
     settings = server_settings(keyed_server, transport)
-    store = open_store(settings)
+    store = open_store_at(settings)
     place = Place("keyed", settings, store)
     key = keyed_server.api_key
     assert key is not None
@@ -74,7 +74,7 @@ def test_the_right_key_works_and_is_never_shown(keyed_server: QdrantServer, tran
     with place.collection("keyed") as collection:
         fill(collection, 5)
         shown += repr(collection) + repr(vars(collection)) + repr(collection.info()) + str(collection.notes)
-        assert collection.count() == 5
+        assert collection.reads.count() == 5
     with pytest.raises(TasbQdrantError) as caught:
         store.open("not there")
     assert key not in shown + _everything_said(caught.value)
@@ -86,7 +86,7 @@ def test_a_key_is_refused_over_plain_http_to_another_host_without_connecting() -
     with _silent_listener() as (url, listening):
         elsewhere = url.replace("127.0.0.1", "0.0.0.0")  # reaches the listener, and is no loopback address
         with pytest.raises(SettingsError, match=r"cross the network unencrypted to 0\.0\.0\.0") as caught:
-            open_store(store_settings(url=elsewhere, api_key=WRONG_KEY))
+            open_store_at(store_settings(url=elsewhere, api_key=WRONG_KEY))
         assert WRONG_KEY not in _everything_said(caught.value)
         listening.setblocking(False)
         with pytest.raises(BlockingIOError):
@@ -100,7 +100,7 @@ def test_a_person_may_say_that_the_network_is_their_own(keyed_server: QdrantServ
         api_key=keyed_server.api_key,
         allow_plain_http_key=True,
     )
-    open_store(settings).close()
+    open_store_at(settings).close()
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -110,12 +110,12 @@ def test_where_nothing_listens_the_error_comes_at_once(transport: Transport) -> 
         sooner_than(60),
         pytest.raises(ServerUnreachableError, match=r"connecting: nothing answers there .* start the server"),
     ):
-        open_store(settings)
+        open_store_at(settings)
 
 
 def test_a_host_that_never_answers_is_given_up_within_the_timeout() -> None:
     with _silent_listener() as (url, _), pytest.raises(ServerUnreachableError, match="doesn't answer in time"):
-        open_store(store_settings(url=url, timeout=1))
+        open_store_at(store_settings(url=url, timeout=1))
 
 
 STRANGERS = {
@@ -136,7 +136,7 @@ def test_another_programs_answer_is_known_as_such() -> None:
         for name, fault in STRANGERS.items():
             proxy.always = fault
             with pytest.raises(ServerUnreachableError, match="but it is no Qdrant server; correct --url"):
-                open_store(store_settings(url=proxy.url))
+                open_store_at(store_settings(url=proxy.url))
             assert proxy.seen, name
 
 
@@ -147,7 +147,7 @@ def test_a_server_without_collection_metadata_is_too_old(version: str) -> None:
         body = f'{{"title": "qdrant - vector search engine", "version": "{version}", "commit": null}}'
         proxy.always = HttpFault(200, body=body.encode())
         with pytest.raises(ServerTooOldError, match=f"this is Qdrant {version}, but 1.16.0 or later is needed"):
-            open_store(store_settings(url=proxy.url))
+            open_store_at(store_settings(url=proxy.url))
 
 
 def test_a_busy_server_is_waited_for_and_one_that_stays_so_is_named(qdrant_1_17: QdrantServer) -> None:
@@ -167,13 +167,13 @@ def test_a_busy_server_is_waited_for_and_one_that_stays_so_is_named(qdrant_1_17:
 
 def test_https_to_a_plain_server_says_that_the_scheme_may_be_wrong(qdrant_1_17: QdrantServer) -> None:
     with pytest.raises(ServerUnreachableError, match=r"no secure connection .* correct https:// or http:// in --url"):
-        open_store(store_settings(url=qdrant_1_17.url.replace("http:", "https:")))
+        open_store_at(store_settings(url=qdrant_1_17.url.replace("http:", "https:")))
 
 
 def test_without_grpc_rest_is_used_and_said_or_it_is_an_error(qdrant_1_17: QdrantServer) -> None:
     for port in (free_port(), qdrant_1_17.http_port):
         settings = store_settings(url=qdrant_1_17.url, grpc_port=port)
-        store = open_store(settings)
+        store = open_store_at(settings)
         place = Place("auto", settings, store)
         with place.collection("noted") as collection:
             (note,) = collection.notes
@@ -183,7 +183,7 @@ def test_without_grpc_rest_is_used_and_said_or_it_is_an_error(qdrant_1_17: Qdran
         store.delete("noted")
         store.close()
         with pytest.raises(ServerUnreachableError, match=f"port {port} .* or use --transport rest"):
-            open_store(store_settings(url=qdrant_1_17.url, grpc_port=port, transport="grpc"))
+            open_store_at(store_settings(url=qdrant_1_17.url, grpc_port=port, transport="grpc"))
 
 
 def test_a_grpc_port_of_another_server_is_not_used(qdrant_1_16: QdrantServer, qdrant_1_17: QdrantServer) -> None:
@@ -205,12 +205,12 @@ def test_proxies_of_the_environment_are_not_asked_for_this_machine(
     for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
         monkeypatch.delenv(name, raising=False)
     for transport in ("grpc", "rest"):
-        open_store(server_settings(qdrant_1_17, "grpc" if transport == "grpc" else "rest")).close()
+        open_store_at(server_settings(qdrant_1_17, "grpc" if transport == "grpc" else "rest")).close()
 
 
 def test_the_key_goes_with_every_request(keyed_server: QdrantServer) -> None:
     with HttpProxy(keyed_server) as proxy:
-        store = open_store(store_settings(url=proxy.url, api_key=keyed_server.api_key, transport="rest"))
+        store = open_store_at(store_settings(url=proxy.url, api_key=keyed_server.api_key, transport="rest"))
         store.names()
         store.close()
         assert {headers["api-key"] for headers in proxy.headers} == {keyed_server.api_key}
@@ -218,7 +218,7 @@ def test_the_key_goes_with_every_request(keyed_server: QdrantServer) -> None:
 
 @contextlib.contextmanager
 def _foreign(settings: StoreSettings, name: str, **config: object) -> Iterator[None]:
-    place = Place("foreign", settings, open_store(settings))
+    place = Place("foreign", settings, open_store_at(settings))
     with place.client() as client:
         client.create_collection(name, **config)  # type: ignore[arg-type]  # as each test wants it
         yield
@@ -268,13 +268,13 @@ def test_a_failing_server_ends_a_listing(qdrant_1_17: QdrantServer) -> None:
 
 def test_an_alias_opens_its_collection(qdrant_1_17: QdrantServer) -> None:
     settings = server_settings(qdrant_1_17)
-    place = Place("alias", settings, open_store(settings))
+    place = Place("alias", settings, open_store_at(settings))
     with place.collection("behind") as collection, place.client() as client:
         fill(collection, 3)
         create = models.CreateAlias(collection_name="behind", alias_name="in-front")
         client.update_collection_aliases([models.CreateAliasOperation(create_alias=create)])
         opened = open_existing("in-front", settings)
-        assert opened.count() == 3
+        assert opened.reads.count() == 3
         opened.close()
     place.store.delete("behind")
     place.store.close()

@@ -16,7 +16,12 @@ from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import RequestRefusedError, ServerBusyError
 from tasb_qdrant.settings import CollectionSettings, store_settings
 from tests.collection.faults import GrpcFault, GrpcProxy, HttpFault, HttpProxy
-from tests.collection.helpers import CONTRACT, fill, fresh_name
+from tests.collection.helpers import (
+    CONTRACT,
+    fill,
+    fresh_name,
+    payloads_of,
+)
 from tests.qdrant_servers import QdrantServer
 
 NOT_DONE = ["acknowledged", "wait_timeout"]
@@ -53,8 +58,8 @@ def test_over_rest(qdrant_1_17: QdrantServer) -> None:
                 proxy.script.extend([HttpFault(200, body=answer), HttpFault(503), HttpFault(reset=True)])
                 replaced(collection) if body.startswith("[") else collection.delete([8])
                 assert len(proxy.seen) == 4
-        assert collection.count() == 9
-        assert collection.payloads([6]) == {6: {"passage_id": "6"}}
+        assert collection.reads.count() == 9
+        assert payloads_of(collection, [6]) == {6: {"passage_id": "6"}}
 
 
 def test_over_grpc(qdrant_1_17: QdrantServer) -> None:
@@ -78,8 +83,8 @@ def test_over_grpc(qdrant_1_17: QdrantServer) -> None:
                 proxy.script.extend([GrpcFault(answer=answer), busy])
             replaced(collection)
             assert proxy.seen == 7
-        assert collection.count() == 9
-        assert collection.payloads([6]) == {6: {"passage_id": "6"}}
+        assert collection.reads.count() == 9
+        assert payloads_of(collection, [6]) == {6: {"passage_id": "6"}}
 
 
 def test_an_unconfirmed_change_is_named_after_the_retries(qdrant_1_17: QdrantServer) -> None:
@@ -98,7 +103,9 @@ def test_payloads_that_are_too_many_for_one_request_are_split(qdrant_1_17: Qdran
         proxy.script.extend([HttpFault(413)] * 2)
         replaced(collection)
         assert len(proxy.seen) == 5  # 7; 3; 1 and 2; 4
-        assert all(payload == {"passage_id": str(point)} for point, payload in collection.payloads(range(7)).items())
+        assert all(
+            payload == {"passage_id": str(point)} for point, payload in payloads_of(collection, range(7)).items()
+        )
         proxy.always = HttpFault(413)
         with pytest.raises(
             RequestRefusedError, match="replacing payloads: the server never takes a request that large"

@@ -127,7 +127,7 @@ def test_a_small_addition_is_left_to_the_servers_own_threshold(store: ServerStor
     assert 1 < len(seen) < 40
     assert in_force(client, "c") == 100
     assert client.get_collection("c").segments_count <= segments + 1
-    assert collection.count() == 1010
+    assert collection.reads.count() == 1010
 
 
 def test_what_somebody_else_set_is_what_is_wanted_from_then_on(store: ServerStore, client: QdrantClient) -> None:

@@ -14,7 +14,8 @@ from qdrant_client import grpc as messages
 
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.points import PointBatch
-from tasb_qdrant.collection.protocol import Collection, SearchOptions
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.collection.reads.questions import QueryOptions
 from tasb_qdrant.collection.server.retry import MAX_WAIT
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import (
@@ -26,7 +27,15 @@ from tasb_qdrant.errors import (
 )
 from tasb_qdrant.settings import CollectionSettings, store_settings
 from tests.collection.faults import GrpcFault, GrpcProxy, HttpFault, HttpProxy
-from tests.collection.helpers import CONTRACT, fill, fresh_name, passages, random_vectors
+from tests.collection.helpers import (
+    CONTRACT,
+    fill,
+    fresh_name,
+    passages,
+    payloads_of,
+    random_vectors,
+    search,
+)
 from tests.qdrant_servers import QdrantServer
 
 Code = grpc.StatusCode
@@ -144,7 +153,7 @@ def test_over_rest_what_may_pass_is_tried_again(rest: tuple[HttpProxy, Collectio
             assert waited == MAX_WAIT
         else:
             assert 0 <= waited <= 1, name
-    assert collection.count() == 3
+    assert collection.reads.count() == 3
 
 
 PASSING_GRPC = {
@@ -196,7 +205,7 @@ def test_over_grpc_what_may_pass_is_tried_again(over_grpc: tuple[GrpcProxy, Coll
             assert waited == MAX_WAIT
         else:
             assert 0 <= waited <= 1, name
-    assert collection.count() == 3
+    assert collection.reads.count() == 3
 
 
 def test_over_rest_what_can_not_pass_is_said_at_once(rest: tuple[HttpProxy, Collection], waits: Waits) -> None:
@@ -217,7 +226,7 @@ def test_over_rest_what_can_not_pass_is_said_at_once(rest: tuple[HttpProxy, Coll
             collection.upsert(_batch())
         assert "\n" not in str(caught.value)
         assert len(proxy.seen) == 1
-    assert (waits.seconds, collection.count()) == ([], 0)
+    assert (waits.seconds, collection.reads.count()) == ([], 0)
 
 
 def test_over_grpc_what_can_not_pass_is_said_at_once(over_grpc: tuple[GrpcProxy, Collection], waits: Waits) -> None:
@@ -237,7 +246,7 @@ def test_over_grpc_what_can_not_pass_is_said_at_once(over_grpc: tuple[GrpcProxy,
         with pytest.raises(kind, match=r"storing 3 passages: the server .*the server's own words"):
             collection.upsert(_batch())
         assert proxy.seen == 1
-    assert (waits.seconds, collection.count()) == ([], 0)
+    assert (waits.seconds, collection.reads.count()) == ([], 0)
 
 
 @pytest.mark.parametrize("retry_seconds", [0.0, 5.0, 120.0])
@@ -289,7 +298,7 @@ def test_a_request_that_can_never_fit_is_split_until_it_does(
     proxy.script.extend([HttpFault(status, body=words)] * 2)
     collection.upsert(_batch(7))
     assert len(proxy.seen) == 5  # 7; 3; 1 and 2; 4
-    assert collection.count() == 7
+    assert collection.reads.count() == 7
     proxy.always = HttpFault(status, body=words)
     with pytest.raises(RequestRefusedError, match="storing 1 passage: the server never takes a request that large"):
         collection.upsert(_batch(5))
@@ -310,7 +319,7 @@ def test_over_grpc_too_it_is_split(
     proxy, collection = over_grpc
     proxy.script.extend([GrpcFault(code, words)] * 2)
     collection.upsert(_batch(7))
-    assert (proxy.seen, collection.count(), waits.seconds) == (5, 7, [])
+    assert (proxy.seen, collection.reads.count(), waits.seconds) == (5, 7, [])
     proxy.always = GrpcFault(code, words)
     with pytest.raises(RequestRefusedError, match="storing 1 passage: the server never takes a request that large"):
         collection.upsert(_batch(5))
@@ -340,7 +349,7 @@ def test_strict_modes_own_limit_of_points_is_met_by_splitting(qdrant_1_17: Qdran
     plain.update_collection(name, strict_mode_config=models.StrictModeConfig(enabled=True, upsert_max_batchsize=2))
     plain.close()
     collection.upsert(_batch(25))
-    assert collection.count() == 25
+    assert collection.reads.count() == 25
     store.delete(name)
     store.close()
 
@@ -362,7 +371,7 @@ def test_a_servers_own_rate_limit_is_met_by_splitting_and_waiting(qdrant_1_17: Q
     collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
     plain.update_collection(name, strict_mode_config=models.StrictModeConfig(enabled=True, write_rate_limit=10))
     collection.upsert(_batch(25))
-    assert collection.count() == 25
+    assert collection.reads.count() == 25
     assert 1 <= waited[0] <= MAX_WAIT  # as the server asked
     store.delete(name)
     store.close()
@@ -374,12 +383,12 @@ def test_reads_are_tried_again_too(rest: tuple[HttpProxy, Collection]) -> None:
     fill(collection, 5)
     proxy.when = lambda method, path: True
     for use in (
-        collection.count,
+        collection.reads.count,
         collection.info,
         collection.indexes,
-        lambda: collection.sample(1),
-        lambda: collection.payloads([1]),
-        lambda: collection.search(random_vectors(1), SearchOptions()),
+        lambda: collection.reads.sample(1),
+        lambda: payloads_of(collection, [1]),
+        lambda: search(collection, random_vectors(1), QueryOptions()),
         lambda: collection.ensure_indexes({"n": "integer"}),
     ):
         proxy.script.append(HttpFault(503))
@@ -392,11 +401,11 @@ def test_half_an_answer_over_rest_counts_for_none(rest: tuple[HttpProxy, Collect
     proxy, collection = rest
     proxy.when = lambda method, path: method == "POST" and path.endswith("/points/count")
     proxy.script.append(HttpFault(200, body=b'{"status":"ok","time":0.0}'))
-    assert collection.count() == 0
+    assert collection.reads.count() == 0
     assert len(waits.seconds) == 1
     proxy.always = HttpFault(200, body=b'{"status":"ok","time":0.0}')
     with pytest.raises(ServerBusyError, match="its answer is not Qdrant's"):
-        collection.count()
+        collection.reads.count()
 
 
 def test_half_an_answer_over_grpc_counts_for_none(over_grpc: tuple[GrpcProxy, Collection], waits: Waits) -> None:
@@ -433,7 +442,7 @@ def test_a_creation_whose_answer_was_lost_is_no_error(qdrant_1_17: QdrantServer,
         proxy.when = lambda method, path: method == "PUT"
         proxy.script.append(HttpFault(504, late=True))
         with _collection(store) as collection:
-            assert collection.count() == 0
+            assert collection.reads.count() == 0
         assert len(proxy.seen) == 2
 
 
@@ -469,7 +478,7 @@ def test_a_server_that_is_killed_and_restarted_costs_nothing_but_time(
         for start in range(3):
             collection.upsert(PointBatch(passages([start]), random_vectors(1)))
             server.kill()
-        assert collection.count() == 3
+        assert collection.reads.count() == 3
         store.close()
 
 

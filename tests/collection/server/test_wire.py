@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import RestToGrpc
 
-from tasb_qdrant.collection.open import open_for_writing, open_store
+from tasb_qdrant.collection.open import open_for_writing, open_store_at
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.server import upserts as server_wire
-from tasb_qdrant.collection.server.address import grpc_channel
+from tasb_qdrant.collection.server.address import plain_channel, with_key
 from tasb_qdrant.collection.server.points import rest_points
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.errors import InvalidPassageError, UnauthorizedError
@@ -226,21 +226,22 @@ def _settings(server: QdrantServer, key: str | None) -> StoreSettings:
 
 
 def test_the_key_goes_with_every_request(keyed_server: QdrantServer) -> None:
-    store = open_store(_settings(keyed_server, keyed_server.api_key))
+    store = open_store_at(_settings(keyed_server, keyed_server.api_key))
     name = fresh_name()
     collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
     collection.upsert(PointBatch(passages(range(3)), random_vectors(3)))
-    assert collection.count() == 3
+    assert collection.reads.count() == 3
     store.delete(name)
     store.close()
 
 
 def test_a_key_that_was_revoked_is_said_at_once(keyed_server: QdrantServer) -> None:
     settings = _settings(keyed_server, keyed_server.api_key)
-    store = open_store(settings)
+    store = open_store_at(settings)
     name = fresh_name()
     collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
-    other = grpc_channel(_settings(keyed_server, "another"))
+    others = _settings(keyed_server, "another")
+    other = with_key(plain_channel(others), others)
     kept = collection._connection.channel  # type: ignore[attr-defined]
     object.__setattr__(collection._connection, "channel", other)  # type: ignore[attr-defined]
     with pytest.raises(UnauthorizedError, match="set QDRANT_API_KEY"):

@@ -124,7 +124,7 @@ def test_the_cache_serves_offline_and_asks_nobody(
     offline = resolve("some/model")
     assert offline.folder == online.folder
     assert offline.notes == ("some/model comes from the cache: HF_HUB_OFFLINE is set.",)
-    with pytest.raises(HubUnreachableError, match="isn't in the cache, and HF_HUB_OFFLINE forbids asking"):
+    with pytest.raises(HubUnreachableError, match="isn't cached, and HF_HUB_OFFLINE forbids asking"):
         resolve("another/model")
     with pytest.raises(HubUnreachableError, match="HF_HUB_OFFLINE"):
         resolve("tas-b")

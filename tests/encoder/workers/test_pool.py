@@ -138,7 +138,7 @@ def test_what_keeps_a_worker_from_starting_is_raised(task: Task, error: type[Exc
 
 
 def test_work_that_can_not_be_sent_is_an_error_and_no_hang() -> None:
-    with pool_of(Obeying()) as pool, pytest.raises(WorkerError, match="no work can be sent to worker 0"):
+    with pool_of(Obeying()) as pool, pytest.raises(WorkerError, match="can't send work to worker 0"):
         list(pool.run(makes(lambda: "not to be pickled")))
 
 

@@ -23,6 +23,7 @@ from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.read.index_types import TypeCheck, is_datetime, is_uuid
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, IndexType
+from tests.collection.helpers import payloads_of
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
@@ -284,7 +285,7 @@ def test_the_reason_names_field_index_value_and_remedy(tmp_path: Path) -> None:
         ingest(passages, collection="c", path=tmp_path, encoder=StubEncoder(), settings=settings)
     assert str(caught.value) == (
         "<passages>:2: field 'year' is indexed as integer, got \"2021\", which no filter on it would find; write it "
-        "without quotes and fraction, or index the field otherwise; correct the line, or keep such lines in a file "
+        "without quotes and fraction, or index the field as another type; correct the line, or keep such lines in a file "
         "with --rejects FILE"
     )
 
@@ -322,7 +323,7 @@ def test_an_index_is_named_in_any_spelling_of_its_field(tmp_path: Path) -> None:
         ingest([passage], collection="c", path=tmp_path, encoder=StubEncoder(), settings=settings)
     collection = open_collection("c", path=tmp_path)
     assert collection.indexes() == {'"a b"': "keyword", 'c."d.e"': "integer"}
-    assert collection.count(parse_filter('`a b` = "k" and c.`d.e` >= 1')) == 1
+    assert collection.reads.count(parse_filter('`a b` = "k" and c.`d.e` >= 1')) == 1
     collection.close()
 
 
@@ -334,8 +335,8 @@ def test_empty_cells_of_csv_are_no_values_whatever_their_index(tmp_path: Path) -
     )
     assert (report.stored, report.rejected) == (2, 0)
     collection = open_collection("c", path=tmp_path / "store")
-    assert collection.payloads([1])[1] == {
+    assert payloads_of(collection, [1])[1] == {
         "passage_id": "1", "text": "one", "when": None, "who": None, "how many": None
     }  # fmt: skip
-    assert collection.payloads([2])[2]["how many"] == 3
+    assert payloads_of(collection, [2])[2]["how many"] == 3
     collection.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,9 @@ from tasb_qdrant.collection import open as opening
 from tasb_qdrant.collection.edge.store import EdgeStore
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.protocol import Collection, Store
+from tasb_qdrant.collection.reads.questions import ScoredPoint
+from tasb_qdrant.collection.reads.run import Reads, Send
+from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.errors import (
     CollectionError,
     EncodingError,
@@ -63,9 +66,22 @@ class Asked(FaultyCollection):
         super().__init__(inner, **hooks)
         self._asked = asked
 
-    def payloads(self, ids: Sequence[PointId]) -> dict[PointId, Mapping[str, Any]]:
+    @property
+    def reads(self) -> Reads:
+        reads = super().reads
+        return Asking(reads.steps, reads._send, self._asked)
+
+
+class Asking(Reads):
+    """The reads that do."""
+
+    def __init__(self, steps: ReadSteps, send: Send, asked: list[PointId]) -> None:
+        super().__init__(steps, send)
+        self._asked = asked
+
+    def retrieve(self, ids: Sequence[PointId], **options: Any) -> list[ScoredPoint]:
         self._asked.extend(ids)
-        return super().payloads(ids)
+        return super().retrieve(ids, **options)
 
 
 @pytest.fixture
@@ -229,11 +245,13 @@ def test_files_that_came_went_or_changed_places_are_refused(tmp_path: Path, stor
     stored.write_jsonl(folder / "b.jsonl", stored.numbered(COUNT))
     interrupted(folder, store)
     new = stored.write_jsonl(folder / "a.jsonl", stored.numbered(3, start=COUNT))
-    with pytest.raises(ResumeRefusedError, match=r"the file .*a\.jsonl was no source, is one"):
+    with pytest.raises(ResumeRefusedError, match=r"the file .*a\.jsonl was not a source, is one"):
         run(folder, store)
     new.unlink()
     (folder / "b.jsonl").rename(folder / "c.jsonl")
-    with pytest.raises(ResumeRefusedError, match=r"b\.jsonl was a source, is none; the file .*c\.jsonl was no source"):
+    with pytest.raises(
+        ResumeRefusedError, match=r"b\.jsonl was a source, is no longer one; the file .*c\.jsonl was not a source"
+    ):
         run(folder, store)
 
 
@@ -303,7 +321,7 @@ def test_points_that_are_missing_are_refused(
     interrupted(source, store)
     there = len(stored.embedded(store))
     with monkeypatch.context() as patch:
-        patch.setattr(Asked, "count", lambda self, where=None: there - 1)
+        patch.setattr(Asking, "count", lambda self, where=None: there - 1)
         with pytest.raises(ResumeRefusedError, match=r"the number of points was at least .*: some are missing"):
             run(source, store)
     assert run(source, store).verified

@@ -106,7 +106,7 @@ def test_a_lock_file_that_says_nothing_of_use_is_no_obstacle(folder: Path) -> No
     first = StateFiles(folder)
     first.acquire()
     (folder / "lock").write_bytes(b"\xff\xfenonsense")
-    with pytest.raises(StateLockedError, match="another run puts the same sources"):
+    with pytest.raises(StateLockedError, match="another run is ingesting the same sources"):
         StateFiles(folder).acquire()
     first.release()
 
@@ -231,7 +231,7 @@ def a_life(folder: Path) -> list[bytes]:
             saved.append(b"save %d" % number)
     except StateError as error:
         said = str(error)
-        saved.append(b"failed" if "--state" in said and "the same command goes on" in said else said.encode())
+        saved.append(b"failed" if "--state" in said and "the same command resumes" in said else said.encode())
     finally:
         files.release()
     return saved

@@ -17,6 +17,7 @@ from tasb_qdrant.collection.open import open_collection
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.protocol import OpenCollection
 from tasb_qdrant.errors import ContractMismatchError, SettingsError
+from tests.collection.helpers import payloads_of, vectors_of
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
@@ -78,7 +79,7 @@ def damage(where: Where) -> None:
         collection.delete([7, Passage("name 3", "x").point_id])
         stranger = Passage("stranger", "not in the source")
         collection.upsert(PointBatch([stranger], np.ones((1, 8), np.float32)))
-        there = dict(collection.payloads([20, 21]))
+        there = dict(payloads_of(collection, [20, 21]))
         collection.replace_payloads({20: {**there[20], "year": 1}, 21: {**there[21], "text": "other"}})
         collection.upsert(PointBatch([stored.numbered(1, start=30)[0]], np.full((1, 8), 0.5, np.float32)))
 
@@ -126,7 +127,7 @@ def test_a_repair_puts_right_what_differs_and_leaves_what_is_extra(where: Where)
 
 
 def everything(collection: OpenCollection) -> dict[PointId, tuple[Any, list[float]]]:
-    page = collection.page(limit=100_000, payloads=True, vectors=True)
+    page = collection.reads.scroll(limit=100_000, vectors=True)
     return {point.id: (point.payload, [] if point.vector is None else point.vector.tolist()) for point in page.points}
 
 
@@ -152,13 +153,13 @@ def test_no_model_is_loaded_for_no_sample_nor_for_payloads_alone(tmp_path: Path)
     where: Where = {"collection": "c", "path": tmp_path}
     load(corpus(), where)
     with opened(where) as collection:
-        collection.replace_payloads({4: {}, 5: dict(collection.payloads([6])[6])})
-        collection.replace_payloads({4: {**collection.payloads([3])[3], "passage_id": "4"}})
+        collection.replace_payloads({4: {}, 5: dict(payloads_of(collection, [6])[6])})
+        collection.replace_payloads({4: {**payloads_of(collection, [3])[3], "passage_id": "4"}})
     found = verify(corpus(), sample=0, **where)  # the contract's model "stub" is nowhere
     assert counts(found) == {"text": 2}
     load(corpus(), where)
     with opened(where) as collection:
-        collection.replace_payloads({4: {**collection.payloads([4])[4], "more": True}})
+        collection.replace_payloads({4: {**payloads_of(collection, [4])[4], "more": True}})
     found = verify(corpus(), sample=0, repair=True, **where)
     assert (found.updated, found.encoded, found.equal) == (1, 0, True)
 
@@ -168,7 +169,7 @@ def test_vectors_of_another_length_or_of_zeros_are_found(tmp_path: Path) -> None
     load(corpus(), where)
     passages = stored.numbered(3)
     with opened(where) as collection:
-        vectors = np.array([collection.vectors([n])[n] for n in range(3)])
+        vectors = np.array([vectors_of(collection, [n])[n] for n in range(3)])
         collection.upsert(PointBatch(passages, vectors * np.array([[1.1], [0.0], [1.001]], np.float32)))
     found = verify(corpus(), encoder=StubEncoder(), sample=10_000, **where)
     assert found.examples == {"vector": ("0", "1")}

@@ -165,10 +165,11 @@ def test_a_node_that_is_down_is_named_and_the_rest_verified(own_cluster: QdrantC
 
 def test_pages_are_what_all_replicas_hold(cluster: QdrantCluster) -> None:
     from tasb_qdrant.collection.open import open_collection
+    from tasb_qdrant.ingest.verify.reconcile import AGREED
 
     load(cluster, "pages")
     for transport in ("grpc", "rest"):
         with open_collection("pages", url=cluster.url, grpc_port=cluster.grpc_port, transport=transport) as opened:
-            page = opened.page(limit=COUNT)
+            page = opened.reads.scroll(limit=COUNT, payload=False, read=AGREED)
             assert [point.id for point in page.points] == list(range(COUNT))
-            assert len(opened.page(limit=COUNT, payloads=True).points) == COUNT
+            assert len(opened.reads.scroll(limit=COUNT, read=AGREED).points) == COUNT

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.protocol import Page, StoredPoint
+from tasb_qdrant.collection.reads.questions import ScoredPoint, ScrollPage, Where
 from tasb_qdrant.errors import RequestRefusedError, SettingsError, StoreCorruptError
 from tasb_qdrant.ingest.read.idset import IdSet, id_of, key_of
 from tasb_qdrant.ingest.read.seen import SeenIds
 from tasb_qdrant.ingest.verify.reconcile import IdGap, compare_ids
-from tests.ingest.fakes import CountingCollection
+from tests.ingest.fakes import CountingCollection, CountingReads
 
 numbers = st.integers(0, 2**64 - 1) | st.integers(0, 40)
 uuids = (st.integers(0, 2**128 - 1) | st.integers(0, 20)).map(lambda n: str(uuid.UUID(int=n)))
@@ -35,18 +36,26 @@ class Listed(CountingCollection):
 
     def __init__(self, ids: Sequence[PointId], *, most: int = 10**9) -> None:
         super().__init__()
+        self.reads = ListedReads(self, ids, most=most)
+
+
+class ListedReads(CountingReads):
+    """Gives pages of them."""
+
+    def __init__(self, collection: Listed, ids: Sequence[PointId], *, most: int = 10**9) -> None:
+        super().__init__(collection)
         self._ids = list(ids)
         self._most = most
 
-    def page(
-        self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
-    ) -> Page:
+    def scroll(
+        self, where: Where | None = None, *, start: PointId | None = None, limit: int = 1_000, **_: Any
+    ) -> ScrollPage:
         if limit > self._most:
             raise RequestRefusedError(f"limit {limit} is too large")
         first = 0 if start is None else self._ids.index(start)
         found = self._ids[first : first + limit]
         following = self._ids[first + limit] if first + limit < len(self._ids) else None
-        return Page([StoredPoint(one) for one in found], following)
+        return ScrollPage([ScoredPoint(one, 0.0) for one in found], following)
 
 
 def source_of(ids: Sequence[PointId]) -> SeenIds:
@@ -91,24 +100,26 @@ def test_more_ids_than_a_batch_are_merged_too() -> None:
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 10])
 def test_an_id_that_a_collection_lists_twice_is_told(limit: int) -> None:
-    class Twice(Listed):
-        def page(
-            self, start: PointId | None = None, *, limit: int = 1_000, payloads: bool = False, vectors: bool = False
-        ) -> Page:
+    class Twice(ListedReads):
+        def scroll(
+            self, where: Where | None = None, *, start: PointId | None = None, limit: int = 1_000, **_: Any
+        ) -> ScrollPage:
             first = 0 if start is None else int(start)
-            return Page(
-                [StoredPoint(one) for one in self._ids[first : first + limit]],
+            return ScrollPage(
+                [ScoredPoint(one, 0.0) for one in self._ids[first : first + limit]],
                 first + limit if first + limit < len(self._ids) else None,
             )
 
     seen = source_of([1, 2, 3])
-    assert joined(compare_ids(seen, Twice([1, 2, 2, 3]), page_ids=limit)) == IdGap(repeated=[2])
+    listed = Listed([])
+    listed.reads = Twice(listed, [1, 2, 2, 3])
+    assert joined(compare_ids(seen, listed, page_ids=limit)) == IdGap(repeated=[2])
     seen.close()
 
 
 def test_a_collection_without_an_order_can_not_be_compared() -> None:
     seen = source_of([1, 2])
-    with pytest.raises(StoreCorruptError, match="the ids of collection 'counting' come in no order"):
+    with pytest.raises(StoreCorruptError, match="the ids of collection 'counting' are not in order"):
         joined(compare_ids(seen, Listed([2, 1])))
     seen.close()
 

@@ -1,4 +1,4 @@
-"""Between reading and encoding: what the collection holds already is left out, or given its new payload alone."""
+"""Between reading and encoding: what the collection holds already is left out, or only gets its new payload."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from typing import Any, Protocol
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.protocol import Collection
-from tasb_qdrant.ingest.compare import Verdict, judge
 from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.content import difference
 from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.records.verification import Difference
 
 
 class Sieve(Protocol):
-    """Lets through what is to be encoded. `replaced` counts those of it that are in the collection already."""
+    """Lets through what has to be encoded; `replaced` counts how many of these replace a stored passage."""
 
     replaced: int
 
     def sift(self, window: Window) -> Window:
-        """The window with the passages that are to be encoded and stored."""
+        """The window with only the passages that have to be encoded and stored."""
         ...
 
 
 class ContentSieve:
-    """Lets through what the collection doesn't hold with just this title and text.
+    """Lets through what the collection doesn't hold with the same title and text.
 
-    A passage of which only other fields differ gets its payload replaced here.
+    A passage in which only other fields differ gets its payload replaced here.
     """
 
     def __init__(self, collection: Collection, counters: Counters) -> None:
@@ -35,20 +36,20 @@ class ContentSieve:
         self.replaced = 0
 
     def sift(self, window: Window) -> Window:
-        """The window with the passages that are to be encoded and stored."""
+        """The window with only the passages that have to be encoded and stored."""
         keys = self._collection.keys
         kept: list[int] = []
         updates: dict[PointId, Mapping[str, Any]] = {}
         with self._counters.busy("compare"):
-            stored = self._collection.payloads(window.ids)
+            stored = {point.id: point.payload or {} for point in self._collection.reads.retrieve(window.ids)}
             for row, (passage, point_id) in enumerate(zip(window.passages, window.ids, strict=True)):
-                match judge(passage, window.contents[row], stored.get(point_id), keys):
-                    case Verdict.MISSING:
+                match difference(passage, window.contents[row], stored.get(point_id), keys):
+                    case Difference.MISSING:
                         kept.append(row)
-                    case Verdict.TEXT:
+                    case Difference.TEXT:
                         kept.append(row)
                         self.replaced += 1
-                    case Verdict.PAYLOAD:
+                    case Difference.PAYLOAD:
                         updates[point_id] = to_payload(passage, keys)
         update_payloads(updates, self._collection, self._counters)
         self._counters.add(skipped=len(window.ids) - len(kept) - len(updates))

@@ -1,0 +1,122 @@
+"""What a filter needs before a query can be sent with it: its fields' indexes, Qdrant's form of it, and whether the
+matches are so few that comparing with each of them is quickest.
+
+All of it is remembered for a while: asking anew would cost each search a second request, or a third.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from tasb_qdrant.cache import Cache
+from tasb_qdrant.collection.reads.questions import ReadOptions, Where
+from tasb_qdrant.collection.reads.wire import ACORN_SELECTIVITY, Indexes, Wire
+from tasb_qdrant.filters import Filter, check_phrases
+from tasb_qdrant.filters.conditions import leaves
+from tasb_qdrant.records.path import canonical_path
+from tasb_qdrant.settings import IndexType
+from tasb_qdrant.steps import Requests, StoreSteps
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+MAX_AGE: Final = 60.0
+"""Seconds. Other programs may make and drop indexes, too."""
+
+MOST_FILTERS: Final = 1_000
+"""Filters of which it is remembered whether they match few points."""
+
+
+class KnownIndexes:
+    """What was read last, if that is not too long ago. `clock` gives seconds."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._indexes = Indexes({})
+        self._answered: set[str] = set()
+        self._until = float("-inf")
+
+    @property
+    def indexes(self) -> Indexes:
+        """What was learnt last."""
+        return self._indexes
+
+    def lacks(self, fields: Iterable[str]) -> bool:
+        """Whether to read them again: they are too old, or a field has no index and was never asked for."""
+        return self._clock() >= self._until or not self._answered.issuperset(fields)
+
+    def learn(self, indexes: Indexes, fields: Iterable[str]) -> None:
+        """These were read a moment ago, for the sake of `fields`. Paths are canonical."""
+        before = set() if self._clock() >= self._until else self._answered
+        # A field without an index is looked for once, and not at each search.
+        self._answered = before | set(fields) | {canonical_path(field) for field in indexes.types}
+        self._indexes = indexes
+        self._until = self._clock() + MAX_AGE
+
+    def have_all(self, fields: Iterable[str]) -> bool:
+        """Whether each of the fields, in its canonical spelling, had an index when they were learnt last."""
+        return {canonical_path(field) for field in self._indexes.types}.issuperset(fields)
+
+    def forget(self) -> None:
+        """Read them again when they are needed next."""
+        self._until = float("-inf")
+
+
+def fields_of(where: Filter) -> set[str]:
+    """The fields that a filter names, in their canonical spelling."""
+    return {leaf.field for leaf in leaves(where)}
+
+
+class Filtering:
+    """Filters over one collection. A search compares with every match where they are `most_compared` or fewer, no more
+    than ACORN_SELECTIVITY of all points, and the filter's fields have indexes; where `most_compared` is 0, never."""
+
+    def __init__(self, wire: Wire[Any], known: KnownIndexes, *, most_compared: int) -> None:
+        self._wire = wire
+        self._known = known
+        self._most_compared = most_compared
+        self._few: Cache[bool] = Cache(MOST_FILTERS, ttl=MAX_AGE)
+        self._points: Cache[int] = Cache(1, ttl=MAX_AGE)
+
+    def indexes(self, fields: frozenset[str]) -> StoreSteps[Mapping[str, IndexType]]:
+        """The payload indexes as far as filters on these fields need them: up to MAX_AGE old."""
+        if self._known.lacks(fields):
+            (indexes,) = yield Requests([self._wire.indexes()])
+            self._known.learn(indexes, fields)
+        return self._known.indexes.types
+
+    def translated(self, where: Where) -> StoreSteps[models.Filter]:
+        """As Qdrant has it. Raises FilterError for phrases that an index can't find."""
+        if not isinstance(where, Filter):
+            return where
+        # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter needn't wait.
+        from tasb_qdrant.collection.reads.filters import to_qdrant
+
+        indexes = yield from self.indexes(frozenset(fields_of(where)))
+        check_phrases(where, self._known.indexes.without_phrases)
+        return to_qdrant(where, indexes=indexes)
+
+    def matches_few(self, where: Where, translated: models.Filter, read: ReadOptions) -> StoreSteps[bool]:
+        """Whether to compare with each of the matches."""
+        if not self._most_compared or not isinstance(where, Filter):
+            return False
+        few = self._few.get(where)
+        if few is None:
+            few = yield from self._estimate(where, translated, read)
+            self._few.put(where, few)
+        return few
+
+    def _estimate(self, where: Filter, translated: models.Filter, read: ReadOptions) -> StoreSteps[bool]:
+        """By the store's own estimate, which its payload indexes give it."""
+        if not self._known.have_all(fields_of(where)):
+            return False  # the payload of each point would be read
+        (matching,) = yield Requests([self._wire.count(translated, exact=False, read=read)])
+        if matching > self._most_compared:
+            return False
+        points = self._points.get(None)
+        if points is None:
+            (points,) = yield Requests([self._wire.count(None, exact=False, read=read)])
+            self._points.put(None, points)
+        return bool(matching <= ACORN_SELECTIVITY * points)

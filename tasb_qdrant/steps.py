@@ -1,0 +1,141 @@
+"""Steps: a search, or a read of a store, written once for those who wait for it and those who await it.
+
+It is a generator. It yields what has to be waited for, is sent the answer, and returns the result; one that needs
+another says `yield from`. `carry_out` drives it where threads wait, `carry_out_async` in an event loop. Both let
+`carry` answer each step, and end the whole, encoding and every request included, at one deadline.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
+
+from tasb_qdrant.errors import SearchTimeoutError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """A store's own requests, which may be under way at once; answered by a list of their answers, in order."""
+
+    requests: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeQueries:
+    """Answered by float32 (n, dim), a row for each query."""
+
+    queries: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class EncodePassages:
+    """Answered by float32 (n, dim), a row for each text."""
+
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Other work that takes a while, answered by what it returns."""
+
+    run: Callable[[], Any]
+
+
+Step: TypeAlias = Requests | EncodeQueries | EncodePassages | Work
+
+Steps: TypeAlias = Generator[Step, Any, T]
+"""Returns a T once its steps are answered."""
+
+StoreSteps: TypeAlias = Generator[Requests, Any, T]
+"""The same, of requests alone."""
+
+
+def encode_queries(queries: Sequence[str]) -> Steps[NDArray[np.float32]]:
+    """The vectors of queries."""
+    vectors: NDArray[np.float32] = yield EncodeQueries(queries)
+    return vectors
+
+
+def encode_passages(texts: Sequence[str]) -> Steps[NDArray[np.float32]]:
+    """The vectors of passages."""
+    vectors: NDArray[np.float32] = yield EncodePassages(texts)
+    return vectors
+
+
+def work(run: Callable[[], T]) -> Steps[T]:
+    """What `run` returns."""
+    answer: T = yield Work(run)
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a call is to end, with all of its steps and their retries. `allowed` is in seconds, `until` by
+    time.monotonic; None is never."""
+
+    allowed: float | None
+    until: float | None
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Self:
+        """It runs from now on."""
+        return cls(seconds, None if seconds is None else time.monotonic() + seconds)
+
+    def check(self) -> None:
+        """Raises SearchTimeoutError when no time is left."""
+        if self.until is not None and time.monotonic() >= self.until:
+            raise SearchTimeoutError(
+                f"not done within the timeout of {self.allowed:g} s; allow more time", timeout=self.allowed or 0.0
+            )
+
+    def left(self, most: float) -> float:
+        """Seconds, `most` at most. Never 0, which some clients take for no limit at all."""
+        return most if self.until is None else min(most, max(self.until - time.monotonic(), 0.001))
+
+
+NEVER: Final = Deadline(None, None)
+
+
+def carry_out(steps: Generator[S, Any, T], carry: Callable[[S, Deadline], Any], deadline: Deadline = NEVER) -> T:
+    """What the steps return, each answered by `carry`; what that raises is raised where the step was yielded."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                deadline.check()
+                answer = carry(step, deadline)
+            except BaseException as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+
+
+async def carry_out_async(
+    steps: Generator[S, Any, T], carry: Callable[[S, Deadline], Awaitable[Any]], deadline: Deadline = NEVER
+) -> T:
+    """The same, awaited."""
+    try:
+        step = next(steps)
+        while True:
+            try:
+                deadline.check()
+                answer = await carry(step, deadline)
+            except BaseException as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(answer)
+    except StopIteration as done:
+        result: T = done.value
+        return result
