@@ -138,6 +138,10 @@ def _is_in(name: str, room: str) -> bool:
     return name == room or name.startswith(f"{room}.")
 
 
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    assert _circles({_name(path): _imported(path) for path in _modules()}) == []
+
+
 def test_circles_are_found_where_there_are_any() -> None:
     imports = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a", "f"}, "g": set[str]()}
     assert sorted(_circles(imports)) == [["a", "b", "c"], ["d", "e"]]
