@@ -1,4 +1,4 @@
-"""Answers that were given before: to queries, where the caller wants that, and to questions of our own."""
+"""A cache of answers: to queries, if the caller wants that, and to questions of our own."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Cache(Generic[V]):
             return kept[1]
 
     def put(self, key: Hashable, answer: V) -> None:
-        """Keep the answer; the one that wasn't used for longest makes room."""
+        """Keep the answer; the least recently used one makes room."""
         if not self.on:
             return
         with self._lock:
