@@ -24,7 +24,7 @@ class CollectionInfo:
     """What a collection is and holds. `points` is an exact count, `indexed` the store's own estimate.
 
     `index_deferred` says that a load which is under way, or did not finish, keeps the vector index from
-    being built; `vectors` how the vectors are stored; `bm25` how the words became vectors, if they did.
+    being built; `vectors` how the vectors are stored; `bm25` how the sparse vectors were made, if there are any.
     """
 
     name: str
@@ -57,6 +57,6 @@ class CollectionInfo:
 
 
 def dense_indexed(indexed: int | None, points: int | None) -> int:
-    """Of the vectors in the indexes of a collection with BM25, how many are dense: a sparse one is in its index as
-    soon as it is stored."""
+    """How many of the indexed vectors of a collection with BM25 are dense: a sparse one is in its index as soon as it
+    is stored."""
     return max(0, (indexed or 0) - (points or 0))

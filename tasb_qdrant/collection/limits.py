@@ -1,4 +1,4 @@
-"""What a store allows: read before a load, so that requests fit, and a load that can't fit is never begun."""
+"""What a store allows: read before a load, so that requests fit, and a load that can't fit never starts."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ VECTOR_BYTES: Final[dict[VectorType, int]] = {"float32": 4, "float16": 2}
 """Bytes of each number of a vector at rest."""
 
 FLOAT16_MAX: Final = 65_504.0
-"""Both stores take larger numbers over as infinity, without a word."""
+"""Both stores turn larger numbers into infinity, without an error."""
 
 RATE_SHARE: Final = 4
-"""A request takes at most so many parts of what a minute allows: with three requests under way each is
-served within a minute, long before its tries end."""
+"""A request takes at most a quarter of what a minute allows: with three requests under way, each is
+served within a minute, long before its retries end."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpsertLimits:
-    """The most that one request may hold; None is no limit of the store's own."""
+    """The most that one request may hold; None if the store sets no limit."""
 
     points: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoreLimits:
-    """What a collection takes; None is no limit. The default is an embedded collection's.
+    """What a collection takes; None means no limit. The default is an embedded collection's.
 
     `points` is in all, and `points_by` the server's setting that says so; `reads` and `page` are the most ids
     that one request may ask for and the most points in its answer, `hnsw_ef` the most that a search may,
@@ -105,9 +105,9 @@ class StoreLimits:
             )
 
     def notes(self, stored: int, *, payload_bytes: int | None, indexed: bool) -> tuple[str, ...]:
-        """What may stop a load, or slow it, and can't be known before; a sentence each.
+        """What may stop or slow a load, and can't be known beforehand; a sentence each.
 
-        `payload_bytes` is about what the source will take, if that is known; `indexed` whether there is any
+        `payload_bytes` is roughly what the source will take, if that is known; `indexed` whether there is any
         payload index.
         """
         notes = []
@@ -130,7 +130,7 @@ class StoreLimits:
 
 
 def check_representable(vectors: NDArray[np.float32], stored_as: VectorType) -> None:
-    """Raises EncodingError for numbers that float16 has no room for."""
+    """Raises EncodingError for numbers that are too large for float16."""
     if stored_as == "float16" and vectors.size and (most := float(abs(vectors).max())) > FLOAT16_MAX:
         raise EncodingError(
             f"the vectors have numbers up to {most:g}, and float16 ends at {FLOAT16_MAX:g}; store them with "

@@ -27,7 +27,7 @@ class OpenOptions(StoreOptions, total=False):
     """Where a collection lives: in a `store` that is open already, or as the other options say."""
 
     store: Store | None
-    """From `open_store`, for several collections and searchers; whoever opened it closes it after all of them."""
+    """From `open_store`, for several collections and searchers; close it after all of them."""
 
 
 @expanded_signature(StoreSettings)
@@ -109,7 +109,7 @@ def open_for_writing(
     """The collection, made if it isn't there; one that is there must agree in contract, key names and BM25.
 
     `avg_len` is the passages' average length for the BM25 of a new one, if the settings don't give it. Payload
-    indexes that are missing are made; what else is wanted that the collection doesn't take over, its notes say.
+    indexes that are missing are made; its notes say which other wanted settings it does not adopt.
     Raises ContractMismatchError, NotOurCollectionError, and what the store raises.
     """
     check_name(name)
@@ -118,7 +118,7 @@ def open_for_writing(
         try:
             store.create(name, CollectionSchema.of(contract, settings, avg_len=avg_len), settings)
         except RequestRefusedError:
-            # Another process was quicker, or a first try had succeeded whose answer was lost.
+            # Another process was quicker, or a first attempt succeeded and its answer was lost.
             if not store.exists(name):
                 raise
     with nullcontext() if there else no_leftover(name, store):
@@ -138,7 +138,7 @@ def open_for_writing(
 def no_leftover(name: str, store: Store) -> Iterator[None]:
     """Should the block fail, a collection that `store` made, and that still holds nothing, is deleted.
 
-    An empty one would stop the next try with another model, and on a server it indexes nothing ever.
+    An empty one would block the next attempt with another model, and on a server it never indexes anything.
     The collection must be closed by then.
     """
     try:

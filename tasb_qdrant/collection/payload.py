@@ -38,7 +38,7 @@ def check_names(fields: Mapping[str, Any], keys: PayloadKeys) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """The same in dicts, lists and Python's own scalars: each store knows another part of their kin."""
+    """The same in dicts, lists and Python's own scalars: each store takes other subclasses of them."""
     kind = type(value)
     if kind in _SCALARS:
         return value

@@ -18,10 +18,10 @@ PointId = int | str
 
 @dataclass(frozen=True, slots=True)
 class PointBatch:
-    """Passages and their vectors, float32 (n, dim), row for row; `sparse` are those of their words, for collections
+    """Passages and their vectors, float32 (n, dim), row for row; `sparse` their sparse vectors, in collections
     with BM25.
 
-    `ids` are the passages' point ids, where somebody has made them already: most take a hash.
+    `ids` are the passages' point ids, if they have been made already: most take a hash.
     A batch that can't be stored can't be made: EncodingError for a wrong shape, another dtype, or a
     vector that is not finite (both stores would accept NaN, and rank it first).
     """

@@ -38,7 +38,7 @@ class Collection(Protocol):
 
     @property
     def bm25(self) -> Bm25Settings | None:
-        """How the words of each passage become its sparse vector; None where passages have none."""
+        """How the words of each passage become its sparse vector; None if passages have none."""
         ...
 
     @property
@@ -61,7 +61,7 @@ class Collection(Protocol):
         ...
 
     def delete(self, ids: Sequence[PointId]) -> None:
-        """Delete these points; those that aren't there don't matter. Returning means deleted."""
+        """Delete these points; missing ones are ignored. Returning means deleted."""
         ...
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
@@ -99,7 +99,7 @@ class Collection(Protocol):
     def info(self) -> CollectionInfo: ...
 
     def queued_updates(self) -> int | None:
-        """Updates, of anybody, that the store has taken and not yet applied; None where it doesn't say."""
+        """Updates, from any client, that the store has accepted and not yet applied; None if it doesn't say."""
         ...
 
     def flush(self) -> None:
@@ -113,7 +113,7 @@ class OpenCollection(Collection, Protocol):
     """A collection as its store opens it: closed at the end of a `with` block, and read in event loops, too."""
 
     def async_reads(self) -> AsyncReads:
-        """The read path, awaited, for one event loop; whoever has it closes it there."""
+        """The read path, awaited, for one event loop, in which the caller closes it."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -143,7 +143,7 @@ class Store(Protocol):
     ) -> OpenCollection:
         """The collection; with `own_store`, closing it closes this store too.
 
-        Where only one may have a collection open, wait `lock_wait` seconds for it. The notes of the
+        If only one process may have a collection open, wait `lock_wait` seconds for it. The notes of the
         collection say what it does not take over of the `wanted` settings.
         Raises CollectionNotFoundError, NotOurCollectionError, StoreLockedError.
         """
@@ -156,7 +156,7 @@ class Store(Protocol):
     def delete(self, name: str) -> None: ...
 
     def discard_new(self, name: str) -> None:
-        """Delete the collection if `create` made it here and it holds nothing; nothing is tried twice."""
+        """Delete the collection if `create` made it here and it holds nothing; without retries."""
         ...
 
     def close(self) -> None:

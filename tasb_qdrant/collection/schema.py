@@ -25,7 +25,7 @@ from tasb_qdrant.settings import (
 METADATA_KEY: Final = "tasb_qdrant"
 FORMAT: Final = 2
 """The latest, of collections with BM25. Others are of format 1, which earlier versions write into, too: they
-know of no second vector, and would leave it out, or as it was beside a new text."""
+don't know about the second vector, and would omit it, or leave the old one beside a new text."""
 
 # Qdrant uses the name as a folder's name, and so does the embedded store.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}", re.ASCII)
@@ -36,7 +36,7 @@ class CollectionSchema(BaseModel):
 
     `id` tells a collection from one of the same name that was made later; older ones have none, "".
     `indexing_threshold_kb` and `prevent_unoptimized` (None: never set) are what the person wants of the
-    optimizers, and what is put back after every load. `bm25` is None where passages have no vector of their words.
+    optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -107,9 +107,9 @@ _MADE_WITH: Final = (
 
 
 def kept_settings(schema: CollectionSchema, wanted: CollectionSettings | None) -> tuple[str, ...]:
-    """What an existing collection does not take over of the settings that somebody wanted, in a sentence.
+    """Which of the wanted settings an existing collection does not adopt, in a sentence.
 
-    A default is no wish. Of all but the quantization, the vectors' type and the threshold nothing is
+    Defaults count as no wish. Of all but the quantization, the vectors' type and the threshold nothing is
     recorded, so that they are named whether they differ or not.
     """
     if wanted is None:
@@ -143,7 +143,7 @@ def check_contract(name: str, stored: ModelContract, given: ModelContract) -> No
 
 
 def check_bm25(name: str, stored: Bm25Settings | None, given: Bm25Settings | None) -> None:
-    """Refuse BM25 that the collection has not, or has otherwise; None takes what it has."""
+    """Refuse BM25 that the collection lacks, or has with other settings; None accepts what it has."""
     if given is None:
         return
     differences = [("BM25", "none", "BM25 vectors")] if stored is None else stored.differences(given)
@@ -152,7 +152,7 @@ def check_bm25(name: str, stored: Bm25Settings | None, given: Bm25Settings | Non
 
 
 def check_keys(name: str, stored: PayloadKeys, given: PayloadKeys | None) -> None:
-    """Refuse to write under other key names into a collection that is there; None takes those it has."""
+    """Refuse to write under other key names into a collection that is there; None accepts those it has."""
     if given is None:
         return
     differences = [

@@ -13,7 +13,7 @@ from tasb_qdrant.settings import StoreSettings
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """The collection as each peer of a cluster holds it, by the peers' addresses; elsewhere the one there is, under "".
+    """The collection as each peer of a cluster holds it, by the peers' addresses; without a cluster, itself under "".
 
     `unchecked` has a sentence for each replica that none of them shows.
     """

@@ -1,4 +1,4 @@
-"""What requests are waited for at a moment, in words, for whoever looks from another thread."""
+"""Which requests are being waited for, in words, for other threads to show."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 SLOW_SECONDS: Final = 10.0
-"""An answer that takes longer is said to be waited for. Most come within a tenth of one of these seconds."""
+"""An answer that takes longer is reported as being waited for. Most come within 0.1 s."""
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class Watch:
         request.began = self._clock()
 
     def waiting_for(self) -> str:
-        """What holds things up, or an empty string: failures that are retried, then answers that take long."""
+        """What is holding things up, or an empty string: failures being retried, else slow answers."""
         with self._lock:
             requests = list(self._requests.values())
         now = self._clock()

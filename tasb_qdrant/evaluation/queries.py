@@ -11,7 +11,7 @@ import orjson
 from tasb_qdrant.errors import SourceError
 
 MAX_QUERY_CHARS: Final = 100_000
-"""A longer line is no query: the model reads a few hundred words of it."""
+"""A longer line isn't a query: the model reads a few hundred words of it."""
 
 _ID_NAMES: Final = ("_id", "id", "qid", "query_id")
 _TEXT_NAMES: Final = ("text", "query", "question")

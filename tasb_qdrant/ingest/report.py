@@ -68,9 +68,10 @@ def _warnings(collection: Collection, encoder: Encoder) -> tuple[str, ...]:
     if stored == precision:
         return ()
     # Old collections may name a precision that is gone: fp8.
-    remedy = f", say --precision {stored} for the same ones" if stored in PRECISIONS else ""
+    remedy = f"; use --precision {stored} for identical ones" if stored in PRECISIONS else ""
+    cosine = 0.999 if {stored, precision} <= {"fp32", "bf16", "fp16"} else 0.99
     warning = (
         f"the collection was begun in {stored}, this run encoded in {precision}; "
-        f"the vectors agree to a cosine of {'0.999' if remedy else '0.99'}{remedy}"
+        f"the vectors agree to a cosine of {cosine}{remedy}"
     )
     return (warning,)

@@ -1,4 +1,4 @@
-"""Looking over a whole store."""
+"""Listing the collections of a store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tasb_qdrant.settings import StoreSettings
 
 @dataclass(frozen=True, slots=True)
 class ListedCollection:
-    """A collection of a store. `info` is None where it can't be told, and `remark` says why."""
+    """A collection of a store. `info` is None if it can't be read, and `remark` says why."""
 
     name: str
     info: CollectionInfo | None

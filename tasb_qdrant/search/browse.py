@@ -143,7 +143,7 @@ def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scro
 
 
 def _without(session: Session[T], where: Where | None, points: frozenset[PointId]) -> Steps[Where | None]:
-    """The filter, less some points."""
+    """The filter, without these points."""
     if not points:
         return where
     from qdrant_client import models

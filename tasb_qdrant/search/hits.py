@@ -22,7 +22,7 @@ OnInvalid: TypeAlias = Literal["raise", "keep"]
 
 
 class Hits(list[Hit[T]], Generic[T]):
-    """Hits, best first. `cached` says that they are an answer from the query cache, not of the collection."""
+    """Hits, best first. `cached` says that they come from the query cache, not from the collection."""
 
     __slots__ = ("cached",)
 
@@ -34,7 +34,7 @@ class Hits(list[Hit[T]], Generic[T]):
 class HitMaker(Generic[T]):
     """Makes hits of points, under the payload's key names.
 
-    With a `model`, a payload that is no instance of it raises PayloadInvalidError, or with `on_invalid` "keep" stays
+    With a `model`, a payload that doesn't validate raises PayloadInvalidError, or with `on_invalid` "keep" stays
     a mapping, marked.
     """
 
@@ -66,7 +66,7 @@ class HitMaker(Generic[T]):
         return Hits([self.hit(copy.deepcopy(point) if cached else point) for point in points], cached=cached)
 
     def hit(self, point: ScoredPoint) -> Hit[T]:
-        """The hit that a point is. A point that another tool wrote may lack id or text."""
+        """The point as a hit. A point that another tool wrote may lack id or text."""
         rest = dict(point.payload or {})
         keys = self._keys
         passage_id, text, title = (rest.pop(key, None) for key in (keys.id, keys.text, keys.title))
@@ -83,7 +83,7 @@ class HitMaker(Generic[T]):
         )
 
     def of_passage(self, passage: Passage, score: float) -> Hit[T]:
-        """The hit that a passage would be, were it in the collection."""
+        """A passage that needn't be in the collection, as a hit."""
         payload, invalid = self._payload(dict(passage.payload), passage.id)
         return Hit(passage.id, score, passage.text, passage.title, payload, invalid=invalid)
 

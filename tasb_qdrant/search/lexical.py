@@ -1,4 +1,4 @@
-"""Queries as words: what the sparse vectors of a collection are searched with."""
+"""Lexical queries, for the sparse vectors of a collection."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class LexicalQueries:
         self._collection = collection
 
     def query(self, text: str) -> Lexical:
-        """The words of the query, weighted; none of its words may be known. Raises RequestRefusedError."""
-        words = self._encoder.encode_query(text)
-        return Lexical(words.indices, words.values)
+        """The terms of the query, weighted; there may be none. Raises RequestRefusedError."""
+        sparse = self._encoder.encode_query(text)
+        return Lexical(sparse.indices, sparse.values)
 
     @cached_property
     def _encoder(self) -> Bm25Encoder:

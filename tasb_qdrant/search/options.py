@@ -58,13 +58,13 @@ class ParamOptions(TypedDict, total=False):
     """Compare with every vector instead of using the index."""
 
     hnsw_ef: int | None
-    """How many candidates the index keeps in mind: more find more, and take longer. None is as is best."""
+    """How many candidates the index keeps in mind: more find more, and take longer. None takes a good default."""
 
     rescore: bool | None
-    """Whether the whole vectors rank anew what quantized ones have found. None is as is best."""
+    """Whether the original vectors rescore what quantized ones found. None does what suits their kind."""
 
     oversampling: float | None
-    """How many quantized candidates for each hit, at least 1. None is as is best."""
+    """Quantized candidates for each hit, at least 1. None takes what suits their kind."""
 
 
 class ReadingOptions(TypedDict, total=False):
@@ -101,7 +101,7 @@ class RecommendOptions(PartOptions, HitOptions, total=False):
     """Options of `recommend`."""
 
     strategy: Strategy
-    """How the examples count: "average_vector", or each by itself, "best_score" or "sum_scores"."""
+    """How the examples count: averaged ("average_vector"), or each alone ("best_score", "sum_scores")."""
 
 
 class RankedOptions(ModeOptions, HitOptions, total=False):

@@ -53,8 +53,8 @@ def search_groups(
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Where a walk through the hits of one query is. `seen` keeps a hit from coming twice: an approximate search of
-    more may rank them anew."""
+    """Where a walk through the hits of one query is. `seen` keeps a hit from coming twice: a deeper approximate
+    search may rank them differently."""
 
     query: Query
     ranking: Ranking
@@ -105,7 +105,7 @@ def _queries(session: Session[T], texts: Sequence[str], ranking: Ranking, wanted
 
 
 def _key(text: str, ranking: Ranking, wanted: QueryOptions) -> Hashable:
-    """Everything that an answer depends on, but for what the collection holds."""
+    """Everything that an answer depends on, except what the collection holds."""
     where = wanted.where
     if where is None or isinstance(where, Filter):
         written = "" if where is None else format_filter(where)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Callable[..., Any])
 
 DEEPER: Final = 5
-"""A fused or diverse query chooses from at least so many candidates for each hit wanted."""
+"""The fewest candidates for each hit that a fused or diverse query chooses from."""
 
 
 def search_signature(*owners: Callable[..., Any]) -> Callable[[C], C]:
@@ -58,7 +58,7 @@ def query_options(hits: HitMaker[Any], options: HitOptions, **part: Unpack[PartO
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """How passages are ranked: it makes a store's queries of the vectors and words of texts.
+    """How passages are ranked: it makes a store's queries from the dense and lexical queries of texts.
 
     `weights` are those of the dense and the bm25 list. `depth` is how many candidates each list of a hybrid search
     gives, and how many a diverse one chooses from.
@@ -101,7 +101,7 @@ class Ranking:
             raise SettingsError(f"weights are two numbers, 0 or more, of the dense and the bm25 list; got {weights!r}")
 
     def query(self, dense: Nearest, lexical: Lexical | None, options: QueryOptions) -> Query:
-        """The two fused where there are both, else the dense one, made diverse where that is wanted."""
+        """Both of them fused, or the dense one alone, made diverse if that is asked for."""
         if lexical is not None:
             weights = None if self.weights is None else tuple(self.weights)
             return Fused((dense, lexical), self.fusion, weights, depth=self.candidates(options))

@@ -39,7 +39,9 @@ def recommend(
     """What is like the positive examples and unlike the negative ones, without the examples themselves."""
     wanted = query_options(session.hits, options, limit=limit, offset=offset)
     if not positive and (strategy == "average_vector" or not negative):
-        raise SettingsError("recommend needs at least one positive example; with best_score or sum_scores, one of any")
+        raise SettingsError(
+            "recommend needs at least one positive example; with best_score or sum_scores, one of either kind"
+        )
     yield from session.where.check(wanted.where)
     examples = yield from _examples(session, [*positive, *negative], wanted.read)
     query = Recommended(tuple(examples[: len(positive)]), tuple(examples[len(positive) :]), strategy)

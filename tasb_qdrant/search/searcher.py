@@ -107,7 +107,7 @@ class Searcher(Generic[P]):
 
         `where` is an `F(...)` expression, the same as text, or a qdrant_client filter.
 
-        `mode` "dense" is nearness of vectors; "bm25" of words, in a collection ingested with bm25; "hybrid" fuses
+        `mode` "dense" ranks by vectors; "bm25" by words, in a collection ingested with bm25; "hybrid" fuses
         both lists, each of `depth` candidates, by reciprocal ranks ("rrf", with `weights` of the dense and the
         bm25 list) or by normalised scores ("dbsf"). `diversity`, from 0 to 1, prefers hits unlike each other, out of
         `depth` candidates (maximal marginal relevance).
@@ -148,15 +148,15 @@ class Searcher(Generic[P]):
     def search_groups(self, query: str, *, by: str, **options: Unpack[GroupsOptions]) -> list[HitGroup[P]]:
         """The nearest passages of each value of the payload field `by`: up to `limit` groups of up to `group_size`.
 
-        The group with the best hit comes first. A passage with several values is in several groups, one without any
-        in none.
+        The group with the best hit comes first. A passage with several values is in several groups, and
+        one without any is in none.
         """
         steps = plans.search_groups(self._session, checked_query(query), by=by, **options)
         return self._run(steps, options.get("timeout"))
 
     @search_signature()
     def more_like_this(self, passage: Example, **options: Unpack[MoreLikeThisOptions]) -> Hits[P]:
-        """The passages nearest to one: by its id in the collection, or a Passage. It is no hit itself."""
+        """The passages nearest to one: by its id in the collection, or a Passage. It is not a hit itself."""
         return self.recommend([passage], **options)
 
     @search_signature(recommending.recommend)
@@ -174,7 +174,7 @@ class Searcher(Generic[P]):
     def rerank(self, query: str, candidates: Iterable[Candidate], **options: Unpack[RerankOptions]) -> Hits[P]:
         """The candidates as hits, best first: ids of passages, hits, or Passages that needn't be in the collection.
 
-        Scores are dot products, of the stored vectors where there are some. With a `cross_encoder` the best
+        Scores are dot products, of the stored vectors, if there are any. With a `cross_encoder` the best
         `cross_depth` of them get its score and order, and the others are left out. Equal scores stay in the order
         given, and a candidate given twice comes once. Raises PassageNotFoundError for ids that aren't there.
         """

@@ -28,7 +28,7 @@ class SearcherOptions(OpenOptions, EncoderOptions, total=False):
     """Where a searcher finds its collection, what encodes its queries, and how it answers."""
 
     on_invalid: OnInvalid
-    """Of a payload that is no instance of the model: "raise" PayloadInvalidError, or "keep" it as a mapping."""
+    """What happens to a payload that doesn't validate: "raise" PayloadInvalidError, or "keep" it as a mapping."""
 
     cache_size: int
     """Answers that are kept for queries asked again with the same options; 0, the default, keeps none."""

@@ -70,7 +70,7 @@ class WhereChecker:
 
 
 def _frames_of_the_package() -> int:
-    """The stack level, seen from the caller, of whoever called this package: drivers and generators lie between."""
+    """The stack level of the code that called this package: drivers and generators lie in between."""
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tasb_qdrant.encoder import load_encoder
-from tasb_qdrant.search import session
+from tasb_qdrant.encoder import options as encoder_options
 from tests.cli.conftest import Run
 
 BEES = "How do honeybees tell their nestmates where to find food?"
@@ -29,7 +29,7 @@ _load = cache(load_encoder)
 @pytest.fixture(autouse=True)
 def _loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same model for every search of this file: loading it takes longer than searching."""
-    monkeypatch.setattr(session, "load_encoder", _load)
+    monkeypatch.setattr(encoder_options, "load_encoder", _load)
 
 
 @pytest.fixture

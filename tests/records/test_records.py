@@ -18,6 +18,7 @@ from tasb_qdrant.records import (
     Passage,
     point_id,
 )
+from tasb_qdrant.records.verification import Difference, Repair, VerifyReport
 
 CANONICAL = "12345678-90ab-cdef-1234-567890abcdef"
 
@@ -236,3 +237,12 @@ def test_a_report_says_its_rates_also_of_a_run_that_took_no_time() -> None:
 def test_a_report_is_verified_where_the_count_is_what_it_must_be(expected: int | None, verified: bool) -> None:
     report = replace(REPORT, points_expected=expected)
     assert (report.verified, report.to_dict()["verified"]) == (verified, verified)
+
+
+def test_every_difference_has_its_name_and_its_count_in_a_report() -> None:
+    assert [each.value for each in Difference] == ["missing", "extra", "duplicate", "text", "payload", "vector"]
+    counts: dict[str, Any] = {each.attribute: 10**place for place, each in enumerate(Difference)}
+    report = VerifyReport("c", "here", **counts)
+    assert [report.count(each) for each in Difference] == [1, 10, 100, 1_000, 10_000, 100_000]
+    assert (report.differences, replace(report, extra_allowed=True).differences) == (111_111, 111_101)
+    assert Difference.mended_by(Repair.ENCODE) == (Difference.MISSING, Difference.TEXT, Difference.VECTOR)

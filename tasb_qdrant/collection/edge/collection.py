@@ -72,12 +72,12 @@ class EdgeCollection:
 
     @property
     def bm25(self) -> Bm25Settings | None:
-        """How words became vectors."""
+        """How the sparse vectors were made."""
         return self._schema.bm25
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the collection did not take over of the settings wanted."""
+        """Which of the wanted settings the collection did not adopt."""
         return self._notes
 
     @property

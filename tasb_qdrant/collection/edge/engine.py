@@ -1,4 +1,4 @@
-"""The embedded engine's own words turned into ours: errors, index types, filters."""
+"""The embedded engine's errors and index types, and ours for them."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ def create_shard(folder: Path, config: edge.EdgeConfig) -> None:
 
 
 def is_engine_error(error: BaseException) -> bool:
-    """The engine raises bare Exception, and PanicException, which is no Exception and has no public name.
+    """The engine raises bare Exception, and PanicException, which isn't an Exception and has no public name.
 
-    Whatever else comes out of it is a bug, to be seen as such.
+    Anything else it raises is a bug, and is left as it is.
     """
     return type(error) is Exception or _has_panicked(error)
 
 
 def engine_error(error: BaseException, place: str) -> CollectionError:
-    """The error of ours that this one of the engine's means."""
+    """Our error for this one of the engine's."""
     if is_disk_full(error):
         return CollectionError(f"{place}: the disk is full; free some space, and run the same again")
     if _has_panicked(error):
@@ -77,7 +77,7 @@ def _has_panicked(error: BaseException) -> bool:
 
 
 def locked_error(folder: Path, *, waited: float = 0.0) -> StoreLockedError:
-    """What a second opener is told, who waited so many seconds."""
+    """For a second opener, who waited that many seconds."""
     still = f", for {waited:g} seconds now" if waited else ""
     return StoreLockedError(
         f"{folder}: the embedded collection is open already, here or in another process{still}, and one at a time may "
@@ -91,12 +91,12 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def one_line(error: object) -> str:
-    """The error's text, without line breaks and not for pages."""
+    """The error's text, without line breaks and not too long."""
     return " ".join(str(error).split())[:500]
 
 
 def index_schema(kind: IndexType) -> edge.PayloadSchemaType | edge.TextIndexParams:
-    """What makes such an index. Without phrase matching one of texts finds no phrase, and says nothing."""
+    """What makes such an index. Without phrase matching, a text index finds no phrases, and says nothing."""
     return edge.TextIndexParams(phrase_matching=True) if kind == "text" else INDEX_TYPES[kind]
 
 

@@ -106,7 +106,7 @@ class EdgeLock:
         return self._lock.fh.fileno()
 
     def release(self) -> None:
-        """Let others in. Twice is fine."""
+        """Let others in. May be called twice."""
         self._lock.release()
 
 
@@ -119,7 +119,7 @@ def write_durably(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the disk has the folder's list of names: a rename is lasting only then."""
+    """Return when the disk has the folder's list of names: only then does a rename last."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

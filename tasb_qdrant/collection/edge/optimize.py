@@ -60,7 +60,7 @@ def build_in_child(shard: Path, *, lock: int, while_waiting: Callable[[], None])
         while_waiting()
         build(str(shard))
         return
-    # A file and not a pipe: nobody reads while the child runs, and a full pipe would stop it for ever.
+    # A file and not a pipe: nobody reads while the child runs, and a full pipe would block it for ever.
     with tempfile.TemporaryFile() as said:
         child = _start([sys.executable, "-c", _PROGRAM, str(shard), *sys.path], said, lock=lock, folder=shard.parent)
         try:
@@ -84,7 +84,7 @@ def _start(command: list[str], said: IO[bytes], *, lock: int, folder: Path) -> s
     except OSError as error:
         raise CollectionError(
             f"{folder}: the process that builds the vector index can't be started ({error.strerror or error}); "
-            "the passages are safe: mend that, and run 'tasb-qdrant collection optimize'"
+            "the passages are safe: fix that, and run 'tasb-qdrant collection optimize'"
         ) from error
 
 

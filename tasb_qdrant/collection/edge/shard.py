@@ -1,7 +1,7 @@
-"""The engine's shard of a collection, open: whoever uses it takes a turn.
+"""The engine's shard of an open collection, whose users take turns.
 
 The engine may be asked by several threads at once, but holds the interpreter's lock while it answers, so that
-they take turns anyhow (measured on 0.9: a batch of 300 exact queries stopped every other thread for 436 ms).
+they take turns anyway (measured on 0.9: a batch of 300 exact queries stopped every other thread for 436 ms).
 Queries go one by one for that reason: between two of them others get their turn.
 """
 
@@ -115,5 +115,5 @@ class OpenShard:
 
 
 def closed_error(name: str) -> CollectionError:
-    """For whoever uses a collection that was closed."""
+    """For using a collection after it was closed."""
     return CollectionError(f"collection {name!r} is closed; open it again")

@@ -64,7 +64,7 @@ class EdgeStore:
             raise _unusable(self._root, error) from error
 
     def exists(self, name: str) -> bool:
-        """Whether there is such a collection. Raises SettingsError for a name that none can have."""
+        """Whether there is such a collection. Raises SettingsError for a name that no collection can have."""
         folder = self._folder(name)
         try:
             return is_collection(folder)
@@ -84,7 +84,7 @@ class EdgeStore:
         return EdgeCollection(shard, let_go=self._let_go, notes=kept_settings(shard.schema, wanted))
 
     def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
-        """Make an empty collection. It appears by a rename, so that a killed process leaves none by halves.
+        """Make an empty collection. It appears by a rename, so that a killed process never leaves half of one.
 
         Raises RequestRefusedError when something of that name is there, SettingsError, CollectionError.
         """
@@ -119,7 +119,7 @@ class EdgeStore:
         lock = EdgeLock(folder)
         lock.acquire()
         try:
-            # Renamed first: what is left of a killed removal is no collection any more.
+            # Renamed first: what a killed removal leaves behind is not a collection any more.
             doomed = self._scratch(name)
             folder.rename(doomed)
             sync_folder(self._root)
@@ -156,7 +156,7 @@ class EdgeStore:
         return self._root / check_name(name)
 
     def _scratch(self, name: str) -> Path:
-        """A folder of a name that nobody else uses, which is no collection's."""
+        """A folder under a name that is unused, and that no collection can have."""
         return self._root / f"{_UNFINISHED}{name}-{uuid.uuid4().hex[:12]}"
 
     def _required(self, name: str) -> Path:
@@ -214,10 +214,10 @@ def _quantization(
 
 
 def _remove_leftovers(root: Path) -> None:
-    """Folders of creations and removals that were killed. Those under way are locked, and left alone."""
+    """Folders of creations and removals that were killed. Those still at work are locked, and left alone."""
     for leftover in root.glob(f"{_UNFINISHED}*"):
         if not (leftover / LOCK).exists():
-            continue  # made this very moment
+            continue  # being made right now
         lock = EdgeLock(leftover)
         try:
             lock.acquire()

@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EdgeRequest:
-    """What is done with the shard when it is one's turn."""
+    """What is done with the shard when its turn comes."""
 
     doing: str
     run: Callable[[edge.EdgeShard], Any]
 
 
 class EdgeWire:
-    """The requests of one collection. How replicas are to agree is ignored: it has none."""
+    """The requests of one collection. Read consistency is ignored: there are no replicas."""
 
     def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> EdgeRequest:
         """All in one batch."""
@@ -150,7 +150,7 @@ def _query(request: QueryRequest, shard: edge.EdgeShard) -> tuple[Any, edge.Filt
 
 
 def _recommended(query: Recommended, shard: edge.EdgeShard) -> Any:
-    """As servers do it: the engine knows no examples by their ids, and no average."""
+    """As servers do it: the engine takes no examples by id, and has no average."""
     wanted = [each for each in (*query.positive, *query.negative) if not isinstance(each, np.ndarray)]
     records = shard.retrieve(list(dict.fromkeys(wanted)), with_payload=False, with_vector=[""]) if wanted else []
     stored = {plain_id(record.id): np.asarray(record.vector, dtype=np.float32) for record in records}
@@ -173,7 +173,7 @@ def _recommended(query: Recommended, shard: edge.EdgeShard) -> Any:
 
 
 def _without(where: edge.Filter | None, query: Recommended) -> edge.Filter | None:
-    """The filter, for all but the examples."""
+    """The filter, less the examples."""
     examples = (*query.positive, *query.negative)
     ids: set[int | UUID | str] = {each for each in examples if not isinstance(each, np.ndarray)}
     if not ids:
@@ -184,7 +184,7 @@ def _without(where: edge.Filter | None, query: Recommended) -> edge.Filter | Non
 def _filter(where: models.Filter | None) -> edge.Filter | None:
     if where is None:
         return None
-    # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter needn't wait.
+    # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter shouldn't wait for.
     from tasb_qdrant.collection.edge.filters import to_edge
 
     return to_edge(where)

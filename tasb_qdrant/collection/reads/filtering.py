@@ -1,7 +1,7 @@
 """What a filter needs before a query can be sent with it: its fields' indexes, Qdrant's form of it, and whether the
 matches are so few that comparing with each of them is quickest.
 
-All of it is remembered for a while: asking anew would cost each search a second request, or a third.
+All of it is remembered for a while: asking again would cost each search a second request, or a third.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MOST_FILTERS: Final = 1_000
 
 
 class KnownIndexes:
-    """What was read last, if that is not too long ago. `clock` gives seconds."""
+    """What was last read, unless that is too long ago. `clock` gives seconds."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -40,15 +40,15 @@ class KnownIndexes:
 
     @property
     def indexes(self) -> Indexes:
-        """What was learnt last."""
+        """What was last read."""
         return self._indexes
 
     def lacks(self, fields: Iterable[str]) -> bool:
-        """Whether to read them again: they are too old, or a field has no index and was never asked for."""
+        """Whether to read them again: they are too old, or a field has no index and was never looked for."""
         return self._clock() >= self._until or not self._answered.issuperset(fields)
 
     def learn(self, indexes: Indexes, fields: Iterable[str]) -> None:
-        """These were read a moment ago, for the sake of `fields`. Paths are canonical."""
+        """These were just read, because of `fields`. Paths are canonical."""
         before = set() if self._clock() >= self._until else self._answered
         # A field without an index is looked for once, and not at each search.
         self._answered = before | set(fields) | {canonical_path(field) for field in indexes.types}
@@ -56,7 +56,7 @@ class KnownIndexes:
         self._until = self._clock() + MAX_AGE
 
     def have_all(self, fields: Iterable[str]) -> bool:
-        """Whether each of the fields, in its canonical spelling, had an index when they were learnt last."""
+        """Whether each field, in its canonical spelling, had an index when they were last read."""
         return {canonical_path(field) for field in self._indexes.types}.issuperset(fields)
 
     def forget(self) -> None:
@@ -91,7 +91,7 @@ class Filtering:
         """As Qdrant has it. Raises FilterError for phrases that an index can't find."""
         if not isinstance(where, Filter):
             return where
-        # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter needn't wait.
+        # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter shouldn't wait for.
         from tasb_qdrant.collection.reads.filters import to_qdrant
 
         indexes = yield from self.indexes(frozenset(fields_of(where)))

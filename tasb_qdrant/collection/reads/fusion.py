@@ -18,7 +18,7 @@ from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import Diverse, Fused, ScoredPoint
 
 RRF_K: Final = 2
-"""What Qdrant takes where no k is given."""
+"""Qdrant's default k."""
 
 
 def combine(
@@ -48,7 +48,7 @@ def _fused(query: Fused, lists: Sequence[Sequence[ScoredPoint]]) -> list[ScoredP
 
 
 def id_order(point_id: PointId) -> tuple[bool, int | str]:
-    """Numbers first, then UUIDs, as stores page through them."""
+    """Numbers first, then UUIDs, the order of pages in every store."""
     return isinstance(point_id, str), point_id
 
 
@@ -73,20 +73,20 @@ def _normalised(points: Sequence[ScoredPoint]) -> list[float]:
 
 
 def _diverse(query: Diverse, candidates: Sequence[ScoredPoint], most: int) -> list[ScoredPoint]:
-    """One by one the point with the best of: nearness, less its likeness to the nearest of those chosen before.
+    """One by one, the point with the best score less its similarity to the most similar point chosen before it.
 
-    Each keeps its own score, and both count as the diversity says.
+    The diversity weighs the two; each point keeps its own score.
     """
     points = sorted(candidates, key=lambda point: (-point.score, id_order(point.id)))
     vectors = np.array([point.vector for point in points])
     near = np.array([point.score for point in points]) * (1.0 - query.diversity)
-    likeness = np.full(len(points), -np.inf)
+    similarity = np.full(len(points), -np.inf)
     left = np.ones(len(points), dtype=bool)
     chosen: list[ScoredPoint] = []
     best = 0
     while len(chosen) < min(most, len(points)):
         chosen.append(ScoredPoint(points[best].id, points[best].score))
         left[best] = False
-        likeness = np.maximum(likeness, vectors @ vectors[best])
-        best = int(np.argmax(np.where(left, near - query.diversity * likeness, -np.inf)))
+        similarity = np.maximum(similarity, vectors @ vectors[best])
+        best = int(np.argmax(np.where(left, near - query.diversity * similarity, -np.inf)))
     return chosen

@@ -53,7 +53,7 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lexical:
-    """The points whose sparse vector `bm25` matches these words: `indices` u32 and `values` float32, (n,)."""
+    """The points whose sparse vector `bm25` matches these terms: `indices` uint32 and `values` float32, (n,)."""
 
     indices: NDArray[np.uint32]
     values: NDArray[np.float32]
@@ -93,7 +93,7 @@ class Fused:
 class Diverse:
     """Points near to the query and unlike each other (maximal marginal relevance), out of `candidates`.
 
-    `diversity` is from 0, nearness alone, to 1, unlikeness alone.
+    `diversity` is from 0, only near the query, to 1, only unlike each other.
     """
 
     query: Nearest
@@ -110,7 +110,7 @@ class Diverse:
 class Recommended:
     """Points like the positive examples and unlike the negative ones: ids of points, or vectors, float32 (dim,).
 
-    The examples themselves are no answer. Strategies are Qdrant's.
+    The examples themselves are not returned. Strategies are Qdrant's.
     """
 
     positive: tuple[PointId | NDArray[np.float32], ...]
@@ -155,7 +155,7 @@ class QueryOptions:
     """Which of the points near a query, and what of each.
 
     `exact` compares with every vector; `hnsw_ef` trades time for recall. `rescore` and `oversampling` say how
-    quantized vectors are used (None: as is best for their kind). `payload` is True for all of it, False for
+    quantized vectors are used (None: what suits their kind). `payload` is True for all of it, False for
     none, or the fields wanted, to which the caller adds the passage's id, text and title.
     """
 
@@ -215,8 +215,8 @@ class OrderBy:
 @dataclass(frozen=True, slots=True, eq=False)
 class ScrollPage:
     """Points, and where the next page starts: None after the last one. With an order, `order_values` has the
-    value of each point that it is sorted by, and `following` is always None: the caller goes on from the last
-    value, leaving out the points that it has seen."""
+    value that each point is sorted by, and `following` is always None: the caller continues from the last
+    value, and leaves out the points that it has seen."""
 
     points: Sequence[ScoredPoint]
     following: PointId | None

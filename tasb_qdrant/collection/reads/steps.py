@@ -43,7 +43,7 @@ BATCH_QUERIES: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What of each point is wanted."""
+    """What of each point is returned."""
 
     payload: Selection
     vectors: bool
@@ -138,7 +138,7 @@ class ReadSteps(BrowseSteps):
     ) -> StoreSteps[tuple[QueryOptions, models.Filter | None]]:
         """The filter as Qdrant has it, and the options: `exact` where so few points match that each is looked at.
 
-        Not where the caller has said how to search, nor for lexical queries alone, whose index is exact anyhow.
+        Not if the caller has said how to search, nor for lexical queries alone, whose index is exact anyway.
         """
         if (asked := options.where) is None:
             return options, None
@@ -177,7 +177,7 @@ class ReadSteps(BrowseSteps):
     def _filled(
         self, lists: Sequence[Sequence[ScoredPoint]], shown: _Shown, read: ReadOptions
     ) -> StoreSteps[list[list[ScoredPoint]]]:
-        """The same points with what is wanted of them, but for those that were deleted in the meantime."""
+        """The same points with payload and vectors, but for those that were deleted in the meantime."""
         if shown.nothing:
             return [[ScoredPoint(point.id, point.score) for point in points] for points in lists]
         ids = list(dict.fromkeys(point.id for points in lists for point in points))

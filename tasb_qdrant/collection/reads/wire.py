@@ -27,12 +27,12 @@ PlainQuery: TypeAlias = Nearest | Lexical | Recommended
 """What every store answers by itself, with one list."""
 
 OVERSAMPLING: Final[Mapping[Quantization, float]] = {"int8": 2.0, "binary": 4.0, "turbo4": 2.0}
-"""Candidates for each hit wanted that quantized vectors choose, before the real vectors score them: else
+"""Candidates for each hit that quantized vectors choose before the original vectors score them: otherwise
 scores would be approximations (off by 4% with int8), and with binary the best passage is often missed."""
 
 HNSW_EF: Final = 128
 FILTERED_HNSW_EF: Final = 256
-"""Candidates that the vector index keeps in mind where nothing else is asked for, without a filter and with one.
+"""Candidates that the vector index keeps in mind by default, without a filter and with one.
 
 Measured on the embedded 0.9 with its default index (m 16, ef_construct 128) over 200,000 points of 768 numbers in
 2,000 clusters, with indexed payload fields. Recall@10 against exact, by hnsw_ef: without a filter 1.000 from 64 on;
@@ -126,7 +126,7 @@ class ServerRequest:
 
 
 class Wire(Protocol[R_co]):
-    """Makes the requests of one collection. Answers are read where they arrive: each has the type that is named."""
+    """Makes the requests of one collection. Each answer is read where it arrives, and has the type that is named."""
 
     def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> R_co:
         """list[list[ScoredPoint]]."""

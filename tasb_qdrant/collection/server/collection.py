@@ -108,12 +108,12 @@ class ServerCollection:
 
     @property
     def bm25(self) -> Bm25Settings | None:
-        """How words became vectors."""
+        """How the sparse vectors were made."""
         return self._schema.bm25
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was chosen on the way, such as REST where gRPC did not answer."""
+        """What was chosen on the way, such as REST because gRPC did not answer."""
         return (*self._connection.notes, *self._notes)
 
     @property
@@ -214,7 +214,7 @@ class ServerCollection:
         )
 
     def queued_updates(self) -> int | None:
-        """What a server from 1.17 says of its queue, over all shards; None where it doesn't, or doesn't answer."""
+        """The length of the update queue over all shards; None from servers before 1.17, or if there is no answer."""
         try:
             queue = self._client.get_collection(self._name).update_queue
         except CLIENT_ERRORS:
@@ -222,7 +222,7 @@ class ServerCollection:
         return None if queue is None else queue.length
 
     def cluster(self) -> models.ClusterStatusOneOf1 | None:
-        """The cluster of the server, and which of its peers the server is; None where it is no cluster."""
+        """The server's cluster, and which of its peers it is; None if it isn't in a cluster."""
         status = self._call(self._client.cluster_status, "asking for the cluster's state")
         return status if isinstance(status, models.ClusterStatusOneOf1) else None
 

@@ -58,7 +58,7 @@ class Connection:
     _closed: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def close(self) -> None:
-        """Let go of the server. Twice is fine."""
+        """Close the connection. May be called twice."""
         self._closed.set()
         if self.channel is not None:
             self.channel.close()

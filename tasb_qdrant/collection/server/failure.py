@@ -31,7 +31,7 @@ _TRANSIENT_GRPC = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.FAILED_PRECONDITION,  # a locked storage, or a shard that is being moved
-    grpc.StatusCode.CANCELLED,  # these two come from proxies that lose the server amid an answer
+    grpc.StatusCode.CANCELLED,  # these two come from proxies that lose the server in the middle of an answer
     grpc.StatusCode.UNKNOWN,
 }
 _TRANSIENT_HTTP = {408, 412, 429, 500, 502, 503, 504}
@@ -120,7 +120,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def was_answered(error: BaseException) -> bool:
-    """Whether it is transient, and a server said so itself: there is somebody to wait for."""
+    """Whether it is transient, and a server said so itself: there is something to wait for."""
     return is_transient(error) and isinstance(error, UnexpectedResponse | QdrantException)
 
 
@@ -131,7 +131,7 @@ def wants_split(error: BaseException) -> bool:
 
 
 def named_error(error: BaseException, *, location: str, doing: str, tried: str = "") -> CollectionError:
-    """The error of ours that this one of qdrant-client's means. The key is in none of its texts.
+    """Our error for this one of qdrant-client's. None of its texts contains the key.
 
     `tried` says how often and for how long.
     """
@@ -179,7 +179,7 @@ def timed_out(error: BaseException) -> bool:
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status, or its equal in gRPC; None where no answer came."""
+    """The HTTP status, or its equivalent in gRPC; None if no answer came."""
     if isinstance(error, UnexpectedResponse):
         return error.status_code
     if isinstance(error, QdrantException):

@@ -24,8 +24,8 @@ REPLICA_QUIET_POLLS: Final = 20
 
 NUDGE_POLLS: Final = 20
 NUDGES: Final = 24
-"""GREY is pending work that nobody triggered, as after a restart: every so many polls it is triggered,
-and after so many times in vain it is said."""
+"""GREY is pending work that nothing has triggered, as after a restart: it is triggered every NUDGE_POLLS polls,
+and reported after NUDGES attempts in vain."""
 
 FULL_INDEXING_KB: Final = 1
 """The threshold that makes the optimizers index every segment but the smallest."""

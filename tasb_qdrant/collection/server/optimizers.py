@@ -1,8 +1,8 @@
 """When a server builds the vector index: put off during a load, and put back as the person wants it.
 
 The state is the server's own: an indexing threshold of 0 (never) or FULL_INDEXING_KB (everything) that
-nobody wanted is that of a load under way, or of one that did not finish. So it is seen after any crash,
-from any machine. What is wanted stands in the collection's schema.
+nobody asked for means that a load is under way, or did not finish. So it is seen after any crash,
+from any machine. The settings that people want are in the collection's schema.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def is_deferred(config: models.OptimizersConfig, schema: CollectionSchema) -> bo
 
 
 def deferred_note(name: str) -> str:
-    """What somebody who searches should know then."""
+    """What a person who searches should know then."""
     return (
         f"The vector index of {name!r} is deferred by a load that is under way or did not finish: searches are slow, "
         "and may miss what is being indexed. The same ingest again, or tasb-qdrant collection optimize "
@@ -72,7 +72,7 @@ class Optimizers:
         self._sleep = sleep
 
     def defer(self) -> None:
-        """Build no index. What is wanted is recorded in the same request, if it isn't yet."""
+        """Build no index for now. The wanted settings are recorded in the same request, if they aren't yet."""
         self._set(NEVER_KB, record=self._adopted(self._describe()))
 
     def settle(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
@@ -105,7 +105,7 @@ class Optimizers:
         self._restore()
 
     def _adopted(self, described: models.CollectionInfo) -> CollectionSchema | None:
-        """The schema to record, where somebody set other things by other means since: these are wanted now."""
+        """The schema to record, if the settings were changed by other means since: those are the wanted ones now."""
         config = described.config.optimizer_config
         if config.indexing_threshold is None or is_deferred(config, self._schema):
             return None
@@ -131,7 +131,7 @@ class Optimizers:
         )
 
     def _restore(self, *, retry_seconds: float | None = None) -> None:
-        """Put back what is wanted."""
+        """Put the wanted settings back."""
         self._set(
             self._schema.indexing_threshold_kb,
             prevent=bool(self._schema.prevent_unoptimized),

@@ -1,4 +1,4 @@
-"""The peers of a cluster, each a way to look at the replicas that it holds.
+"""The peers of a cluster: through each, the replicas that it holds can be read.
 
 A read goes to the replica of the server that is asked, where that has an active one, and to another peer's
 where it hasn't: reading the whole collection at every peer that holds a part of it reads every active replica.
@@ -24,7 +24,7 @@ from tasb_qdrant.settings import StoreSettings
 class Peers:
     """The peers that can be asked, by address, and a sentence for each that can't, and for each dead replica.
 
-    Both are empty where there is no cluster.
+    Both are empty if there is no cluster.
     """
 
     collections: Mapping[str, ServerCollection]
@@ -113,7 +113,7 @@ class _Found:
         return [sentence for peer, sentence in sorted(self._tried.items()) if peer not in self.peers]
 
     def drop_others(self, holders: set[int]) -> None:
-        """Let go of peers that hold nothing of the collection."""
+        """Close the connections to peers that hold nothing of the collection."""
         for peer in self.peers.keys() - holders:
             self.peers.pop(peer)[1].close()
 
@@ -128,7 +128,7 @@ class _Found:
     def _open(self, url: str) -> tuple[int, ServerCollection]:
         """The number of the peer that answers there, and its view of the collection."""
         here = url == self._settings.location
-        # REST: where a peer's gRPC port is, nobody says.
+        # REST: nothing tells a peer's gRPC port.
         settings = self._settings if here else self._settings.at(url, transport="rest")
         store = ServerStore(settings)
         try:

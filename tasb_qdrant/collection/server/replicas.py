@@ -25,7 +25,7 @@ class Replicas:
 
 
 def choose_replicas(settings: CollectionSettings, nodes: Callable[[], int | None]) -> Replicas:
-    """What the settings say, or mean by "auto". `nodes` is asked if need be: None where it can't be told."""
+    """What the settings say, or mean by "auto". `nodes` is called if need be: None if it isn't known."""
     consistency = settings.write_consistency
     if isinstance(settings.replicas, int):
         return Replicas(settings.replicas, consistency)

@@ -207,9 +207,9 @@ def _read_vectors(given: Any) -> tuple[NDArray[np.float32] | None, SparseVector 
     """The dense vector, alone or under no name, and the sparse one."""
     sparse = None
     if isinstance(given, dict):
-        words = given.get(BM25)
+        found = given.get(BM25)
         given = given.get("")
-        if words is not None:
-            indices = np.asarray(words["indices"], dtype=np.uint32)
-            sparse = SparseVector(indices, np.asarray(words["values"], dtype=np.float32))
+        if found is not None:
+            indices = np.asarray(found["indices"], dtype=np.uint32)
+            sparse = SparseVector(indices, np.asarray(found["values"], dtype=np.float32))
     return (None if given is None else np.asarray(given, dtype=np.float32)), sparse

@@ -22,7 +22,7 @@ from tasb_qdrant.errors import CollectionError
 T = TypeVar("T")
 
 MAX_WAIT: Final = 30.0
-"""Seconds; a server that asks for a longer pause is asked again after this one."""
+"""Seconds; a server that wants a longer pause is tried again after this one."""
 
 
 def call(
@@ -39,8 +39,8 @@ def call(
     """What `request` returns; failures that may pass are retried for up to `retry_seconds`.
 
     Waits are exponential with full jitter, or as long as the server asked for; the last try begins within
-    `retry_seconds`, so that all ends within these and one request's own time limit. `doing` stands in the
-    error that says what was going on, and what is waited for is in `watch`. Raises CollectionError, as `name`
+    `retry_seconds`, so that all ends within these and one request's own time limit. `doing` says in the
+    error what was going on, and `watch` what is being waited for. Raises CollectionError, as `name`
     makes it, and what `sleep` raises to end the waiting.
     """
     watch = watch or Watch()

@@ -72,7 +72,7 @@ class ServerStore:
     def open(
         self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
     ) -> ServerCollection:
-        """The collection, over this store's connection, which nobody must wait for. Raises CollectionNotFoundError."""
+        """The collection, over this store's connection; no lock is waited for. Raises CollectionNotFoundError."""
         if not self.exists(name):
             raise CollectionNotFoundError(name, location=self.location, available=self.names())
         described = self._call(lambda: self._client.get_collection(name), "reading the collection's state")
@@ -82,7 +82,7 @@ class ServerStore:
         )
         notes = [*kept_settings(schema, wanted), *self._untold.pop(name, ())]
         if wanted is None and is_deferred(described.config.optimizer_config, schema):
-            notes.append(deferred_note(name))  # whoever wants to write makes up for it
+            notes.append(deferred_note(name))  # a writer will finish it
         return ServerCollection(
             name,
             connection=self._connection,
@@ -148,11 +148,11 @@ class ServerStore:
         self._connection.close()
 
     def _nodes(self) -> int | None:
-        """How many nodes the cluster has: 1 without one, None where this key may not ask."""
+        """How many nodes the cluster has: 1 without one, None if this key may not ask."""
         try:
             state = self._call(self._client.cluster_status, "asking for the cluster's nodes")
         except (UnauthorizedError, RequestRefusedError):
-            return None  # anything else is no answer: taken for one, it would cost a collection its copies
+            return None  # any other failure is raised: taken for an answer, it would cost a collection its replicas
         peers = getattr(state, "peers", None)
         return 1 if peers is None else len(peers)
 
@@ -214,8 +214,8 @@ class ServerStore:
 
 
 def _most_compared(described: models.CollectionInfo, schema: CollectionSchema, limits: StoreLimits) -> int:
-    """None where a server refuses exact searches, or lets a client read only so often a minute: how many points match
-    is a request of its own."""
+    """0 if the server refuses exact searches or limits the reads of a minute: counting the matches is a request of its
+    own."""
     if not limits.exact or limits.reads is not None:
         return 0
     config = described.config

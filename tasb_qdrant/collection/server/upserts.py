@@ -27,13 +27,13 @@ _NESTED: Final = b"\x0a"  # Struct.fields, an entry of a map
 _DOUBLE: Final = Struct("<cd")
 
 _SHORT: Final = 2_048
-"""Strings up to here share what stands before them, by length: nearly all ids, titles and passages are."""
+"""Strings up to this length share the bytes that precede them; nearly all ids, titles and passages are shorter."""
 
 _INDEX: Final = 5
 """Bytes of an index of a sparse vector: a hash, of 31 bits as a rule."""
 
 _NAMES: Final = 256
-"""Payload names that are remembered: some sources have new ones for ever."""
+"""Payload names that are remembered: some sources never stop bringing new ones."""
 
 _INTEGERS: Final = 1_024
 """Integers that are remembered for each name."""
@@ -62,7 +62,7 @@ class UpsertWire:
     def request(self, batch: PointBatch) -> bytes:
         """A serialised UpsertPoints that is answered when it is done. The vectors are copied once."""
         if batch.sparse is not None:
-            return self._request_with_words(batch, batch.sparse)
+            return self._request_with_sparse(batch, batch.sparse)
         rows = _bytes_of(batch.vectors)
         before, size = self._before_row, self._row_bytes
         fixed = len(before) + size
@@ -77,8 +77,8 @@ class UpsertWire:
         parts.append(_TAIL)
         return b"".join(parts)
 
-    def _request_with_words(self, batch: PointBatch, sparse: SparseVectors) -> bytes:
-        """The same with two vectors for each point: that without a name, and that of its words.
+    def _request_with_sparse(self, batch: PointBatch, sparse: SparseVectors) -> bytes:
+        """The same with two vectors for each point: the dense one, which has no name, and the sparse one.
 
         An empty one too: where a point is in a finished segment, a server keeps the earlier vector of a name that
         is left out (1.16.3 and 1.17.0).
@@ -131,7 +131,7 @@ class UpsertWire:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What stands around the numbers of a dense and a sparse vector; `size` is that of PointStruct.vectors in all."""
+    """The bytes around the numbers of a dense and a sparse vector; `size` is that of the whole PointStruct.vectors."""
 
     before_row: bytes
     before_values: bytes
@@ -163,7 +163,7 @@ class _NamedVectors(dict[int, _Frame]):
 
 
 class _Heads(dict[int, bytes]):
-    """What stands before a value of a map entry, by the value's length."""
+    """The bytes before the value of a map entry, by the value's length."""
 
     def __init__(self, tag: bytes, key: bytes, *, string: bool) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class _Heads(dict[int, bytes]):
 
 
 class _Integers(dict[int, bytes]):
-    """Map entries whose values are integers: years and the like come again and again."""
+    """Map entries whose values are integers: years and the like recur."""
 
     def __init__(self, heads: _Heads) -> None:
         super().__init__()
