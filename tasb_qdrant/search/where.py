@@ -96,7 +96,7 @@ def _no_filter(where: object) -> str:
         return "a filter is needed, got a bool: `and`, `or` and `not` can't join filters; write &, | and ~"
     if isinstance(where, F):
         named = f'F("{where.name}")'
-        return f"{named} without a comparison is no filter; write {named} == VALUE, or {named}.exists()"
+        return f"{named} without a comparison isn't a filter; write {named} == VALUE, or {named}.exists()"
     kind = type(where).__name__
     return (
         f'a filter is F("year") >= 2020, the same as text, or a qdrant_client.models.Filter, got {kind}; '
