@@ -1,4 +1,4 @@
-"""A cache of answers: to queries, if the caller wants that, and to questions of our own."""
+"""A small LRU cache with a time to live: for query results, if the caller wants that, and for our own lookups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TTL: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class CacheInfo:
-    """How often the cache had an answer, how often not, and how many it holds now."""
+    """Hits and misses so far, and the number of entries now."""
 
     hits: int
     misses: int
@@ -28,9 +28,9 @@ class CacheInfo:
 
 
 class Cache(Generic[V]):
-    """The `size` answers last used, none older than `ttl` seconds. Safe to use from several threads.
+    """The `size` most recently used answers, none older than `ttl` seconds. Safe to use from several threads.
 
-    Of size 0 it holds nothing, and counts nothing.
+    With size 0 it stores nothing and counts nothing.
     """
 
     def __init__(self, size: int = 0, *, ttl: float = TTL, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class Cache(Generic[V]):
             raise SettingsError(f"cache_ttl must be more than 0 seconds, got {ttl!r}")
         self._size, self._ttl, self._clock = size, ttl, clock
         self.on: Final = size > 0
-        """Whether it ever holds anything."""
+        """Whether it stores anything at all."""
         self._answers: OrderedDict[Hashable, tuple[float, V]] = OrderedDict()
         self._lock = threading.Lock()
         self._hits = self._misses = 0
@@ -51,7 +51,7 @@ class Cache(Generic[V]):
     def get(self, key: Hashable, default: D) -> V | D: ...
 
     def get(self, key: Hashable, default: D | None = None) -> V | D | None:
-        """The answer, or the default where there is none, or none that is recent enough."""
+        """The answer, or the default if there is none that is recent enough."""
         with self._lock:
             kept = self._answers.get(key)
             if kept is None or self._clock() - kept[0] > self._ttl:
@@ -63,7 +63,7 @@ class Cache(Generic[V]):
             return kept[1]
 
     def put(self, key: Hashable, answer: V) -> None:
-        """Keep the answer; the least recently used one makes room."""
+        """Store the answer, evicting the least recently used one if the cache is full."""
         if not self.on:
             return
         with self._lock:
@@ -73,11 +73,11 @@ class Cache(Generic[V]):
                 self._answers.popitem(last=False)
 
     def clear(self) -> None:
-        """Forget every answer."""
+        """Drop every answer."""
         with self._lock:
             self._answers.clear()
 
     def info(self) -> CacheInfo:
-        """The counts so far."""
+        """The current counts."""
         with self._lock:
             return CacheInfo(self._hits, self._misses, len(self._answers))

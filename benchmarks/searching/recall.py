@@ -1,4 +1,4 @@
-"""How many of the truly best points were found: compared with every vector, in NumPy, by nobody's code but this."""
+"""Recall: how many of the true best points were found. The truth comes from comparing every vector in NumPy, here."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-
-_TIE: Final = 1e-6
-"""Of a score: what float32 leaves open between products summed in another order."""
 
 _CHUNK: Final = 20_000
 
@@ -22,8 +19,9 @@ def recall(
     limit: int,
     allowed: NDArray[np.bool_] | None = None,
 ) -> float:
-    """Mean share of `limit` that each query's found points reach; a point counts if its score is no lower than
-    that of the last of the truly best, and if it is `allowed`. `queries` are float32 (n, dim), rows of `found`."""
+    """The mean share of `limit` that was found; a point counts if it is `allowed` and its score is no lower than that
+    of the last of the true best, as far as float32 can tell. `queries` is float32
+    (n, dim), one for each row of `found`."""
     scores = np.concatenate(
         [queries @ points[start : start + _CHUNK].T for start in range(0, len(points), _CHUNK)], axis=1
     )
@@ -33,7 +31,9 @@ def recall(
     if not wanted or not len(found):
         raise ValueError("expected queries, and points that may be found; there are none")
     least = np.partition(scores, -wanted, axis=1)[:, -wanted]
-    least -= _TIE * np.abs(least)
+    # Two products of `dim` float32 numbers, summed in any order, may be this far apart for equal true scores.
+    longest = float(np.linalg.norm(points, axis=1).max())
+    least -= np.finfo(np.float32).eps * points.shape[1] * longest * np.linalg.norm(queries, axis=1)
     shares = [
         min(wanted, sum(bool(row[point] >= bar) for point in set(ids))) / wanted
         for ids, row, bar in zip(found, scores, least, strict=True)

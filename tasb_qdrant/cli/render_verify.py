@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from rich.text import Text
 
 from tasb_qdrant.cli.render import clean, stdout, warn
 from tasb_qdrant.ingest import SyncPlan
-from tasb_qdrant.records.verification import VerifyReport
-
-_KINDS: Final = (
-    ("missing", "missing", "are not in the collection"),
-    ("text", "text", "are stored with another title or text"),
-    ("payload", "payload", "are stored with other fields"),
-    ("vector", "vectors", "of the sample have another vector than the encoder gives"),
-    ("duplicate", "duplicates", "come more than once with other content"),
-    ("extra", "extra", "are in the collection and not in the source"),
-)
+from tasb_qdrant.records.verification import Difference, VerifyReport
 
 
 def print_verification(found: VerifyReport) -> None:
-    """Whether all is equal, what isn't with the first ids of it, and what could not be looked at."""
+    """Whether all is equal, what isn't, with the first ids of each kind, and what could not be checked."""
     console = stdout()
     if found.encoded or found.updated:
         console.print(
@@ -33,13 +23,13 @@ def print_verification(found: VerifyReport) -> None:
     elif found.differences:
         head = (f"{found.differences:,} differences", "bold red")
     else:
-        head = ("No differences in what was looked at", "bold yellow")
+        head = ("No differences in what was checked", "bold yellow")
     console.print(Text.assemble(head, f": {found.read:,} passages of the source, collection {found.collection!r}"))
     for view, points in found.points.items():
         console.print(Text(f"  {points:,} points {f'at {view}' if view else f'in it at {found.location}'}"))
-    for name, attribute, meaning in _KINDS:
-        if count := getattr(found, attribute):
-            console.print(Text.assemble((f"  {count:,}", "bold"), f" {meaning}{_named(found, name, count)}"))
+    for each in Difference:
+        if count := found.count(each):
+            console.print(Text.assemble((f"  {count:,}", "bold"), f" {each.meaning}{_named(found, each, count)}"))
     if found.sampled:
         cosine = "" if found.lowest_cosine is None else f", lowest cosine {found.lowest_cosine:.5f}"
         console.print(f"  {found.sampled:,} vectors compared{cosine}")
@@ -50,7 +40,7 @@ def print_verification(found: VerifyReport) -> None:
     if found.extra and not found.extra_allowed:
         warn("to delete what the source doesn't have, use: tasb-qdrant ingest --sync")
     if found.report_file:
-        console.print(Text(f"  all of them: {found.report_file}"))
+        console.print(Text(f"  all of them are in {found.report_file}"))
 
 
 def print_plan(plan: SyncPlan) -> None:
@@ -63,12 +53,12 @@ def print_plan(plan: SyncPlan) -> None:
     if plan.rejected:
         warn(f"{plan.rejected:,} inputs of the source can't be stored; ingest with --rejects FILE names them")
     if plan.refusal:
-        warn(f"the deletion would be refused, as {plan.refusal}; say --delete-anyway if it is meant")
+        warn(f"the deletion would be refused, as {plan.refusal}; say --delete-anyway if you mean it")
     for sentence in plan.unchecked:
         warn(sentence)
 
 
-def _named(found: VerifyReport, kind: str, count: int) -> str:
-    names: Sequence[str] = found.examples.get(kind, ())
+def _named(found: VerifyReport, difference: Difference, count: int) -> str:
+    names: Sequence[str] = found.examples.get(difference, ())
     more = ", …" if count > len(names) else ""
     return f": {', '.join(clean(name) for name in names)}{more}" if names else ""

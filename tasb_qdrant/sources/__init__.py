@@ -1,10 +1,10 @@
-"""Files and streams in, passages out: one pass, in order, in bounded memory whatever their size.
+"""Files and streams in, passages out: one pass, in order, in memory that doesn't grow with their size.
 
     with open_sources(["corpus/*.jsonl.zst"]) as reader:
         for passage in reader:
             ...
 
-MS MARCO's TSV, JSONL (BEIR's among it), CSV and TSV with a header, and Parquet.
+Reads MS MARCO's TSV, JSONL (BEIR's included), CSV and TSV with a header, and Parquet.
 """
 
 from tasb_qdrant.sources.fields import SourceFields

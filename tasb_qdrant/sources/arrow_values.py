@@ -1,4 +1,4 @@
-"""Arrow's types as JSON's: what a column is cast to, and what then becomes of each value."""
+"""Arrow types as JSON: what a column is cast to, and how each value is then converted."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import pyarrow as pa
 from tasb_qdrant.errors import InvalidPassageError
 
 Convert = Callable[[Any], Any]
-"""One value, not None, to JSON. Raises InvalidPassageError."""
+"""Converts one value, not None, to JSON. Raises InvalidPassageError."""
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - only ever shifted, and shown as UTC
 _UNITS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 
 
 class UnsupportedTypeError(Exception):
-    """A type that JSON has nothing for: bytes, durations, unions."""
+    """A type with no JSON equivalent: bytes, durations, unions."""
 
 
 def json_type(kind: pa.DataType) -> tuple[pa.DataType, Convert | None]:
-    """(what to cast the column to, what to call on each value; None: nothing). Raises UnsupportedTypeError.
+    """(the type to cast the column to, the converter for each value; None where not needed).
 
-    Integers, floats, booleans and strings stay; dictionaries become their values, decimals floats,
-    dates and times RFC 3339 strings in UTC, lists arrays, structs and maps with string keys objects.
-    A time without a zone is taken as UTC, as Qdrant does.
+    Integers, floats, booleans and strings stay as they are. Dictionaries become their values, decimals floats,
+    dates and timestamps RFC 3339 strings in UTC, lists arrays, structs and maps with string keys objects.
+    A timestamp without a zone is taken to be in UTC, as Qdrant does. Raises UnsupportedTypeError.
     """
     types = pa.types
     if types.is_dictionary(kind):
@@ -54,7 +54,7 @@ def json_type(kind: pa.DataType) -> tuple[pa.DataType, Convert | None]:
 
 
 def is_string(kind: pa.DataType) -> bool:
-    """Strings in any layout, dictionary-encoded ones too."""
+    """Whether it holds strings, in any layout, dictionary-encoded ones included."""
     if pa.types.is_dictionary(kind):
         return is_string(kind.value_type)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
@@ -120,4 +120,4 @@ def _timestamp(ticks: int, *, per_second: int) -> str:
 
 
 def _out_of_range() -> InvalidPassageError:
-    return InvalidPassageError("a date lies outside the years 1 to 9999", field="payload")
+    return InvalidPassageError("a date is outside the years 1 to 9999", field="payload")

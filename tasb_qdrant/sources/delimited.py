@@ -1,4 +1,4 @@
-"""CSV and TSV with a header, as Python's csv module reads them: quoted fields may hold line ends."""
+"""CSV and TSV with a header, as Python's csv module reads them: quoted fields may contain line breaks."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DELIMITERS: Final[Mapping[str, str]] = {"csv": ",", "tsv": "\t"}
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Where a row's id, text and title stand, and what becomes of the other columns."""
+    """Which columns hold the id, text and title, and how the others become payload."""
 
     count: int
     id: int
@@ -64,7 +64,7 @@ def read_delimited(
     fields: SourceFields,
     types: Mapping[str, IndexType],
 ) -> Iterator[Passage]:
-    """The passages in order; `cursor.line` is where the record starts. Blank lines are passed over."""
+    """The passages in order; `cursor.line` is where the record starts. Blank lines are skipped."""
     _raise_field_limit()
     lines = _RecordLines(stream, source=cursor.source)
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
@@ -94,10 +94,10 @@ def read_delimited(
 
 
 class _RecordLines(Iterator[str]):
-    """Lines for csv.reader, with their numbers and a bound on what one record may take.
+    """Lines for csv.reader, numbered, with a limit on the size of one record.
 
-    A line that isn't UTF-8 is handed on all the same, so that the record it belongs to ends where it
-    should, and `problem` says why that record can't be used.
+    A line that isn't UTF-8 is passed on all the same, so that its record ends where it should; `problem` then
+    says why that record can't be used.
     """
 
     def __init__(self, stream: ByteStream, *, source: str) -> None:
@@ -107,7 +107,7 @@ class _RecordLines(Iterator[str]):
         self._bytes = 0
 
     def begin_record(self) -> int:
-        """The number of the line that comes next."""
+        """Start a record; returns the number of the next line."""
         self.problem = None
         self._bytes = 0
         return self.number + 1
@@ -120,7 +120,7 @@ class _RecordLines(Iterator[str]):
         self._bytes += len(raw) + 1
         if self._bytes > MAX_LINE_BYTES + 1:
             raise InvalidPassageError(
-                f"the record is longer than {MAX_LINE_BYTES:,} bytes; is a quote not closed?", field="text"
+                f"the record is longer than {MAX_LINE_BYTES:,} bytes; is a quote left open?", field="text"
             )
         try:
             return raw.decode() + "\n"
@@ -158,7 +158,7 @@ def _columns(
 
 
 def _raise_field_limit() -> None:
-    """Let csv read what a line may hold. Its limit is one for the process, so it is only ever raised."""
+    """Let csv read fields as long as a line may be. The limit is process-wide, so it is only ever raised."""
     if csv.field_size_limit() < MAX_LINE_BYTES:
         csv.field_size_limit(MAX_LINE_BYTES)
 

@@ -1,4 +1,4 @@
-"""What a person names as sources (files, folders, globs, `-`), as the list of what is to be read."""
+"""From the sources that a person names (files, folders, globs, `-`) to the list of inputs to read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STDIN: Final = "-"
 COMPRESSED_ENDINGS: Final = (".gz", ".zst", ".zstd")
 
 _ONLY_WHEN_NAMED: Final = (".json",)
-"""Endings that say too little: most such files are settings, so a folder doesn't stand for them."""
+"""Ambiguous endings: most such files are settings, so they are not picked up from a folder."""
 
 _STORE: Final = ("collection.json", "shard")
 _MODEL_FILES: Final = frozenset({"config.json", "modules.json"})
@@ -47,8 +47,8 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """What a folder or glob may stand for: names with these endings, but none of the left-out files."""
+class _Selection:
+    """Which files a folder or glob may contribute: those with these endings, except the excluded ones."""
 
     endings: tuple[str, ...]
     excluded: frozenset[tuple[int, int]]
@@ -61,27 +61,27 @@ class _Wanted:
 
 
 def discover(sources: Sequence[str | Path], *, endings: Sequence[str], excluded: Collection[Path] = ()) -> list[Found]:
-    """What the names stand for, in the order given; what a folder or glob holds is sorted by path.
+    """The inputs that the names stand for, in the order given; those from a folder or glob are sorted by path.
 
-    In a folder, every file counts whose name ends in one of `endings`, however deep, but `.json`. Passed
-    over are hidden files and folders, links to folders, collections of the embedded store, folders below
-    it that hold a model (`config.json` or `modules.json`), and the files in `excluded`. Where
-    `corpus.jsonl` lies beside `queries.jsonl` (BEIR's layout, both also compressed), that folder stands
-    for the corpus alone. A glob (`**` crosses folders) stands for every file it matches but those in
-    `excluded`, and for the folders too where it has no `**`.
+    A folder stands for every file below it, however deep, whose name ends in one of `endings` other than
+    `.json`. Skipped are hidden files and folders, links to folders, collections of the embedded store,
+    subfolders that hold a model (`config.json` or `modules.json`), and the files in `excluded`. A folder with
+    `corpus.jsonl` beside `queries.jsonl` (BEIR's layout, compressed or not) stands for the corpus alone. A glob
+    (`**` crosses folders) stands for every file it matches except those in `excluded`, and, unless it has `**`,
+    for the folders it matches too.
 
-    Raises SourceError for a name that stands for nothing or for what can't be read, and for a file named
-    twice: its passages would be doubled.
+    Raises SourceError for a name that matches nothing or can't be read, and for a file named twice, which
+    would duplicate its passages.
     """
     if isinstance(sources, str | Path):
         raise SettingsError(f"sources must be a list of names, got the single name {str(sources)!r}")
     if not sources:
-        raise SettingsError("no source is named; name a file, a folder, a glob, or - for standard input")
-    wanted = _Wanted(tuple(endings), frozenset(_identities(excluded)))
+        raise SettingsError("no source was given; name a file, a folder, a glob, or - for standard input")
+    selection = _Selection(tuple(endings), frozenset(_identities(excluded)))
     found: list[Found] = []
     seen: dict[tuple[int, int] | None, Found] = {}
     for source in sources:
-        for one in _expand(source, wanted):
+        for one in _expand(source, selection):
             if one.identity in seen:
                 _refuse_twice(seen[one.identity], one)
             seen[one.identity] = one
@@ -89,44 +89,44 @@ def discover(sources: Sequence[str | Path], *, endings: Sequence[str], excluded:
     return found
 
 
-def _expand(source: str | Path, wanted: _Wanted) -> Iterator[Found]:
+def _expand(source: str | Path, selection: _Selection) -> Iterator[Found]:
     name = str(source)
     if not name:
-        raise SettingsError("a source with an empty name; name a file, a folder, a glob, or -")
+        raise SettingsError("a source has an empty name; name a file, a folder, a glob, or -")
     if name == STDIN:
         yield Found(path=None, kind="stdin", size=None, identity=None)
     elif glob.has_magic(name) and not os.path.lexists(name):
-        yield from _matches(name, wanted)
+        yield from _matches(name, selection)
     else:
-        yield from _folder_or_file(Path(name), wanted)
+        yield from _folder_or_file(Path(name), selection)
 
 
-def _folder_or_file(path: Path, wanted: _Wanted) -> Iterator[Found]:
+def _folder_or_file(path: Path, selection: _Selection) -> Iterator[Found]:
     status = _stat(path)
     if stat.S_ISDIR(status.st_mode):
-        yield from _folder(path, wanted)
+        yield from _folder(path, selection)
     else:
         yield _file(path, status)
 
 
-def _matches(pattern: str, wanted: _Wanted) -> Iterator[Found]:
+def _matches(pattern: str, selection: _Selection) -> Iterator[Found]:
     paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
     if "**" in pattern:
         paths = [path for path in paths if not path.is_dir()]
-    paths = [path for path in paths if wanted.allows(path)]
+    paths = [path for path in paths if selection.allows(path)]
     if not paths:
-        raise SourceError("the pattern matches no file; correct it, or look at what is there with ls", source=pattern)
+        raise SourceError("the pattern matches no file; correct it, or list the files with ls", source=pattern)
     for path in paths:
-        yield from _folder_or_file(path, wanted)
+        yield from _folder_or_file(path, selection)
 
 
-def _folder(folder: Path, wanted: _Wanted) -> Iterator[Found]:
-    endings = tuple(end for end in wanted.endings if end not in _ONLY_WHEN_NAMED)
+def _folder(folder: Path, selection: _Selection) -> Iterator[Found]:
+    endings = tuple(end for end in selection.endings if end not in _ONLY_WHEN_NAMED)
     visible = (path for path in _visible_files(folder) if _plain_name(path).endswith(endings))
-    paths = sorted(path for path in visible if wanted.allows(path))
+    paths = sorted(path for path in visible if selection.allows(path))
     if not paths:
         raise SourceError(
-            f"the folder holds no file that ends in {', '.join(endings)} (with or without "
+            f"the folder has no file that ends in {', '.join(endings)} (with or without "
             f"{', '.join(COMPRESSED_ENDINGS)}); name the files, or a glob, with --format",
             source=str(folder),
         )
@@ -151,7 +151,7 @@ def _visible_files(folder: Path) -> Iterator[Path]:
 
 
 def _beir_corpus(files: Collection[str]) -> str | None:
-    """The corpus of a folder in BEIR's layout: its queries and judgements are no passages."""
+    """The corpus of a folder in BEIR's layout, whose queries and judgements are not passages."""
 
     def first(name: str) -> str | None:
         return next((name + end for end in ("", *COMPRESSED_ENDINGS) if name + end in files), None)
@@ -160,7 +160,7 @@ def _beir_corpus(files: Collection[str]) -> str | None:
 
 
 def _identities(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
-    """Those of the files that are there; what isn't there can't be found either."""
+    """The identities of the files that exist; the others can't turn up anyway."""
     for path in paths:
         if os.path.exists(path):
             status = _stat(path)
@@ -168,7 +168,7 @@ def _identities(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
 
 
 def _plain_name(path: Path) -> str:
-    """The name in lower case, without the ending of a compression."""
+    """The name in lower case, without a compression ending."""
     name = path.name.lower()
     return next((name.removesuffix(end) for end in COMPRESSED_ENDINGS if name.endswith(end)), name)
 
@@ -189,7 +189,9 @@ def _file(path: Path, status: os.stat_result) -> Found:
     if stat.S_ISFIFO(status.st_mode):
         return Found(path=path, kind="fifo", size=None, identity=identity)
     kind = next((kind for is_kind, kind in _KINDS if is_kind(status.st_mode)), "not a regular file")
-    raise SourceError(f"{kind}, and only files, folders and pipes are read; use - for standard input", source=str(path))
+    raise SourceError(
+        f"{kind}, but only files, folders and pipes can be read; use - for standard input", source=str(path)
+    )
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> SourceError:
@@ -199,10 +201,10 @@ def _unreadable(path: Path, error: OSError | ValueError) -> SourceError:
 
 def _refuse_twice(first: Found, second: Found) -> NoReturn:
     again = "" if first.name == second.name else f", before as {first.name}"
-    raise SourceError(f"is named twice{again}; its passages would be doubled, so name it once", source=second.name)
+    raise SourceError(f"is named twice{again}, which would duplicate its passages; name it once", source=second.name)
 
 
 def ending(name: str, endings: Iterable[str]) -> str | None:
-    """The one of `endings` that the file's name has before that of a compression, or None."""
+    """The one of `endings` that the file's name has, apart from a compression ending, or None."""
     plain = _plain_name(Path(name))
     return next((end for end in endings if plain.endswith(end)), None)

@@ -1,4 +1,4 @@
-"""Which fields of a record are its id, text and title, and the passage that a record makes."""
+"""Which fields of a record are its id, text and title, and the passage built from them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ FieldPath = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class SourceFields:
-    """Where id, text and title stand in the records of JSONL, CSV, TSV and Parquet.
+    """Which fields hold the id, text and title in the records of JSONL, CSV, TSV and Parquet.
 
-    None means: recognise it by its name (ID_NAMES, TEXT_NAMES, TITLE_NAMES, the first that is there).
+    None means to recognise it by name: the first of ID_NAMES, TEXT_NAMES or TITLE_NAMES that is present.
     "meta.doc.id" reaches into objects, unless a field has exactly that name.
     """
 
@@ -48,7 +48,7 @@ class SourceFields:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The names that aren't left to be recognised."""
+        """The names that were given explicitly."""
         return tuple(name for name in (self.id, self.text, self.title) if name is not None)
 
 
@@ -56,7 +56,7 @@ class SourceFields:
 class FieldPlan:
     """The paths of id, text and title in the records of one file; everything else is payload.
 
-    `flatten`: the fields of BEIR's `metadata` object become payload fields themselves.
+    With `flatten`, the fields of BEIR's `metadata` object become payload fields themselves.
     """
 
     id: FieldPath
@@ -65,7 +65,7 @@ class FieldPlan:
     flatten: bool
 
     def passage(self, record: dict[str, Any]) -> Passage:
-        """The passage that the record makes; the record is used up. Raises InvalidPassageError."""
+        """The passage built from the record, which is consumed. Raises InvalidPassageError."""
         raw_id = _take(record, self.id)
         text = _take(record, self.text)
         title: Any = None if self.title is None else _take(record, self.title)
@@ -98,7 +98,7 @@ class FieldPlan:
                 record[name] = value
             elif not _equal(there, value):
                 raise InvalidPassageError(
-                    f"field {name!r} stands in the record and in its metadata, with different values",
+                    f"field {name!r} is in both the record and its metadata, with different values",
                     field="payload",
                 )
 
@@ -110,11 +110,11 @@ def plan_fields(
     source: str,
     noun: Literal["column", "field"] = "column",
 ) -> FieldPlan:
-    """The plan for a file whose records, or the tree of whose columns, are like `samples` (at least one).
+    """The plan for a file whose records, or tree of columns, look like `samples` (at least one).
 
-    The first sample that has a fitting field decides. Raises MissingFieldError, which lists the fields
-    of the first sample, for an id or text that no sample has, and for a title that was asked for;
-    `noun` is what it calls them.
+    The first sample with a matching field decides. Raises MissingFieldError, which lists the fields of the
+    first sample, if no sample has an id, a text, or a title that was asked for; `noun` is what the message
+    calls a field.
     """
     asked = set(fields.given)
 
@@ -141,7 +141,7 @@ def plan_fields(
     title = find(fields.title, TITLE_NAMES)
     if title is None and fields.title is not None:
         raise missing("title", fields.title)
-    # Titles may be sparse, so one that isn't in the samples is still recognised further on.
+    # Titles may be sparse, so one that isn't in the samples is still recognised later.
     if title is None and "title" not in asked:
         title = ("title",)
     return FieldPlan(identifier, text, title, flatten=identifier == (_BEIR_ID,))
@@ -162,7 +162,7 @@ def _path(sample: Mapping[str, Any], name: str) -> FieldPath | None:
 
 
 def _take(record: dict[str, Any], path: FieldPath) -> Any:
-    """The value at the path, out of the record; objects that this empties go with it."""
+    """Remove the value at the path from the record, along with objects that this empties, and return it."""
     if len(path) == 1:
         return record.pop(path[0], _MISSING)
     inner = record.get(path[0])
@@ -175,7 +175,7 @@ def _take(record: dict[str, Any], path: FieldPath) -> Any:
 
 
 def _equal(one: object, other: object) -> bool:
-    """Whether two values are the same JSON: 1, 1.0 and true differ. Raises InvalidPassageError."""
+    """Whether two values are the same JSON; 1, 1.0 and true differ. Raises InvalidPassageError."""
     try:
         return orjson.dumps(one) == orjson.dumps(other)
     except orjson.JSONEncodeError as error:  # beyond 254 levels or 64 bits, or half of a surrogate pair
@@ -188,7 +188,7 @@ def _absent(value: object, role: str, path: FieldPath) -> str:
 
 
 def _names(sample: Mapping[str, Any], prefix: str = "", depth: int = 1) -> list[str]:
-    """Names as they can be given to an option: nested ones dotted, cut to what fits a message."""
+    """Names as an option takes them, nested ones dotted, shortened to fit a message."""
     names: list[str] = []
     for key, value in sample.items():
         if isinstance(value, Mapping) and value and depth < MAX_PAYLOAD_DEPTH:

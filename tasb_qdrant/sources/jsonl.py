@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line, BEIR's corpora among them."""
+"""JSON Lines: one object per line, as in BEIR's corpora."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from tasb_qdrant.sources.streams import ByteStream, Head
 
 _SAMPLES: Final = 100
 
-# What lies deeper is refused as a payload, also when BEIR's metadata has been lifted out by a level.
+# Anything deeper is refused as a payload, even after BEIR's metadata has been lifted by one level.
 _LOOKED_AT_DEPTH: Final = MAX_PAYLOAD_DEPTH + 1
 
 
 def plan_jsonl(head: Head, fields: SourceFields, *, source: str) -> FieldPlan | None:
-    """Where the fields stand, by the first records; None when no record can be read there.
+    """Which fields hold what, judging by the first records; None if none of them can be read.
 
-    Raises MissingFieldError, and SourceError for one JSON array that holds all the records.
+    Raises MissingFieldError, and SourceError for a single JSON array of all the records.
     """
     lines = head.data.removeprefix(BOM_UTF8).lstrip()
     if lines.startswith(b"["):
         raise SourceError(
-            "a JSON array, expected one object a line; convert it with: jq -c '.[]' FILE > FILE.jsonl",
+            "a JSON array, expected one object per line; convert it with: jq -c '.[]' FILE > FILE.jsonl",
             source=source,
         )
     samples: list[dict[str, Any]] = []
@@ -47,9 +47,9 @@ def plan_jsonl(head: Head, fields: SourceFields, *, source: str) -> FieldPlan | 
 
 
 def read_jsonl(stream: ByteStream, cursor: Cursor, plan: FieldPlan | None, fields: SourceFields) -> Iterator[Passage]:
-    """The passages in order. Blank lines hold nothing and are passed over.
+    """The passages in order. Blank lines are skipped.
 
-    Without a plan the first record makes one, which can raise MissingFieldError.
+    Without a plan, one is made from the first record, which can raise MissingFieldError.
     """
     number = 0
     for block in line_blocks(stream, source=cursor.source):
@@ -64,7 +64,7 @@ def read_jsonl(stream: ByteStream, cursor: Cursor, plan: FieldPlan | None, field
                 if type(record) is not dict:
                     cursor.reject(number, f"expected a JSON object, got {_kind(record)}")
                     continue
-                if _has_vast_float(record):
+                if _may_exceed_int64(record):
                     record = _exact(raw)
                 plan = plan or plan_fields([record], fields, source=cursor.source, noun="field")
                 passage = plan.passage(record)
@@ -79,29 +79,29 @@ def read_jsonl(stream: ByteStream, cursor: Cursor, plan: FieldPlan | None, field
             yield passage
 
 
-def _has_vast_float(value: dict[str, Any]) -> bool:
-    """Whether a number lies beyond 64 bits.
+def _may_exceed_int64(value: dict[str, Any]) -> bool:
+    """Whether some integer may not fit 64 bits.
 
-    orjson makes a float of such an integer, and so another number. The slower parser of the standard
-    library keeps it, and then an id stays what it was and a payload is refused rather than changed.
+    orjson turns such an integer into a float, which changes it. The standard library's slower parser keeps it, so
+    that an id stays what it was, and a payload is refused rather than changed.
     """
-    return any(_is_vast(item, _LOOKED_AT_DEPTH) for item in value.values())
+    return any(_exceeds_int64(item, _LOOKED_AT_DEPTH) for item in value.values())
 
 
-def _is_vast(value: object, depth: int) -> bool:
+def _exceeds_int64(value: object, depth: int) -> bool:
     if type(value) is float:
         return not -(2**63) < value < 2**63
     if depth == 0:
         return False
     if type(value) is dict:
-        return any(_is_vast(item, depth - 1) for item in value.values())
+        return any(_exceeds_int64(item, depth - 1) for item in value.values())
     if type(value) is list:
-        return any(_is_vast(item, depth - 1) for item in value)
+        return any(_exceeds_int64(item, depth - 1) for item in value)
     return False
 
 
 def _exact(raw: bytes) -> Any:
-    """The record with its integers as they stand. Raises InvalidPassageError, ValueError."""
+    """The record with its integers kept exact. Raises InvalidPassageError, ValueError."""
     try:
         return json.loads(raw)
     except RecursionError:  # orjson reads 1024 levels, the standard library fewer on some versions

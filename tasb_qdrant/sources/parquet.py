@@ -17,12 +17,12 @@ from tasb_qdrant.sources.fields import FieldPath, FieldPlan, SourceFields, plan_
 
 _BATCH_ROWS: Final = 1024
 
-# Without a buffer, whole column chunks of a row group are read at once, and a row group may be the file.
+# Without a buffer, a row group's whole column chunks are read at once, and a row group may be the whole file.
 _BUFFER_BYTES: Final = 1024 * 1024
 
 
 class ParquetSource:
-    """A Parquet file whose columns have been looked at. Raises MissingFieldError, SourceError."""
+    """A Parquet file whose columns have been checked. Raises MissingFieldError, SourceError."""
 
     def __init__(self, path: Path, fields: SourceFields) -> None:
         self._path = path
@@ -39,7 +39,7 @@ class ParquetSource:
 
     @property
     def bytes_read(self) -> int:
-        """The part of the file that the rows read so far are of all rows."""
+        """The file's size times the share of its rows read so far."""
         return self._size * self._rows_read // self._rows if self._rows else self._size
 
     def passages(self, cursor: Cursor) -> Iterator[Passage]:
@@ -59,7 +59,7 @@ class ParquetSource:
                 self._rows_read = row
 
     def close(self) -> None:
-        """Close the file, should it be open."""
+        """Close the file if it is open."""
         if self._file is not None:
             self._file.close()
 
@@ -84,11 +84,11 @@ class ParquetSource:
     def _damaged(self, error: Exception) -> SourceError:
         detail = " ".join(str(error).split())
         line = self._rows_read + 1 if self._file is not None else None
-        return SourceError(f"not a sound Parquet file ({detail}); fetch it again", source=self._source, line=line)
+        return SourceError(f"not a valid Parquet file ({detail}); fetch it again", source=self._source, line=line)
 
 
 def _check_depth(schema: pa.Schema, *, source: str) -> None:
-    """Refuse types that no payload can hold for their depth, before anything descends into them."""
+    """Refuse types nested too deep for a payload, before anything recurses into them."""
     kinds: list[tuple[str, Any, int]] = [(field.name, field.type, 0) for field in schema]
     while kinds:
         name, kind, depth = kinds.pop()
@@ -110,7 +110,7 @@ def _plan(schema: pa.Schema, fields: SourceFields, *, source: str) -> FieldPlan:
 
 
 def _tree(fields: Any) -> Mapping[str, Any]:
-    """The names of columns, and below structs those of their members, as a record has them."""
+    """The names of the columns, with those of struct members nested below them, as in a record."""
     return {field.name: _tree(field.type) if pa.types.is_struct(field.type) else None for field in fields}
 
 
@@ -153,7 +153,7 @@ def _records(batch: pa.RecordBatch, converts: Sequence[Convert | None]) -> Itera
 
 
 def _values(column: Any, convert: Convert | None) -> list[Any]:
-    """Plain Python values. One that can't be made stands there as the error that says why."""
+    """Plain Python values. A value that can't be converted is replaced by the error that says why."""
     try:
         values = column.to_pylist()
         if convert is None:

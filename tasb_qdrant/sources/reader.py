@@ -20,11 +20,11 @@ from tasb_qdrant.sources.msmarco_tsv import read_msmarco
 from tasb_qdrant.sources.streams import ByteStream, Input
 
 FIFO_WAIT_SECONDS: Final = 10.0
-"""How long a named pipe may be without a writer."""
+"""Seconds to wait for a named pipe to get a writer."""
 
 
 class _Source(Protocol):
-    """A source that has been looked at and is known to be readable."""
+    """A source that has been checked and can be read."""
 
     @property
     def bytes_read(self) -> int: ...
@@ -33,13 +33,13 @@ class _Source(Protocol):
 
 
 class SourceReader(Iterator[Passage]):
-    """The passages of all sources in order, read once. Like csv.reader, it tells where the last came from.
+    """The passages of all sources in order, read once. Like csv.reader, it knows where the last one came from.
 
     `source` names the current file ("<stdin>" for `-`), `line` is the 1-based line (CSV: where the record
     starts) or row (Parquet) of the last passage, `rejected` counts the rejects so far. `bytes_read` counts
-    raw bytes, compressed ones as they are, out of `bytes_total`, which is None when a stream is
-    among the sources. `files` are the sources as they were found. After an error, reading can't go on:
-    the same error comes again, rather than an end that looks like success.
+    raw, possibly compressed bytes, out of `bytes_total`, which is None if one of the sources is a
+    stream. `files` are the sources as they were found. After an error, reading can't continue: the same
+    error is raised again, rather than an end that looks like success.
     """
 
     def __init__(self, inputs: Sequence[tuple[Input, _Source]], *, on_reject: Callable[[Reject], None] | None) -> None:
@@ -71,7 +71,7 @@ class SourceReader(Iterator[Passage]):
 
     @property
     def bytes_read(self) -> int:
-        """Raw bytes so far. A little ahead of the passages, since bytes are read in pieces."""
+        """Raw bytes so far. A little ahead of the passages, because bytes are read in pieces."""
         return self._bytes_before + (self._current.bytes_read if self._current is not None else 0)
 
     def __next__(self) -> Passage:
@@ -84,7 +84,7 @@ class SourceReader(Iterator[Passage]):
             raise
 
     def close(self) -> None:
-        """Close whatever is open. A stream that was handed in stays open."""
+        """Close whatever is open. A stream that was passed in stays open."""
         self._passages = _again(ValueError("the reader is closed"))
         for one, source in self._inputs:
             source.close()
@@ -112,7 +112,7 @@ def _again(error: BaseException) -> Iterator[Passage]:
 
 
 class _TextSource:
-    """A text format bound to its bytes, which are opened when the first passage is asked for."""
+    """A text format and its bytes, which are opened when the first passage is asked for."""
 
     def __init__(self, source: Input, read: Callable[[ByteStream, Cursor], Iterator[Passage]]) -> None:
         self._input = source
@@ -145,15 +145,15 @@ def open_sources(
 ) -> SourceReader:
     """A reader over files, folders, globs and `-` (standard input), in the order given.
 
-    `format` is one of FORMATS and holds for all sources; None tells it by each name (`.tsv`, see
-    formats.format_of; `.jsonl`, `.ndjson`, `.json`, `.csv`, `.parquet`, the text ones also compressed with
-    gzip or Zstandard, whatever they are called), and streams are known only where they hold JSONL.
+    `format` is one of FORMATS and applies to all sources; with None each name decides (`.tsv`, see
+    formats.format_of; `.jsonl`, `.ndjson`, `.json`, `.csv`, `.parquet`; text formats may be compressed with gzip
+    or Zstandard, whatever the file is called), and of streams only JSONL is recognised.
     `column_types` gives the cells of CSV and TSV the types that their columns are indexed as.
-    `fifo_wait` is how many seconds a named pipe may be without a writer. Files in `excluded` are left out
-    of folders and globs (see discover.discover for what else a folder doesn't stand for).
+    `fifo_wait` is how many seconds to wait for a named pipe to get a writer. Files in `excluded` are left out
+    of folders and globs (discover.discover says what else is skipped in a folder).
 
-    An input that can't be stored goes to `on_reject`, and reading goes on; without `on_reject` the first
-    raises RejectedError. Everything else that can be known is checked here, before the first passage.
+    An input that can't be stored goes to `on_reject`, and reading continues; without `on_reject` the first one
+    raises RejectedError. Everything else that can be checked is checked here, before the first passage.
     Raises SettingsError, SourceError, MissingFieldError.
     """
     check_format(format)

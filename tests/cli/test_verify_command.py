@@ -12,6 +12,8 @@ from tests.cli.conftest import Run
 from tests.collection.helpers import payloads_of
 from tests.models import minilm_folder
 
+pytestmark = pytest.mark.model
+
 MODEL = ["--model", str(minilm_folder())]
 
 
@@ -47,7 +49,7 @@ def test_differences_end_with_3_and_are_named(run: Run, source: Path) -> None:
     assert "2 are in the collection and not in the source: p0, p1" in " ".join(ran.out.split()).replace(
         "p1, p0", "p0, p1"
     )
-    assert "1 come more than once with other content: p5 (line 4 of " in ran.out
+    assert "1 occur more than once with different content: p5 (line 4 of " in ran.out
     assert "ingest --sync" in ran.err
     assert len(Path("r.jsonl").read_text().splitlines()) == 5
     found = run("collection", "verify", *options, "--json").json
@@ -87,7 +89,7 @@ def test_an_ingest_can_verify_at_its_end(run: Run, source: Path) -> None:
 def test_an_ingest_whose_verification_fails_ends_with_3(
     run: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasb_qdrant.ingest import sieve
+    from tasb_qdrant.ingest.read import sieve
 
     with open_collection("c", path=tmp_path / "tasb_qdrant_data") as collection:
         (point,) = [point.id for point in collection.reads.scroll().points if (point.payload or {})["n"] == 3]

@@ -35,9 +35,8 @@ def become(run: dict[str, Any]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # as in a new process; the one that forks ignores it
     random.seed(run["seed"])
     pace.set_pace(run["pace"], log=Path(run["waits"]))
-    flow = importlib.import_module("tasb_qdrant.ingest.flow")
-    if hasattr(flow, "sleep_until"):
-        flow.__dict__["sleep_until"] = pace.shorten(flow.sleep_until)
+    ingest_run = importlib.import_module("tasb_qdrant.ingest.run")
+    ingest_run.__dict__["sleep_until"] = pace.shorten(ingest_run.sleep_until)
     for module, name, value in _SMALLER:
         importlib.import_module(module).__dict__[name] = value
     points.install(run["hooks"])

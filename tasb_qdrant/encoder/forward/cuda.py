@@ -1,7 +1,7 @@
 """The forward pass of BERT and DistilBERT on an NVIDIA GPU: no padding, few kernels, and no waiting.
 
-The tokens of a batch lie one text after the other, (tokens, dim), and flash attention keeps the texts
-apart. What is computed for one batch doesn't wait for the vectors of the last one to be copied back.
+The texts of a batch are concatenated, (tokens, dim), and attention keeps them apart. Computing a batch doesn't wait
+until the vectors of the previous one have been copied back.
 """
 
 from __future__ import annotations
@@ -16,26 +16,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasb_qdrant.encoder.batching import Forward
 from tasb_qdrant.encoder.forward.cuda_attention import why_no_attention
 from tasb_qdrant.encoder.forward.cuda_batch import batch_in, shape_of, staged
 from tasb_qdrant.encoder.forward.cuda_graphs import QueryGraphs
 from tasb_qdrant.encoder.forward.cuda_model import CudaModel
-from tasb_qdrant.encoder.forward.cuda_product import why_no_fp8
 from tasb_qdrant.encoder.forward.encoder_weights import EncoderWeights
-from tasb_qdrant.encoder.forward.self_check import Tolerance, disagreement, first_line, trial_texts
+from tasb_qdrant.encoder.forward.protocol import Forward
+from tasb_qdrant.encoder.forward.self_check import disagreement, first_line, trial_texts
 from tasb_qdrant.encoder.model.layout import Pooling
 from tasb_qdrant.encoder.protocol import TokenBatch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
-"""Of all but the products in fp8, whose results torch gives in bf16 alone."""
-
-FP8_COSINE: Final = 0.98
-FP8_STRETCH: Final = 0.05
-"""What a vector in fp8 may differ from the reference's in bf16, on texts of random words."""
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class UnfitForwardError(Exception):
@@ -45,15 +39,13 @@ class UnfitForwardError(Exception):
 def checked_cuda_forward(
     weights: EncoderWeights, reference: Forward, *, pooling: Pooling, normalized: bool, device: str, precision: str
 ) -> CudaForward:
-    """A CudaForward that has been found to give the vectors of `reference`, which is of the same model and
-    precision. Raises UnfitForwardError where there is none: whatever goes wrong, `reference` is at hand."""
+    """A CudaForward that has been checked against `reference`, which has the same model and precision.
+
+    Raises UnfitForwardError if there is none: whatever goes wrong, there is still `reference`."""
     vocabulary, dim = weights.words.shape
-    # On a CPU, attention is another one, which takes anything.
+    # The attention used on a CPU accepts anything.
     if device != "cpu":
-        floats = "bf16" if precision == "fp8" else precision
-        obstacle = why_no_attention(device=device, precision=floats, head_dim=dim // weights.heads)
-        if precision == "fp8":
-            obstacle = obstacle or why_no_fp8(device=device, dims=(dim, len(weights.layers[0].up.weight)))
+        obstacle = why_no_attention(device=device, precision=precision, head_dim=dim // weights.heads)
         if obstacle:
             raise UnfitForwardError(obstacle)
     try:
@@ -61,8 +53,7 @@ def checked_cuda_forward(
     except Exception as error:
         raise UnfitForwardError(f"the fast one can't be set up ({first_line(error)})") from error
     texts = trial_texts(vocabulary=vocabulary, longest=len(weights.positions))
-    within = Tolerance(FP8_COSINE, FP8_STRETCH) if precision == "fp8" else Tolerance()
-    obstacle = disagreement(fast, reference, texts=texts, within=within)
+    obstacle = disagreement(fast, reference, texts=texts)
     if obstacle:
         raise UnfitForwardError(obstacle)
     return fast
@@ -76,8 +67,7 @@ class Pending:
     _copied: torch.cuda.Event | None
 
     def result(self) -> NDArray[np.float32]:
-        """float32 (n, dim), in the order of the texts; waits for them. Raises RuntimeError if the device
-        failed."""
+        """Wait for the vectors: float32 (n, dim), in text order. Raises RuntimeError if the device failed."""
         if self._copied is not None:
             self._copied.synchronize()
         vectors: NDArray[np.float32] = self._vectors.numpy()
@@ -87,8 +77,8 @@ class Pending:
 class CudaForward:
     """Token ids to vectors. Not safe to call from several threads at once.
 
-    `precision` is fp16, bf16 or fp8 on a GPU. On the device "cpu" it computes the same in any precision, slowly:
-    there, FastForward is the fast one.
+    `precision` is fp16 or bf16 on a GPU. On the device "cpu" it computes the same in any precision, but slowly:
+    FastForward is the fast one there.
     """
 
     def __init__(
@@ -99,12 +89,10 @@ class CudaForward:
         self._pinned = self._device.type == "cuda"
         notes: list[str] = []
         with torch.inference_mode(), self._as_current():
-            dtype = _DTYPES[precision]
             self._model = CudaModel(
                 weights,
                 device=self._device,
-                dtype=dtype,
-                fp8=precision == "fp8",
+                dtype=_DTYPES[precision],
                 pooling=pooling,
                 normalized=normalized,
                 notes=notes,
@@ -123,7 +111,7 @@ class CudaForward:
         return self.submit(TokenBatch.of(texts)).result()
 
     def submit(self, tokens: TokenBatch) -> Pending:
-        """The vectors of the texts in `tokens`, not waited for. Raises torch.OutOfMemoryError."""
+        """Start computing the vectors of the texts in `tokens`. Raises torch.OutOfMemoryError."""
         with torch.inference_mode(), self._as_current():
             if self._graphs is not None and self._graphs.fit(tokens):
                 vectors = self._graphs(tokens)

@@ -1,4 +1,4 @@
-"""What reads and writes whole rows, in one kernel each of Triton's, which comes with torch for CUDA alone."""
+"""Steps that read and write whole rows, one Triton kernel each. Triton comes only with torch for CUDA."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ROWS: Final = 4
-"""Tokens of a text that one program embeds."""
+"""Tokens of a text embedded by one Triton program."""
 
 
 def triton_add_norm(inputs: Tensor, others: Tensor, norm: Norm) -> Tensor:
-    """An AddNorm for contiguous tensors on a GPU; the sum is not rounded before it is normalised."""
+    """An AddNorm for contiguous tensors on a GPU; the sum is normalised without being rounded first."""
     outputs = torch.empty_like(inputs)
     rows, dim = inputs.shape
     width = triton.next_power_of_2(dim)
@@ -28,7 +28,7 @@ def triton_add_norm(inputs: Tensor, others: Tensor, norm: Norm) -> Tensor:
 
 
 def triton_embed_norm(batch: Batch, words: Tensor, positions: Tensor, norm: Norm) -> Tensor:
-    """An EmbedNorm for contiguous tensors on a GPU. Which position a token has is known from its text's bounds."""
+    """An EmbedNorm for contiguous tensors on a GPU. A token's position follows from the bounds of its text."""
     outputs = torch.empty((len(batch.ids), words.shape[1]), dtype=words.dtype, device=words.device)
     dim = words.shape[1]
     blocks = triton.cdiv(batch.longest, _ROWS)
@@ -37,28 +37,6 @@ def triton_embed_norm(batch: Batch, words: Tensor, positions: Tensor, norm: Norm
     tensors = (batch.ids, batch.bounds, words, positions, norm.weight, norm.bias, outputs)
     _embed_norm[grid](*tensors, dim, norm.eps, blocks, WIDTH=width, ROWS=_ROWS)
     return outputs
-
-
-def triton_quantized(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """A Quantize for contiguous rows on a GPU of compute capability 8.9."""
-    found = torch.empty(rows.shape, dtype=torch.float8_e4m3fn, device=rows.device)
-    scales = torch.empty((len(rows), 1), dtype=torch.float32, device=rows.device)
-    dim = rows.shape[1]
-    _quantize[(len(rows),)](rows, found, scales, dim, WIDTH=triton.next_power_of_2(dim))
-    return found, scales
-
-
-@triton.jit
-@no_type_check  # it is Triton's language in Python's syntax
-def _quantize(rows, found, scales, dim, WIDTH: tl.constexpr):  # noqa: N803  # Triton's style
-    start = tl.program_id(0).to(tl.int64) * dim
-    columns = tl.arange(0, WIDTH)
-    inside = columns < dim
-    numbers = tl.load(rows + start + columns, mask=inside, other=0.0).to(tl.float32)
-    # Divided as torch does, to the last bit: numbers in the middle of two of e4m3's are common.
-    scale = tl.div_rn(tl.maximum(tl.max(tl.abs(numbers)), 1e-12), 448.0)
-    tl.store(scales + tl.program_id(0), scale)
-    tl.store(found + start + columns, tl.div_rn(numbers, scale).to(tl.float8e4nv), mask=inside)
 
 
 @triton.jit

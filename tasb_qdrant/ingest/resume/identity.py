@@ -1,4 +1,4 @@
-"""What a run reads, and into what it writes: an interrupted run goes on only where neither has changed."""
+"""What a run reads, and what it writes to: an interrupted run is resumed only if neither has changed."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ END_BYTES: Final = 64 * 1024
 
 _SHOWN_DIGITS: Final = 12
 
-Difference = tuple[str, object, object]
-"""What differs, at the time of the checkpoint, now."""
+Change = tuple[str, object, object]
+"""What has changed, its value at the time of the checkpoint, its value now."""
 
 
 class FileIdentity(BaseModel):
-    """A file as far as it can be told apart without reading all of it. `head` and `tail` are sha256."""
+    """A file, as far as it can be identified without reading all of it. `head` and `tail` are sha256."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -79,10 +79,10 @@ class ReadIdentity(BaseModel):
     options: dict[str, str]
     window: tuple[int, int] = (WINDOW_SIZE, WINDOW_BYTES)
 
-    def differences(self, now: ReadIdentity) -> list[Difference]:
-        """Where `now` is another."""
+    def differences(self, now: ReadIdentity) -> list[Change]:
+        """What has changed in `now`."""
         then_paths, now_paths = ([file.path for file in one.files] for one in (self, now))
-        found: list[Difference] = []
+        found: list[Change] = []
         if sorted(then_paths) == sorted(now_paths):
             if then_paths != now_paths:
                 found.append(("the order of the files", _names(then_paths), _names(now_paths)))
@@ -91,8 +91,8 @@ class ReadIdentity(BaseModel):
                 found += _differences(dict(file.facts()), dict(by_path[file.path].facts()))
         else:
             gone, new = set(then_paths) - set(now_paths), set(now_paths) - set(then_paths)
-            found += [(f"the file {path}", "a source", "none") for path in then_paths if path in gone]
-            found += [(f"the file {path}", "no source", "one") for path in now_paths if path in new]
+            found += [(f"the file {path}", "a source", "no longer one") for path in then_paths if path in gone]
+            found += [(f"the file {path}", "not a source", "one") for path in now_paths if path in new]
         found += _differences(self.options, now.options)
         found += _differences(self._window_facts(), now._window_facts())
         return found
@@ -126,23 +126,23 @@ class TargetIdentity(BaseModel):
             bm25=collection.bm25,
         )
 
-    def model_differences(self, contract: ModelContract) -> list[Difference]:
-        """Where another contract makes other vectors; here precision and program count, too."""
-        found: list[Difference] = [*self.contract.differences(contract)]
+    def model_differences(self, contract: ModelContract) -> list[Change]:
+        """What another contract changes in the vectors; here precision and program count, too."""
+        found: list[Change] = [*self.contract.differences(contract)]
         if self.contract.precision != contract.precision:
             found.append(("the precision", self.contract.precision, contract.precision))
         if self.contract.version != contract.version:
-            # Another version may read a file otherwise, and so cut other windows.
+            # Another version may read a file differently, and so cut other windows.
             found.append(("the version of tasb-qdrant", self.contract.version, contract.version))
         return found
 
-    def differences(self, now: TargetIdentity) -> list[Difference]:
-        """Where `now` is another."""
+    def differences(self, now: TargetIdentity) -> list[Change]:
+        """What has changed in `now`."""
         found = self.model_differences(now.contract)
         if self.id != now.id:
             found.append((f"collection {self.collection!r}", _id(self.id), f"{_id(now.id)}, made since"))
         if self.bm25 != now.bm25:
-            found += [("BM25", "none", "there")] if self.bm25 is None else [("BM25", "there", "other, or none")]
+            found += [("BM25", "off", "on")] if self.bm25 is None else [("BM25", "on", "different, or off")]
         found += _differences(
             {f"the payload's name of the {part}": name for part, name in self.keys.model_dump().items()},
             {f"the payload's name of the {part}": name for part, name in now.keys.model_dump().items()},
@@ -155,7 +155,7 @@ class TargetIdentity(BaseModel):
 
 
 def identify(files: Sequence[Path | Literal["-"]]) -> tuple[FileIdentity, ...] | None:
-    """Each file's identity; None where one of them is a stream, which can't be read again. Raises SourceError."""
+    """Each file's identity; None if one of them is a stream, which can't be read again. Raises SourceError."""
     paths = [path for path in files if path != "-" and stat.S_ISREG(_mode(path))]
     return tuple(FileIdentity.of(path) for path in paths) if paths and len(paths) == len(files) else None
 
@@ -169,7 +169,7 @@ def _mode(path: Path) -> int:
         ) from None
 
 
-def _differences(then: Mapping[str, object], now: Mapping[str, object]) -> list[Difference]:
+def _differences(then: Mapping[str, object], now: Mapping[str, object]) -> list[Change]:
     names = dict.fromkeys([*then, *now])
     pairs = [(name, then.get(name, "none"), now.get(name, "none")) for name in names]
     return [(name, before, after) for name, before, after in pairs if before != after]
@@ -189,4 +189,4 @@ def _names(paths: Sequence[str]) -> str:
 
 
 def _id(identifier: str) -> str:
-    return f"number {identifier[:_SHOWN_DIGITS]}" if identifier else "one without a number"
+    return f"number {identifier[:_SHOWN_DIGITS]}" if identifier else "unnumbered"

@@ -1,4 +1,4 @@
-"""A source beside a collection: every passage with what is stored under its id, and every id with every other."""
+"""A source compared with a collection: each passage with what is stored under its id, and all ids with all ids."""
 
 from __future__ import annotations
 
@@ -16,27 +16,26 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.reads.questions import DEFAULT_READ, ReadOptions, ScrollPage
 from tasb_qdrant.collection.views import Views
 from tasb_qdrant.errors import RequestRefusedError, StoreCorruptError
-from tasb_qdrant.ingest.compare import Verdict, judge
 from tasb_qdrant.ingest.flow import Channel, Flow
+from tasb_qdrant.ingest.read.content import difference
 from tasb_qdrant.ingest.read.idset import id_of, key_of
 from tasb_qdrant.ingest.read.seen import Seen, SeenIds
-from tasb_qdrant.ingest.verify.findings import Findings, Kind
+from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import PayloadKeys
 
 PAGE_IDS: Final = 5_000
-"""Ids in a page. A server in strict mode may allow fewer, which are asked for then."""
+"""Ids in a page. A server in strict mode may allow fewer; smaller pages are asked for then."""
 
 _FEWEST_IDS: Final = 10
 
 AGREED: Final = ReadOptions(consistency="all")
 
 _AHEAD: Final = 3
-"""Windows whose stored payloads are under way while another is compared."""
+"""Windows whose stored payloads are fetched while another is compared."""
 
 _Payloads = Mapping[PointId, Mapping[str, Any]]
-
-_KINDS: Final = {Verdict.MISSING: Kind.MISSING, Verdict.TEXT: Kind.TEXT, Verdict.PAYLOAD: Kind.PAYLOAD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,7 @@ def views_in(views: Views) -> list[View]:
 
 
 class SourceIds(SeenIds):
-    """The ids of a source; those that come again with other content are findings."""
+    """The ids of a source; those that recur with other content are findings."""
 
     def __init__(self, findings: Findings | None = None, *, id_key: str = "") -> None:
         super().__init__()
@@ -76,7 +75,9 @@ class SourceIds(SeenIds):
             for point_id, before, content in zip(ids, earlier, contents, strict=True):
                 if before is not None and not before.same:
                     name = str(orjson.loads(content)[self._id_key])
-                    self._findings.add(Kind.DUPLICATE, {point_id: name}, where=f"line {before.line} of {before.source}")
+                    self._findings.add(
+                        Difference.DUPLICATE, {point_id: name}, where=f"line {before.line} of {before.source}"
+                    )
         return earlier
 
 
@@ -95,13 +96,13 @@ def compare_payloads(
     with Flow() as flow:
         for window, answers in _with_payloads(windows, views, flow):
             for view, stored in zip(views, answers, strict=True):
-                found: dict[Kind, dict[PointId, str]] = {}
+                found: dict[Difference, dict[PointId, str]] = {}
                 for passage, point_id, content in zip(window.passages, window.ids, window.contents, strict=True):
-                    verdict = judge(passage, content, stored.get(point_id), keys)
-                    if verdict is not Verdict.SAME:
-                        found.setdefault(_KINDS[verdict], {})[point_id] = passage.id
-                for kind, ids in found.items():
-                    findings.add(kind, ids, where=view.name)
+                    differs = difference(passage, content, stored.get(point_id), keys)
+                    if differs is not None:
+                        found.setdefault(differs, {})[point_id] = passage.id
+                for differs, ids in found.items():
+                    findings.add(differs, ids, where=view.name)
             on_window(window)
 
 
@@ -159,8 +160,8 @@ def compare_ids(
         if keys:
             if any(key < before for key, before in zip(keys, [last, *keys], strict=False)):
                 raise StoreCorruptError(
-                    f"{collection.location}: the ids of collection {collection.name!r} come in no order, so it can't "
-                    "be compared; look into the server's log"
+                    f"{collection.location}: the ids of collection {collection.name!r} are not in order, so it can't "
+                    "be compared; check the server's log"
                 )
             here = set(keys) - {last}  # the first may be the last of the page before once more
             last = keys[-1]

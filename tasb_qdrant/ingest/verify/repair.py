@@ -1,4 +1,4 @@
-"""What a verification found, put right: encoded and stored again, or given another payload alone."""
+"""What a verification found, put right: encoded and stored again, or only given a new payload."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.ingest.progress import Counters
-from tasb_qdrant.ingest.sieve import update_payloads
-from tasb_qdrant.ingest.verify.findings import ENCODE, Findings, Kind
+from tasb_qdrant.ingest.read.sieve import update_payloads
+from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.records.verification import Difference, Repair
 
 
 class RepairSieve:
-    """Lets through what is missing or has another text or vector, on whichever replica.
+    """Lets through what is missing or has another text or vector, on any replica.
 
-    What the collection itself says isn't asked for: it may come from a replica that is whole.
+    The collection itself isn't asked: its answer may come from an intact replica.
     """
 
     def __init__(self, findings: Findings, collection: Collection, counters: Counters) -> None:
@@ -27,10 +28,10 @@ class RepairSieve:
         self.replaced = 0
 
     def sift(self, window: Window) -> Window:
-        """The window with the passages that are to be encoded and stored."""
+        """The window with only the passages that have to be encoded and stored."""
         ids = list(window.ids)
-        encode = self._findings.among(ENCODE, ids)
-        payload = self._findings.among([Kind.PAYLOAD], ids) - encode
+        encode = self._findings.among(Difference.mended_by(Repair.ENCODE), ids)
+        payload = self._findings.among(Difference.mended_by(Repair.PAYLOAD), ids) - encode
         kept = [row for row, point_id in enumerate(ids) if point_id in encode]
         updates: dict[PointId, Mapping[str, Any]] = {
             point_id: to_payload(passage, self._collection.keys)

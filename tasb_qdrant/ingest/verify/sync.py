@@ -12,11 +12,13 @@ from tasb_qdrant.errors import DeletionRefusedError, RejectedError, SourceError
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
 from tasb_qdrant.ingest.read.windows import read_windows
+from tasb_qdrant.ingest.rejects.counted import CountedRejects
 from tasb_qdrant.ingest.rejects.log import RejectLog
-from tasb_qdrant.ingest.source.repeatable import CountedRejects, Reopenable
-from tasb_qdrant.ingest.verify.findings import Findings, Kind
+from tasb_qdrant.ingest.source.open import Source
+from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in
 from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import StoreSettings
 
 Identity = tuple[tuple[str, int, int], ...]
@@ -24,9 +26,9 @@ Identity = tuple[tuple[str, int, int], ...]
 
 
 class Survey:
-    """A source looked over from start to end: its ids, its rejects, and what of a collection it doesn't have."""
+    """A survey of a source from start to end: its ids, its rejects, and the points of a collection that it lacks."""
 
-    def __init__(self, source: Reopenable, collection: Collection, views: Sequence[View], findings: Findings) -> None:
+    def __init__(self, source: Source, collection: Collection, views: Sequence[View], findings: Findings) -> None:
         self.source = source
         self.collection = collection
         self.views = views
@@ -37,13 +39,13 @@ class Survey:
         self.files: Identity = ()
 
     def run(self, counters: Counters, *, compare: bool) -> None:
-        """Read all of it; with `compare`, find what is missing or differs as well."""
+        """Read all of it; with `compare`, also find what is missing or differs."""
         with (
             self.source.open(self.rejects, counters) as passages,
             closing(SourceIds()) as ids,
         ):
             self.files = _identity(self.rejects.files)
-            counters.compare("looking over the source", None)
+            counters.compare("surveying the source", None)
             reading = read_windows(
                 passages,
                 keys=self.collection.keys,
@@ -60,7 +62,7 @@ class Survey:
             for view in self.views:
                 counters.compare("comparing ids", view.collection.reads.count())
                 for gap in compare_ids(ids, view.collection, on_page=counters.compared, read=view.read):
-                    self.findings.add(Kind.EXTRA, {point_id: str(point_id) for point_id in gap.extra})
+                    self.findings.add(Difference.EXTRA, {point_id: str(point_id) for point_id in gap.extra})
 
     def _compare(self, windows: Iterator[Window], counters: Counters, *, payloads: bool) -> None:
         def done(window: Window) -> None:
@@ -76,7 +78,7 @@ class Survey:
     @property
     def deletions(self) -> int:
         """Points that the source doesn't have."""
-        return self.findings.count(Kind.EXTRA)
+        return self.findings.count(Difference.EXTRA)
 
     @property
     def objection(self) -> str:
@@ -86,7 +88,7 @@ class Survey:
         if self.deletions >= self.points:
             return "the source is empty" if not self.read else "the source has none of the collection's passages"
         if self.rejects.count:
-            return f"{self.rejects.count:,} inputs of the source can't be stored, and theirs may be among them"
+            return f"{self.rejects.count:,} inputs of the source can't be stored, and these points may be theirs"
         return ""
 
     @property
@@ -96,21 +98,22 @@ class Survey:
             return "the collection holds nothing that the source doesn't; nothing will be deleted"
         return (
             f"{self.deletions:,} of the collection's {self.points:,} points are not in the source, and will be deleted "
-            "when all the rest is stored"
+            "once everything else is stored"
         )
 
     def check_unchanged(self) -> None:
-        """Raises SourceError where a file was written to since: what it holds now isn't known."""
+        """Raises SourceError if a file was written to since: what it holds now isn't known."""
         for before, now in zip(self.files, _identity(tuple(Path(name) for name, _, _ in self.files)), strict=True):
             if before != now:
                 raise SourceError(
-                    "it was changed while it was read, so nothing was deleted; run the same again", source=before[0]
+                    "it was changed while it was read, so nothing was deleted; run the same command again",
+                    source=before[0],
                 )
 
 
 @contextmanager
 def deletions(
-    source: Reopenable,
+    source: Source,
     collection: Collection,
     store: StoreSettings,
     rejects: RejectLog,
@@ -120,11 +123,11 @@ def deletions(
     wanted: bool,
     anyway: bool,
 ) -> Iterator[Callable[[], None]]:
-    """What deletes the points that the source doesn't have, found and told before anything is changed.
+    """A function that deletes the points that the source doesn't have; what it will delete is found, and
+    announced, before anything is changed.
 
-    To be called when all the rest is stored; it does nothing unless `wanted`. Raises RejectedError at the first
-    reject where `rejects` keeps none, and DeletionRefusedError (not with `anyway`) where deleting is likely to
-    be a mistake.
+    Call it once everything else is stored; it does nothing unless `wanted`. Raises RejectedError at the first
+    reject if `rejects` keeps none, and DeletionRefusedError (not with `anyway`) if deleting is likely a mistake.
     """
     if not wanted:
         yield lambda: None
@@ -144,7 +147,7 @@ def deletions(
         def delete() -> None:
             survey.check_unchanged()
             counters.compare("deleting", survey.deletions)
-            for ids in findings.ids(Kind.EXTRA).batches():
+            for ids in findings.ids(Difference.EXTRA).batches():
                 collection.delete(ids)
                 counters.add(deleted=len(ids))
                 counters.compared(len(ids))

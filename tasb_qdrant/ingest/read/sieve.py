@@ -1,0 +1,64 @@
+"""Between reading and encoding: what the collection holds already is left out, or only gets its new payload."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from tasb_qdrant.collection.payload import to_payload
+from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.content import difference
+from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.records.verification import Difference
+
+
+class Sieve(Protocol):
+    """Lets through what has to be encoded; `replaced` counts how many of these replace a stored passage."""
+
+    replaced: int
+
+    def sift(self, window: Window) -> Window:
+        """The window with only the passages that have to be encoded and stored."""
+        ...
+
+
+class ContentSieve:
+    """Lets through what the collection doesn't hold with the same title and text.
+
+    A passage in which only other fields differ gets its payload replaced here.
+    """
+
+    def __init__(self, collection: Collection, counters: Counters) -> None:
+        self._collection = collection
+        self._counters = counters
+        self.replaced = 0
+
+    def sift(self, window: Window) -> Window:
+        """The window with only the passages that have to be encoded and stored."""
+        keys = self._collection.keys
+        kept: list[int] = []
+        updates: dict[PointId, Mapping[str, Any]] = {}
+        with self._counters.busy("compare"):
+            stored = {point.id: point.payload or {} for point in self._collection.reads.retrieve(window.ids)}
+            for row, (passage, point_id) in enumerate(zip(window.passages, window.ids, strict=True)):
+                match difference(passage, window.contents[row], stored.get(point_id), keys):
+                    case Difference.MISSING:
+                        kept.append(row)
+                    case Difference.TEXT:
+                        kept.append(row)
+                        self.replaced += 1
+                    case Difference.PAYLOAD:
+                        updates[point_id] = to_payload(passage, keys)
+        update_payloads(updates, self._collection, self._counters)
+        self._counters.add(skipped=len(window.ids) - len(kept) - len(updates))
+        return window.only(kept)
+
+
+def update_payloads(updates: Mapping[PointId, Mapping[str, Any]], collection: Collection, counters: Counters) -> None:
+    """Replace these payloads, and count them."""
+    if updates:
+        with counters.busy("update"):
+            collection.replace_payloads(updates)
+        counters.add(updated=len(updates))
