@@ -144,7 +144,7 @@ class Store(Protocol):
         """The collection; with `own_store`, closing it closes this store too.
 
         If only one process may have a collection open, wait `lock_wait` seconds for it. The notes of the
-        collection say what it does not take over of the `wanted` settings.
+        collection say which of the `wanted` settings it does not adopt.
         Raises CollectionNotFoundError, NotOurCollectionError, StoreLockedError.
         """
         ...

@@ -248,8 +248,8 @@ class AsyncSearcher(Generic[P]):
                         return [await asked.encode(query)]
                     case EncodeQueries(queries):
                         return await self._encode(session.encoder.encode_queries, queries)
-                    case Requests():
-                        return await reads.carry(step, deadline)
+                    case Requests(requests):
+                        return await reads.send(requests, deadline)
                     case EncodePassages(texts):
                         return await self._encode(session.encoder.encode_passages, texts)
                     case Work(run):

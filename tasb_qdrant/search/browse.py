@@ -154,7 +154,7 @@ def _without(session: Session[T], where: Where | None, points: frozenset[PointId
     must: list[Any] = []
     if isinstance(where, Filter):
         fields = frozenset(leaf.field for leaf in leaves(where))
-        indexes = yield from session.reads.indexes(fields)
+        indexes = yield from session.reads.filtering.indexes(fields)
         must = [to_qdrant(where, indexes=indexes)]
     elif where is not None:
         must = [where]

@@ -78,7 +78,7 @@ class Searcher(Generic[P]):
         self, collection: str, *, payload: type[BaseModel] | None = None, **options: Unpack[SearcherOptions]
     ) -> None:
         self._session: Session[P] = Opening.of(collection, payload, options).open()
-        self._send = self._session.collection.reads.carry
+        self._send = self._session.collection.reads.send
 
     def search(
         self,
@@ -248,8 +248,8 @@ class Searcher(Generic[P]):
         match step:
             case EncodeQueries(queries):
                 return self._session.encoder.encode_queries(queries)
-            case Requests():
-                return self._send(step, deadline)
+            case Requests(requests):
+                return self._send(requests, deadline)
             case EncodePassages(texts):
                 return self._session.encoder.encode_passages(texts)
             case Work(run):

@@ -8,12 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from tasb_qdrant.cache import Cache
+from tasb_qdrant.collection.reads.filtering import MOST_FILTERS
 from tasb_qdrant.collection.reads.questions import Where
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters import F, Filter, check_filter, parse_filter, seen_kinds
 from tasb_qdrant.filters.conditions import leaves
-from tasb_qdrant.settings import PayloadKeys
+from tasb_qdrant.settings import IndexType, PayloadKeys
 from tasb_qdrant.steps import StoreSteps
 
 SAMPLE_SIZE: Final = 200
@@ -41,6 +43,7 @@ class WhereChecker:
     def __init__(self, keys: PayloadKeys, reads: ReadSteps) -> None:
         self._keys = keys
         self._reads = reads
+        self._passed: Cache[Mapping[str, IndexType]] = Cache(MOST_FILTERS)
         self._seen: Mapping[str, frozenset[str]] | None = None
 
     def check(self, where: Where | None) -> StoreSteps[None]:
@@ -48,10 +51,15 @@ class WhereChecker:
         if not isinstance(where, Filter):
             return
         fields = frozenset(leaf.field for leaf in leaves(where))
-        indexes = yield from self._reads.indexes(fields)
+        indexes = yield from self._reads.filtering.indexes(fields)
+        if self._passed.get(where) is indexes:
+            return
         seen = yield from self._fields()
-        for message in check_filter(where, indexes=indexes, seen=seen):
+        messages = check_filter(where, indexes=indexes, seen=seen)
+        for message in messages:
             warnings.warn(message, FilterWarning, stacklevel=_frames_of_the_package())
+        if not messages:
+            self._passed.put(where, indexes)
 
     def resolve(self, where: str | Where | bool | None) -> StoreSteps[Where | None]:
         """The filter to send, parsed and checked."""
@@ -88,7 +96,7 @@ def _no_filter(where: object) -> str:
         return "a filter is needed, got a bool: `and`, `or` and `not` can't join filters; write &, | and ~"
     if isinstance(where, F):
         named = f'F("{where.name}")'
-        return f"{named} without a comparison is no filter; write {named} == VALUE, or {named}.exists()"
+        return f"{named} without a comparison isn't a filter; write {named} == VALUE, or {named}.exists()"
     kind = type(where).__name__
     return (
         f'a filter is F("year") >= 2020, the same as text, or a qdrant_client.models.Filter, got {kind}; '

@@ -105,7 +105,7 @@ def test_an_unknown_field_is_a_warning_that_points_at_the_caller(searcher: Searc
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (F("year"), r'F\("year"\) without a comparison is no filter'),
+        (F("year"), r"F\(\"year\"\) without a comparison isn't a filter"),
         ({"year": 2020}, r"qdrant_client\.models\.Filter, got dict"),
         (models.FieldCondition(key="year", match=models.MatchValue(value=1)), "got FieldCondition"),
         (2020, "got int"),

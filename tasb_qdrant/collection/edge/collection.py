@@ -143,7 +143,7 @@ class EdgeCollection:
                 )
             for field, kind in indexes.items():
                 if field not in there:
-                    self._shard.steps.known.forget()
+                    self._shard.steps.filtering.known.forget()
                     shard.update(edge.UpdateOperation.create_field_index(field, index_schema(kind)))
 
     def index_deferred(self) -> bool:

@@ -106,7 +106,7 @@ class EdgeStore:
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and folder.exists():
                 raise RequestRefusedError(
-                    f"{folder}: there is something of that name already; choose another --collection"
+                    f"{folder}: something of that name is there already; choose another --collection"
                 ) from error
             raise _unusable(self._root, error) from error
         finally:

@@ -155,7 +155,9 @@ def _recommended(query: Recommended, shard: edge.EdgeShard) -> Any:
     records = shard.retrieve(list(dict.fromkeys(wanted)), with_payload=False, with_vector=[""]) if wanted else []
     stored = {plain_id(record.id): np.asarray(record.vector, dtype=np.float32) for record in records}
     if missing := [each for each in wanted if each not in stored]:
-        raise RequestRefusedError(f"there is no passage with the point id {missing[0]} to find others like it")
+        raise RequestRefusedError(
+            f"no passage has the point id {missing[0]}, so that nothing can be found that is like it"
+        )
 
     def vectors(examples: Sequence[PointId | NDArray[np.float32]]) -> list[NDArray[np.float32]]:
         return [each if isinstance(each, np.ndarray) else stored[each] for each in examples]

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.filtering import Filtering, KnownIndexes
+from tasb_qdrant.collection.reads.filtering import Filtering
 from tasb_qdrant.collection.reads.questions import (
     DEFAULT_READ,
     OrderBy,
@@ -19,7 +19,6 @@ from tasb_qdrant.collection.reads.questions import (
 )
 from tasb_qdrant.collection.reads.wire import Wire
 from tasb_qdrant.records import FacetCount
-from tasb_qdrant.settings import IndexType
 from tasb_qdrant.steps import Requests, StoreSteps
 
 BATCH_POINTS: Final = 2_000
@@ -37,8 +36,7 @@ class BrowseSteps:
         self._wire = wire
         self._limits = limits
         self._has_sparse = has_sparse
-        self.known = KnownIndexes()
-        self._filtering = Filtering(wire, self.known, most_compared=most_compared)
+        self.filtering = Filtering(wire, most_compared=most_compared)
 
     def facet(
         self,
@@ -53,7 +51,7 @@ class BrowseSteps:
 
         Raises RequestRefusedError where the field has no index for them.
         """
-        condition = None if where is None else (yield from self._filtering.translated(where))
+        condition = None if where is None else (yield from self.filtering.translated(where))
         (counts,) = yield Requests([self._wire.facet(field, where=condition, limit=limit, exact=exact, read=read)])
         return sorted(counts, key=lambda counted: (-counted.count, isinstance(counted.value, str), counted.value))
 
@@ -70,7 +68,7 @@ class BrowseSteps:
     ) -> StoreSteps[ScrollPage]:
         """A page of the points that match, in the order of their ids (numbers first, then UUIDs) from `start` on, or in
         `order`. Raises RequestRefusedError where the field has no index for the order."""
-        condition = None if where is None else (yield from self._filtering.translated(where))
+        condition = None if where is None else (yield from self.filtering.translated(where))
         page: ScrollPage
         (page,) = yield Requests(
             [
@@ -112,13 +110,9 @@ class BrowseSteps:
         """The number of points that match; an estimate unless `exact`."""
         if exact and not self._limits.exact:
             return (yield from self._counted_by_reading(where, read))
-        condition = None if where is None else (yield from self._filtering.translated(where))
+        condition = None if where is None else (yield from self.filtering.translated(where))
         (count,) = yield Requests([self._wire.count(condition, exact=exact, read=read)])
         return int(count)
-
-    def indexes(self, fields: frozenset[str]) -> StoreSteps[Mapping[str, IndexType]]:
-        """The payload indexes as far as filters on these `fields` need them: up to a minute old."""
-        return self._filtering.indexes(fields)
 
     def sample(self, limit: int, *, read: ReadOptions = DEFAULT_READ) -> StoreSteps[list[Mapping[str, Any]]]:
         """The whole payloads of up to `limit` points, no matter which."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tasb_qdrant.cache import Cache
@@ -69,34 +70,52 @@ def fields_of(where: Filter) -> set[str]:
     return {leaf.field for leaf in leaves(where)}
 
 
-class Filtering:
-    """Filters over one collection. A search compares with every match where they are `most_compared` or fewer, no more
-    than ACORN_SELECTIVITY of all points, and the filter's fields have indexes; where `most_compared` is 0, never."""
+@dataclass(frozen=True, slots=True)
+class _Translated:
+    """A filter as Qdrant has it, and what that was made of."""
 
-    def __init__(self, wire: Wire[Any], known: KnownIndexes, *, most_compared: int) -> None:
+    where: models.Filter
+    fields: frozenset[str]
+    indexes: Indexes
+
+
+class Filtering:
+    """Filters over one collection. A search compares with every match if they are `most_compared` or fewer, no more
+    than ACORN_SELECTIVITY of all points, and the filter's fields have indexes; if `most_compared` is 0, never."""
+
+    def __init__(self, wire: Wire[Any], *, most_compared: int) -> None:
+        self.known = KnownIndexes()
         self._wire = wire
-        self._known = known
         self._most_compared = most_compared
+        self._translated: Cache[_Translated] = Cache(MOST_FILTERS, ttl=MAX_AGE)
         self._few: Cache[bool] = Cache(MOST_FILTERS, ttl=MAX_AGE)
         self._points: Cache[int] = Cache(1, ttl=MAX_AGE)
 
     def indexes(self, fields: frozenset[str]) -> StoreSteps[Mapping[str, IndexType]]:
         """The payload indexes as far as filters on these fields need them: up to MAX_AGE old."""
-        if self._known.lacks(fields):
+        if self.known.lacks(fields):
             (indexes,) = yield Requests([self._wire.indexes()])
-            self._known.learn(indexes, fields)
-        return self._known.indexes.types
+            self.known.learn(indexes, fields)
+        return self.known.indexes.types
 
     def translated(self, where: Where) -> StoreSteps[models.Filter]:
-        """As Qdrant has it. Raises FilterError for phrases that an index can't find."""
+        """As Qdrant has it. Raises FilterTypeError for phrases that an index can't find."""
         if not isinstance(where, Filter):
             return where
+        found = self._translated.get(where)
+        if found is None or found.indexes is not self.known.indexes or self.known.lacks(found.fields):
+            found = yield from self._translate(where)
+            self._translated.put(where, found)
+        return found.where
+
+    def _translate(self, where: Filter) -> StoreSteps[_Translated]:
         # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter shouldn't wait for.
         from tasb_qdrant.collection.reads.filters import to_qdrant
 
-        indexes = yield from self.indexes(frozenset(fields_of(where)))
-        check_phrases(where, self._known.indexes.without_phrases)
-        return to_qdrant(where, indexes=indexes)
+        fields = frozenset(fields_of(where))
+        indexes = yield from self.indexes(fields)
+        check_phrases(where, self.known.indexes.without_phrases)
+        return _Translated(to_qdrant(where, indexes=indexes), fields, self.known.indexes)
 
     def matches_few(self, where: Where, translated: models.Filter, read: ReadOptions) -> StoreSteps[bool]:
         """Whether to compare with each of the matches."""
@@ -110,7 +129,7 @@ class Filtering:
 
     def _estimate(self, where: Filter, translated: models.Filter, read: ReadOptions) -> StoreSteps[bool]:
         """By the store's own estimate, which its payload indexes give it."""
-        if not self._known.have_all(fields_of(where)):
+        if not self.known.have_all(fields_of(where)):
             return False  # the payload of each point would be read
         (matching,) = yield Requests([self._wire.count(translated, exact=False, read=read)])
         if matching > self._most_compared:

@@ -6,7 +6,7 @@ fraction off a bound; `is_null` and `is_empty` come in two forms of which one ea
 with an index; a missing field has no count on servers, and 0 in the embedded store. Inside an element of
 a list, both forms of `is_empty` change with an index, and a server takes "any of these words" for a search
 of characters; the index of a text in such elements finds phrases that run from one into the next. What is
-done about places is in filter_places.py.
+done about places is in places.py.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _condition(where: Filter, at: _Scope) -> models.Condition:
             return models.HasIdCondition(has_id=list(dict.fromkeys(map(point_id, ids))))
     if isinstance(where, Leaf):
         return _leaf(where, qdrant_path(where.field), at)
-    raise FilterError(f"{type(where).__name__} is no filter of this package")
+    raise FilterError(f"{type(where).__name__} isn't a filter of this package")
 
 
 def _nested(key: str, condition: models.Condition) -> models.Condition:

@@ -33,7 +33,7 @@ Selection: TypeAlias = bool | tuple[str, ...]
 """Payload: all of it, none, or these fields."""
 
 MAX_COUNT: Final = 2**31 - 1
-"""The largest limit, offset and hnsw_ef that both stores take over each way to them."""
+"""The largest limit, offset and hnsw_ef that both stores accept over every transport."""
 
 
 def check_count(name: str, value: object, *, least: int) -> None:

@@ -38,15 +38,14 @@ class Reads:
 
     def __init__(self, steps: ReadSteps, send: Send) -> None:
         self.steps = steps
-        self._send = send
+        self.send = send
 
     def run(self, steps: StoreSteps[T], read: ReadOptions = DEFAULT_READ) -> T:
         """What these steps return."""
-        return carry_out(steps, self.carry, Deadline.after(read.timeout))
+        return carry_out(steps, self._carry, Deadline.after(read.timeout))
 
-    def carry(self, step: Requests, deadline: Deadline) -> list[Any]:
-        """The answers to one step."""
-        return self._send(step.requests, deadline)
+    def _carry(self, step: Requests, deadline: Deadline) -> list[Any]:
+        return self.send(step.requests, deadline)
 
     def query(self, queries: Sequence[Query], options: QueryOptions) -> list[list[ScoredPoint]]:
         """For each query its points, best first."""
@@ -110,16 +109,15 @@ class AsyncReads:
     """The same steps, awaited in one event loop: `await reads.run(collection.reads.steps.count())`."""
 
     def __init__(self, send: AsyncSend, close: Callable[[], Awaitable[None]]) -> None:
-        self._send = send
+        self.send = send
         self._close = close
 
     async def run(self, steps: StoreSteps[T], read: ReadOptions = DEFAULT_READ) -> T:
         """What these steps return."""
-        return await carry_out_async(steps, self.carry, Deadline.after(read.timeout))
+        return await carry_out_async(steps, self._carry, Deadline.after(read.timeout))
 
-    async def carry(self, step: Requests, deadline: Deadline) -> list[Any]:
-        """The answers to one step."""
-        return await self._send(step.requests, deadline)
+    async def _carry(self, step: Requests, deadline: Deadline) -> list[Any]:
+        return await self.send(step.requests, deadline)
 
     async def aclose(self) -> None:
         """Close what only these reads use; in the event loop that used it."""

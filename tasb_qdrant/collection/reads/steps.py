@@ -142,10 +142,10 @@ class ReadSteps(BrowseSteps):
         """
         if (asked := options.where) is None:
             return options, None
-        where = yield from self._filtering.translated(asked)
+        where = yield from self.filtering.translated(asked)
         if options.exact or options.hnsw_ef is not None or all(isinstance(query, Lexical) for query in queries):
             return options, where
-        few = yield from self._filtering.matches_few(asked, where, options.read)
+        few = yield from self.filtering.matches_few(asked, where, options.read)
         return (replace(options, exact=True) if few else options), where
 
     def _requests(

@@ -159,7 +159,7 @@ class ServerCollection:
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing, and wait for them."""
-        self._steps.known.forget()
+        self._steps.filtering.known.forget()
         there = self.indexes()
         self._limits.check_indexes(there, indexes, place=f"{self.location}, collection {self._name!r}")
         for field, is_, wanted in index_conflicts(there, indexes):

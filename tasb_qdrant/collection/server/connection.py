@@ -140,7 +140,7 @@ def _client(settings: StoreSettings, *, grpc_transport: bool) -> QdrantClient:
 
 def _server_version(client: QdrantClient, url: str) -> tuple[int, int, int]:
     """Raises ServerTooOldError, ServerUnreachableError for another program, and what the client raises."""
-    stranger = ServerUnreachableError(f"{url}: something answers there, but it is no Qdrant server; correct --url")
+    stranger = ServerUnreachableError(f"{url}: something answers there, but it isn't a Qdrant server; correct --url")
     try:
         described = client.info()
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -51,7 +51,9 @@ def open_peers(collection: ServerCollection, settings: StoreSettings, addresses:
     status = collection.cluster()
     if status is None:
         if addresses:
-            raise SettingsError(f"--peer names {addresses[0]}, but {settings.location} is no cluster; leave --peer out")
+            raise SettingsError(
+                f"--peer names {addresses[0]}, but {settings.location} isn't a cluster; leave --peer out"
+            )
         return Peers({}, (), ExitStack())
     found = _Found(collection.name, settings, status)
     with ExitStack() as stack:

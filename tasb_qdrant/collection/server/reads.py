@@ -90,7 +90,7 @@ class ServerReading:
         return call(
             lambda: self._transport.send(request, timeout=deadline.left(self._settings.timeout)),
             sleep=self._sleep,
-            **self._patience(request, deadline),
+            **self._retrying(request, deadline),
         )
 
     async def _send_async(self, transport: AsyncTransport, request: ServerRequest, deadline: Deadline) -> Any:
@@ -98,10 +98,10 @@ class ServerReading:
         return await call_async(
             lambda: transport.send(request, timeout=deadline.left(self._settings.timeout)),
             sleep=asyncio.sleep,
-            **self._patience(request, deadline),
+            **self._retrying(request, deadline),
         )
 
-    def _patience(self, request: ServerRequest, deadline: Deadline) -> dict[str, Any]:
+    def _retrying(self, request: ServerRequest, deadline: Deadline) -> dict[str, Any]:
         """How long failures are retried, and how they are named."""
         return {
             "location": self._location,

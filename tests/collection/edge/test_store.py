@@ -407,7 +407,9 @@ def test_a_folder_that_can_not_be_written_is_named(place: Place) -> None:
 def test_a_folder_in_the_way_of_a_collection_is_named(place: Place) -> None:
     (_root(place) / "c").mkdir(parents=True)
     (_root(place) / "c" / "mine.txt").write_text("a person's own file")
-    with pytest.raises(RequestRefusedError, match="something of that name already; choose another --collection"):
+    with pytest.raises(
+        RequestRefusedError, match="something of that name is there already; choose another --collection"
+    ):
         place.collection("c").__enter__()
     assert [path.name for path in _root(place).rglob("*")] == ["c", "mine.txt"]
 

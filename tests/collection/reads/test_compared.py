@@ -187,6 +187,18 @@ def test_the_embedded_store_does_so_in_memory(engine: Callable[..., Any], settin
     assert exact == [expected, False]
 
 
+def test_filters_that_share_a_hash_share_nothing_else(
+    engine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Filter, "__hash__", lambda _: 7)
+    assert hash(FEW) == hash(MANY)
+    collection, exact = engine()
+    with closing(collection):
+        found = [collection.reads.query([VECTOR], QueryOptions(limit=20, where=where)) for where in (FEW, MANY, FEW)]
+    assert exact == [True, False, True]
+    assert [len(points) for (points,) in found] == [3, 20, 3]
+
+
 def test_groups_and_hybrid_searches_do_so_and_words_alone_do_not(engine: Callable[..., Any]) -> None:
     collection, exact = engine(bm25=Bm25Settings(avg_len=3.0))
     options = QueryOptions(where=FEW)

@@ -478,7 +478,7 @@ def test_counts_are_of_what_matches(reads: Reads) -> None:
 
 
 def test_indexes_and_samples_are_there_for_checking_filters(reads: Reads) -> None:
-    indexes = reads.run(reads.steps.indexes(frozenset({"lang", "number"})))
+    indexes = reads.run(reads.steps.filtering.indexes(frozenset({"lang", "number"})))
     assert (indexes["lang"], indexes["year"], "number" in indexes) == ("keyword", "integer", False)
     assert all(payload in WORLD.payloads for payload in reads.sample(5))
     assert len(reads.sample(5)) == 5
@@ -518,7 +518,7 @@ def test_awaited_reads_say_the_same(stored: Stored) -> None:
             steps.scroll(order=OrderBy("year"), limit=5, payload=False),
             steps.retrieve(WORLD.ids[:3]),
             steps.count(),
-            steps.indexes(frozenset({"lang"})),
+            steps.filtering.indexes(frozenset({"lang"})),
             steps.sample(2),
         ]
         try:
@@ -539,7 +539,7 @@ def test_awaited_reads_say_the_same(stored: Stored) -> None:
     assert answers[4].order_values == _scroll(reads, order=OrderBy("year"), limit=5).order_values
     assert [point.payload for point in answers[5]] == WORLD.payloads[:3]
     assert answers[6] == POINTS
-    assert answers[7] == reads.run(reads.steps.indexes(frozenset({"lang"})))
+    assert answers[7] == reads.run(reads.steps.filtering.indexes(frozenset({"lang"})))
     assert answers[8] == reads.sample(2)
 
 

@@ -135,7 +135,7 @@ def test_another_programs_answer_is_known_as_such() -> None:
         proxy.when = lambda method, path: True
         for name, fault in STRANGERS.items():
             proxy.always = fault
-            with pytest.raises(ServerUnreachableError, match="but it is no Qdrant server; correct --url"):
+            with pytest.raises(ServerUnreachableError, match="but it isn't a Qdrant server; correct --url"):
                 open_store_at(store_settings(url=proxy.url))
             assert proxy.seen, name
 

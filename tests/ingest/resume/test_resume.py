@@ -69,7 +69,7 @@ class Asked(FaultyCollection):
     @property
     def reads(self) -> Reads:
         reads = super().reads
-        return Asking(reads.steps, reads._send, self._asked)
+        return Asking(reads.steps, reads.send, self._asked)
 
 
 class Asking(Reads):
