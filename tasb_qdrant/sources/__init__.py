@@ -4,11 +4,14 @@
         for passage in reader:
             ...
 
-MS MARCO's TSV, JSONL (BEIR's among it), CSV and TSV with a header, and Parquet.
+MS MARCO's TSV, JSONL (BEIR's among it) and arrays of JSON, CSV and TSV, Parquet and tables of Delta Lake, and folders
+of text files.
 """
 
-from tasb_qdrant.sources.fields import SourceFields
+from tasb_qdrant.sources.fields import FieldsTaken, SourceFields
 from tasb_qdrant.sources.formats import FORMATS
-from tasb_qdrant.sources.reader import SourceReader, open_sources
+from tasb_qdrant.sources.open import open_sources
+from tasb_qdrant.sources.options import SourceOptions
+from tasb_qdrant.sources.reader import SourceReader
 
-__all__ = ["open_sources", "SourceReader", "SourceFields", "FORMATS"]
+__all__ = ["open_sources", "SourceReader", "SourceFields", "SourceOptions", "FieldsTaken", "FORMATS"]

@@ -9,14 +9,18 @@ from tasb_qdrant.records import Reject
 
 
 class Cursor:
-    """The file and line of the last passage, and the count of rejects. Formats write it, readers show it."""
+    """The file and line of the last passage, and the counts of rejects and of values that became null.
 
-    __slots__ = ("_on_reject", "line", "rejected", "source")
+    Formats write it, readers show it.
+    """
+
+    __slots__ = ("_on_reject", "line", "nulled", "rejected", "source")
 
     def __init__(self, on_reject: Callable[[Reject], None] | None) -> None:
         self.source = ""
         self.line = 0
         self.rejected = 0
+        self.nulled = 0
         self._on_reject = on_reject
 
     def reject(self, line: int, reason: str) -> None:

@@ -114,15 +114,15 @@ def test_one_bad_source_among_many_stops_everything_before_the_first_passage(fol
 
 def test_a_name_that_doesnt_tell_the_format_asks_for_it(tmp_path: Path) -> None:
     file = write(tmp_path / "collection", line(1))
-    with pytest.raises(SourceError, match=r"give --format \(msmarco, jsonl, csv, tsv, parquet\)"):
+    with pytest.raises(SourceError, match=r"give --format \(msmarco, jsonl, csv, tsv, parquet, text\)"):
         open_sources([file])
     assert ids(file, file_format="msmarco") == ["1"]
     assert ids(write(tmp_path / "dump", '\n {"id": 1, "text": "t"}\n')) == ["1"]
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
-    assert FORMATS == ("msmarco", "jsonl", "csv", "tsv", "parquet")
-    with pytest.raises(SettingsError, match="--format takes one of msmarco, jsonl, csv, tsv, parquet; got 'xml'"):
+    assert FORMATS == ("msmarco", "jsonl", "csv", "tsv", "parquet", "text")
+    with pytest.raises(SettingsError, match="--format takes one of msmarco, jsonl, csv, tsv, parquet, text; got 'xml'"):
         open_sources([tmp_path], format="xml")
 
 

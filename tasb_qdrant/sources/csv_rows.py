@@ -1,0 +1,110 @@
+"""The rows of CSV and TSV, as Python's csv module reads them: quoted fields may hold line ends."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from tasb_qdrant.errors import InvalidPassageError
+from tasb_qdrant.sources.dialect import Dialect, rows_of
+from tasb_qdrant.sources.lines import MAX_LINE_BYTES, TOO_LONG, line_blocks, undecodable
+
+
+def csv_rows(stream: Iterator[bytes], dialect: Dialect, *, source: str) -> Iterator[tuple[int, list[str] | str]]:
+    """(the number of its first line, the row, or why it can't be read), in order, without the header.
+
+    Blank lines are passed over.
+    """
+    lines = _RecordLines(stream, dialect, source=source)
+    rows = rows_of(lines, dialect.delimiter, dialect.escape)
+    while True:
+        start = lines.begin_record()
+        try:
+            row = next(rows, None)
+        except (csv.Error, InvalidPassageError) as error:
+            reason = error.reason if isinstance(error, InvalidPassageError) else f"malformed: {error}"
+            yield start, _with_lines(reason, start, lines.number)
+            continue
+        if row is None:
+            return
+        if lines.problem is not None:
+            yield start, _with_lines(lines.problem, start, lines.number)
+        elif row:
+            yield start, row
+
+
+def sound_rows(stream: Iterator[bytes], dialect: Dialect, *, source: str) -> Iterator[list[str]]:
+    """The rows that csv_rows gives, without their places and what is wrong with others: faster, to look at them all."""
+    if dialect.escape is not None:
+        yield from (row for _, row in csv_rows(stream, dialect, source=source) if not isinstance(row, str))
+        return
+    blocks = (
+        [(raw or b"").decode(errors="replace") + "\n" for raw in block] for block in line_blocks(stream, source=source)
+    )
+    rows = rows_of(islice(chain.from_iterable(blocks), dialect.before, None), dialect.delimiter, None)
+    while True:
+        try:
+            yield from rows
+        except csv.Error:
+            continue
+        return
+
+
+class _RecordLines(Iterator[str]):
+    """Lines for csv.reader, with their numbers and a bound on what one record may take.
+
+    A line that isn't UTF-8 is handed on all the same, so that the record it belongs to ends where it
+    should, and `problem` says why that record can't be used.
+    """
+
+    def __init__(self, stream: Iterator[bytes], dialect: Dialect, *, source: str) -> None:
+        self.number = dialect.before
+        self.problem: str | None = None
+        lines = (line for block in line_blocks(stream, source=source) for line in block)
+        self._lines = islice(lines, dialect.before, None) if dialect.before else lines
+        self._bytes = 0
+        self._escape = _literal_escapes(dialect)
+
+    def begin_record(self) -> int:
+        """The number of the line that comes next."""
+        self.problem = None
+        self._bytes = 0
+        return self.number + 1
+
+    def __next__(self) -> str:
+        raw = next(self._lines)
+        self.number += 1
+        if raw is None:
+            raise InvalidPassageError(TOO_LONG, field="text")
+        self._bytes += len(raw) + 1
+        if self._bytes > MAX_LINE_BYTES + 1:
+            raise InvalidPassageError(
+                f"the record is longer than {MAX_LINE_BYTES:,} bytes; is a quote not closed?", field="text"
+            )
+        try:
+            line = raw.decode()
+        except UnicodeDecodeError:
+            self.problem = undecodable(raw)
+            line = raw.decode(errors="replace")
+        if self._escape is not None:
+            pattern, escape = self._escape
+            line = pattern.sub(lambda found: found[1] or escape * 2, line)
+        return line + "\n"
+
+
+def _literal_escapes(dialect: Dialect) -> tuple[re.Pattern[str], str] | None:
+    r"""What finds escape characters, and tells those that stand for themselves, such as in `C:\new`.
+
+    csv would leave them out; Spark writes them so, and escapes no more than it must.
+    """
+    escape = dialect.escape
+    if escape is None:
+        return None
+    pair = f'{re.escape(escape)}[{re.escape(escape)}"{re.escape(dialect.delimiter)}]'
+    return re.compile(f"({pair})|{re.escape(escape)}"), escape
+
+
+def _with_lines(reason: str, start: int, end: int) -> str:
+    return reason if end <= start else f"{reason} (the record's lines are {start} to {end})"
