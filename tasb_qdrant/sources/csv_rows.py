@@ -24,7 +24,7 @@ def csv_rows(stream: Iterator[bytes], dialect: Dialect, *, source: str) -> Itera
         try:
             row = next(rows, None)
         except (csv.Error, InvalidPassageError) as error:
-            reason = error.reason if isinstance(error, InvalidPassageError) else f"malformed: {error}"
+            reason = error.reason if isinstance(error, InvalidPassageError) else f"malformed: {error}{lines.hint}"
             yield start, _with_lines(reason, start, lines.number)
             continue
         if row is None:
@@ -65,7 +65,15 @@ class _RecordLines(Iterator[str]):
         lines = (line for block in line_blocks(stream, source=source) for line in block)
         self._lines = islice(lines, dialect.before, None) if dialect.before else lines
         self._bytes = 0
+        self._last = b""
         self._escape = _literal_escapes(dialect)
+
+    @property
+    def hint(self) -> str:
+        """What may be wrong with a record that isn't sound, by its last line."""
+        if self._escape is None and b'\\"' in self._last:
+            return "; if the backslash before the quote makes it a part of the text, say --escape '\\'"
+        return ""
 
     def begin_record(self) -> int:
         """The number of the line that comes next."""
@@ -78,6 +86,7 @@ class _RecordLines(Iterator[str]):
         self.number += 1
         if raw is None:
             raise InvalidPassageError(TOO_LONG, field="text")
+        self._last = raw
         self._bytes += len(raw) + 1
         if self._bytes > MAX_LINE_BYTES + 1:
             raise InvalidPassageError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
+from urllib.parse import unquote
 
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.sources.partitions import Partition
@@ -73,12 +74,12 @@ def live_files(folder: Path) -> list[tuple[Path, Partition]]:
     try:
         table = DeltaTable(str(folder))
         _check_features(table, folder)
-        return _added(table)
+        return _added(table, folder)
     except DeltaError as error:
         _refuse(folder, " ".join(str(error).split()))
 
 
-def _added(table: DeltaTable) -> list[tuple[Path, Partition]]:
+def _added(table: DeltaTable, folder: Path) -> list[tuple[Path, Partition]]:
     import pyarrow as pa
 
     from tasb_qdrant.sources.arrow_values import json_type
@@ -94,8 +95,8 @@ def _added(table: DeltaTable) -> list[tuple[Path, Partition]]:
         dict(zip((name.removeprefix("partition.") for name in names), row, strict=True))
         for row in (zip(*columns, strict=True) if columns else [()] * actions.num_rows)
     ]
-    root = Path(table.table_uri.removeprefix("file://"))
-    paths = [root / path for path in actions["path"].to_pylist()]
+    # The log has URLs, relative ones but for tables that are shallow copies of others.
+    paths = [folder / unquote(path.removeprefix("file://")) for path in actions["path"].to_pylist()]
     return sorted(zip(paths, partitions, strict=True), key=lambda one: one[0])
 
 

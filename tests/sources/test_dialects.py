@@ -78,7 +78,8 @@ def test_quotes_after_an_escape_character_are_part_of_the_text(tmp_path: Path) -
     rows = '1,"He said \\"hello\\", twice.\nAnd left.",C:\\new\n2,"ends in \\\\",\\\n3,"a ""b"" c",x\n'
     file = write(tmp_path / "c.csv", f"id,text,path\n{rows}")
     _, rejects = read_with_rejects(file)
-    assert rejects
+    assert rejects[0].reason.startswith("malformed: ',' expected after '\"'; if the backslash before the quote")
+    assert "--escape '\\'" in rejects[0].reason
     assert read(file, options=SourceOptions(escape="\\")) == [
         Passage("1", 'He said "hello", twice.\nAnd left.', None, {"path": "C:\\new"}),
         Passage("2", "ends in \\", None, {"path": "\\"}),
