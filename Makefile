@@ -4,12 +4,23 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 CODE   := tasb_qdrant tests benchmarks
+# Processes that run tests. Many tests wait for servers and children, so that one a core leaves cores idle.
+WORKERS ?= 3
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-.PHONY: demo test format lint types pytest wheel faults bench bench-load bench-search bench-quick bench-gpu bench-precision clean
+# Tests start Python some thousand times: it is to compile their modules once, whatever the environment says.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo quick test format lint types pytest wheel fuzz faults bench bench-load bench-search bench-quick bench-gpu bench-precision clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tasb-qdrant demo
 
+# Before each commit: what needs no Qdrant server and no model, in a minute and a half on two cores.
+quick: format lint types
+	$(PYTEST) -m "not server and not model and not slow"
+
+# All that CI checks.
 test: format lint types pytest wheel
 
 format: $(VENV)/.dev
@@ -22,13 +33,17 @@ types: $(VENV)/.dev
 	$(BIN)/mypy
 
 pytest: $(VENV)/.dev
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # The wheel in an environment that has nothing else: what is missing from it shows here.
 wheel: $(VENV)/.dev
 	rm -rf build/wheel && mkdir -p build/wheel
 	$(BIN)/python -m build --wheel --outdir build/wheel .
 	$(BIN)/python -m tests.wheel_smoke build/wheel
+
+# Other examples than CI's, for every property test and for the faults. The seed told repeats a run: make fuzz SEED=N.
+fuzz: $(VENV)/.dev
+	$(PYTEST) -m property --hypothesis-profile=fuzz --hypothesis-seed=$(or $(SEED),$(shell $(BIN)/python -c 'import random; print(random.randrange(10**9))'))
 
 # Thousands of faults, for hours; what `make test` has is a short form. Stopped, it goes on where it was.
 faults: $(VENV)/.dev

@@ -2,10 +2,9 @@
 
     python -m benchmarks.precision                    # a line a precision
     python -m benchmarks.precision --write            # into docs/performance.md and docs/performance/precision.json
-    python -m benchmarks.precision --write --only int8,fp8      # these anew, the others as they were kept
+    python -m benchmarks.precision --write --only int8          # these anew, the others as they were kept
 
-Vectors are compared with those of our forward pass in fp32, one by one; transformers' is in the table as well. fp8
-is computed on the CPU by the code that a GPU runs, with the same rounding: it is as exact as there, and slower.
+Vectors are compared with those of our forward pass in fp32, one by one; transformers' is in the table as well.
 Needs SciFact in BEIR's layout below $TASB_QDRANT_DATA, or ../shared/data.
 """
 
@@ -30,7 +29,6 @@ from benchmarks.running.document import with_section
 from benchmarks.running.machine import commit, cpu_name, today
 from benchmarks.running.tables import table
 from tasb_qdrant.encoder import Encoder, load_encoder
-from tasb_qdrant.encoder.batching import BatchedEncoder
 from tests.models import minilm_folder
 
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
@@ -77,43 +75,12 @@ def read_collection(folder: Path) -> Collection:
     )
 
 
-def fp8_on_a_cpu(model: Path) -> Encoder:
-    """The GPU's forward pass in fp8, computed here."""
-    from tasb_qdrant.encoder.forward.cuda import CudaForward
-    from tasb_qdrant.encoder.forward.encoder_weights import read_weights
-    from tasb_qdrant.encoder.model.config import read_config
-    from tasb_qdrant.encoder.model.layout import read_layout
-    from tasb_qdrant.encoder.model.weights import find_weights, read_tensors
-    from tasb_qdrant.encoder.tokenize.files import load_tokenization
-
-    layout = read_layout(model)
-    config = read_config(layout.transformer)
-    files = find_weights(layout.transformer, allow_pickle=False)
-    tensors, _ = read_tensors(files, sha256="")
-    forward = CudaForward(
-        read_weights(tensors, config, copy=True),
-        pooling=layout.pooling,
-        normalized=layout.normalized,
-        device="cpu",
-        precision="fp8",
-    )
-    return BatchedEncoder(
-        contract=load_encoder(model, device="cpu", precision="fp32").contract,
-        device="cpu",
-        notes=forward.notes,
-        tokenization=load_tokenization(layout, config),
-        forward=forward,
-        batch_tokens=4096,
-    )
-
-
 def contestants(model: Path) -> dict[str, Callable[[], Encoder]]:
     """The first is what the others are compared with."""
     return {
         "fp32": lambda: load_encoder(model, device="cpu", precision="fp32"),
         "bf16": lambda: load_encoder(model, device="cpu", precision="bf16"),
         "int8": lambda: load_encoder(model, device="cpu", precision="int8"),
-        "fp8": lambda: fp8_on_a_cpu(model),
         "transformers": lambda: load_encoder(model, device="cpu", precision="fp32", forward="reference"),
     }
 

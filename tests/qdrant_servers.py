@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from tests.needs import needs
 from tests.qdrant_binaries import RELEASES, ServerError, executable
 
 __all__ = ["PortTakenError", "QdrantServer", "ServerError", "free_port"]
@@ -93,6 +94,7 @@ class QdrantServer:
         self._log_start = 0
 
     @classmethod
+    @needs("server")
     def start(
         cls,
         version: str,
@@ -124,6 +126,7 @@ class QdrantServer:
         raise ServerError(f"the ports of 5 tries were all taken; the server's log ends:\n{server.log_tail()}")
 
     @classmethod
+    @needs("server")
     def external(cls, url: str, *, grpc_port: int | None = None, api_key: str | None, folder: Path) -> Self:
         """The server at `url`, which must answer; gRPC's port is by default the one after the HTTP port.
 

@@ -32,6 +32,7 @@ def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return cache_as_tas_b(tmp_path_factory.mktemp("hub"), minilm_folder())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCS)
 def test_the_commands_of_a_document_run_in_order(
     document: str, tmp_path: Path, hub_home: Path, qdrant_1_17: QdrantServer

@@ -26,7 +26,7 @@ class Contestant:
 
     @property
     def floating(self) -> bool:
-        return self.precision not in ("int8", "fp8")
+        return self.precision != "int8"
 
 
 OURS: Final = "ours-auto"
@@ -76,7 +76,6 @@ def cuda_contestants() -> tuple[Contestant, ...]:
     return (
         _ours("auto", "fp16"),
         _ours("bf16", "bf16"),
-        _ours("fp8", "fp8"),
         _st(BASE, "fp32", "fp32", "fp32"),
         _st("st-fp16", "fp16", "fp16", "fp16"),
         _st("st-bf16", "bf16", "bf16", "bf16"),

@@ -63,8 +63,8 @@ def peak(competition: Competition, precision: str) -> Spread | None:
 
 
 def comparable(entry: Entry) -> bool:
-    """Whether its vectors are the others'. int8's and fp8's are let through: their figure stands in the table."""
-    return entry.precision in ("int8", "fp8") or (entry.cosine >= AGREES and abs(entry.length - 1) <= 0.05)
+    """Whether its vectors are the others'. int8's are let through: their figure stands in the table."""
+    return entry.precision == "int8" or (entry.cosine >= AGREES and abs(entry.length - 1) <= 0.05)
 
 
 def entry_of(competition: Competition, name: str) -> Entry | None:
@@ -81,7 +81,7 @@ def best_peer(
         for entry in competition.entries
         if not entry.ours
         and entry.turns
-        and entry.precision not in ("int8", "fp8")
+        and entry.precision != "int8"
         and comparable(entry)
         and (not precisions or entry.precision in precisions)
     ]

@@ -8,9 +8,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_TIE: Final = 1e-6
-"""Of a score: what float32 leaves open between products summed in another order."""
-
 _CHUNK: Final = 20_000
 
 
@@ -23,7 +20,8 @@ def recall(
     allowed: NDArray[np.bool_] | None = None,
 ) -> float:
     """Mean share of `limit` that each query's found points reach; a point counts if its score is no lower than
-    that of the last of the truly best, and if it is `allowed`. `queries` are float32 (n, dim), rows of `found`."""
+    that of the last of the truly best, as far as float32 can tell, and if it is `allowed`. `queries` are float32
+    (n, dim), rows of `found`."""
     scores = np.concatenate(
         [queries @ points[start : start + _CHUNK].T for start in range(0, len(points), _CHUNK)], axis=1
     )
@@ -33,7 +31,9 @@ def recall(
     if not wanted or not len(found):
         raise ValueError("expected queries, and points that may be found; there are none")
     least = np.partition(scores, -wanted, axis=1)[:, -wanted]
-    least -= _TIE * np.abs(least)
+    # Two products of `dim` float32 numbers, summed in any order, may be this far apart for equal true scores.
+    longest = float(np.linalg.norm(points, axis=1).max())
+    least -= np.finfo(np.float32).eps * points.shape[1] * longest * np.linalg.norm(queries, axis=1)
     shares = [
         min(wanted, sum(bool(row[point] >= bar) for point in set(ids))) / wanted
         for ids, row, bar in zip(found, scores, least, strict=True)

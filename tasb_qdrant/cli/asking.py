@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,6 +12,7 @@ import click
 
 from tasb_qdrant.cli.find import Find
 from tasb_qdrant.cli.highlight import words_of
+from tasb_qdrant.cli.output import Output
 from tasb_qdrant.cli.render import note, print_groups, print_hits, print_json, print_json_line
 from tasb_qdrant.errors import SettingsError, TasbQdrantError
 from tasb_qdrant.evaluation.queries import Query, read_queries
@@ -35,47 +35,47 @@ A line is a query. A line that begins with a colon says how to search from now o
   :quit           or Ctrl-D"""
 
 
-def ask_once(searcher: Searcher, find: Find, query: str, *, form: str, run_name: str, highlight: bool) -> None:
+def ask_once(searcher: Searcher, find: Find, query: str, output: Output) -> None:
     """One query."""
-    [hits] = find.batch(searcher, [query], ids_alone=form == "trec")
-    if form == "json":
+    [hits] = find.batch(searcher, [query], ids_alone=output.form == "trec")
+    if output.form == "json":
         print_json([hit.to_dict() for hit in hits])
     else:
-        _print(Query("1", query), hits, form=form, run_name=run_name, highlight=highlight, headed=False)
+        _print(Query("1", query), hits, output, headed=False)
 
 
-def ask_like(searcher: Searcher, find: Find, like: Sequence[str], unlike: Sequence[str], *, form: str) -> None:
+def ask_like(searcher: Searcher, find: Find, like: Sequence[str], unlike: Sequence[str], output: Output) -> None:
     """Passages like others."""
     hits = find.like(searcher, like, unlike)
-    if form == "json":
+    if output.form == "json":
         print_json([hit.to_dict() for hit in hits])
-    elif form == "text":
+    elif output.form == "text":
         print_hits(hits)
     else:
         raise click.UsageError("--like prints text or json; leave out --format")
 
 
-def ask_groups(searcher: Searcher, find: Find, query: str, *, by: str, size: int, form: str, highlight: bool) -> None:
+def ask_groups(searcher: Searcher, find: Find, query: str, output: Output, *, by: str, size: int) -> None:
     """The best hits of each value of a field."""
     groups = find.groups(searcher, query, by=by, size=size)
-    if form == "json":
+    if output.form == "json":
         print_json([{"value": group.value, "hits": [hit.to_dict() for hit in group.hits]} for group in groups])
-    elif form == "text":
-        print_groups(by, groups, words=words_of(query) if highlight else frozenset())
+    elif output.form == "text":
+        print_groups(by, groups, words=_marked(query, output))
     else:
         raise click.UsageError("--group-by prints text or json; leave out --format")
 
 
-def ask_file(searcher: Searcher, find: Find, lines: Any, *, form: str, run_name: str, highlight: bool) -> None:
+def ask_file(searcher: Searcher, find: Find, lines: Any, output: Output) -> None:
     """Every query of a file, in its order; with json they are one list."""
     every: list[dict[str, Any]] = []
     queries = read_queries(_decoded(lines), source=getattr(lines, "name", None) or "<stdin>")
-    for query, hits in _answered(searcher, find, queries, ids_alone=form == "trec"):
-        if form == "json":
+    for query, hits in _answered(searcher, find, queries, ids_alone=output.form == "trec"):
+        if output.form == "json":
             every.append(_as_json(query, hits))
         else:
-            _print(query, hits, form=form, run_name=run_name, highlight=highlight, headed=True)
-    if form == "json":
+            _print(query, hits, output, headed=True)
+    if output.form == "json":
         print_json(every)
 
 
@@ -92,16 +92,21 @@ def _answered(
             note(f"Searched {done:,} queries, {done / (now - began):,.0f} a second.")
 
 
-def _print(query: Query, hits: Hits, *, form: str, run_name: str, highlight: bool, headed: bool) -> None:
-    if form == "trec":
-        for line in trec_lines(query.id, hits, name=run_name):
+def _print(query: Query, hits: Hits, output: Output, *, headed: bool) -> None:
+    if output.form == "trec":
+        for line in trec_lines(query.id, hits, name=output.run_name):
             click.echo(line)
-    elif form == "jsonl":
+    elif output.form == "jsonl":
         print_json_line(_as_json(query, hits))
     else:
         if headed:
             click.secho(f"{query.id}  {query.text}", bold=True)
-        print_hits(hits, words=words_of(query.text) if highlight else frozenset())
+        print_hits(hits, words=_marked(query.text, output))
+
+
+def _marked(query: str, output: Output) -> frozenset[str]:
+    """The words to mark in the hits of a query."""
+    return words_of(query) if output.highlight else frozenset()
 
 
 def _as_json(query: Query, hits: Hits) -> dict[str, Any]:
@@ -115,7 +120,7 @@ def _decoded(lines: Iterable[str]) -> Iterator[str]:
         raise SettingsError(f"the queries are no UTF-8 text ({error.reason}); convert the file") from None
 
 
-def ask_people(searcher: Searcher, find: Find, *, highlight: bool) -> None:
+def ask_people(searcher: Searcher, find: Find, output: Output) -> None:
     """Queries from a prompt, until its end. A mistake is told, and the next query asked for."""
     read = _prompting()
     if sys.stdin.isatty():
@@ -130,7 +135,7 @@ def ask_people(searcher: Searcher, find: Find, *, highlight: bool) -> None:
             elif line:
                 began = time.perf_counter()
                 [hits] = find.batch(searcher, [line])
-                print_hits(hits, words=words_of(line) if highlight else frozenset())
+                print_hits(hits, words=_marked(line, output))
                 note(f"{len(hits)} hits in {(time.perf_counter() - began) * 1000:.0f} ms.")
         except EOFError:
             return
@@ -170,11 +175,11 @@ def _changed(find: Find, line: str) -> Find:
         case "filter":
             if value:
                 parse_filter(value)
-            return replace(find, where=value or None)
+            return find.changed(where=value or None)
         case "limit" if value.isdigit() and int(value) > 0:
-            return replace(find, limit=int(value))
+            return find.changed(limit=int(value))
         case "mode" if value in ("dense", "bm25", "hybrid"):
-            return replace(find, mode=value)  # type: ignore[arg-type]  # one of them
+            return find.changed(mode=value)
         case "help" | "h":
             click.echo(_HELP, err=True)
             return find

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tasb_qdrant.cli.options import StoreOptions, collection_option, json_option, settings_of, store_options
+from tasb_qdrant.cli.options import collection_option, json_option, store_options
 from tasb_qdrant.cli.verify import verify_command
 
 if TYPE_CHECKING:
     from tasb_qdrant.collection.info import CollectionInfo
-    from tasb_qdrant.settings import Bm25Settings
+    from tasb_qdrant.settings import Bm25Settings, StoreOptions
 
 
 @click.group("collection")
@@ -39,12 +39,14 @@ def list_command(*, store: StoreOptions, as_json: bool) -> int:
     from tasb_qdrant.cli.main import DONE
     from tasb_qdrant.cli.render import note, print_json, print_table
     from tasb_qdrant.manage.listing import list_collections
+    from tasb_qdrant.settings import store_settings
 
-    found = list_collections(settings_of(store))
+    settings = store_settings(**store)
+    found = list_collections(settings)
     if as_json:
         print_json([listed.to_dict() for listed in found])
     elif not found:
-        note(f"No collections at {settings_of(store).location}.")
+        note(f"No collections at {settings.location}.")
     else:
         print_table(
             ["name", "points", "model", "remark"],
@@ -74,13 +76,10 @@ def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
     """
     from tasb_qdrant.cli.main import DONE
     from tasb_qdrant.cli.render import print_json, print_table
-    from tasb_qdrant.collection.open import open_existing
+    from tasb_qdrant.collection.open import open_collection
 
-    opened = open_existing(collection, settings_of(store))
-    try:
+    with open_collection(collection, **store) as opened:
         info = opened.info()
-    finally:
-        opened.close()
     if as_json:
         print_json(info.to_dict())
         return DONE
@@ -129,16 +128,13 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
     from tasb_qdrant.cli.main import DONE
     from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import print_json, stdout
-    from tasb_qdrant.collection.open import open_existing
+    from tasb_qdrant.collection.open import open_collection
     from tasb_qdrant.ingest.progress import Progress
 
-    opened = open_existing(collection, settings_of(store))
-    try:
+    with open_collection(collection, **store) as opened:
         with ProgressDisplay() as display:
             opened.optimize(lambda index: display(Progress(phase="building the vector index", index=index)))
         info = opened.info()
-    finally:
-        opened.close()
     if as_json:
         print_json(info.to_dict())
     else:
@@ -162,8 +158,9 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_store_at
     from tasb_qdrant.collection.schema import check_name
+    from tasb_qdrant.settings import store_settings
 
-    settings = settings_of(store)
+    settings = store_settings(**store)
     opened = open_store_at(settings)
     try:
         if not yes and not _agreed(f"Delete collection {collection!r} at {settings.location} and everything in it?"):

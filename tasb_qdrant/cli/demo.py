@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from tasb_qdrant.cli.options import StoreOptions, json_option, settings_of, store_options
+from tasb_qdrant.cli.options import json_option, store_options
+
+if TYPE_CHECKING:
+    from tasb_qdrant.settings import StoreOptions
 
 
 @click.command("demo")
@@ -21,8 +26,9 @@ def demo_command(*, store: StoreOptions, as_json: bool) -> int:
     from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import note, print_hits, print_json, print_report, stdout
     from tasb_qdrant.demo import run_demo
+    from tasb_qdrant.settings import store_settings
 
-    settings = settings_of(store)
+    settings = store_settings(**store)
     with ProgressDisplay() as display:
         result = run_demo(settings, on_progress=display)
     if result.model_note:

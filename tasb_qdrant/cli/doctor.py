@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from tasb_qdrant.cli.options import StoreOptions, json_option, store_options
+from tasb_qdrant.cli.options import json_option, store_options
+
+if TYPE_CHECKING:
+    from tasb_qdrant.settings import StoreOptions
 
 
 @click.command("doctor")
@@ -21,11 +26,11 @@ def doctor_command(*, store: StoreOptions, as_json: bool) -> int:
       tasb-qdrant doctor --url http://localhost:6333 --json
     """
     from tasb_qdrant.cli.main import DONE, NAMED_ERROR
-    from tasb_qdrant.cli.options import settings_of
     from tasb_qdrant.cli.render import print_checks, print_json
     from tasb_qdrant.doctor import diagnose
+    from tasb_qdrant.settings import store_settings
 
-    checks = diagnose(settings_of(store))
+    checks = diagnose(store_settings(**store))
     if as_json:
         print_json([check.to_dict() for check in checks])
     else:

@@ -12,12 +12,6 @@ import click
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-payload_model_option = click.option(
-    "--payload-model",
-    metavar="MODULE:CLASS",
-    help="A pydantic model that payloads must be instances of; its module is looked for in this folder, too.",
-)
-
 
 def model_named(name: str | None) -> type[BaseModel] | None:
     """The model, imported. Raises UsageError for what is none."""

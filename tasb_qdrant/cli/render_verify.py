@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from rich.text import Text
 
 from tasb_qdrant.cli.render import clean, stdout, warn
 from tasb_qdrant.ingest import SyncPlan
-from tasb_qdrant.records.verification import VerifyReport
-
-_KINDS: Final = (
-    ("missing", "missing", "are not in the collection"),
-    ("text", "text", "are stored with another title or text"),
-    ("payload", "payload", "are stored with other fields"),
-    ("vector", "vectors", "of the sample have another vector than the encoder gives"),
-    ("duplicate", "duplicates", "come more than once with other content"),
-    ("extra", "extra", "are in the collection and not in the source"),
-)
+from tasb_qdrant.records.verification import Difference, VerifyReport
 
 
 def print_verification(found: VerifyReport) -> None:
@@ -37,9 +27,9 @@ def print_verification(found: VerifyReport) -> None:
     console.print(Text.assemble(head, f": {found.read:,} passages of the source, collection {found.collection!r}"))
     for view, points in found.points.items():
         console.print(Text(f"  {points:,} points {f'at {view}' if view else f'in it at {found.location}'}"))
-    for name, attribute, meaning in _KINDS:
-        if count := getattr(found, attribute):
-            console.print(Text.assemble((f"  {count:,}", "bold"), f" {meaning}{_named(found, name, count)}"))
+    for each in Difference:
+        if count := found.count(each):
+            console.print(Text.assemble((f"  {count:,}", "bold"), f" {each.meaning}{_named(found, each, count)}"))
     if found.sampled:
         cosine = "" if found.lowest_cosine is None else f", lowest cosine {found.lowest_cosine:.5f}"
         console.print(f"  {found.sampled:,} vectors compared{cosine}")
@@ -68,7 +58,7 @@ def print_plan(plan: SyncPlan) -> None:
         warn(sentence)
 
 
-def _named(found: VerifyReport, kind: str, count: int) -> str:
-    names: Sequence[str] = found.examples.get(kind, ())
+def _named(found: VerifyReport, difference: Difference, count: int) -> str:
+    names: Sequence[str] = found.examples.get(difference, ())
     more = ", …" if count > len(names) else ""
     return f": {', '.join(clean(name) for name in names)}{more}" if names else ""

@@ -5,68 +5,82 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tasb_qdrant.cli.find import Find, find_options
-from tasb_qdrant.cli.options import (
-    ModelOptions,
-    StoreOptions,
-    collection_option,
-    json_option,
-    model_options,
-    store_options,
-)
+from tasb_qdrant.cli.options import collection_option, encoder_options, grouped, store_options
+from tasb_qdrant.cli.output import Output, output_options
 
 if TYPE_CHECKING:
+    from tasb_qdrant.encoder.options import EncoderOptions
     from tasb_qdrant.search import Searcher
+    from tasb_qdrant.settings import StoreOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask, in one of the ways there are."""
+
+    query: str | None
+    like: tuple[str, ...]
+    unlike: tuple[str, ...]
+    queries: Any
+    interactive: bool
+    group_by: str | None
+    group_size: int
+
+    def check(self) -> None:
+        """Raises UsageError unless it is one way, with what goes with it."""
+        ways = {
+            "QUERY": self.query is not None,
+            "--like": bool(self.like),
+            "--queries": self.queries is not None,
+            "--interactive": self.interactive,
+        }
+        given = [way for way, is_given in ways.items() if is_given]
+        if len(given) != 1:
+            raise click.UsageError(f"give one of {', '.join(ways)}; got {' and '.join(given) or 'none'}")
+        if self.unlike and not self.like:
+            raise click.UsageError("--unlike goes with --like")
+        if self.group_by and self.query is None:
+            raise click.UsageError("--group-by needs a QUERY")
+
+
+question_options = grouped(
+    "question",
+    Question,
+    click.argument("query", required=False),
+    click.option("--group-by", metavar="FIELD", help="The best hits of each value of a payload field."),
+    click.option("--group-size", type=click.IntRange(min=1), default=3, show_default=True, help="Hits in each group."),
+    click.option("--like", multiple=True, metavar="ID", help="Instead of a query: like this passage. Repeatable."),
+    click.option("--unlike", multiple=True, metavar="ID", help="With --like: unlike this one. Repeatable."),
+    click.option(
+        "--queries",
+        type=click.File("r", encoding="utf-8"),
+        help="A query a line, alone, after an id and a tab, or as JSON; - for standard input.",
+    ),
+    click.option("--interactive", is_flag=True, help="Ask for queries, one after the other."),
+)
 
 
 @click.command("search")
-@click.argument("query", required=False)
 @collection_option
 @find_options
-@click.option("--group-by", metavar="FIELD", help="The best hits of each value of a payload field.")
-@click.option("--group-size", type=click.IntRange(min=1), default=3, show_default=True, help="Hits in each group.")
-@click.option("--like", "like", multiple=True, metavar="ID", help="Instead of a query: like this passage. Repeatable.")
-@click.option("--unlike", "unlike", multiple=True, metavar="ID", help="With --like: unlike this one. Repeatable.")
-@click.option(
-    "--queries",
-    type=click.File("r", encoding="utf-8"),
-    help="A query a line, alone, after an id and a tab, or as JSON; - for standard input.",
-)
-@click.option("--interactive", is_flag=True, help="Ask for queries, one after the other.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "jsonl", "trec"]),
-    default="text",
-    show_default=True,
-    help="jsonl: a line a query; trec: a run for trec_eval.",
-)
-@click.option("--run-name", default="tasb-qdrant", show_default=True, help="The last column of a TREC run.")
-@click.option("--highlight/--no-highlight", default=True, show_default=True, help="Mark the query's words.")
-@json_option
+@question_options
+@output_options
 @store_options
-@model_options(default=None)
+@encoder_options(model=None)
 def search_command(
     *,
-    query: str | None,
     collection: str,
     find: Find,
-    group_by: str | None,
-    group_size: int,
-    like: tuple[str, ...],
-    unlike: tuple[str, ...],
-    queries: Any,
-    interactive: bool,
-    form: str,
-    run_name: str,
-    highlight: bool,
-    as_json: bool,
+    question: Question,
+    output: Output,
     store: StoreOptions,
-    encoder: ModelOptions,
+    encoder: EncoderOptions,
 ) -> int:
     """Find the passages nearest to QUERY.
 
@@ -85,45 +99,25 @@ def search_command(
     from tasb_qdrant.cli.main import DONE
     from tasb_qdrant.filters import parse_filter
 
-    form = "json" if as_json else form
-    _check_one(query=query, like=like, unlike=unlike, queries=queries, interactive=interactive)
-    if group_by and query is None:
-        raise click.UsageError("--group-by needs a QUERY")
+    question.check()
     if find.where is not None:
         parse_filter(find.where)  # a slip in it shows before the encoder is loaded, which takes seconds
     with _opened(collection, store, encoder) as searcher:
-        marked = highlight and form == "text"
-        if interactive:
-            ask_people(searcher, find, highlight=marked)
-        elif queries is not None:
-            ask_file(searcher, find, queries, form=form, run_name=run_name, highlight=marked)
-        elif like or query is None:
-            ask_like(searcher, find, like, unlike, form=form)
-        elif group_by:
-            ask_groups(searcher, find, query, by=group_by, size=group_size, form=form, highlight=marked)
+        if question.interactive:
+            ask_people(searcher, find, output)
+        elif question.queries is not None:
+            ask_file(searcher, find, question.queries, output)
+        elif question.query is None:
+            ask_like(searcher, find, question.like, question.unlike, output)
+        elif question.group_by:
+            ask_groups(searcher, find, question.query, output, by=question.group_by, size=question.group_size)
         else:
-            ask_once(searcher, find, query, form=form, run_name=run_name, highlight=marked)
+            ask_once(searcher, find, question.query, output)
     return DONE
 
 
-def _check_one(
-    *, query: str | None, like: tuple[str, ...], unlike: tuple[str, ...], queries: Any, interactive: bool
-) -> None:
-    ways = {
-        "QUERY": query is not None,
-        "--like": bool(like),
-        "--queries": queries is not None,
-        "--interactive": interactive,
-    }
-    given = [way for way, chosen in ways.items() if chosen]
-    if len(given) != 1:
-        raise click.UsageError(f"give one of {', '.join(ways)}; got {' and '.join(given) or 'none'}")
-    if unlike and not like:
-        raise click.UsageError("--unlike goes with --like")
-
-
 @contextmanager
-def _opened(collection: str, store: StoreOptions, encoder: ModelOptions) -> Iterator[Searcher]:
+def _opened(collection: str, store: StoreOptions, encoder: EncoderOptions) -> Iterator[Searcher]:
     """The searcher; warnings about filters go to standard error, a line each."""
     from tasb_qdrant.cli.render import note, warn
     from tasb_qdrant.search import Searcher
@@ -132,24 +126,7 @@ def _opened(collection: str, store: StoreOptions, encoder: ModelOptions) -> Iter
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
         warn(str(message))
 
-    with (
-        warnings.catch_warnings(),
-        Searcher(
-            collection,
-            url=store.url,
-            path=store.path,
-            api_key=store.api_key,
-            transport=store.transport,
-            grpc_port=store.grpc_port,
-            timeout=store.timeout,
-            allow_plain_http_key=store.allow_plain_http_key,
-            model=encoder.model,
-            revision=encoder.revision,
-            allow_pickle=encoder.allow_pickle,
-            device=encoder.device,
-            precision=encoder.precision,
-        ) as searcher,
-    ):
+    with warnings.catch_warnings(), Searcher(collection, **store, **encoder) as searcher:
         warnings.simplefilter("always", FilterWarning)
         warnings.showwarning = show
         for sentence in searcher.notes:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from tasb_qdrant.cli.options import StoreOptions
-from tasb_qdrant.cli.payload_model import model_named
-
 if TYPE_CHECKING:
-    from tasb_qdrant.sources import SourceFields
+    from tasb_qdrant.ingest.options import RunOptions
+    from tasb_qdrant.ingest.source.open import SourceOptions
+    from tasb_qdrant.settings import StoreOptions
 
 
-def check_together(
-    sources: tuple[str, ...], retry_rejects: Path | None, *, sync: bool, dry_run: bool, delete_anyway: bool
-) -> None:
+def check_together(sources: tuple[str, ...], retry_rejects: Path | None, run: RunOptions, *, dry_run: bool) -> None:
     """Raises UsageError for options that make no sense beside each other."""
     if not sources and retry_rejects is None:
         raise click.UsageError("Missing argument 'SOURCE...'.")
-    if retry_rejects is not None and (sources or sync):
+    if retry_rejects is not None and (sources or run["sync"]):
         raise click.UsageError("--retry-rejects reads the sources that its file names; leave SOURCE and --sync out")
-    for name, is_set in (("--dry-run", dry_run), ("--delete-anyway", delete_anyway)):
-        if is_set and not sync:
+    for name, is_set in (("--dry-run", dry_run), ("--delete-anyway", run["delete_anyway"])):
+        if is_set and not run["sync"]:
             raise click.UsageError(f"{name} says something about --sync; give both")
 
 
@@ -31,11 +29,9 @@ def dry_run_of(
     sources: tuple[str, ...],
     collection: str,
     store: StoreOptions,
-    format_name: str | None,
-    fields: SourceFields,
-    payload_model: str | None,
+    source: SourceOptions,
     *,
-    peers: tuple[str, ...],
+    peers: Sequence[str],
     as_json: bool,
 ) -> int:
     """Print what a synchronisation would do."""
@@ -46,22 +42,7 @@ def dry_run_of(
     from tasb_qdrant.ingest import plan_sync
 
     with ProgressDisplay() as display:
-        plan = plan_sync(
-            list(sources),
-            collection=collection,
-            url=store.url,
-            path=store.path,
-            api_key=store.api_key,
-            transport=store.transport,
-            grpc_port=store.grpc_port,
-            timeout=store.timeout,
-            allow_plain_http_key=store.allow_plain_http_key,
-            format=format_name,
-            fields=fields,
-            payload=model_named(payload_model),
-            peers=peers,
-            on_progress=display,
-        )
+        plan = plan_sync(list(sources), collection=collection, peers=peers, on_progress=display, **store, **source)
     if as_json:
         print_json(plan.to_dict())
     else:

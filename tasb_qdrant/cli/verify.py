@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from tasb_qdrant.cli.options import (
-    ModelOptions,
-    StoreOptions,
     collection_option,
+    encoder_options,
     json_option,
-    model_options,
     peer_option,
     source_options,
     store_options,
 )
-from tasb_qdrant.cli.payload_model import model_named, payload_model_option
+
+if TYPE_CHECKING:
+    from tasb_qdrant.encoder.options import EncoderOptions
+    from tasb_qdrant.ingest.source.open import SourceOptions
+    from tasb_qdrant.settings import StoreOptions
 
 
 @click.command("verify")
@@ -25,9 +28,8 @@ from tasb_qdrant.cli.payload_model import model_named, payload_model_option
     "--source", "sources", multiple=True, required=True, metavar="SOURCE", help="What was ingested. Repeatable."
 )
 @source_options
-@payload_model_option
 @store_options
-@model_options(default=None)
+@encoder_options(model=None)
 @click.option(
     "--sample",
     type=click.IntRange(min=0),
@@ -47,13 +49,9 @@ def verify_command(
     *,
     collection: str,
     sources: tuple[str, ...],
-    format_name: str | None,
-    id_field: str | None,
-    text_field: str | None,
-    title_field: str | None,
-    payload_model: str | None,
+    source: SourceOptions,
     store: StoreOptions,
-    encoder: ModelOptions,
+    encoder: EncoderOptions,
     sample: int,
     repair: bool,
     peers: tuple[str, ...],
@@ -76,32 +74,19 @@ def verify_command(
     from tasb_qdrant.cli.render import note, print_json
     from tasb_qdrant.cli.render_verify import print_verification
     from tasb_qdrant.ingest.verify.run import verify
-    from tasb_qdrant.sources import SourceFields
 
     with ProgressDisplay() as display, resumable():
         found = verify(
             list(sources),
             collection=collection,
-            url=store.url,
-            path=store.path,
-            api_key=store.api_key,
-            transport=store.transport,
-            grpc_port=store.grpc_port,
-            timeout=store.timeout,
-            allow_plain_http_key=store.allow_plain_http_key,
-            model=encoder.model,
-            revision=encoder.revision,
-            allow_pickle=encoder.allow_pickle,
-            device=encoder.device,
-            precision=encoder.precision,
-            format=format_name,
-            fields=SourceFields(id=id_field, text=text_field, title=title_field),
-            payload=model_named(payload_model),
             sample=sample,
             repair=repair,
             peers=peers,
             report=report,
             on_progress=display,
+            **store,
+            **encoder,
+            **source,
         )
     for sentence in display.untold(found.notes):
         note(sentence)

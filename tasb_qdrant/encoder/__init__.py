@@ -2,7 +2,8 @@
 
 from tasb_qdrant.encoder.cross.encoder import CrossEncoder
 from tasb_qdrant.encoder.cross.load import load_cross_encoder
-from tasb_qdrant.encoder.load import load_encoder, named_by
+from tasb_qdrant.encoder.load import load_encoder
+from tasb_qdrant.encoder.model.resolve import named_by
 from tasb_qdrant.encoder.protocol import Encoder, TokenBatch
 
 __all__ = ["CrossEncoder", "Encoder", "TokenBatch", "load_cross_encoder", "load_encoder", "named_by"]

@@ -6,34 +6,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasb_qdrant.encoder.forward.protocol import Forward, Pending, PipelinedForward
 from tasb_qdrant.encoder.hardware import is_out_of_memory, release_memory
 from tasb_qdrant.encoder.protocol import Part, TokenBatch
 from tasb_qdrant.encoder.tokenize.tokens import check_texts
 from tasb_qdrant.errors import EncodingError, InvalidInputError
 from tasb_qdrant.records import ModelContract
-
-Forward = Callable[[Sequence[NDArray[np.int32]]], NDArray[np.float32]]
-"""Token ids of a few texts of similar length to their vectors, float32 (n, dim), in the same order."""
-
-
-class Pending(Protocol):
-    """Vectors that a device may still be computing."""
-
-    def result(self) -> NDArray[np.float32]:
-        """The vectors, waited for."""
-
-
-@runtime_checkable
-class PipelinedForward(Protocol):
-    """A forward pass without padding, whose next batch can be begun before the vectors of the last are there."""
-
-    def submit(self, tokens: TokenBatch) -> Pending:
-        """The texts' vectors, in their order, not waited for."""
 
 
 class Tokenizes(Protocol):

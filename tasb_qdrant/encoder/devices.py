@@ -40,8 +40,8 @@ def choose_devices(device: str) -> tuple[str, ...]:
     several, else its one name as it is: "auto" leaves other people's GPUs alone. Raises DeviceError naming
     what this machine has."""
     names = read_devices(device)
-    if names[0] == "cpu":
-        return names
+    if names[0] == "cpu" or (len(names) == 1 and names != ("cuda",)):
+        return names  # without torch, whose import then runs beside the hashing of the weights
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from tasb_qdrant.encoder.load import load_encoder, named_by
-from tasb_qdrant.encoder.model.resolve import TAS_B
+from tasb_qdrant.encoder.load import load_encoder
+from tasb_qdrant.encoder.model.resolve import TAS_B, named_by
 from tasb_qdrant.encoder.protocol import Encoder
 from tasb_qdrant.records import ModelContract
 

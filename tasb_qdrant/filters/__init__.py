@@ -3,7 +3,7 @@
     where = (F("year") >= 2020) & F("lang").in_(["en", "de"]) & ~(F("draft") == True)
     where = parse_filter('year >= 2020 and lang in ["en", "de"] and not draft = true')
 
-What each operator means is in docs/filters.md; it means the same on every store.
+docs/filters.md says what each operator means; it means the same on every store.
 """
 
 from __future__ import annotations

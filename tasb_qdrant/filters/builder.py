@@ -29,7 +29,7 @@ from tasb_qdrant.filters.values import check_number, check_point
 from tasb_qdrant.records.path import canonical_path
 
 Value: TypeAlias = str | bool | int | float | date
-"""What fields compare with; a datetime is a date. A naive datetime is in UTC, a date its midnight in UTC."""
+"""What a field can be compared with; a naive datetime is in UTC, and a date is its midnight in UTC."""
 
 Ordered: TypeAlias = int | float | date | str
 Point: TypeAlias = tuple[float, float]
@@ -40,7 +40,7 @@ class F:
     """A payload field to filter by: `F("year")`, `F("author.name")`, `F("authors[].name")`.
 
     Comparisons make filters: `(F("year") >= 2020) & ~(F("lang") == "en")`. A field that is an array
-    matches when any element does. Values are checked at once: FilterError says what to write instead.
+    matches if any element does. Values are checked at once: FilterError says what to write instead.
     """
 
     __slots__ = ("_name",)
@@ -50,7 +50,7 @@ class F:
 
     @property
     def name(self) -> str:
-        """The path, in the one spelling that filters have."""
+        """The path, in its canonical spelling."""
         return self._name
 
     def __repr__(self) -> str:
@@ -59,7 +59,7 @@ class F:
     def __bool__(self) -> bool:
         raise TypeError(f'F("{self._name}") is neither true nor false; write F("{self._name}").exists()')
 
-    # == makes a filter, as in every query builder: object's signature can't hold, and nothing hashes.
+    # == makes a filter, as in every query builder, so object's signature doesn't fit, and a field isn't hashable.
     __hash__ = None  # type: ignore[assignment]
 
     def __eq__(self, value: Value) -> Equals:  # type: ignore[override]
@@ -85,19 +85,19 @@ class F:
         return Between(self._name, self._plain(low), self._plain(high))  # type: ignore[arg-type]  # dates become datetimes inside
 
     def in_(self, values: Iterable[Value]) -> In:
-        """One of the values, which are all of one kind: strings, numbers, booleans or datetimes."""
+        """One of the values, all of one kind: strings, numbers, booleans or datetimes."""
         return In(self._name, values)  # type: ignore[arg-type]  # becomes a tuple inside
 
     def not_in(self, values: Iterable[Value]) -> Not:
-        """None of the values; also where the field is missing."""
+        """None of the values; also matches if the field is missing."""
         return Not(self.in_(values))
 
     def exists(self) -> Exists:
-        """There, and neither null nor an empty list."""
+        """Present, and neither null nor an empty list."""
         return Exists(self._name)
 
     def is_null(self) -> IsNull:
-        """Null, or an array with a null in it; not where the field is missing."""
+        """Null, or an array that contains null; a missing field doesn't match."""
         return IsNull(self._name)
 
     def is_empty(self) -> IsEmpty:
@@ -109,7 +109,7 @@ class F:
         return Contains(self._name, text)
 
     def contains_any(self, text: str) -> ContainsAny:
-        """One of the words at least, in any case. The field needs a text index."""
+        """At least one of the words, in any case. The field needs a text index."""
         return ContainsAny(self._name, text)
 
     def contains_phrase(self, text: str) -> ContainsPhrase:
@@ -117,13 +117,13 @@ class F:
         return ContainsPhrase(self._name, text)
 
     def count(self) -> CountOf:
-        """How many values there are, to be compared: `F("tags").count() >= 2`."""
+        """The number of values, to be compared: `F("tags").count() >= 2`."""
         return CountOf(self._name)
 
     def any(self, *conditions: Filter | bool) -> AnyElement:
         """One object of the list meets all the conditions: `F("authors").any(F("name") == "Ada", F("age") > 30)`.
 
-        The fields in the conditions are the object's.
+        The fields in the conditions are those of the object.
         """
         return AnyElement(self._name, all_of(conditions))
 
@@ -144,12 +144,12 @@ class F:
 
     @staticmethod
     def ids(passage_ids: Iterable[str]) -> Ids:
-        """The passages with these ids: `F.ids(["a", "b"])`. No field is asked, whatever it is called."""
+        """The passages with these ids: `F.ids(["a", "b"])`, whatever payload field holds the id."""
         return Ids(passage_ids)  # type: ignore[arg-type]  # becomes a tuple inside
 
     def __and__(self, other: object) -> NoReturn:
         raise TypeError(
-            f"{self!r} alone is no filter, and & and | bind closer than comparisons; put each comparison in "
+            f"{self!r} alone is not a filter, and & and | bind tighter than comparisons; put each comparison in "
             'parentheses: (F("year") >= 2020) & (F("lang") == "en")'
         )
 
@@ -165,7 +165,7 @@ class F:
 
 
 class CountOf:
-    """How many values a field has. Comparisons with whole numbers make filters."""
+    """The number of values of a field. Comparing it with a whole number makes a filter."""
 
     __slots__ = ("_name",)
 
@@ -204,22 +204,22 @@ class CountOf:
 
     def _whole(self, number: int) -> int:
         if type(number) is not int:
-            raise FilterError(f"{self._name}: a count is a whole number from 0 on, got {number!r}")
+            raise FilterError(f"{self._name}: a count is a whole number, 0 or more, got {number!r}")
         return number
 
 
 def at_least(count: int, *conditions: Filter | bool) -> AtLeast:
-    """So many of the conditions match, or more: `at_least(2, F("a") == 1, F("b") == 2, F("c") == 3)`."""
+    """At least that many of the conditions match: `at_least(2, F("a") == 1, F("b") == 2, F("c") == 3)`."""
     return AtLeast(tuple(map(as_filter, conditions)), count)
 
 
 def all_of(filters: Iterable[Filter | bool]) -> Filter:
-    """All of them match; one filter is itself. Raises FilterError for none."""
+    """All of them match; a single filter is returned as is. Raises FilterError for none."""
     return _join(And, list(filters))
 
 
 def any_of(filters: Iterable[Filter | bool]) -> Filter:
-    """At least one matches; one filter is itself. Raises FilterError for none."""
+    """At least one matches; a single filter is returned as is. Raises FilterError for none."""
     return _join(Or, list(filters))
 
 
@@ -228,5 +228,5 @@ def _join(kind: type[And] | type[Or], filters: list[Filter | bool]) -> Filter:
     for each in map(as_filter, filters):
         flat.extend(each.operands if isinstance(each, kind) else (each,))
     if not flat:
-        raise FilterError("there is no filter to join; pass at least one")
+        raise FilterError("no filters to join; pass at least one")
     return flat[0] if len(flat) == 1 else kind(tuple(flat))

@@ -1,4 +1,4 @@
-"""A filter against a collection: values that can never match are errors, unknown fields warnings."""
+"""Checks a filter against a collection: values that can never match are errors, unknown fields warnings."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def check_filter(
     """Warnings: unknown fields with the closest names, and values of a kind that the field doesn't hold.
 
     `indexes` are the collection's payload indexes; `seen` is `seen_kinds` of a sample of its payloads,
-    or None where there is none, and then only the indexes are checked. Raises FilterTypeError for a
-    value that can't match the field's index, and for a condition that needs another one.
+    or None if there is none, in which case only the indexes are checked. Raises FilterTypeError for a
+    value that can't match the field's index, and for a condition that needs another index.
     """
     kinds = {canonical_path(field): kind for field, kind in indexes.items()}
     sampled = {canonical_path(field): found for field, found in (seen or {}).items()}
@@ -76,15 +76,15 @@ def check_filter(
 
 
 def check_phrases(where: Filter, without: Collection[str]) -> None:
-    """Raises FilterTypeError for a phrase in one of these fields, whose indexes find words and no phrases."""
+    """Raises FilterTypeError for a phrase on one of these fields, whose text indexes don't support phrases."""
     for leaf in leaves(where) if without else ():
         if isinstance(leaf, ContainsPhrase) and leaf.field in map(canonical_path, without):
             raise FilterTypeError(
                 field=leaf.field,
                 indexed_as="text",
                 value=leaf.text,
-                problem="and that index was made without phrases: it finds none",
-                hint=f"write {leaf.field} contains for its words, or have the index made anew with phrase_matching",
+                problem="but that index was built without phrase matching",
+                hint=f"write {leaf.field} contains for its words, or rebuild the index with phrase_matching",
             )
 
 
@@ -131,7 +131,9 @@ def _check_range(field: str, kind: IndexType, value: Scalar, written: str) -> No
     if kind_of(value) != _KIND_OF_INDEX[kind]:
         raise FilterTypeError(field=field, indexed_as=kind, value=value, hint=_hint(field, kind, value, written))
     if kind == "integer" and isinstance(value, float) and abs(value) > EXACT:
-        raise FilterTypeError(field=field, indexed_as=kind, value=value, hint=f"bounds of integers are within ±{EXACT}")
+        raise FilterTypeError(
+            field=field, indexed_as=kind, value=value, hint=f"bounds for integers must be within ±{EXACT}"
+        )
 
 
 def _hint(field: str, kind: IndexType, value: Scalar, written: str) -> str:
@@ -155,8 +157,8 @@ def _no_text_index(leaf: Contains | ContainsAny | ContainsPhrase, kind: IndexTyp
         field=leaf.field,
         indexed_as=kind,
         value=leaf.text,
-        problem="and contains needs a text index: without one Qdrant looks for letters, not words",
-        hint=f"make one with --index {leaf.field}:text",
+        problem="and contains needs a text index: without one Qdrant matches substrings, not words",
+        hint=f"create one with --index {leaf.field}:text",
     )
 
 
@@ -169,7 +171,7 @@ def _check_unindexed(leaf: Filter) -> None:
                 field=field,
                 indexed_as=None,
                 value=value,
-                hint="strings have no order in Qdrant; write numbers and dates without quotes",
+                hint="strings are not ordered in Qdrant; write numbers and dates without quotes",
             )
 
 
@@ -194,14 +196,14 @@ def _told(field: str, known: list[str]) -> str:
 
 
 def _kinds_at(field: str, sampled: Mapping[str, frozenset[str]]) -> frozenset[str] | None:
-    """The kinds seen there; None where no field is. `tags[0]` and `tags[]` are in `tags`."""
+    """The kinds seen at the field; None if there is no such field. `tags[0]` and `tags[]` are part of `tags`."""
     wanted = _place(field)
     found = [kinds for name, kinds in sampled.items() if _place(name) == wanted]
     return frozenset().union(*found) if found else None
 
 
 def _place(field: str) -> list[tuple[str, int]]:
-    """Names and how many arrays are opened after each: authors.name is not in authors[].name."""
+    """Names, and how many arrays are entered after each: authors.name differs from authors[].name."""
     *parents, last = parse_path(field)
     return [*((segment.name, len(segment.elements)) for segment in parents), (last.name, 0)]
 

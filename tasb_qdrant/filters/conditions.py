@@ -1,4 +1,4 @@
-"""The leaves of a filter: a field, and what is asked of it."""
+"""The leaves of a filter: a field and a condition on it."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class In(_Leaf):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compare(_Leaf):
-    """The field, or an element of it, lies on that side of the value."""
+    """The field, or an element of it, compares with the value in that order."""
 
     order: Order
     value: int | float | str | datetime
@@ -89,7 +89,7 @@ class Between(_Leaf):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Exists(_Leaf):
-    """The field has a value: it is there, and neither null nor an empty list."""
+    """The field has a value: it is present, and neither null nor an empty list."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,9 +104,9 @@ class IsEmpty(_Leaf):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Count(_Leaf):
-    """The field has from `low` to `high` values, both included; `high` None is no bound.
+    """The field has `low` to `high` values, both included; `high` None means no upper bound.
 
-    A list has as many as it has elements, null and a missing field none, and anything else is one.
+    A list has as many values as elements, null and a missing field have none, and anything else counts as one.
     """
 
     low: int
@@ -115,11 +115,11 @@ class Count(_Leaf):
     def _check(self) -> None:
         for bound in (self.low, self.high):
             if bound is not None and (type(bound) is not int or not 0 <= bound < 2**63):
-                raise FilterError(f"{self.field}: a count is a whole number from 0 on, got {bound!r}")
+                raise FilterError(f"{self.field}: a count is a whole number, 0 or more, got {bound!r}")
         if self.high is not None and self.low > self.high:
-            raise FilterError(f"{self.field}: no count lies from {self.low} to {self.high}")
+            raise FilterError(f"{self.field}: no count is between {self.low} and {self.high}")
         if self.low == 0 and self.high is None:
-            raise FilterError(f"{self.field}: every count is 0 or more, so that asks for nothing; leave it out")
+            raise FilterError(f"{self.field}: every count is 0 or more, so the condition is always true; leave it out")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +147,7 @@ class ContainsPhrase(_Words):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Within(_Leaf):
-    """The place lies less than `metres` from (lat, lon), along a great circle."""
+    """The place is less than `metres` from (lat, lon), along a great circle."""
 
     lat: float
     lon: float
@@ -165,7 +165,7 @@ class Within(_Leaf):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InBox(_Leaf):
-    """The place lies inside the box, not on its edge. With left > right it crosses longitude 180."""
+    """The place is inside the box, not on its edge. With left > right the box crosses longitude 180."""
 
     top: float
     left: float
@@ -187,9 +187,9 @@ class InBox(_Leaf):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class InPolygon(_Leaf):
-    """The place lies inside the outer ring and outside the holes, and not on an edge.
+    """The place is inside the outer ring and outside the holes, and not on an edge.
 
-    Rings are of (lat, lon), and close by themselves; their sides are straight lines on a map of degrees.
+    Rings are lists of (lat, lon), closed implicitly; their sides are straight lines in degrees.
     """
 
     ring: tuple[tuple[float, float], ...]
@@ -221,7 +221,7 @@ Leaf: TypeAlias = (
 def leaves(where: Filter) -> Iterator[Leaf]:
     """The conditions on fields, in the order in which they are written.
 
-    Those inside `any` have the field's whole path: authors[].name.
+    Those inside `any` get the full path: authors[].name.
     """
     match where:
         case And(operands) | Or(operands) | AtLeast(operands):
@@ -237,4 +237,4 @@ def leaves(where: Filter) -> Iterator[Leaf]:
         case _ if isinstance(where, Leaf):
             yield where
         case _:
-            raise FilterError(f"{type(where).__name__} is no filter of this package")
+            raise FilterError(f"{type(where).__name__} is not a filter of this package")

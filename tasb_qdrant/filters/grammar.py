@@ -1,4 +1,4 @@
-"""The grammar of the text form, and what its terminals are called when one is missing."""
+"""The grammar of the text form, and what messages call its terminals."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tasb_qdrant.records.path import BARE, RESERVED
 _NAME = rf"(?:{BARE}|`[^`]+`)(?:\[\d*\])*"
 _NOT_RESERVED = rf"(?!(?i:{'|'.join(sorted(RESERVED))})(?![\w\-.\[]))"
 
-# Keywords end where a name would end, so that `in-stock` is a field and not `in`. What could begin a condition
-# in place of a field is no field for what follows: `count(`, `ids(` and `at least`.
+# Keywords end where a name would end, so that `in-stock` is a field and not `in`. `count(`, `ids(` and `at least`
+# could be fields but for what follows them, which makes them the start of a condition.
 GRAMMAR: Final = rf"""
 ?start: disjunction
 
@@ -109,4 +109,4 @@ WORDS: Final[tuple[tuple[frozenset[str], str], ...]] = (
     (frozenset({"RSQB"}), '"]"'),
     (frozenset({"$END"}), "the end of the filter"),
 )
-"""The first group whose terminals could all stand somewhere names them; "(" and "not" go with a field."""
+"""The first group whose terminals are all acceptable gives the name; "(" and "not" go with a field."""

@@ -1,4 +1,4 @@
-"""Which kinds of values the fields of a sample of payloads hold, to notice filters that can't match."""
+"""Which kinds of values the fields hold in a sample of payloads, to catch filters that can't match."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def seen_kinds(payloads: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str
     """Field -> kinds in it: string, number, boolean, null, object.
 
     Elements of an array count as values of its field; objects are entered, so `author.name` and
-    `authors[].name` are fields too. Fields whose names no filter can say are left out.
+    `authors[].name` are fields too. Fields whose names can't be written in a filter are left out.
     """
     kinds: dict[str, set[str]] = {}
     for payload in payloads:

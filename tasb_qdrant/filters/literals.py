@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lark import Token
 
 SYNTAX_LIMIT: Final = 64 * 1024
-"""Bytes of a filter's text."""
+"""Maximum bytes of a filter's text."""
 
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.|$)", re.DOTALL)
 _PLAIN = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "'": "'", "\\": "\\", "/": "/"}
@@ -23,7 +23,7 @@ _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def read_string(token: Token) -> str:
-    """What a quoted string says, with JSON's escapes. Raises FilterSyntaxError at a wrong one."""
+    """The value of a quoted string with JSON escapes. Raises FilterSyntaxError at an invalid one."""
 
     def plain(match: re.Match[str]) -> str:
         escape = match[1]
@@ -33,7 +33,7 @@ def read_string(token: Token) -> str:
             raise _wrong(
                 token,
                 1 + match.start(),
-                r"an escape of JSON (\n \t \r \b \f \\ \/ \" \' \u0041)",
+                r"a JSON escape (\n \t \r \b \f \\ \/ \" \' \u0041)",
                 match[0],
             )
         return _PLAIN[escape]
@@ -43,7 +43,7 @@ def read_string(token: Token) -> str:
 
 
 def read_number(token: Token) -> int | float:
-    """An int where there is neither point nor exponent, else a finite float."""
+    """An int if there is neither a decimal point nor an exponent, else a finite float."""
     text = str(token)
     if not any(character in text for character in ".eE"):
         if len(text) > 20:  # a 64-bit integer has 19 digits, and int() is quadratic
@@ -56,10 +56,10 @@ def read_number(token: Token) -> int | float:
 
 
 def read_count(token: Token) -> int:
-    """A whole number from 0 on."""
+    """A whole number, 0 or more."""
     number = read_number(token)
     if not isinstance(number, int) or number < 0:
-        raise _wrong(token, 0, "a whole number from 0 on", str(token))
+        raise _wrong(token, 0, "a whole number, 0 or more", str(token))
     return number
 
 
@@ -67,12 +67,12 @@ def read_date(token: Token) -> datetime:
     """The datetime in UTC."""
     when = parse_datetime(str(token))
     if when is None:
-        raise _wrong(token, 0, "a date that there is, in the years 1 to 9999", str(token))
+        raise _wrong(token, 0, "a date that exists, in the years 1 to 9999", str(token))
     return when
 
 
 def write_literal(value: Scalar) -> str:
-    """As the text form has it: strings in double quotes, datetimes in UTC and without quotes."""
+    """As the text form writes it: strings in double quotes, datetimes in UTC and without quotes."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, datetime):
@@ -84,5 +84,5 @@ def write_literal(value: Scalar) -> str:
 
 
 def _wrong(token: Token, offset: int, expected: str, found: str) -> FilterSyntaxError:
-    # The parser adds the whole text: a token knows only where it stands.
+    # The parser adds the whole text: a token knows only its position.
     return FilterSyntaxError("", column=(token.start_pos or 0) + offset + 1, expected=expected, found=found)

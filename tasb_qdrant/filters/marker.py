@@ -1,11 +1,11 @@
-"""What a payload model says of its fields beside their types."""
+"""What a payload model says about its fields besides their types."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # settings imports pydantic, and a filter is built without it
+if TYPE_CHECKING:  # settings imports pydantic, which building a filter doesn't need
     from tasb_qdrant.settings import IndexType
 
 
@@ -22,7 +22,7 @@ class Indexed:
 
 @dataclass(frozen=True, slots=True)
 class GeoPoint:
-    """A place in a payload model, in degrees. Any model with a `lat` and a `lon` is one too."""
+    """A place in a payload model, in degrees. Any model with `lat` and `lon` will do as well."""
 
     lat: float
     lon: float

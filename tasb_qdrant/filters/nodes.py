@@ -10,7 +10,7 @@
     ├── Contains, ContainsAny, ContainsPhrase    words of a text
     └── Within, InBox, InPolygon                 places
 
-Two filters are equal when they are written alike: 1, 1.0 and true are three different values here.
+Two filters are equal if they are written the same way: 1, 1.0 and true are three different values here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tasb_qdrant.errors import FilterError
 from tasb_qdrant.records.path import canonical_path
 
 MAX_DEPTH: Final = 24
-"""Deeper filters are refused: a level is up to three protobuf messages, and protobuf reads 100 deep."""
+"""Deeper filters are refused: a level takes up to three nested protobuf messages, and protobuf allows 100."""
 
 
 class Filter:
@@ -33,10 +33,10 @@ class Filter:
 
     @property
     def depth(self) -> int:
-        """How many `and`, `or`, `not`, `at least` and `any` lie one in another."""
+        """How deep `and`, `or`, `not`, `at least` and `any` are nested."""
         return 0
 
-    # A comparison of `fields(Model)` is a bool to type checkers, and a Filter at run time: no bool gets here.
+    # A comparison of `fields(Model)` is a bool to type checkers but a Filter at run time: no bool gets here.
     def __and__(self, other: Filter | bool) -> And:
         return And(_flat(And, self, other)) if isinstance(other, Filter) else NotImplemented
 
@@ -70,14 +70,14 @@ class Filter:
 
 
 def as_filter(where: Filter | bool) -> Filter:
-    """The filter, which type checkers may take for a bool (see typed.py). Raises FilterError for what is none."""
+    """The filter, which type checkers may take for a bool (see typed.py). Raises FilterError for anything else."""
     if isinstance(where, Filter):
         return where
-    raise FilterError(f"{where!r} is no filter; compare a field with a value, or write .exists()")
+    raise FilterError(f"{where!r} is not a filter; compare a field with a value, or write .exists()")
 
 
 def _tagged(value: object) -> object:
-    """With the types beside the values: Python's 1 == 1.0 == True would make different filters equal."""
+    """The values tagged with their types: Python's 1 == 1.0 == True would make different filters equal."""
     if isinstance(value, tuple):
         return tuple(_tagged(item) for item in value)
     return (type(value), value)
@@ -94,8 +94,8 @@ def _deeper(*operands: Filter) -> int:
     depth = 1 + max(operand.depth for operand in operands)
     if depth > MAX_DEPTH:
         raise FilterError(
-            f"the filter is nested {depth} deep, and at most {MAX_DEPTH} can be sent; "
-            "use `in` for lists of values, or join in one go with all_of and any_of"
+            f"the filter is nested {depth} deep, but at most {MAX_DEPTH} levels can be sent; "
+            "use `in` for lists of values, or join them in one call of all_of or any_of"
         )
     return depth
 
@@ -146,15 +146,15 @@ class Not(Filter):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AtLeast(_Junction):
-    """So many of them match, or more. One that is written twice counts twice."""
+    """At least that many of them match. One that is written twice counts twice."""
 
     count: int = 1
 
     def __post_init__(self) -> None:
-        _Junction.__post_init__(self)  # super() has the class before it got its slots
+        _Junction.__post_init__(self)  # super() would refer to the class before it got its slots
         if type(self.count) is not int or not 1 <= self.count <= len(self.operands):
             raise FilterError(
-                f"at least {self.count!r} of {len(self.operands)} conditions makes no sense; the number is a whole one "
+                f"at least {self.count!r} of {len(self.operands)} conditions is impossible; give a whole number "
                 f"from 1 to {len(self.operands)}"
             )
 
@@ -172,7 +172,7 @@ class AnyElement(Filter):
             raise FilterError(f"{self.field}: any takes filters on the fields of an element, got {self.operand!r}")
         if _asks_for_ids(self.operand):
             raise FilterError(f"{self.field}: an element of a list has no passage id; ask for ids outside of any")
-        # Qdrant opens the list by itself: authors[] is the same to it.
+        # Qdrant enters the list by itself: authors[] means the same to it.
         object.__setattr__(self, "field", canonical_path(self.field).removesuffix("[]"))
         object.__setattr__(self, "_depth", _deeper(self.operand))
 
@@ -196,7 +196,7 @@ class Ids(Filter):
             raise FilterError("ids takes at least one passage id, got none; no passage could match")
         for each in ids:
             if not isinstance(each, str) or not each:
-                raise FilterError(f"a passage id is a string that isn't empty, got {each!r}; write its text in quotes")
+                raise FilterError(f"a passage id is a non-empty string, got {each!r}; write it in quotes")
         object.__setattr__(self, "ids", tuple(dict.fromkeys(map(str.__str__, ids))))
 
 

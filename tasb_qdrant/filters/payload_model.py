@@ -1,4 +1,4 @@
-"""A pydantic model of the payload: the indexes that it asks for, and payloads read into it."""
+"""A pydantic model of the payload: the indexes it asks for, and payloads validated against it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SUITS: Final[Mapping[str, frozenset[Kind]]] = {
     "uuid": frozenset({"UUID", "str"}),
     "geo": frozenset({"place", "object"}),
 }
-"""The kinds of values that an index can hold."""
+"""The kinds of values that each type of index holds."""
 
 _DEFAULTS: Final[tuple[tuple[frozenset[Kind], IndexType], ...]] = (
     (frozenset({"str"}), "keyword"),
@@ -49,7 +49,7 @@ _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 def indexes_of(model: type[BaseModel]) -> dict[str, IndexType]:
     """Payload field -> index, for the fields marked with Indexed: `year`, `author.name`, `authors[].name`.
 
-    Raises SettingsError for a kind that the field's type doesn't suit, or that must be said.
+    Raises SettingsError for an index type that doesn't suit the field's type, or that has to be given.
     """
     return {
         canonical_path(path): _index(shape, shape.marker, where)
@@ -64,23 +64,22 @@ def _index(shape: Shape, marker: Indexed, where: str) -> IndexType:
             if shape.kinds <= kinds and not (index == "geo" and "place" not in shape.kinds):
                 return index
         raise SettingsError(
-            f"{where} is {shape}, from which no index follows; say which, as in Indexed('keyword'), or leave it out"
+            f"{where} is {shape}, which doesn't determine an index type; name one, as in Indexed('keyword'), or drop it"
         )
     suits = _SUITS.get(marker.kind)
     if suits is None:
-        raise SettingsError(f"{where}: no index is called {marker.kind!r}; there are {', '.join(_SUITS)}")
+        raise SettingsError(f"{where}: no index type {marker.kind!r}; the types are {', '.join(_SUITS)}")
     if "anything" not in shape.kinds and not shape.kinds <= suits:
         raise SettingsError(
-            f"{where} is {shape}, and an index of kind {marker.kind} holds {' or '.join(sorted(suits))}; "
-            "change the one or the other"
+            f"{where} is {shape}, but a {marker.kind} index holds {' or '.join(sorted(suits))}; change one of them"
         )
     return marker.kind
 
 
 def validate_payload(model: type[M], payload: Mapping[str, Any], *, passage_id: str) -> M:
-    """The payload as an instance of the model, read as strictly as filters do: "2020" is no int.
+    """The payload as an instance of the model, as strictly as filters compare: "2020" is not an int.
 
-    Dates, UUIDs and enums are strings in a payload, and are read from them. Raises PayloadInvalidError.
+    Dates, UUIDs and enums are read from the strings that a payload stores for them. Raises PayloadInvalidError.
     """
     import orjson
     from pydantic import ValidationError

@@ -1,6 +1,6 @@
-"""What the fields of a payload model hold: read from its annotations, for filters and indexes.
+"""What the fields of a payload model hold, read from its annotations, for filters and indexes.
 
-A model is a pydantic model or a dataclass. pydantic itself isn't imported here: who has a model has it.
+A model is a pydantic model or a dataclass. pydantic itself isn't imported here: whoever has a model has it.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ _PYDANTIC: Final[Mapping[str, Kind]] = {
     "PastDate": "date",
     "FutureDate": "date",
 }
-"""Classes of pydantic's own that stand for others and don't inherit from them."""
+"""pydantic classes that stand for others without inheriting from them."""
 
-_NO_MODEL: Final = "a payload model is a class of pydantic's, as in class Article(BaseModel), got {!r}"
+_NO_MODEL: Final = "a payload model is a pydantic class, as in class Article(BaseModel), got {!r}"
 
 _ARRAYS: Final = (list, set, frozenset, tuple, Sequence, AbstractSet, Iterable, Collection)
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a field holds, or each element of it where `many`."""
+    """What a field holds, or, with `many`, each of its elements."""
 
     kinds: frozenset[Kind]
     many: bool = False
     choices: tuple[str | int | bool, ...] | None = None
-    """The only values there are, of a Literal or an Enum."""
+    """The only possible values, for a Literal or an Enum."""
     model: type[Any] | None = None
     marker: Indexed | None = None
 
@@ -72,7 +72,7 @@ _KNOWN: Final[weakref.WeakKeyDictionary[type[Any], Mapping[str, tuple[str, Shape
 def members(model: type[Any]) -> Mapping[str, tuple[str, Shape]]:
     """Attribute -> (its name in the payload, its shape), in the order of the model.
 
-    Raises SettingsError for what is no model, and for an alias that names no single payload field.
+    Raises SettingsError for anything but a model, and for an alias that doesn't name a single payload field.
     """
     if not isinstance(model, type):
         raise SettingsError(_NO_MODEL.format(model))
@@ -103,7 +103,7 @@ def is_model(annotation: object) -> bool:
 
 
 def shape_of(annotation: object, metadata: Iterable[object] = ()) -> Shape:
-    """What a field of this type holds. `metadata` is what pydantic has taken off an outer Annotated."""
+    """What a field of this type holds. `metadata` is what pydantic has removed from an outer Annotated."""
     found = _Found()
     found.note(metadata)
     found.enter(annotation, many=False)
@@ -119,7 +119,7 @@ def shape_of(annotation: object, metadata: Iterable[object] = ()) -> Shape:
 
 @dataclass(slots=True)
 class _Found:
-    """What the parts of an annotation say together."""
+    """What the parts of an annotation add up to."""
 
     kinds: set[Kind] = field(default_factory=set)
     choices: list[Any] = field(default_factory=list)
@@ -131,7 +131,7 @@ class _Found:
     def note(self, metadata: Iterable[object]) -> None:
         for each in metadata:
             if each is Indexed:
-                raise SettingsError("write Indexed(), with parentheses, in the Annotated of a payload model")
+                raise SettingsError("in a payload model's Annotated, write Indexed() with parentheses")
             if isinstance(each, Indexed):
                 self.marker = each
 
@@ -205,13 +205,13 @@ def _is_place(model: type[Any]) -> bool:
 
 
 def _stored_name(model: type[Any], name: str, info: Any) -> str:
-    """The payload field that is read into the attribute: its alias, where it has one."""
+    """The payload field that is read into the attribute: its alias, if it has one."""
     alias = info.validation_alias or info.alias
     if alias is None:
         return name
     if not isinstance(alias, str):
         raise SettingsError(
-            f"{model.__name__}.{name} is read from {alias!r}, and a payload field has one name; "
+            f"{model.__name__}.{name} is read from {alias!r}, but a payload field has only one name; "
             "give it a plain string as its alias"
         )
     return alias

@@ -1,4 +1,4 @@
-"""What `fields(Model)` is at run time: names that the model has, compared with values of their types."""
+"""`fields(Model)` at run time: the names that the model has, compared with values of their types."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _ACCEPTED: Final[dict[Kind, frozenset[Kind]]] = {
     "date": frozenset({"date", "datetime"}),
     "datetime": frozenset({"date", "datetime"}),
 }
-"""Fields that take a value of a kind; those of its own kind where it isn't listed."""
+"""Kinds of fields that accept a value of a kind; a kind not listed goes with its own alone."""
 
 
 class Term:
-    """A model's fields, or one of them. Its own names start with `_`, since the others are the model's."""
+    """A model's fields, or one of them. Its own names start with `_`, because the rest belong to the model."""
 
     __slots__ = ("_path", "_root", "_shape")
 
@@ -39,7 +39,7 @@ class Term:
 
     def __getattr__(self, name: str) -> Term:
         if name.startswith("_"):
-            raise AttributeError(name)  # what copy, pickle and notebooks ask of any object
+            raise AttributeError(name)  # which copy, pickle and notebooks look up on any object
         model = self._object()
         known = members(model)
         if name not in known:
@@ -52,9 +52,9 @@ class Term:
 
     def __getitem__(self, index: int) -> Term:
         if not self._shape.many:
-            raise FilterError(f"{self!r} is no list, so it has no [{index!r}]")
+            raise FilterError(f"{self!r} is not a list, so it has no [{index!r}]")
         if type(index) is not int or index < 0:
-            raise FilterError(f"{self!r} takes a position from 0 on in brackets, got {index!r}")
+            raise FilterError(f"{self!r} takes a position in brackets, 0 or more, got {index!r}")
         return self._element(str(index))
 
     def _element(self, index: str) -> Term:
@@ -66,9 +66,9 @@ class Term:
         return one
 
     def _any(self) -> Term:
-        """An object of this list, whose fields are named from there."""
+        """An object of this list, whose field names are relative to it."""
         if not self._shape.many:
-            raise FilterError(f"{self!r} is {self._shape} and no list; any is for lists of models")
+            raise FilterError(f"{self!r} is {self._shape}, not a list; any is for lists of models")
         element = self._element("")
         element._object()
         return Term(repr(element), path="", shape=element._shape)
@@ -92,14 +92,14 @@ class Term:
 
     def _no_filter(self, *_: object) -> NoReturn:
         raise TypeError(
-            f"{self!r} alone is neither a filter nor true or false, and & and | bind closer than comparisons; put each "
-            "comparison in parentheses: (fields(Article).year >= 2020) & (fields(Article).draft == True)"
+            f"{self!r} alone is neither a filter nor true or false, and & and | bind tighter than comparisons; put "
+            "each comparison in parentheses: (fields(Article).year >= 2020) & (fields(Article).draft == True)"
         )
 
     __bool__ = __and__ = __rand__ = __or__ = __ror__ = __invert__ = _no_filter
 
     def _not_listed(self, *_: object) -> NoReturn:
-        raise TypeError(f"Python can't make a filter of `in` and `for`; write field({self!r}) == VALUE or .in_(VALUES)")
+        raise TypeError(f"`in` and `for` can't make a filter in Python; write field({self!r}) == VALUE or .in_(VALUES)")
 
     __contains__ = __iter__ = _not_listed
 
@@ -125,7 +125,7 @@ class Term:
 
 
 def term_of(model: type[Any]) -> Term:
-    """The fields of the model. Raises SettingsError for what is none."""
+    """The fields of the model. Raises SettingsError for anything but a model."""
     members(model)
     return Term(f"fields({model.__name__})", path="", shape=Shape(frozenset({"object"}), model=model))
 
@@ -137,9 +137,9 @@ def _f(term: Term) -> F:
 
 
 def checked(term: Term, value: Any, *, free: bool = False) -> Value:
-    """The value as F takes it. Raises FilterTypeError where the field holds none of its kind.
+    """The value as F takes it. Raises FilterTypeError if the field can't hold such a value.
 
-    `free` allows a string that is no whole value of the field.
+    `free` allows a string that isn't a complete value of the field.
     """
     shape = term._shape
     if isinstance(value, Term):
@@ -156,7 +156,7 @@ def checked(term: Term, value: Any, *, free: bool = False) -> Value:
 
 
 def ordered(term: Term, value: Any) -> Ordered:
-    """The value as F takes it in an order, which strings and booleans don't have."""
+    """The value as F takes it in an order comparison, which strings and booleans don't have."""
     plain = checked(term, value)
     if not term._shape.kinds & _ORDERED:
         raise FilterTypeError(

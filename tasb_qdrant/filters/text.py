@@ -27,10 +27,10 @@ _FOUND: Final = re.compile(r"""[\w\-.]+|&&|\|\||[=!<>~]+|["'].{0,20}|.""", re.DO
 
 
 def parse_filter(text: str) -> Filter:
-    """The filter that a text says.
+    """The filter that a text describes.
 
-    Raises FilterSyntaxError with the column where it can't be read, and FilterError where it can but
-    makes no sense, or is longer than 64 KiB.
+    Raises FilterSyntaxError with the column if it can't be parsed, and FilterError if it can but is not a
+    valid filter, or is longer than 64 KiB.
     """
     if not isinstance(text, str):
         raise FilterError(f"a filter must be text, got {type(text).__name__}")
@@ -42,10 +42,10 @@ def parse_filter(text: str) -> Filter:
         parsed = _parser().parse(text)
     except UnexpectedInput as error:
         raise _explained(text, error) from None
-    except FilterSyntaxError as error:  # of a literal, which knows its column and not the text around it
+    except FilterSyntaxError as error:  # from a literal, which knows its column but not the text around it
         raise FilterSyntaxError(text, column=error.column, expected=error.expected, found=error.found) from None
     if not isinstance(parsed, Filter):
-        raise FilterError(f"{text!r} is no filter")
+        raise FilterError(f"{text!r} is not a filter")
     return parsed
 
 
@@ -53,7 +53,7 @@ def parse_filter(text: str) -> Filter:
 def _parser() -> Lark:
     from lark import Lark
 
-    # LALR with the builder inside: no tree, no recursion, so no text is too deep for Python's stack.
+    # LALR with the builder inside: no tree and no recursion, so no text can overflow Python's stack.
     return Lark(GRAMMAR, parser="lalr", maybe_placeholders=False, transformer=_builder())
 
 
@@ -62,7 +62,7 @@ def _builder() -> Any:
 
     @v_args(inline=True)
     class Builder(Transformer["Token", Filter]):
-        """What each rule of the grammar makes."""
+        """What each rule of the grammar builds."""
 
         def any_of(self, *filters: Filter) -> Filter:
             return any_of(filters)
@@ -189,11 +189,11 @@ def _explained(text: str, error: UnexpectedInput) -> FilterSyntaxError:
     rest = text[at:].strip()
     if rest.startswith(('"', "'", "`")) and rest[0] not in rest[1:]:
         return FilterSyntaxError(text, column=len(text) + 1, expected=f"a closing {rest[0]}", found="the end")
-    # The error itself lists what the automaton's state may see, some of which can't follow this text.
+    # The error itself lists all that the parser's state may see, some of which can't follow this text.
     reading = _parser().parse_interactive(text[:at])
     try:
         reading.exhaust_lexer()
-    except UnexpectedInput as earlier:  # "is." begins a name that needs more, and cut to "is" it is a keyword
+    except UnexpectedInput as earlier:  # "is." begins a longer name, and cut to "is" it is a keyword
         return _explained(text, earlier)
     accepted = set(reading.accepts())  # type: ignore[no-untyped-call]  # lark has no types here
     return FilterSyntaxError(text, column=at + 1, expected=_phrase(accepted), found=_found(rest, accepted))

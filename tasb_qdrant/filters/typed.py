@@ -3,10 +3,10 @@
     article = fields(Article)
     where = (article.year >= 2020) & field(article.tags).in_(["solar", "wind"])
 
-To type checkers `fields(Article)` is an Article, so that names, and values in comparisons, are checked without
-a plugin, and with no second class that repeats the model's fields; a comparison is then a bool to them, which is
-why `where=` takes a bool as well. What a bool, int or str of the model can't express (`in_`, `contains`, a
-comparison of what may be None) goes through `field(...)`, whose filters are Filter to checkers too.
+To type checkers `fields(Article)` is an Article, so names and compared values are checked without a plugin and
+without a second class that repeats the model's fields. A comparison is then a bool to them, which is why
+`where=` accepts a bool as well. What a bool, int or str of the model can't express (`in_`, `contains`, comparing
+something that may be None) goes through `field(...)`, whose filters are Filter to type checkers too.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = ["Field", "field", "fields"]
 M = TypeVar("M")
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-"""So that a field of a Literal or a StrEnum is one of str. It is a parameter too, which is unsound only where a
-Field[int] is passed on as a Field[object]; and then the check at run time is there."""
+"""Covariant, so that a field of a Literal or a StrEnum is also one of str. As it is used in parameters too, this is
+unsound if a Field[int] is passed on as a Field[object], which the check at run time catches."""
 
 
 class Place(Protocol):
@@ -45,14 +45,14 @@ Ordered: TypeAlias = int | float | date
 
 
 class OtherType:
-    """To type checkers, what comparing with a value of another type gives: no filter. At run time it raises."""
+    """What type checkers see when a field is compared with a value of another type. At run time it raises."""
 
 
 def fields(model: type[M]) -> M:
     """The fields of the model, to be compared: an instance of it to type checkers, filters at run time.
 
-    Comparing raises FilterTypeError for a value that the annotation doesn't have, and a name that the model
-    doesn't have raises FilterError with the closest ones.
+    Comparing with a value that the annotation rules out raises FilterTypeError; a name that the model lacks
+    raises FilterError with the closest ones.
     """
     return cast("M", term_of(model))
 
@@ -62,14 +62,14 @@ def field(of: Sequence[T | None] | AbstractSet[T | None] | None) -> Field[T]: ..
 @overload
 def field(of: T | None) -> Field[T]: ...
 def field(of: Any) -> Any:
-    """A field of `fields(Model)` with every operator that filters have. A list stands for its elements."""
+    """A field of `fields(Model)` with every filter operator. A list stands for its elements."""
     if not isinstance(of, Term) or not of._path:
         raise FilterError(f"field takes a field of a model, as in field(fields(Article).year), got {of!r}")
     return Field(of)
 
 
 class Field(Generic[T_co]):
-    """A field of a payload model; the type is what it holds, or each of its elements."""
+    """A field of a payload model; the type parameter is what it, or each of its elements, holds."""
 
     __slots__ = ("_f", "_term")
 
@@ -85,7 +85,7 @@ class Field(Generic[T_co]):
 
     __hash__ = None  # type: ignore[assignment]  # as in F: == makes a filter
 
-    # The second overload is for checkers, which would else fall back on the value's own ==, and find a bool.
+    # The second overload is for type checkers, which would otherwise fall back on the value's own == and see a bool.
     @overload  # type: ignore[override]  # as in F
     def __eq__(self, value: T_co) -> Filter: ...  # type: ignore[misc]  # T_co says why
     @overload
@@ -121,15 +121,15 @@ class Field(Generic[T_co]):
         return self._f.in_(self._each(values))
 
     def not_in(self, values: Iterable[T_co]) -> Filter:
-        """None of the values; also where the field is missing."""
+        """None of the values; also matches if the field is missing."""
         return self._f.not_in(self._each(values))
 
     def exists(self) -> Filter:
-        """There, and neither null nor an empty list."""
+        """Present, and neither null nor an empty list."""
         return self._f.exists()
 
     def is_null(self) -> Filter:
-        """Null, or an array with a null in it; not where the field is missing."""
+        """Null, or an array that contains null; a missing field doesn't match."""
         return self._f.is_null()
 
     def is_empty(self) -> Filter:
@@ -141,7 +141,7 @@ class Field(Generic[T_co]):
         return self._f.contains(self._text(text))
 
     def contains_any(self: Field[str], text: str) -> Filter:
-        """One of the words at least, in any case. The field needs a text index."""
+        """At least one of the words, in any case. The field needs a text index."""
         return self._f.contains_any(self._text(text))
 
     def contains_phrase(self: Field[str], text: str) -> Filter:
@@ -149,7 +149,7 @@ class Field(Generic[T_co]):
         return self._f.contains_phrase(self._text(text))
 
     def count(self) -> CountOf:
-        """How many values there are, to be compared: `field(a.tags).count() >= 2`."""
+        """The number of values, to be compared: `field(a.tags).count() >= 2`."""
         return self._f.count()
 
     def any(self, *conditions: Callable[[T_co], Filter | bool]) -> Filter:
@@ -185,5 +185,5 @@ class Field(Generic[T_co]):
 
     def _each(self, values: Iterable[T_co]) -> Iterable[Any]:
         if isinstance(values, str | bytes) or not isinstance(values, Iterable):
-            return values  # refused by F, which says what to write
+            return values  # which F refuses, saying what to write
         return [checked(self._term, value) for value in values]

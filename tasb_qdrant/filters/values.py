@@ -1,4 +1,4 @@
-"""What a filter may compare with, checked when the filter is built."""
+"""The values that a filter may compare with, checked when the filter is built."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasb_qdrant.errors import FilterError
 Scalar: TypeAlias = str | bool | int | float | datetime
 
 EXACT: Final = 2**53 - 1
-"""Qdrant makes ranges of 64-bit floats: up to here every whole number is one, beyond it isn't."""
+"""Qdrant's ranges are 64-bit floats: up to here they represent every whole number, beyond it not."""
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _DATETIME = re.compile(
@@ -31,7 +31,7 @@ def kind_of(value: Scalar) -> str:
 
 
 def check_value(value: object, field: str) -> Scalar:
-    """The value as filters keep it: datetimes in UTC, subclasses of str, int and float as those.
+    """The value as filters store it: datetimes in UTC, subclasses of str, int and float as plain ones.
 
     A naive datetime is in UTC, a date is its midnight in UTC. Raises FilterError.
     """
@@ -47,7 +47,7 @@ def check_value(value: object, field: str) -> Scalar:
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise FilterError(f"{field}: {value} is not a finite number, which JSON can't say; leave it out")
+            raise FilterError(f"{field}: {value} is not a finite number, which JSON can't represent; leave it out")
         return float(value) + 0.0  # so that -0.0 and 0.0, which are equal, are one value
     if isinstance(value, date):
         return _utc(value, field)
@@ -61,8 +61,8 @@ def check_value(value: object, field: str) -> Scalar:
 def check_ordered(value: object, field: str) -> int | float | str | datetime:
     """A value that has an order: a number or a datetime. A string that is an ISO datetime becomes one.
 
-    Other strings are kept, so that the schema check can say which index they miss; they can't be
-    translated. Raises FilterError.
+    Other strings are kept, so that the schema check can say which index is missing; they can't be translated.
+    Raises FilterError.
     """
     checked = check_value(value, field)
     if isinstance(checked, bool):
@@ -73,8 +73,8 @@ def check_ordered(value: object, field: str) -> int | float | str | datetime:
         return parse_datetime(checked) or checked
     if isinstance(checked, int) and abs(checked) > EXACT:
         raise FilterError(
-            f"{field}: Qdrant makes ranges of 64-bit floats, and {checked} is beyond ±{EXACT}, where they "
-            "skip whole numbers; use a smaller bound, or a float if the field holds floats"
+            f"{field}: Qdrant's ranges are 64-bit floats, and {checked} is beyond ±{EXACT}, where they "
+            "can't represent every whole number; use a smaller bound, or a float if the field holds floats"
         )
     return checked
 
@@ -89,7 +89,7 @@ def check_list(values: object, field: str) -> tuple[Scalar, ...]:
     kinds = {kind_of(value) for value in checked}
     if len(kinds) > 1:
         raise FilterError(
-            f"{field}: the values of a list must be of one kind, got {' and '.join(sorted(kinds))}s; "
+            f"{field}: the values of a list must all be of one kind, got {' and '.join(sorted(kinds))}s; "
             "join two lists with `or`"
         )
     return checked
@@ -117,19 +117,19 @@ def check_point(point: object, name: str) -> tuple[float, float]:
 
 
 def check_ring(ring: object, name: str) -> tuple[tuple[float, float], ...]:
-    """The corners of a polygon, (lat, lon) each, the first not repeated at the end; raises FilterError."""
+    """The corners of a polygon, (lat, lon) each, without repeating the first at the end; raises FilterError."""
     if not isinstance(ring, tuple | list):
         raise FilterError(f"{name}: a polygon is a list of (lat, lon) corners, got {ring!r}")
     corners = [check_point(corner, name) for corner in ring]
     if len(corners) > 1 and corners[0] == corners[-1]:
         del corners[-1]
     if len(set(corners)) < 3:
-        raise FilterError(f"{name}: a polygon has three corners or more, got {len(set(corners))}")
+        raise FilterError(f"{name}: a polygon has at least three corners, got {len(set(corners))}")
     return tuple(corners)
 
 
 def check_words(text: object, name: str) -> str:
-    """A text with a word in it; raises FilterError."""
+    """The text, which must contain a word; raises FilterError."""
     checked = check_value(text, name)
     if not isinstance(checked, str):
         raise FilterError(f"{name}: contains takes a string, got {text!r}")
@@ -139,7 +139,7 @@ def check_words(text: object, name: str) -> str:
 
 
 def parse_datetime(text: str) -> datetime | None:
-    """The datetime in UTC that an ISO text says, or None where it says none."""
+    """The datetime, in UTC, of an ISO 8601 text, or None if it isn't one."""
     if not _DATETIME.fullmatch(text):
         return None
     try:
@@ -156,4 +156,4 @@ def _utc(value: date, field: str) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise FilterError(f"{field}: {value.isoformat()} is outside the years 1 to 9999 once it is in UTC") from None
+        raise FilterError(f"{field}: {value.isoformat()} is outside the years 1 to 9999 in UTC") from None

@@ -1,4 +1,4 @@
-"""Filters written as text, which `parse_filter` reads back as the same filter."""
+"""Filters as text, which `parse_filter` reads back as the same filter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tasb_qdrant.filters.values import EXACT
 
 
 def format_filter(where: Filter) -> str:
-    """The text form, on one line, with as few parentheses as its meaning needs."""
+    """The text form, on one line, with no more parentheses than needed."""
     match where:
         case Or(operands):
             return " or ".join(_inside(each, Or) for each in operands)
@@ -82,7 +82,7 @@ def _leaf(where: Filter) -> str:
             return f"{field} in box {_point(top, left)} to {_point(bottom, right)}"
         case InPolygon(field, ring, holes):
             return f"{field} in polygon {' without '.join(map(_ring, (ring, *holes)))}"
-    raise FilterError(f"{type(where).__name__} is no filter of this package")
+    raise FilterError(f"{type(where).__name__} is not a filter of this package")
 
 
 def _inside(where: Filter, *weaker: type[Filter]) -> str:

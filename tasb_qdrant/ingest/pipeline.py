@@ -14,11 +14,11 @@ from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.ingest.flow import Channel, Flow, T
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
-from tasb_qdrant.ingest.read.windows import PassageSource, read_windows
+from tasb_qdrant.ingest.read.sieve import ContentSieve, Sieve
+from tasb_qdrant.ingest.read.windows import PassageReader, read_windows
 from tasb_qdrant.ingest.rejects.log import RejectLog
 from tasb_qdrant.ingest.resume.checkpoint import Counts
 from tasb_qdrant.ingest.resume.journal import Journal
-from tasb_qdrant.ingest.sieve import ContentSieve, Sieve
 from tasb_qdrant.ingest.upload.index_deferral import IndexDeferral
 from tasb_qdrant.ingest.upload.uploader import Uploader, batches_of
 from tasb_qdrant.ingest.window import Portion, TokenizedWindow, Window, windows_at_once
@@ -39,7 +39,7 @@ class Outcome:
 
 
 def run_pipeline(
-    source: PassageSource,
+    source: PassageReader,
     *,
     encoder: Encoder,
     collection: Collection,

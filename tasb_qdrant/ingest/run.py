@@ -1,196 +1,222 @@
-"""An ingest run from outside: open everything, run the write path, build the index, report."""
+"""THE WRITE PATH from outside: everything is opened, passages are stored, the index is built, all is reported."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar, Unpack
 
+# The module and not its functions: tests put stores of their own in their place.
+from tasb_qdrant.collection import open as opening
+from tasb_qdrant.collection.protocol import Collection, Store
+from tasb_qdrant.collection.schema import check_name
+from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
+from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.ingest.flow import sleep_until
+from tasb_qdrant.ingest.options import IngestOptions, RunChoice, RunOptions
+from tasb_qdrant.ingest.pipeline import Outcome, run_pipeline
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.windows import PassageReader
+from tasb_qdrant.ingest.rejects.lines import RejectedLines
+from tasb_qdrant.ingest.rejects.retried import reject_log
+from tasb_qdrant.ingest.report import report_of
+from tasb_qdrant.ingest.resume.journal import Journal, open_journal
+from tasb_qdrant.ingest.source.average_length import average_length
+from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
+from tasb_qdrant.ingest.source.payload_model import with_indexes_of
+from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
+from tasb_qdrant.ingest.verify.check import verified
+from tasb_qdrant.ingest.verify.sync import deletions
+from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import IngestReport
+from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings, CollectionSettings, StoreOptions, store_settings
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel, SecretStr
+    from pydantic import BaseModel
 
-    from tasb_qdrant.encoder import Encoder
-    from tasb_qdrant.ingest.progress import Progress
-    from tasb_qdrant.ingest.steps import Source
-    from tasb_qdrant.settings import Bm25Settings, CollectionSettings, Transport
-    from tasb_qdrant.sources import SourceFields
+C = TypeVar("C", bound=Collection | Store)
 
 
-def ingest(
-    source: Source,
-    *,
-    collection: str,
-    url: str | None = None,
-    path: str | Path | None = None,
-    api_key: str | SecretStr | None = None,
-    transport: Transport = "auto",
-    grpc_port: int | None = None,
-    timeout: float = 60.0,
-    allow_plain_http_key: bool = False,
-    model: str | Path = "tas-b",
-    revision: str | None = None,
-    allow_pickle: bool = False,
-    device: str = "auto",
-    precision: str = "auto",
-    encoder: Encoder | None = None,
-    format: str | None = None,  # noqa: A002  # the option's name everywhere
-    fields: SourceFields | None = None,
-    settings: CollectionSettings | None = None,
-    bm25: bool | Bm25Settings = False,
-    payload: type[BaseModel] | None = None,
-    rejects: str | Path | None = None,
-    max_rejects: int | None = None,
-    overwrite: bool = False,
-    state: str | Path | None = None,
-    restart: bool = False,
-    optimize: bool = True,
-    sync: bool = False,
-    delete_anyway: bool = False,
-    verify: bool = False,
-    peers: Sequence[str] = (),
-    on_progress: Callable[[Progress], None] | None = None,
-) -> IngestReport:
-    """Encode the passages of `source` and store them in `collection`, made if it isn't there.
+class IngestRun:
+    """One run: what it was asked for as values, made first, and its steps, each a method, in their order.
 
-    `source` is a file, folder, glob or "-", several of them, or an iterable of `Passage`. Passages that
-    are stored with the same content already are skipped (not with `overwrite`), so the same call twice
-    changes nothing. For files, what is stored is also kept in checkpoints, in the folder `state` (by default in
-    the embedded store's folder, or the user's folder for such things): a call that was killed goes on where it
-    was, and `restart` begins anew. An input that can't be stored goes to the file `rejects`, or raises
-    RejectedError; one more than `max_rejects` raises TooManyRejectsError. `RejectedLines(file)` as the source
-    stands for the lines that such a file names.
-
-    `payload` is a pydantic model: a passage whose payload is no instance of it is a reject, and the fields that it
-    marks with `Indexed()` get their indexes. What is stored is what the source has.
-
-    `bm25` gives each passage a sparse vector of its words beside the dense one, for a new collection; a collection
-    that has them goes on having them, asked for or not. How long passages are on average is measured before the
-    first is stored: the source is read once more for that, at most a million passages, and of what can be read
-    only once the first 10,000 are read ahead, in this thread.
-
-    `sync` deletes, when all the rest is stored, what the collection holds and the source doesn't; where that
-    is likely to be a mistake DeletionRefusedError is raised before anything is changed, not with
-    `delete_anyway`. `plan_sync` says beforehand what will be done. `verify` compares collection and source at
-    the end. Both look at every replica of a cluster (`peers` as in `verify`), and read the source more than
-    once, so that they take no stream. With an `encoder` given, `model`, `device` and the like are not used.
-    `on_progress` is called in this thread, several times a second; an iterable of passages is read in
-    another, once and lazily.
-
-    Raises the kinds of TasbQdrantError; what was stored until then stays stored. A collection that this
-    call made, and stored nothing in, is deleted then.
+    Making one opens nothing. Raises SettingsError for options that contradict each other.
     """
-    # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
-    from tasb_qdrant.collection.open import no_leftover, open_for_writing, open_store_at
-    from tasb_qdrant.encoder import load_encoder
-    from tasb_qdrant.errors import SettingsError
-    from tasb_qdrant.ingest.flow import sleep_until
-    from tasb_qdrant.ingest.pipeline import run_pipeline
-    from tasb_qdrant.ingest.progress import Counters
-    from tasb_qdrant.ingest.rejects.lines import RejectedLines
-    from tasb_qdrant.ingest.rejects.retried import reject_log
-    from tasb_qdrant.ingest.source.average_length import average_length
-    from tasb_qdrant.ingest.source.payload_model import with_indexes_of
-    from tasb_qdrant.ingest.source.repeatable import Reopenable
-    from tasb_qdrant.ingest.steps import build_index, closed_after, journal_of, open_source, report
-    from tasb_qdrant.ingest.upload.index_deferral import check_limits
-    from tasb_qdrant.ingest.verify.check import verified
-    from tasb_qdrant.ingest.verify.sync import deletions
-    from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings, CollectionSettings, store_settings
 
-    settings = with_indexes_of(payload, settings or CollectionSettings())
-    if bm25:
-        words = (settings.bm25 or Bm25Settings()) if bm25 is True else bm25
-        settings = settings.model_copy(update={"bm25": words})
-    store_at = store_settings(
-        url=url,
-        path=path,
-        api_key=api_key,
-        transport=transport,
-        grpc_port=grpc_port,
-        timeout=timeout,
-        allow_plain_http_key=allow_plain_http_key,
-    )
-    counters = Counters(on_progress=on_progress)
-    log = reject_log(source, rejects, limit=max_rejects, on_reject=lambda: counters.add(rejected=1))
-    again = Reopenable(source, format, fields, settings.indexes, None if rejects is None else Path(rejects), payload)
-    if sync and isinstance(source, RejectedLines):
-        raise SettingsError("sync would delete all but the rejects that are tried again; ingest their sources instead")
-    if sync or verify:
-        again.check_repeatable("sync" if sync else "verify")
-    stopped = threading.Event()
-    with (
-        log,
-        open_source(source, format, fields, settings, log, counters, stopped, payload) as passages,
-        journal_of(
-            source, passages, store_at, collection, format, fields, settings, overwrite, state, restart, payload
-        ) as journal,
-    ):
-        counters.phase("connecting")
-        sleep = sleep_until(stopped, waiting=counters.tell)
-        with closed_after(open_store_at(store_at, sleep=sleep, watch=counters.watch)) as store:
-            if encoder is None:
-                counters.phase("loading the model")
-                encoder = load_encoder(
-                    model, device=device, precision=precision, revision=revision, allow_pickle=allow_pickle
-                )
-            counters.note(encoder.notes)
-            journal.check_model(encoder.contract, collection_exists=lambda: store.exists(collection))
-            average = None
-            if settings.bm25 is not None and settings.bm25.avg_len is None and not store.exists(collection):
-                average = average_length(passages, again, settings.bm25, counters)
-                passages = average.source
-            with (
-                no_leftover(collection, store),
-                closed_after(
-                    open_for_writing(
-                        collection,
-                        store,
-                        contract=encoder.contract,
-                        settings=settings,
-                        avg_len=DEFAULT_AVG_LEN if average is None else average.words,
-                    )
-                ) as target,
-            ):
-                limits = check_limits(target, passages, source)
-                if average is not None:
-                    limits = (average.note, *limits)
-                counters.note((*target.notes, *limits))
-                journal.begin(target, encoder.contract)
-                counters.note(journal.notes)
-                with deletions(
-                    again, target, store_at, log, counters, peers=peers, wanted=sync, anyway=delete_anyway
-                ) as delete:
-                    outcome = run_pipeline(
-                        passages,
-                        encoder=encoder,
-                        collection=target,
-                        rejects=log,
-                        counters=counters,
-                        overwrite=overwrite,
-                        journal=journal,
-                        stopped=stopped,
-                    )
-                    log.complete(counters)
+    def __init__(self, source: SourceLike, collection: str, **options: Unpack[IngestOptions]) -> None:
+        reading = chosen(SourceOptions, options)
+        self._name = collection
+        self._choice = RunChoice(**chosen(RunOptions, options))
+        self._encoder = EncoderChoice(**chosen(EncoderOptions, options))
+        self._settings = _collection_settings(self._choice, reading.get("payload"))
+        self._store = store_settings(**chosen(StoreOptions, options))
+        self._counters = Counters(on_progress=self._choice.on_progress)
+        self._stopped = threading.Event()
+        self._rejects = reject_log(
+            source,
+            self._choice.rejects,
+            limit=self._choice.max_rejects,
+            on_reject=lambda: self._counters.add(rejected=1),
+        )
+        self._source = Source(source, **reading, indexes=self._settings.indexes, ignored=self._rejects.own_file)
+        self._check_source()
+        self._notes: tuple[str, ...] = ()
+
+    def run(self) -> IngestReport:
+        """Store the passages. Raises the kinds of TasbQdrantError."""
+        with (
+            self._rejects,
+            self._source.open(self._rejects, self._counters, stopped=self._stopped) as reader,
+            self._journal(reader) as journal,
+            self._open_store() as store,
+        ):
+            encoder = self._load_encoder()
+            journal.check_model(encoder.contract, collection_exists=lambda: store.exists(self._name))
+            reader, avg_len = self._measure(reader, store)
+            with self._open_collection(store, encoder, avg_len) as collection:
+                self._announce(collection, encoder, reader, journal)
+                with self._deletions(collection) as delete:
+                    outcome = self._load(reader, encoder, collection, journal)
                     delete()
-                if optimize:
-                    build_index(target, counters)
-                done = report(
-                    target,
-                    encoder,
-                    outcome,
-                    counters,
-                    rejects_file=log.name,
-                    resumed=journal.resumed,
-                    in_source=journal.ledger.done.points,
-                    notes=(*limits, *journal.notes),
-                )
+                if self._choice.optimize:
+                    build_index(collection, self._counters)
+                report = self._report(outcome, encoder, collection, journal)
                 journal.forget()
-                if not verify:
-                    return done
-                alone = sync or not outcome.points_before
-                return verified(
-                    done, again, target, store_at, encoder, peers=peers, alone=alone, on_progress=on_progress
-                )
+                return self._verified(report, outcome, encoder, collection) if self._choice.verify else report
+
+    def _check_source(self) -> None:
+        if self._choice.sync and isinstance(self._source.given, RejectedLines):
+            raise SettingsError(
+                "sync would delete all but the rejects that are tried again; ingest their sources instead"
+            )
+        if self._choice.sync or self._choice.verify:
+            self._source.check_repeatable("sync" if self._choice.sync else "verify")
+
+    def _journal(self, reader: PassageReader) -> AbstractContextManager[Journal]:
+        """What an interrupted run of the same options goes on from."""
+        return open_journal(
+            reader,
+            self._source.resumable_names,
+            self._store,
+            collection=check_name(self._name),
+            options={**self._source.reading, "--overwrite": "given" if self._choice.overwrite else "not given"},
+            state=self._choice.state,
+            restart=self._choice.restart,
+        )
+
+    def _open_store(self) -> AbstractContextManager[Store]:
+        self._counters.phase("connecting")
+        sleep = sleep_until(self._stopped, waiting=self._counters.tell)
+        return closed_after(opening.open_store_at(self._store, sleep=sleep, watch=self._counters.watch))
+
+    def _load_encoder(self) -> Encoder:
+        if self._encoder.encoder is None:
+            self._counters.phase("loading the model")
+        encoder = self._encoder.load()
+        self._counters.note(encoder.notes)
+        return encoder
+
+    def _measure(self, reader: PassageReader, store: Store) -> tuple[PassageReader, float]:
+        """The average length for a new collection's BM25, and what is to be read now: measuring may have read ahead."""
+        bm25 = self._settings.bm25
+        if bm25 is None or bm25.avg_len is not None or store.exists(self._name):
+            return reader, DEFAULT_AVG_LEN
+        average = average_length(reader, self._source, bm25, self._counters)
+        self._notes = (average.note,)
+        return average.source, average.words
+
+    @contextmanager
+    def _open_collection(self, store: Store, encoder: Encoder, avg_len: float) -> Iterator[Collection]:
+        """The collection, made if it isn't there; deleted again if the run fails and has stored nothing."""
+        with opening.no_leftover(self._name, store):
+            collection = opening.open_for_writing(
+                self._name, store, contract=encoder.contract, settings=self._settings, avg_len=avg_len
+            )
+            with closed_after(collection):
+                yield collection
+
+    def _announce(self, collection: Collection, encoder: Encoder, reader: PassageReader, journal: Journal) -> None:
+        """Check the load against the store's limits and an interrupted run; tell what was chosen."""
+        self._notes += check_limits(collection, reader, self._source.given)
+        self._counters.note((*collection.notes, *self._notes))
+        journal.begin(collection, encoder.contract)
+        self._counters.note(journal.notes)
+        self._notes += journal.notes
+
+    def _deletions(self, collection: Collection) -> AbstractContextManager[Callable[[], None]]:
+        return deletions(
+            self._source,
+            collection,
+            self._store,
+            self._rejects,
+            self._counters,
+            peers=self._choice.peers,
+            wanted=self._choice.sync,
+            anyway=self._choice.delete_anyway,
+        )
+
+    def _load(self, reader: PassageReader, encoder: Encoder, collection: Collection, journal: Journal) -> Outcome:
+        outcome = run_pipeline(
+            reader,
+            encoder=encoder,
+            collection=collection,
+            rejects=self._rejects,
+            counters=self._counters,
+            overwrite=self._choice.overwrite,
+            journal=journal,
+            stopped=self._stopped,
+        )
+        self._rejects.complete(self._counters)
+        return outcome
+
+    def _report(self, outcome: Outcome, encoder: Encoder, collection: Collection, journal: Journal) -> IngestReport:
+        return report_of(
+            outcome,
+            collection,
+            encoder,
+            self._counters,
+            journal,
+            rejects_file=self._rejects.name,
+            notes=self._notes,
+        )
+
+    def _verified(
+        self, report: IngestReport, outcome: Outcome, encoder: Encoder, collection: Collection
+    ) -> IngestReport:
+        """The report with what the source beside the collection shows."""
+        found = verified(
+            self._source,
+            collection,
+            self._store,
+            encoder,
+            peers=self._choice.peers,
+            alone=self._choice.sync or not outcome.points_before,
+            on_progress=self._choice.on_progress,
+        )
+        return replace(report, verification=found)
+
+
+def _collection_settings(choice: RunChoice, payload: type[BaseModel] | None) -> CollectionSettings:
+    """The settings with what other options say of them: the payload model's indexes, and BM25."""
+    settings = with_indexes_of(payload, choice.settings or CollectionSettings())
+    if not choice.bm25:
+        return settings
+    bm25 = (settings.bm25 or Bm25Settings()) if choice.bm25 is True else choice.bm25
+    return settings.model_copy(update={"bm25": bm25})
+
+
+@contextmanager
+def closed_after(resource: C) -> Iterator[C]:
+    """The resource, closed at the end. A failure to close it never hides the failure of what was done."""
+    try:
+        yield resource
+    except BaseException as error:
+        try:
+            resource.close()
+        except Exception as second:
+            error.add_note(f"closing failed, too: {second}")
+        raise
+    resource.close()

@@ -1,4 +1,4 @@
-"""The nouns that stages hand on to each other: passages in, hits out, and what a run reports."""
+"""The records that stages pass to each other: passages in, hits out, and what a run reports."""
 
 from tasb_qdrant.records.contract import ModelContract
 from tasb_qdrant.records.hit import FacetCount, Hit, HitGroup

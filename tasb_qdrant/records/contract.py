@@ -12,8 +12,9 @@ class ModelContract:
     """What made the vectors of a collection; stored with it, checked by every later writer and reader.
 
     `weights` is the sha256 of the weights file, `precision` the arithmetic of the forward pass
-    (fp32, bf16, fp16, int8, fp8), `version` the package version that wrote it. `revision` is the commit of the hub's
-    repository `model`, "" for a folder and in contracts of before it was recorded.
+    (fp32, bf16, fp16 or int8; early collections may say fp8), `version` the package version that wrote it.
+    `revision` is the commit of the hub repository `model`; "" for a folder, and in contracts written before it
+    was recorded.
     """
 
     model: str
@@ -30,11 +31,11 @@ class ModelContract:
     revision: str = ""
 
     def differences(self, other: ModelContract) -> list[tuple[str, object, object]]:
-        """(what, mine, other's) for everything that would make vectors incomparable.
+        """(what, mine, other's) for every difference that makes vectors incomparable.
 
-        The model's name and revision are not compared (a folder and a hub id, and several commits, may
-        hold the same weights), nor the precision (fp32, bf16 and fp16 vectors of one model agree to a
-        cosine of 0.999 and better, int8's and fp8's with theirs to 0.99).
+        The model's name and revision are not compared: a folder and a hub id, or several commits, may hold the
+        same weights. Neither is the precision: fp32, bf16 and fp16 vectors of one model agree to a cosine of
+        0.999 or better, and int8 and fp8 vectors agree with them to 0.99.
         """
         compared = (
             "weights",

@@ -1,4 +1,4 @@
-"""What a search answers with."""
+"""What a search returns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic
 
-from typing_extensions import TypeVar  # that of typing has no default before Python 3.13
+from typing_extensions import TypeVar  # typing's has no default before Python 3.13
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 P = TypeVar("P", default=dict[str, Any], covariant=True)
-"""What a hit's payload is: the mapping that was stored, or an instance of the caller's pydantic model."""
+"""The type of a hit's payload: the stored mapping, or an instance of the caller's pydantic model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit(Generic[P]):
-    """A found passage. `score` says how near it is, higher is nearer: the dot product of query and passage vector,
-    or what the way of searching makes of it; 0 where nothing was asked to be near.
+    """A passage that was found. `score`, higher is better, is the dot product of the query and passage vectors, or
+    whatever the search mode uses instead; 0 for reads that don't rank.
 
-    `payload` is the mapping that is stored, or an instance of the model that the searcher was given. `vector`,
-    float32 (dim,), is None unless it was asked for. `invalid` says why the payload is no instance of the model and
-    stays a mapping, where the searcher keeps such hits; else it is "".
+    `payload` is the stored mapping, or an instance of the model that the searcher was given. `vector`,
+    float32 (dim,), is None unless it was asked for. `invalid` says why the payload doesn't fit the model and
+    stayed a mapping, if the searcher keeps such hits; else it is "".
     """
 
     id: str
@@ -36,7 +36,7 @@ class Hit(Generic[P]):
     invalid: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as a plain JSON object; without the vector if there is none."""
+        """As a plain JSON object, without the vector if there is none."""
         payload: Any = self.payload
         return {
             "id": self.id,
@@ -51,7 +51,7 @@ class Hit(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class HitGroup(Generic[P]):
-    """The nearest passages that have one value of a payload field."""
+    """The best passages that share one value of a payload field."""
 
     value: str | int
     hits: list[Hit[P]]
@@ -59,7 +59,7 @@ class HitGroup(Generic[P]):
 
 @dataclass(frozen=True, slots=True)
 class FacetCount:
-    """A value of a payload field, and how many passages have it."""
+    """A value of a payload field, and the number of passages that have it."""
 
     value: str | int | bool
     count: int

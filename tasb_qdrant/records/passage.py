@@ -1,4 +1,4 @@
-"""Passages, the ids of their points, and inputs that are none."""
+"""Passages, their point ids, and inputs that are rejected."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.records.json_values import json_value
 
 MAX_ID_CHARS: Final = 1024
-"""Longer passage ids are refused: an id that long is a text in the wrong column."""
+"""Longer passage ids are refused: an id that long is text from the wrong column."""
 
 
 MAX_PAYLOAD_DEPTH: Final = 32
-"""Deeper payloads are refused: no filter reaches them, and parsers' stacks are finite."""
+"""Deeper payloads are refused: no filter reaches that deep, and parser stacks are finite."""
 
 
 POINT_ID_NAMESPACE: Final = uuid.uuid5(uuid.NAMESPACE_URL, "https://tasb-qdrant/passage-id")
-"""Fixed for ever: changing it would give every stored passage a new point id."""
+"""Never change it: every stored passage would get a new point id."""
 
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,19}", re.ASCII)
@@ -46,12 +46,12 @@ def point_id(passage_id: str) -> int | str:
     if _DECIMAL.fullmatch(passage_id) and (number := int(passage_id)) < 2**64:
         return number
     if _UUID.fullmatch(passage_id):
-        return str(uuid.UUID(passage_id.lower()))  # uuid knows its "urn:uuid:" prefix in lower case only
+        return str(uuid.UUID(passage_id.lower()))  # uuid accepts its "urn:uuid:" prefix in lower case only
     return _uuid5(passage_id)
 
 
 def _uuid5(name: str) -> str:
-    """uuid.uuid5(POINT_ID_NAMESPACE, name) as a string, in a quarter of its time: every passage needs one."""
+    """uuid.uuid5(POINT_ID_NAMESPACE, name) as a string, four times as fast: every passage needs one."""
     digest = sha1(POINT_ID_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
     text = digest[:16].hex()
     variant = "89ab"[digest[8] >> 4 & 3]
@@ -60,12 +60,12 @@ def _uuid5(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A text to be found again, with its id, title and payload.
+    """A text to be searched, with its id, title and payload.
 
     The text may be empty where the title isn't: some articles of TREC-COVID have no abstract.
     `payload` is any JSON object; its fields can be filtered on by name. Dates, times, decimals, UUIDs and
     NumPy's scalars become the JSON that they become from Parquet, too. A passage that can't be stored
-    can't be made: InvalidPassageError names the part and the reason.
+    can't be constructed: InvalidPassageError names the part and the reason.
     """
 
     id: str
@@ -89,7 +89,7 @@ class Passage:
             raise _unstorable(self.title, "title", field="title")
         if (not text or text.isspace()) and (not self.title or self.title.isspace()):
             raise InvalidPassageError("the text is empty, and there is no title", field="text")
-        # A dict is a Mapping, but asking the abstract class takes ten times as long.
+        # A dict is a Mapping, but checking against the abstract class takes ten times as long.
         if type(payload) is not dict and not isinstance(payload, Mapping):
             raise InvalidPassageError(f"the payload must be an object, got {type(payload).__name__}", field="payload")
         try:
@@ -120,7 +120,7 @@ class Reject:
 
 
 def _storable(value: object) -> bool:
-    """A string without NUL and surrogates. Encoding finds surrogates three times as fast as a regex."""
+    """The string, if it has no NUL and no surrogates. Encoding finds surrogates three times as fast as a regex does."""
     if not isinstance(value, str) or "\x00" in value:
         return False
     if value.isascii():
@@ -162,7 +162,7 @@ def _check_key(key: object) -> None:
 
 
 def _check_json(value: object, name: str, *, depth: int) -> None:
-    """Refuse what JSON can't say, and numbers that Qdrant would change: outside i64, or not finite."""
+    """Refuse what JSON can't represent, and numbers that Qdrant would change: outside i64, or not finite."""
     if isinstance(value, str):
         if not _storable(value):
             raise _unstorable(value, f"payload field {name!r}", field="payload")
@@ -175,12 +175,12 @@ def _check_json(value: object, name: str, *, depth: int) -> None:
             )
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidPassageError(f"payload field {name!r} is {value}, which JSON can't say", field="payload")
-    elif isinstance(value, (dict, list, tuple, Mapping)):  # a tuple: a union would be built at each call
+            raise InvalidPassageError(f"payload field {name!r} is {value}, which JSON can't represent", field="payload")
+    elif isinstance(value, (dict, list, tuple, Mapping)):  # a tuple: a union would be built anew at each call
         _check_nested(value, name, depth=depth)
     else:
         raise _ForeignValueError(
-            f"payload field {name!r} has a value of type {type(value).__name__}, which is not JSON",
+            f"payload field {name!r} has a value of type {type(value).__name__}, which JSON can't represent",
             field="payload",
         )
 

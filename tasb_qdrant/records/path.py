@@ -1,4 +1,4 @@
-"""Where in a payload a filter looks: `year`, `author.name`, `authors[].name`, `tags[0]`, `` `odd name` ``."""
+"""Paths into a payload, as filters write them: `year`, `author.name`, `authors[].name`, `tags[0]`, `` `odd name` ``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from tasb_qdrant.errors import FilterError
 
 RESERVED: Final = frozenset({"and", "or", "not", "in", "is", "null", "true", "false", "between"})
-"""Words of the text form that a bare field name can't be; in backticks it can."""
+"""Keywords of the text form: a field with such a name needs backticks."""
 
 BARE: Final = r"[^\W\d][\w\-]*"
 """A name that needs no backticks, as a regular expression."""
@@ -23,19 +23,19 @@ _INDEX = re.compile(r"\[(\d*)\]")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 _REMEMBERED: Final = 4_096
-"""Paths that are kept: the same few are read at every search with a filter, several times each."""
+"""Size of the cache of parsed paths: a filtered search parses the same few, several times each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One key of a path, and which elements of the array there: a position, or None for every one."""
+    """One key of a path, and which elements of the array there: a position, or None for all of them."""
 
     name: str
     elements: tuple[int | None, ...] = ()
 
 
 def parse_path(text: str) -> tuple[Segment, ...]:
-    """The segments of a path. Names may stand in backticks or, as Qdrant has it, in double quotes.
+    """The segments of a path. Names may be in backticks or, as in Qdrant's own paths, in double quotes.
 
     Raises FilterError.
     """
@@ -53,7 +53,7 @@ def _segments(text: str) -> tuple[Segment, ...]:
     while match := _SEGMENT.match(text, position):
         name = match[1] or match[2] or match[3]
         if '"' in name or "`" in name:
-            raise FilterError(f"the field name {name!r} has a quote in it, which Qdrant's paths can't say")
+            raise FilterError(f"the field name {name!r} contains a quote, which Qdrant's paths can't express")
         elements = tuple(int(i) if i else None for i in _INDEX.findall(match[4]))
         segments.append(Segment(name, elements))
         position = match.end()
@@ -63,13 +63,13 @@ def _segments(text: str) -> tuple[Segment, ...]:
             break
         position += 1
     raise FilterError(
-        f"{text!r} is no field name; write year, author.name or authors[].name, "
+        f"{text!r} is not a field name; write year, author.name or authors[].name, "
         "and put names with dots or brackets in backticks"
     )
 
 
 def canonical_path(text: str) -> str:
-    """The one spelling of a path in this package: bare names where they may be, backticks elsewhere."""
+    """The canonical spelling of a path: bare names where possible, backticks elsewhere."""
     return write_path(parse_path(text))
 
 

@@ -13,18 +13,17 @@ from tasb_qdrant.records.verification import VerifyReport
 class IngestReport:
     """What a run of `ingest` did. Every passage read is stored, updated, skipped or rejected: they add up.
 
-    `updated` counts those of which only the payload was new, and whose vectors stayed; `skipped` those
-    already stored with the same content and those repeated word for word in the source; `truncated` those
-    longer than the model reads; `tokens` what the encoder saw. `points` is the collection's exact count
-    afterwards, `points_expected` what it must be (None where an overwriting run
-    can't tell). `deleted` counts points that the source of a synchronisation didn't have; `verification` is what
-    was found afterwards, where that was asked for. `notes` say what was chosen on the person's behalf.
-    `loading_seconds` are those of `seconds` in which passages went from the source to the collection, `stages`
-    the busy seconds of each stage; they overlap.
+    `updated` counts passages whose payload alone was new and whose vectors stayed; `skipped` those already
+    stored with the same content, and exact repeats within the source; `truncated` those longer than the model
+    reads; `tokens` what the encoder saw. `points` is the collection's exact count afterwards, `points_expected`
+    what it should be (None if an overwriting run can't tell). `deleted` counts points that a `--sync` removed
+    because its source didn't have them; `verification` is the result of the verification, if one was asked for.
+    `notes` say what was chosen on the user's behalf. `loading_seconds` is the part of `seconds` in which passages
+    moved from the source to the collection, `stages` the busy seconds of each stage, which overlap.
 
-    `resumed` is empty, or what the interrupted runs had done from whose checkpoint this one went on: their
-    `windows` with so many `points`, of which they `stored` some, `skipped` the others, and encoded `tokens`.
-    Here these points count as skipped; only `truncated` counts theirs, too.
+    `resumed` is empty, or says what the interrupted runs had done whose checkpoint this run resumed from: the
+    `windows` they finished, the `points` in those, how many of them they `stored` and `skipped`, and the `tokens`
+    they encoded. In this report those points count as skipped; only `truncated` includes theirs.
     """
 
     collection: str
@@ -54,18 +53,18 @@ class IngestReport:
 
     @property
     def verified(self) -> bool:
-        """Whether the collection holds just as many points as it should after this run, and was found equal."""
+        """Whether the collection holds exactly as many points as it should, and any verification found it equal."""
         counted = self.points_expected is None or self.points == self.points_expected
         return counted and (self.verification is None or self.verification.equal)
 
     @property
     def passages_per_second(self) -> float:
-        """Stored passages a second of loading: opening the model and building the index don't count."""
+        """Passages stored per second of loading, which excludes opening the model and building the index."""
         return self.stored / self.loading_seconds if self.loading_seconds else 0.0
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens encoded a second of loading."""
+        """Tokens encoded per second of loading."""
         return self.tokens / self.loading_seconds if self.loading_seconds else 0.0
 
     def to_dict(self) -> dict[str, Any]:

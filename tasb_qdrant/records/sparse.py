@@ -1,4 +1,4 @@
-"""Sparse vectors: which words a text has, and what each of them counts."""
+"""Sparse vectors: the terms of a text and their weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseVector:
-    """The numbers of one vector that aren't 0: `indices` uint32 (n,), ascending, and `values` float32 (n,)."""
+    """The non-zero elements of one vector: `indices` uint32 (n,), ascending, and `values` float32 (n,)."""
 
     indices: NDArray[np.uint32]
     values: NDArray[np.float32]
@@ -21,7 +21,7 @@ class SparseVector:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseVectors:
-    """Several sparse vectors, one after the other: vector i is `indices[offsets[i]:offsets[i + 1]]` with its values.
+    """Several sparse vectors, concatenated: vector i is `indices[offsets[i]:offsets[i + 1]]` with its values.
 
     `indices` is uint32 (total,), ascending in each vector, `values` float32 (total,), `offsets` int64 (count + 1,).
     """
@@ -34,7 +34,7 @@ class SparseVectors:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> SparseVector:
-        """One of them, a view."""
+        """One of the vectors, as a view."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         start, end = self.offsets[index], self.offsets[index + 1]
@@ -44,7 +44,7 @@ class SparseVectors:
         return (self[index] for index in range(len(self)))
 
     def part(self, start: int, end: int) -> SparseVectors:
-        """The vectors from `start` to before `end`, a view."""
+        """The vectors from `start` up to but not including `end`, as a view."""
         offsets = self.offsets[start : end + 1]
         first, last = offsets[0], offsets[-1]
         return SparseVectors(self.indices[first:last], self.values[first:last], offsets - first)

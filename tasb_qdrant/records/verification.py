@@ -1,24 +1,68 @@
-"""What a verification found: a source beside a collection."""
+"""What a verification found when it compared a source with a collection."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from enum import Enum, StrEnum, auto
+from typing import Any, Self
+
+
+class Repair(Enum):
+    """What puts an id right."""
+
+    ENCODE = auto()
+    """Encoding the passage and storing it anew."""
+
+    PAYLOAD = auto()
+    """A new payload; the vector stays, since it depends on title and text alone."""
+
+    NONE = auto()
+    """Nothing that a repair does: the source or a deletion has to."""
+
+
+class Difference(StrEnum):
+    """How an id differs between source and collection; the value is its name in reports and report files.
+
+    `attribute` is the count of such ids in a VerifyReport, `repair` what puts them right, `meaning` says what such
+    ids do, for people.
+    """
+
+    MISSING = "missing", "missing", Repair.ENCODE, "are not in the collection"
+    EXTRA = "extra", "extra", Repair.NONE, "are in the collection and not in the source"
+    DUPLICATE = "duplicate", "duplicates", Repair.NONE, "come more than once with other content"
+    TEXT = "text", "text", Repair.ENCODE, "are stored with another title or text"
+    PAYLOAD = "payload", "payload", Repair.PAYLOAD, "are stored with other fields"
+    VECTOR = "vector", "vectors", Repair.ENCODE, "of the sample have another vector than the encoder gives"
+
+    attribute: str
+    repair: Repair
+    meaning: str
+
+    def __new__(cls, name: str, attribute: str, repair: Repair, meaning: str) -> Self:
+        member = str.__new__(cls, name)
+        member._value_ = name
+        member.attribute, member.repair, member.meaning = attribute, repair, meaning
+        return member
+
+    @classmethod
+    def mended_by(cls, *repairs: Repair) -> tuple[Difference, ...]:
+        """Those that these repairs put right."""
+        return tuple(each for each in cls if each.repair in repairs)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """How a collection differs from its source. Ids are counted once, on however many replicas they differ.
+    """How a collection differs from its source. Each id is counted once, however many replicas it differs on.
 
-    `read` counts the source's passages that can be stored, each once, `rejected` its inputs that can't,
-    `duplicates` its ids that come again with other content. `points` is the exact count of each view of the
-    collection: of each peer of a cluster, or under "" of the whole. `text` and `payload` count passages stored with
-    another title or text, and with other fields alone; `vectors` those of the `sampled` whose vector is not the
-    encoder's (`lowest_cosine` of them all), or whose BM25 vector isn't that of their words. Ids that the source
-    doesn't have are `extra`, which matters unless `extra_allowed`. `unchecked` says what could not be looked at.
-    `examples` name the first ids of each kind, `report_file` all of them. `encoded` and `updated` count what was
-    repaired before.
+    `read` counts the distinct passages of the source that can be stored, `rejected` the inputs that can't,
+    `duplicates` the ids that recur with different content. `points` is the exact count in each view of the
+    collection: each peer of a cluster, or "" for the collection as a whole. `text` counts passages stored with
+    another title or text, `payload` those in which only other fields differ, `vectors` those of the `sampled`
+    whose vector is not the encoder's (`lowest_cosine` over all of them) or whose BM25 vector is not that of the
+    text. Ids that the source doesn't have are `extra`, which matters unless `extra_allowed`. `unchecked` says what
+    could not be checked. `examples` name the first ids of each kind, `report_file` lists all of them. `encoded`
+    and `updated` count what was repaired beforehand.
     """
 
     collection: str
@@ -43,15 +87,20 @@ class VerifyReport:
     encoded: int = 0
     updated: int = 0
 
+    def count(self, difference: Difference) -> int:
+        """Ids that differ in this way."""
+        count: int = getattr(self, difference.attribute)
+        return count
+
     @property
     def differences(self) -> int:
-        """Ids that are not what they must be."""
-        found = self.missing + self.duplicates + self.text + self.payload + self.vectors
-        return found if self.extra_allowed else found + self.extra
+        """The number of ids that differ from what they should be."""
+        found = sum(self.count(each) for each in Difference)
+        return found - self.extra if self.extra_allowed else found
 
     @property
     def equal(self) -> bool:
-        """Whether nothing differs, and everything was looked at."""
+        """Whether everything was checked and nothing differs."""
         return not self.differences and not self.unchecked
 
     def to_dict(self) -> dict[str, Any]:

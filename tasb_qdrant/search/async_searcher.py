@@ -72,6 +72,7 @@ class AsyncSearcher(Generic[P]):
         transport: Transport = "auto",
         grpc_port: int | None = None,
         timeout: float = 60.0,
+        retry_seconds: float = 120.0,
         allow_plain_http_key: bool = False,
         model: str | Path | None = None,
         revision: str | None = None,
@@ -97,6 +98,7 @@ class AsyncSearcher(Generic[P]):
         transport: Transport = "auto",
         grpc_port: int | None = None,
         timeout: float = 60.0,
+        retry_seconds: float = 120.0,
         allow_plain_http_key: bool = False,
         model: str | Path | None = None,
         revision: str | None = None,
@@ -121,6 +123,7 @@ class AsyncSearcher(Generic[P]):
         transport: Transport = "auto",
         grpc_port: int | None = None,
         timeout: float = 60.0,
+        retry_seconds: float = 120.0,
         allow_plain_http_key: bool = False,
         model: str | Path | None = None,
         revision: str | None = None,
@@ -141,6 +144,7 @@ class AsyncSearcher(Generic[P]):
             transport=transport,
             grpc_port=grpc_port,
             timeout=timeout,
+            retry_seconds=retry_seconds,
             allow_plain_http_key=allow_plain_http_key,
         )
         self._collection_name = collection

@@ -70,6 +70,7 @@ class Searcher(Generic[P]):
         transport: Transport = "auto",
         grpc_port: int | None = None,
         timeout: float = 60.0,
+        retry_seconds: float = 120.0,
         allow_plain_http_key: bool = False,
         model: str | Path | None = None,
         revision: str | None = None,
@@ -94,6 +95,7 @@ class Searcher(Generic[P]):
         transport: Transport = "auto",
         grpc_port: int | None = None,
         timeout: float = 60.0,
+        retry_seconds: float = 120.0,
         allow_plain_http_key: bool = False,
         model: str | Path | None = None,
         revision: str | None = None,
@@ -117,6 +119,7 @@ class Searcher(Generic[P]):
         transport: Transport = "auto",
         grpc_port: int | None = None,
         timeout: float = 60.0,
+        retry_seconds: float = 120.0,
         allow_plain_http_key: bool = False,
         model: str | Path | None = None,
         revision: str | None = None,
@@ -136,6 +139,7 @@ class Searcher(Generic[P]):
             transport=transport,
             grpc_port=grpc_port,
             timeout=timeout,
+            retry_seconds=retry_seconds,
             allow_plain_http_key=allow_plain_http_key,
         )
         self._session: Session[P] = open_session(

@@ -1,4 +1,4 @@
-"""Small frozen settings objects, and the only place that reads the environment."""
+"""Small frozen settings objects. Nothing outside this package reads the environment."""
 
 from tasb_qdrant.settings.base import check_whole_number, first_problem
 from tasb_qdrant.settings.bm25 import DEFAULT_AVG_LEN, Bm25Language, Bm25Settings

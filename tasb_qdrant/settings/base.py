@@ -1,4 +1,4 @@
-"""What all settings share: they are frozen, and say in one line what is wrong with them."""
+"""What all settings share: they are frozen, and report what is wrong with them in one line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     def __init__(self, **values: Any) -> None:
-        """Raises SettingsError, one line, where pydantic would raise an error of several."""
+        """Raises SettingsError, a single line, in place of pydantic's multi-line error."""
         try:
             super().__init__(**values)
         except ValidationError as error:
@@ -31,13 +31,13 @@ def check_whole_number(name: str, value: object) -> None:
 
 
 def first_problem(error: ValidationError) -> str:
-    """One line out of pydantic's many: where, what is wrong with it, and what was found, unless it may be secret."""
+    """pydantic's first problem in one line: where, what is wrong, and what was found unless it may be secret."""
     problem = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
     message = problem["msg"].removeprefix("Value error, ")
     if not place:
         return message
-    # A misspelt name may be that of the key; what our own validators say has the value in it, if it may be shown.
+    # A misspelt name may be the API key's; messages of our own validators already show the value if they may.
     hidden = problem["type"] in ("extra_forbidden", "value_error", "missing") or place in ("api_key", "url")
     found = problem["input"]
     if hidden or not isinstance(found, str | int | float):

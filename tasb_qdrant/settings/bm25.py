@@ -1,4 +1,4 @@
-"""How words become sparse vectors."""
+"""How text becomes BM25 sparse vectors."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ Bm25Language = Literal[
     "tajik",
     "turkish",
 ]
-"""Those of which Qdrant's BM25 knows the stopwords, and of many the endings. "none" leaves words as they are."""
+"""Languages that Qdrant's BM25 has stopwords for, and stemmers for many. "none" leaves words as they are."""
 
 
 _UNSPACED: Final = frozenset({"chinese", "japanese"})
-"""Languages that put no spaces between words."""
+"""Languages written without spaces between words."""
 
 
 DEFAULT_AVG_LEN: Final = 256.0
-"""Qdrant's own, for passages that nobody has measured."""
+"""Qdrant's default, for passages that haven't been measured."""
 
 
 class Bm25Settings(Frozen):
-    """How the words of a passage become its sparse vector `bm25`, and those of a query; the defaults are Qdrant's.
+    """How passages and queries become BM25 sparse vectors, named `bm25`; the defaults are Qdrant's.
 
-    `stemmer` and `stopwords` say whether the language's endings and stopwords are left out. `tokenizer` None means
-    "multilingual", which knows words without spaces, for Chinese and Japanese, and "word" elsewhere. `k` is how much a
-    word counts that comes again, `b` how much the length of a passage matters, beside `avg_len`, the passages'
-    average in words without stopwords; None means that it is measured.
+    `stemmer` and `stopwords` say whether words are stemmed and stopwords removed. `tokenizer` None means
+    "multilingual", which segments text without spaces, for Chinese and Japanese, and "word" otherwise. `k` sets how
+    much repeated words count, `b` how much a passage's length matters relative to `avg_len`, the average passage
+    length in words without stopwords; None means that it is measured.
     """
 
     language: Bm25Language = "english"
@@ -73,7 +73,7 @@ class Bm25Settings(Frozen):
     avg_len: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     def differences(self, wanted: Bm25Settings) -> list[tuple[str, object, object]]:
-        """(what, mine, wanted) for all that would make other vectors; an `avg_len` of None wants no certain one."""
+        """(what, mine, wanted) for each difference that changes vectors; in `wanted`, `avg_len` None accepts any."""
         pairs = [(name, getattr(self, name), getattr(wanted, name)) for name in type(self).model_fields]
         pairs = [pair for pair in pairs if pair[0] not in ("avg_len", "tokenizer")]
         pairs.append(("tokenizer", self.words_by, wanted.words_by))
@@ -82,10 +82,10 @@ class Bm25Settings(Frozen):
         return [(f"BM25 {name}", mine, other) for name, mine, other in pairs if mine != other]
 
     def measured(self, avg_len: float) -> Bm25Settings:
-        """The same with nothing left open; `avg_len` is for passages whose average isn't given."""
+        """The same settings with `avg_len` filled in, if they leave it to be measured."""
         return self.model_copy(update={"avg_len": self.avg_len or avg_len, "tokenizer": self.words_by})
 
     @property
     def words_by(self) -> Literal["word", "multilingual"]:
-        """The tokenizer in force."""
+        """The tokenizer that applies."""
         return self.tokenizer or ("multilingual" if self.language in _UNSPACED else "word")

@@ -1,4 +1,4 @@
-"""How a collection is made."""
+"""How a collection is created."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasb_qdrant.settings.base import Frozen
 from tasb_qdrant.settings.bm25 import Bm25Settings
 
 IndexType = Literal["keyword", "integer", "float", "bool", "datetime", "geo", "text", "uuid"]
-"""The payload indexes that both stores have."""
+"""The payload index types that both stores support."""
 
 
 Quantization = Literal["none", "int8", "binary", "turbo4"]
@@ -26,7 +26,7 @@ VectorType = Literal["float32", "float16"]
 
 
 class PayloadKeys(Frozen):
-    """Names under which a passage's id, text and title stand in the payload, beside its own fields."""
+    """The payload keys of a passage's id, text and title, which sit beside its own fields."""
 
     id: str = Field(default="passage_id", min_length=1)
     text: str = Field(default="text", min_length=1)
@@ -40,13 +40,13 @@ class PayloadKeys(Frozen):
 
 
 class CollectionSettings(Frozen):
-    """How a collection is made. An existing collection keeps what it has; only indexes are added.
+    """How a collection is created. An existing collection keeps what it has; only payload indexes are added.
 
-    `indexing_threshold_kb` is what is in force after a bulk load; during the load it is 0 (no building).
-    `vectors` is how they are stored; they are given and scored as float32 either way. `replicas` "auto" is 3,
-    with a write consistency of 2, on a cluster of three nodes and more, and 1 elsewhere.
-    `keys` None means those that the collection has, or the defaults for a new one. `bm25` gives every passage a
-    sparse vector of its words, too; None means what the collection has, and none for a new one.
+    `indexing_threshold_kb` applies after a bulk load; during the load it is 0 (no index is built).
+    `vectors` is how vectors are stored; they are passed and scored as float32 either way. `replicas` "auto" is 3,
+    with a write consistency of 2, on a cluster of three or more nodes, and 1 elsewhere.
+    `keys` None means those of the collection, or the defaults for a new one. `bm25` adds a BM25 sparse vector to
+    every passage; None means what the collection has, which for a new one is none.
     """
 
     indexes: dict[str, IndexType] = Field(default_factory=dict)

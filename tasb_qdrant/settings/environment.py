@@ -1,4 +1,4 @@
-"""What is read from the environment, each time it is needed."""
+"""What is read from the environment, each time it is needed and never at import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasb_qdrant.errors import SettingsError
 
 
 class QdrantEnvironment(BaseSettings):
-    """`QDRANT_URL` and `QDRANT_API_KEY`. Read once for each call that needs them, never at import."""
+    """`QDRANT_URL` and `QDRANT_API_KEY`, read once per call that needs them."""
 
     model_config = SettingsConfigDict(env_prefix="QDRANT_", extra="ignore")
 
@@ -31,7 +31,7 @@ class _OpenMP(BaseSettings):
 
 
 class _UserFolders(BaseSettings):
-    """`XDG_STATE_HOME`, read when it is needed."""
+    """`XDG_STATE_HOME`."""
 
     model_config = SettingsConfigDict(env_prefix="XDG_", extra="ignore")
 
@@ -39,19 +39,19 @@ class _UserFolders(BaseSettings):
 
 
 def user_state_folder() -> Path:
-    """The folder for what a later run of this program goes on from. It may not be there. Raises SettingsError."""
+    """The folder for the state that later runs resume from. It may not exist yet. Raises SettingsError."""
     named = _UserFolders().state_home
-    if named is None or not named.is_absolute():  # a relative one is to be ignored, says the specification
+    if named is None or not named.is_absolute():  # the XDG specification says to ignore a relative one
         try:
             named = Path.home() / ".local" / "state"
         except RuntimeError:
             raise SettingsError(
-                "this user has no home folder, so that there is none for the state of a run; name one with --state"
+                "this user has no home folder to keep the state of a run in; name a folder with --state"
             ) from None
     return named / "tasb-qdrant"
 
 
 def waiting_is_chosen() -> bool:
-    """Whether the environment says how OpenMP's threads wait for work."""
+    """Whether the environment sets how OpenMP threads wait for work."""
     chosen = _OpenMP()
     return bool(chosen.gomp_spincount or chosen.omp_wait_policy)

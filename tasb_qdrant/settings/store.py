@@ -1,4 +1,4 @@
-"""Where a collection lives, and how it is reached."""
+"""Where a collection lives, and how to reach it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ DEFAULT_STORE: Final = Path("tasb_qdrant_data")
 
 
 MAX_SECONDS: Final = 86_400
-"""A day: longer waits are slips, and gRPC overflows for some of them."""
+"""A day: longer timeouts are mistakes, and some overflow in gRPC."""
 
 
 class StoreOptions(TypedDict, total=False):
-    """Where a collection lives, as a caller says it: on the server `url` or in the folder `path`, else as
-    `store_settings` says."""
+    """Where a collection lives: on the server `url` or in the folder `path`, else where `store_settings` says."""
 
     url: str | None
     """The Qdrant server, such as http://localhost:6333."""
@@ -44,25 +43,25 @@ class StoreOptions(TypedDict, total=False):
     """The server's API key; None takes `$QDRANT_API_KEY`."""
 
     transport: Transport
-    """How the server is reached: "auto" is gRPC where it answers, and REST elsewhere."""
+    """How the server is reached: "auto" is gRPC where it answers, else REST."""
 
     grpc_port: int | None
-    """The server's port for gRPC; None is the one after that of the url."""
+    """The server's port for gRPC; None means the port of the url plus one."""
 
     timeout: float
     """Seconds that one request may take, 60 by default."""
 
     retry_seconds: float
-    """Seconds for which a request that failed for a passing reason is tried again, 120 by default."""
+    """Seconds for which a request that failed for a transient reason is retried, 120 by default."""
 
     allow_plain_http_key: bool
-    """Send the key over plain http to a host that isn't this one."""
+    """Allow the key to be sent over plain http to a host that is not loopback."""
 
 
 class StoreSettings(Frozen):
     """Where a collection lives: on a Qdrant server (`url`) or embedded in a folder (`path`).
 
-    The key is a SecretStr, so that no repr, log or traceback shows it.
+    The API key is a SecretStr, so that no repr, log or traceback shows it.
     """
 
     url: str | None = None
@@ -82,7 +81,7 @@ class StoreSettings(Frozen):
     @field_validator("api_key")
     @classmethod
     def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
-        # Checked here, since what the HTTP and gRPC libraries say of such a header has the key in it.
+        # Checked here, because the HTTP and gRPC libraries' own errors about such a header contain the key.
         if key is not None and not _HEADER_SAFE.fullmatch(key.get_secret_value()):
             raise ValueError("the API key must be printable ASCII without spaces and line breaks")
         return key
@@ -99,7 +98,7 @@ class StoreSettings(Frozen):
         return self.url if self.url is not None else str(self.path)
 
     def at(self, url: str, *, transport: Transport) -> StoreSettings:
-        """The same key and limits for another server. Raises SettingsError."""
+        """The same settings for another server. Raises SettingsError."""
         return StoreSettings(**{**dict(self), "url": url, "path": None, "transport": transport, "grpc_port": None})
 
 
@@ -107,12 +106,12 @@ _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
 
 
 def _checked_url(url: str) -> str:
-    """The url itself; ValueError when it is no server's, or could show a secret wherever it is shown."""
+    """The url; ValueError if it is not that of a server, or contains a secret that would be shown with it."""
     if "@" in url:
         raise ValueError("the url must not hold a user or a password; a key goes into QDRANT_API_KEY")
     try:
         parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port  # the port is read only now, and may be none
+        host, _ = parts.hostname, parts.port  # the port is parsed only now, and may be invalid
     except ValueError:
         raise ValueError(f"the url has no valid host and port: {url!r}") from None
     if not url.startswith(("http://", "https://")):
@@ -126,13 +125,13 @@ def _checked_url(url: str) -> str:
 
 @expanded_signature(StoreSettings)
 def store_settings(**options: Unpack[StoreOptions]) -> StoreSettings:
-    """Where to go: what is given first, else `$QDRANT_URL`, else the embedded store in DEFAULT_STORE.
+    """The url or path given, else `$QDRANT_URL`, else the embedded store in DEFAULT_STORE.
 
-    The key is `api_key`, else `$QDRANT_API_KEY`. Raises SettingsError.
+    The API key is `api_key`, else `$QDRANT_API_KEY`. Raises SettingsError.
     """
     url, path, key = options.get("url"), options.get("path"), options.get("api_key")
     if url is not None and path is not None:
-        raise SettingsError(f"both a server ({url}) and a folder ({path}) are named; give one of --url and --path")
+        raise SettingsError(f"both a server ({url}) and a folder ({path}) were given; give one of --url and --path")
     environment = QdrantEnvironment()
     if url is None and path is None:
         url = environment.url or None

@@ -1,10 +1,10 @@
-"""Files and streams in, passages out: one pass, in order, in bounded memory whatever their size.
+"""Files and streams in, passages out: one pass, in order, in memory that doesn't grow with their size.
 
     with open_sources(["corpus/*.jsonl.zst"]) as reader:
         for passage in reader:
             ...
 
-MS MARCO's TSV, JSONL (BEIR's among it) and arrays of JSON, CSV and TSV, Parquet and tables of Delta Lake, and folders
+Reads MS MARCO's TSV, JSONL (BEIR's included) and JSON arrays, CSV and TSV, Parquet and Delta Lake tables, and folders
 of text files.
 """
 

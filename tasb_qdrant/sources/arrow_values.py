@@ -1,4 +1,4 @@
-"""Arrow's types as JSON's: what a column is cast to, and what then becomes of each value."""
+"""Arrow types as JSON: what a column is cast to, and how each value is then converted."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.records.json_values import decimal_value, json_value
 
 Convert = Callable[[Any], Any]
-"""One value, not None, to JSON. Raises InvalidPassageError."""
+"""Converts one value, not None, to JSON. Raises InvalidPassageError."""
 
 _EPOCH: Final = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - only ever shifted, and shown as UTC
 _UNITS: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
@@ -23,17 +23,17 @@ _UUID_BYTES: Final = 16
 
 
 class UnsupportedTypeError(Exception):
-    """A type that JSON has nothing for: bytes of a fixed number, intervals of months, unions."""
+    """A type with no JSON equivalent: fixed-size bytes, intervals of months, unions."""
 
 
 def json_type(kind: pa.DataType) -> tuple[pa.DataType, Convert | None]:
-    """(what to cast the column to, what to call on each value; None: nothing). Raises UnsupportedTypeError.
+    """(the type to cast the column to, the converter for each value; None where not needed).
 
-    Integers, floats, booleans and strings stay; bytes must be UTF-8. Dictionaries become their values, decimals
-    integers where they have no places and floats elsewhere, dates and times RFC 3339 strings in UTC, times of day
-    ISO 8601, durations seconds, UUIDs strings, lists arrays, structs and maps with string or integer keys objects;
-    what is declared as JSON is parsed, and other extension types are what they are stored as. A time without a
-    zone is taken as UTC, as Qdrant does.
+    Integers, floats, booleans and strings stay as they are; bytes must be UTF-8. Dictionaries become their values,
+    decimals integers if their scale is 0 and floats otherwise, dates and timestamps RFC 3339 strings in UTC, times
+    of day ISO 8601 strings, durations seconds, UUIDs strings, lists arrays, structs and maps with string or integer
+    keys objects. Columns declared as JSON are parsed; other extension types are read as their storage type. A
+    timestamp without a zone is taken to be in UTC, as Qdrant does.
     """
     types = pa.types
     if isinstance(kind, pa.BaseExtensionType):
@@ -71,7 +71,7 @@ def json_type(kind: pa.DataType) -> tuple[pa.DataType, Convert | None]:
 
 
 def is_string(kind: pa.DataType) -> bool:
-    """Strings in any layout, dictionary-encoded ones and extension types of them too."""
+    """Whether it holds strings, in any layout, dictionary-encoded ones and extension types included."""
     kind = plain_type(kind)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
@@ -229,4 +229,4 @@ def _timestamp(ticks: int, *, per_second: int) -> str:
 
 
 def _out_of_range() -> InvalidPassageError:
-    return InvalidPassageError("a date lies outside the years 1 to 9999", field="payload")
+    return InvalidPassageError("a date is outside the years 1 to 9999", field="payload")

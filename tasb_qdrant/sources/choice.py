@@ -55,7 +55,7 @@ def choice_of(fields: SourceFields) -> Choice | None:
 
 
 def take_out(record: dict[str, Any], path: FieldPath, missing: Any) -> Any:
-    """The value at the path, out of the record; objects that this empties go with it."""
+    """Remove the value at the path from the record, along with objects that this empties, and return it."""
     if len(path) == 1:
         return record.pop(path[0], missing)
     inner = record.get(path[0])

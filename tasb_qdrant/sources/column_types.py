@@ -1,4 +1,4 @@
-"""Types for the columns of CSV, which holds strings only: a string in an integer index matches nothing."""
+"""Types for CSV columns, which hold only strings: a string matches nothing in an integer index."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _SHOWN_CHARS: Final = 60
 def converters(
     types: Mapping[str, IndexType], columns: Iterable[str], *, source: str, decimal_comma: bool = False
 ) -> dict[str, Convert]:
-    """What turns the cells of the columns into the types of their indexes; keywords and texts need nothing.
+    """Converters from cells to the types of their columns' indexes; keyword and text need none.
 
-    Raises SettingsError for a geo index on such a column: two numbers in one cell have no agreed order.
+    Raises SettingsError for a geo index on a column: two numbers in one cell have no agreed order.
     """
     wanted = {name: types[name] for name in columns if name in types}
     for name, kind in wanted.items():
         if kind == "geo":
             raise SettingsError(
-                f"{source}: the column {name!r} can't be indexed as geo, since a cell holds no object; "
+                f"{source}: the column {name!r} can't be indexed as geo, because a cell can't hold an object; "
                 'use JSONL or Parquet with {"lon": …, "lat": …}'
             )
     known: dict[str, Convert] = {

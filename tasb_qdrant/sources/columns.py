@@ -110,7 +110,7 @@ def _json_type(field: Any, *, source: str) -> tuple[pa.DataType, Convert | None]
 
 
 def _check_depth(schema: pa.Schema, *, source: str) -> None:
-    """Refuse types that no payload can hold for their depth, before anything descends into them."""
+    """Refuse types nested too deep for a payload, before anything recurses into them."""
     kinds: list[tuple[str, Any, int]] = [(field.name, field.type, 0) for field in schema]
     while kinds:
         name, kind, depth = kinds.pop()
@@ -134,7 +134,7 @@ def _plan(schema: pa.Schema, fields: SourceFields, *, origin: Origin, choice: Ch
 
 
 def _tree(fields: Any) -> Mapping[str, Any]:
-    """The names of columns, and below structs those of their members, as a record has them."""
+    """The names of the columns, with those of struct members nested below them, as in a record."""
     return {field.name: _tree(field.type) if pa.types.is_struct(field.type) else None for field in fields}
 
 
@@ -187,7 +187,7 @@ def _records(batch: pa.RecordBatch, converts: Sequence[Convert | None]) -> Itera
 
 
 def _values(column: Any, convert: Convert | None) -> list[Any]:
-    """Plain Python values. One that can't be made stands there as the error that says why."""
+    """Plain Python values. A value that can't be converted is replaced by the error that says why."""
     try:
         values = column.to_pylist()
         if convert is None:

@@ -1,4 +1,4 @@
-"""gzip and Zstandard, told by their first bytes and undone piece by piece.
+"""gzip and Zstandard, recognised by their first bytes and decompressed piece by piece.
 
 Every piece is small however much a stream expands: the decompressors of the standard library and of
 `zstandard` are fed so that a decompression bomb costs time, not memory.
@@ -15,10 +15,10 @@ import zstandard
 from tasb_qdrant.errors import SourceError
 
 PIECE_BYTES: Final = 256 * 1024
-"""Pieces are at most about this long: large enough to be cheap, small enough for the cache."""
+"""The approximate maximum length of a piece: large enough to be cheap, small enough for the cache."""
 
 MAGIC_BYTES: Final = 10
-"""How many first bytes tell the compression."""
+"""How many leading bytes identify the compression."""
 
 _RAW_BYTES: Final = 64 * 1024
 
@@ -26,7 +26,7 @@ _RAW_BYTES: Final = 64 * 1024
 # expand to 8 MiB and no further. Feeds of 64 KiB decompress a common corpus only 10% faster.
 _ZSTD_FEED_BYTES: Final = 256
 
-# What the zstd command allows without --long; a larger window is memory that a file could ask for.
+# What the zstd command allows without --long; a larger window lets a file demand that much memory.
 _ZSTD_WINDOW_BYTES: Final = 128 * 1024 * 1024
 
 _GZIP: Final = b"\x1f\x8b"
@@ -42,10 +42,10 @@ Read = Callable[[int], bytes]
 
 
 def decompressed(read: Read, magic: bytes, *, source: str) -> Iterator[bytes]:
-    """The plain bytes, in pieces of at most PIECE_BYTES. `magic` is the start of what `read` will give.
+    """The plain bytes, in pieces of at most PIECE_BYTES. `magic` is the start of what `read` will return.
 
-    Raises SourceError: a compression that isn't read here, a damaged stream, one that ends too early
-    (after all the pieces before the end).
+    Raises SourceError for an unsupported compression, a damaged stream, or one that ends too early
+    (after every piece before the end).
     """
     if magic.startswith(_GZIP):
         return _pieces(_gunzip(read, source))
@@ -54,7 +54,7 @@ def decompressed(read: Read, magic: bytes, *, source: str) -> Iterator[bytes]:
     for start, name, command in _OTHERS:
         if magic.startswith(start) and (name != "bzip2" or magic[4:10] == b"1AY&SY"):
             raise SourceError(
-                f"compressed with {name}; gzip and zstd are read, others through a pipe: "
+                f"compressed with {name}; expected gzip, zstd or plain text; decompress it through a pipe: "
                 f"{command} FILE | tasb-qdrant ingest - --format FORMAT",
                 source=source,
             )
@@ -62,7 +62,7 @@ def decompressed(read: Read, magic: bytes, *, source: str) -> Iterator[bytes]:
 
 
 def _is_skippable_frame(magic: bytes) -> bool:
-    """pzstd and others begin with a frame that carries no data."""
+    """Whether it starts with a frame that carries no data, as pzstd and others write."""
     return magic[1:4] == b"\x2a\x4d\x18" and 0x50 <= magic[0] <= 0x5F
 
 
@@ -89,7 +89,7 @@ def _gunzip(read: Read, source: str) -> Iterator[bytes]:
 
 
 def _unzstd(read: Read, source: str) -> Iterator[bytes]:
-    # stream_reader would be shorter, but takes a stream that stops early for one that is complete.
+    # stream_reader would be shorter, but it takes a truncated stream for a complete one.
     options = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
     frame = options.decompressobj()
     at_boundary = False
@@ -112,7 +112,7 @@ def _unzstd(read: Read, source: str) -> Iterator[bytes]:
 
 
 def _pieces(stream: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes, gathered or cut into pieces of PIECE_BYTES. An error comes after what precedes it."""
+    """The same bytes, joined or cut into pieces of PIECE_BYTES. An error is raised after the bytes that precede it."""
     gathered: list[bytes] = []
     size = 0
     failure: SourceError | None = None

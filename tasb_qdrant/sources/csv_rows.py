@@ -1,4 +1,4 @@
-"""The rows of CSV and TSV, as Python's csv module reads them: quoted fields may hold line ends."""
+"""The rows of CSV and TSV, as Python's csv module reads them: quoted fields may contain line breaks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasb_qdrant.sources.lines import MAX_LINE_BYTES, TOO_LONG, line_blocks, und
 def csv_rows(stream: Iterator[bytes], dialect: Dialect, *, source: str) -> Iterator[tuple[int, list[str] | str]]:
     """(the number of its first line, the row, or why it can't be read), in order, without the header.
 
-    Blank lines are passed over.
+    Blank lines are skipped.
     """
     lines = _RecordLines(stream, dialect, source=source)
     rows = rows_of(lines, dialect.delimiter, dialect.escape)
@@ -53,10 +53,10 @@ def sound_rows(stream: Iterator[bytes], dialect: Dialect, *, source: str) -> Ite
 
 
 class _RecordLines(Iterator[str]):
-    """Lines for csv.reader, with their numbers and a bound on what one record may take.
+    """Lines for csv.reader, numbered, with a limit on the size of one record.
 
-    A line that isn't UTF-8 is handed on all the same, so that the record it belongs to ends where it
-    should, and `problem` says why that record can't be used.
+    A line that isn't UTF-8 is passed on all the same, so that its record ends where it should; `problem` then
+    says why that record can't be used.
     """
 
     def __init__(self, stream: Iterator[bytes], dialect: Dialect, *, source: str) -> None:
@@ -76,7 +76,7 @@ class _RecordLines(Iterator[str]):
         return ""
 
     def begin_record(self) -> int:
-        """The number of the line that comes next."""
+        """Start a record; returns the number of the next line."""
         self.problem = None
         self._bytes = 0
         return self.number + 1
@@ -90,7 +90,7 @@ class _RecordLines(Iterator[str]):
         self._bytes += len(raw) + 1
         if self._bytes > MAX_LINE_BYTES + 1:
             raise InvalidPassageError(
-                f"the record is longer than {MAX_LINE_BYTES:,} bytes; is a quote not closed?", field="text"
+                f"the record is longer than {MAX_LINE_BYTES:,} bytes; is a quote left open?", field="text"
             )
         try:
             line = raw.decode()

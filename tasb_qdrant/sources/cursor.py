@@ -1,4 +1,4 @@
-"""Where reading stands, and what becomes of input that can't be stored."""
+"""The current position in the sources, and what happens to input that can't be stored."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from tasb_qdrant.records import Reject
 
 
 class Cursor:
-    """The file and line of the last passage, and the counts of rejects and of values that became null.
+    """The file and line of the last passage, and the numbers of rejects and of values that became null.
 
-    Formats write it, readers show it.
+    Formats update it, readers expose it.
     """
 
     __slots__ = ("_on_reject", "line", "nulled", "rejected", "source")
@@ -24,7 +24,7 @@ class Cursor:
         self._on_reject = on_reject
 
     def reject(self, line: int, reason: str) -> None:
-        """Count and hand on the reject. Raises RejectedError where nobody takes rejects."""
+        """Count the reject and pass it on. Raises RejectedError if there is no rejects handler."""
         self.rejected += 1
         if self._on_reject is None:
             raise RejectedError(source=self.source, line=line, reason=reason)

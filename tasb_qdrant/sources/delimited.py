@@ -21,7 +21,7 @@ from tasb_qdrant.sources.plan import FieldPlan, Origin, made_id, plan_fields
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Where a row's id, text and title stand, and what becomes of the other columns."""
+    """Which columns hold the id, text and title, and how the others become payload."""
 
     count: int
     id: int | None

@@ -91,7 +91,7 @@ def rows_of(lines: Iterator[str], delimiter: str, escape: str | None) -> Iterato
 
 
 def _raise_field_limit() -> None:
-    """Let csv read what a line may hold. Its limit is one for the process, so it is only ever raised."""
+    """Let csv read fields as long as a line may be. The limit is process-wide, so it is only ever raised."""
     if csv.field_size_limit() < MAX_LINE_BYTES:
         csv.field_size_limit(MAX_LINE_BYTES)
 

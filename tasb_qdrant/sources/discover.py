@@ -1,4 +1,4 @@
-"""What a person names as sources (files, folders, globs, `-`), as the list of what is to be read."""
+"""From the sources that a person names (files, folders, globs, `-`) to the list of inputs to read."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What a folder or glob may stand for: names with these endings, but none of the left-out files."""
+    """Which files a folder or glob may contribute: those with these endings, except the excluded ones."""
 
     endings: tuple[str, ...]
     excluded: frozenset[tuple[int, int]]
@@ -62,23 +62,23 @@ class _Wanted:
 
 
 def discover(sources: Sequence[str | Path], *, endings: Sequence[str], excluded: Collection[Path] = ()) -> list[Found]:
-    """What the names stand for, in the order given; what a folder or glob holds is sorted by path.
+    """The inputs that the names stand for, in the order given; those from a folder or glob are sorted by path.
 
-    In a folder, every file counts whose name ends in one of `endings`, however deep. Passed over are files and
-    folders whose names begin with `_` or `.`, links to folders, collections of the embedded store, folders below
-    it that hold a model (`config.json` or `modules.json`), and the files in `excluded`. Where a corpus lies
-    beside queries or qrels (BEIR's layout, files or folders of any format), that folder stands for the corpus
-    alone, and a table of Delta Lake for the files that its newest version consists of. A glob (`**` crosses
-    folders) stands for every file it matches but those in `excluded`, and for the folders too where it has no
-    `**`; names that begin with `_` or `.` are matched by patterns that begin so.
+    A folder stands for every file below it, however deep, whose name ends in one of `endings`. Skipped are files
+    and folders whose names begin with `_` or `.`, links to folders, collections of the embedded store, subfolders
+    that hold a model (`config.json` or `modules.json`), and the files in `excluded`. A folder with a corpus beside
+    queries or qrels (BEIR's layout, files or folders of any format) stands for the corpus alone, and a Delta Lake
+    table for the files of its newest version. A glob (`**` crosses folders) stands for every file it matches except
+    those in `excluded`, and, unless it has `**`, for the folders it matches too; it matches names that begin with
+    `_` or `.` only if a part of the pattern begins so.
 
-    Raises SourceError for a name that stands for nothing or for what can't be read, and for a file named
-    twice: its passages would be doubled.
+    Raises SourceError for a name that matches nothing or can't be read, and for a file named twice, which
+    would duplicate its passages.
     """
     if isinstance(sources, str | Path):
         raise SettingsError(f"sources must be a list of names, got the single name {str(sources)!r}")
     if not sources:
-        raise SettingsError("no source is named; name a file, a folder, a glob, or - for standard input")
+        raise SettingsError("no source was given; name a file, a folder, a glob, or - for standard input")
     wanted = _Wanted(tuple(endings), frozenset(_identities(excluded)))
     found: list[Found] = []
     seen: dict[tuple[int, int] | None, Found] = {}
@@ -94,7 +94,7 @@ def discover(sources: Sequence[str | Path], *, endings: Sequence[str], excluded:
 def _expand(source: str | Path, wanted: _Wanted) -> Iterator[Found]:
     name = str(source)
     if not name:
-        raise SettingsError("a source with an empty name; name a file, a folder, a glob, or -")
+        raise SettingsError("a source has an empty name; name a file, a folder, a glob, or -")
     if name == STDIN:
         yield Found(path=None, kind="stdin", size=None, identity=None)
     elif glob.has_magic(name) and not os.path.lexists(name):
@@ -121,8 +121,8 @@ def _matches(pattern: str, wanted: _Wanted) -> Iterator[Found]:
     paths = [path for path in paths if wanted.allows(path) and not _set_aside(path.relative_to(fixed), asked)]
     if not paths:
         raise SourceError(
-            "the pattern matches no file (names that begin with _ or . are passed over); correct it, or look at what "
-            "is there with ls",
+            "the pattern matches no file (names that begin with _ or . are skipped); correct it, or list the files "
+            "with ls",
             source=pattern,
         )
     for path in paths:
@@ -145,8 +145,8 @@ def _folder(folder: Path, wanted: _Wanted, *, label: str | None = None) -> Itera
     paths = sorted(path for path in visible if wanted.allows(path))
     if not paths:
         raise SourceError(
-            f"the folder holds no file that ends in {', '.join(wanted.endings)} (with or without "
-            f"{', '.join(COMPRESSED_ENDINGS)}; names that begin with _ or . are passed over); name the files, or a "
+            f"the folder has no file that ends in {', '.join(wanted.endings)} (with or without "
+            f"{', '.join(COMPRESSED_ENDINGS)}; names that begin with _ or . are skipped); name the files, or a "
             "glob, with --format",
             source=str(folder),
         )
@@ -164,7 +164,7 @@ def _table(folder: Path) -> Iterator[Found]:
 
 
 def _identities(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
-    """Those of the files that are there; what isn't there can't be found either."""
+    """The identities of the files that exist; the others can't turn up anyway."""
     for path in paths:
         if os.path.exists(path):
             status = _stat(path)
@@ -172,7 +172,7 @@ def _identities(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
 
 
 def _plain_name(name: str) -> str:
-    """The name in lower case, without the ending of a compression."""
+    """The name in lower case, without a compression ending."""
     name = name.lower()
     return next((name.removesuffix(end) for end in COMPRESSED_ENDINGS if name.endswith(end)), name)
 
@@ -193,7 +193,9 @@ def _file(path: Path, status: os.stat_result, *, label: str) -> Found:
     if stat.S_ISFIFO(status.st_mode):
         return Found(path=path, kind="fifo", size=None, identity=identity, label=label)
     kind = next((kind for is_kind, kind in _KINDS if is_kind(status.st_mode)), "not a regular file")
-    raise SourceError(f"{kind}, and only files, folders and pipes are read; use - for standard input", source=str(path))
+    raise SourceError(
+        f"{kind}, but only files, folders and pipes can be read; use - for standard input", source=str(path)
+    )
 
 
 def _unreadable(path: Path, error: OSError | ValueError) -> SourceError:
@@ -203,10 +205,10 @@ def _unreadable(path: Path, error: OSError | ValueError) -> SourceError:
 
 def _refuse_twice(first: Found, second: Found) -> NoReturn:
     again = "" if first.name == second.name else f", before as {first.name}"
-    raise SourceError(f"is named twice{again}; its passages would be doubled, so name it once", source=second.name)
+    raise SourceError(f"is named twice{again}, which would duplicate its passages; name it once", source=second.name)
 
 
 def ending(name: str, endings: Iterable[str]) -> str | None:
-    """The one of `endings` that the file's name has before that of a compression, or None."""
+    """The one of `endings` that the file's name has, apart from a compression ending, or None."""
     plain = _plain_name(Path(name).name)
     return next((end for end in endings if plain.endswith(end)), None)

@@ -1,4 +1,4 @@
-"""What a person can say about the fields of records: which are id, text and title, and which are kept."""
+"""What a caller can say about the fields of records: which are id, text and title, and which are kept."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _SHOWN_CHARS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class SourceFields:
-    """Where id, text and title stand in the records of JSONL, CSV, TSV and Parquet, and what else is kept.
+    """Which fields hold the id, text and title in the records of JSONL, CSV, TSV and Parquet, and what else is kept.
 
-    None means: recognise it by its name (ID_NAMES, TEXT_NAMES, TITLE_NAMES, the first that is there, and
-    only where none is there whatever the case of its letters). "meta.doc.id" reaches into objects, unless a
+    None means to recognise it by name: the first of ID_NAMES, TEXT_NAMES or TITLE_NAMES that is present, in any
+    case only if none is present as spelled. "meta.doc.id" reaches into objects, unless a
     field has exactly that name; so it is with `fields`, the only fields that become payload (None: all), and
     with `drop`, which don't.
 
@@ -66,7 +66,7 @@ class SourceFields:
 
     @property
     def given(self) -> tuple[str, ...]:
-        """The names that aren't left to be recognised."""
+        """The names that were given explicitly."""
         return tuple(name for name in (self.id, self.text, self.title) if name is not None)
 
 
@@ -105,7 +105,7 @@ def find_path(sample: Mapping[str, Any], name: str) -> FieldPath | None:
 
 
 def names_in(sample: Mapping[str, Any], prefix: str = "", depth: int = 1) -> list[str]:
-    """Names as they can be given to an option: nested ones dotted, cut to what fits a message."""
+    """Names as an option takes them, nested ones dotted, shortened to fit a message."""
     names: list[str] = []
     for key, value in sample.items():
         if isinstance(value, Mapping) and value and depth < MAX_PAYLOAD_DEPTH:

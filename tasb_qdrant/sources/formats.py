@@ -1,4 +1,4 @@
-"""Which format a source has: what was asked for, else its name, else its first bytes."""
+"""The format of a source: the one asked for, else by its name, else by its first bytes."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ ENDINGS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 
 _ONLY_WHEN_ASKED: Final = (".json", ".txt", ".md")
-"""Endings that say too little: most such files are settings and notes, so a folder stands for them only where their
-format is asked for."""
+"""Ambiguous endings: most such files are settings and notes, so they are picked up from a folder only if their format
+is asked for."""
 
 _TEXT_ENDINGS: Final = (".txt", ".md")
 """A single file so named may hold anything; that it is one passage has to be said."""
@@ -36,37 +36,37 @@ _TAR: Final = b"ustar"
 _TAR_AT: Final = 257
 _SHOWN_BYTES: Final = 256
 
-# A column's name is short. A first line is taken for a passage only where its second cell is longer, or
-# its first one a number, as all ids of MS MARCO are.
+# Column names are short. A first line is taken for a passage only if its second cell is longer, or its first
+# is a number, as every MS MARCO id is.
 _NAME_CHARS: Final = 64
 _NAME_WORDS: Final = 4
 
 
 def check_format(name: str | None) -> None:
-    """Raises SettingsError for a format that there isn't."""
+    """Raises SettingsError for an unknown format."""
     if name is not None and name not in FORMATS:
         raise SettingsError(f"--format takes one of {', '.join(FORMATS)}; got {name!r}")
 
 
 def endings_of(name: str | None) -> tuple[str, ...]:
-    """The endings by which a folder's files are chosen: those of the format, or all that tell one."""
+    """The endings that select a folder's files: those of the format, or all unambiguous ones."""
     if name is None:
         return tuple(end for end in ENDINGS if end not in _ONLY_WHEN_ASKED)
     return tuple(end for end, formats in ENDINGS.items() if name in formats)
 
 
 def is_parquet(source: Input, *, given: str | None) -> bool:
-    """Whether the source is asked for or named as Parquet, the one format that isn't text."""
+    """Whether the source is Parquet, the one format that isn't text, by the format asked for or by its name."""
     return given == "parquet" or (given is None and ending(source.name, ENDINGS) == ".parquet")
 
 
 def format_of(source: Input, head: Head, *, given: str | None, fields: SourceFields) -> str:
-    """One of FORMATS but Parquet. Raises SourceError or SettingsError where only a person can tell.
+    """One of FORMATS other than Parquet. Raises SourceError or SettingsError if only a person can tell.
 
-    A `.tsv` has a header ("tsv") when `fields` names columns, when its first line has other than two
-    columns, or when the two are known names of id and text. It is "msmarco" when the first of two is a
-    number, or the second longer than a name. Two that could be either are an error which asks for
-    --format, since a guess would lose the first passage or store a header as one.
+    A `.tsv` has a header ("tsv") if `fields` names columns, if its first line does not have exactly two columns,
+    or if those are known names for id and text. It is "msmarco" if the first of the two is a number, or the
+    second is longer than a name. If they could be either, an error asks for --format: a wrong guess would lose
+    the first passage, or store a header as one.
     """
     if given is not None:
         return given
@@ -82,15 +82,15 @@ def format_of(source: Input, head: Head, *, given: str | None, fields: SourceFie
         return "jsonl"
     choices = ", ".join(FORMATS)
     if source.is_stream:
-        raise SettingsError(f"{source.name}: a stream has no ending that tells its format; give --format ({choices})")
+        raise SettingsError(f"{source.name}: a stream has no ending to tell its format by; give --format ({choices})")
     raise SourceError(
-        f"the name doesn't tell the format; give --format ({choices}), or one of the endings {', '.join(ENDINGS)}",
+        f"can't tell the format from the name; give --format ({choices}) or an ending: {', '.join(ENDINGS)}",
         source=source.name,
     )
 
 
 def check_text(head: Head, *, source: str) -> None:
-    """Raises SourceError for what is no UTF-8 text at all: UTF-16 without a mark, a Parquet file, a tar archive."""
+    """Raises SourceError for what clearly isn't UTF-8 text: UTF-16 without a mark, a Parquet file, a tar archive."""
     data = head.data
     if data.startswith(_PARQUET):
         raise SourceError("a Parquet file, expected text; give --format parquet", source=source)

@@ -26,7 +26,7 @@ def is_array(head: Head) -> bool:
 
 
 def plan_array(head: Head, plan: Plan) -> FieldPlan | None:
-    """Where the fields stand, by the first elements; None when no object can be read there."""
+    """Which fields hold what, judging by the first elements; None if no object can be read there."""
     samples: list[dict[str, Any]] = []
     try:
         for _, value in _elements(iter([head.data]), source=""):
@@ -144,7 +144,7 @@ def _element(text: _Text, number: int, source: str) -> Any:
 
 def _broken(reason: str, number: int, source: str) -> SourceError:
     return SourceError(
-        f"element {number:,} of the JSON array: {reason}; correct the file, or write one object a line, where a bad "
+        f"element {number:,} of the JSON array: {reason}; correct the file, or write one object per line, where a bad "
         "one costs no others",
         source=source,
         line=number,

@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line, BEIR's corpora among them."""
+"""JSON Lines: one object per line, as in BEIR's corpora."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tasb_qdrant.sources.streams import Head
 
 _SAMPLES: Final = 100
 
-# What lies deeper is refused as a payload, also when BEIR's metadata has been lifted out by a level.
+# Anything deeper is refused as a payload, even after BEIR's metadata has been lifted by one level.
 _LOOKED_AT_DEPTH: Final = MAX_PAYLOAD_DEPTH + 1
 
 
@@ -35,7 +35,7 @@ def planner(fields: SourceFields, *, origin: Origin, choice: Choice | None) -> P
 
 
 def plan_jsonl(head: Head, plan: Plan) -> FieldPlan | None:
-    """Where the fields stand, by the first records; None when no record can be read there."""
+    """Which fields hold what, judging by the first records; None if none of them can be read."""
     samples: list[dict[str, Any]] = []
     for line in head.lines():
         try:
@@ -50,9 +50,9 @@ def plan_jsonl(head: Head, plan: Plan) -> FieldPlan | None:
 
 
 def read_jsonl(stream: Iterator[bytes], cursor: Cursor, planned: FieldPlan | None, plan_for: Plan) -> Iterator[Passage]:
-    """The passages in order. Blank lines hold nothing and are passed over.
+    """The passages in order. Blank lines are skipped.
 
-    Without a plan the first record makes one, which can raise MissingFieldError.
+    Without a plan, one is made from the first record, which can raise MissingFieldError.
     """
     plan = planned
     number = 0
@@ -97,10 +97,10 @@ def _loads(raw: bytes) -> Any:
 
 
 def _has_vast_float(value: dict[str, Any]) -> bool:
-    """Whether a number lies beyond 64 bits.
+    """Whether some integer may not fit 64 bits.
 
-    orjson makes a float of such an integer, and so another number. The slower parser of the standard
-    library keeps it, and then an id stays what it was and a payload is refused rather than changed.
+    orjson turns such an integer into a float, which changes it. The standard library's slower parser keeps it, so
+    that an id stays what it was, and a payload is refused rather than changed.
     """
     return any(_is_vast(item, _LOOKED_AT_DEPTH) for item in value.values())
 
@@ -118,7 +118,7 @@ def _is_vast(value: object, depth: int) -> bool:
 
 
 def exact(raw: bytes) -> Any:
-    """The record with its integers as they stand, NaN and Infinity too. Raises InvalidPassageError, ValueError."""
+    """The record with its integers kept exact, and NaN and Infinity. Raises InvalidPassageError, ValueError."""
     try:
         return json.loads(raw, parse_float=finite_float)
     except RecursionError:  # orjson reads 1024 levels, the standard library fewer on some versions

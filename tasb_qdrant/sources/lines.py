@@ -1,4 +1,4 @@
-"""Bytes cut into lines of bounded length."""
+"""Bytes split into lines of bounded length."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from tasb_qdrant.errors import SourceError
 
 MAX_LINE_BYTES: Final = 16 * 1024 * 1024
-"""A longer line is refused without being held in memory."""
+"""A longer line is refused without ever being held in memory."""
 
 TOO_LONG: Final = f"the line is longer than {MAX_LINE_BYTES:,} bytes, the most that is read"
 
@@ -18,8 +18,8 @@ def line_blocks(pieces: Iterator[bytes], *, source: str) -> Iterator[list[bytes 
     r"""The lines in order, in lists that are cheap to loop over; None stands for a line that is too long.
 
     Lines end at \n, and at no other character; the \n is cut off, a \r before it is kept. A byte order
-    mark at the start is skipped. A SourceError of the bytes comes after the lines before it, and
-    names the line that was reached.
+    mark at the start is skipped. A SourceError from the bytes is raised after the lines before it, and
+    names the line reached.
     """
     tail = b""
     skipping = False
@@ -48,7 +48,7 @@ def line_blocks(pieces: Iterator[bytes], *, source: str) -> Iterator[list[bytes 
 
 
 def undecodable(raw: bytes) -> str | None:
-    """Why the line isn't UTF-8, or None where it is."""
+    """Why the line isn't UTF-8, or None if it is."""
     try:
         raw.decode()
     except UnicodeDecodeError as error:
@@ -71,5 +71,5 @@ def _without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _after_line(error: SourceError, count: int, source: str) -> SourceError:
-    read = f"the {count:,} lines before were read" if count else "no line before was read"
+    read = f"the {count:,} lines before it were read" if count else "no line was read before it"
     return SourceError(f"{error.reason}; {read}", source=source, line=count + 1)

@@ -1,4 +1,4 @@
-"""MS MARCO's collection.tsv: `pid<TAB>text` a line, no header, no quoting."""
+"""MS MARCO's collection.tsv: `pid<TAB>text` on each line, no header, no quoting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasb_qdrant.sources.partitions import Partition
 
 
 def read_msmarco(stream: Iterator[bytes], cursor: Cursor, partition: Partition) -> Iterator[Passage]:
-    """The passages in order. Blank lines are passed over; the text is taken as it stands."""
+    """The passages in order. Blank lines are skipped; the text is taken as is."""
     number = 0
     for block in line_blocks(stream, source=cursor.source):
         for raw in block:
@@ -20,8 +20,8 @@ def read_msmarco(stream: Iterator[bytes], cursor: Cursor, partition: Partition) 
                 if raw is None:
                     cursor.reject(number, TOO_LONG)
                 continue
-            # ValueError: not UTF-8, not two columns, or not a passage. Told apart afterwards, since
-            # asking each of the many good lines would cost more than the rest of the loop.
+            # ValueError: not UTF-8, not two columns, or not a passage. Told apart afterwards, because
+            # checking every good line would cost more than the rest of the loop.
             try:
                 passage_id, text = raw.decode().split("\t")
                 passage = Passage(id=passage_id, text=text.removesuffix("\r"), payload={**partition})

@@ -29,7 +29,7 @@ from tasb_qdrant.sources.streams import ByteStream, Head, Input
 from tasb_qdrant.sources.whole_text import read_text
 
 FIFO_WAIT_SECONDS: Final = 10.0
-"""How long a named pipe may be without a writer."""
+"""Seconds to wait for a named pipe to get a writer."""
 
 
 def open_sources(
@@ -46,17 +46,17 @@ def open_sources(
 ) -> SourceReader:
     """A reader over files, folders, globs and `-` (standard input), in the order given.
 
-    `format` is one of FORMATS and holds for all sources; None tells it by each name (`.tsv`, see
-    formats.format_of; `.jsonl`, `.ndjson`, `.json`, `.csv`, `.parquet`, the text ones also compressed with
-    gzip or Zstandard, whatever they are called), and streams are known only where they hold JSON.
+    `format` is one of FORMATS and applies to all sources; with None each name decides (`.tsv`, see
+    formats.format_of; `.jsonl`, `.ndjson`, `.json`, `.csv`, `.parquet`; text formats may be compressed with gzip
+    or Zstandard, whatever the file is called), and of streams only JSON is recognised.
     `fields` says which fields are what, `options` how text files are to be read. `column_types` gives the cells of
     CSV and TSV the types that their columns are indexed as; the types of other columns are decided by all rows of
-    all such files, or by the first rows of a stream. `fifo_wait` is how many seconds a named pipe may be without a
-    writer. Files in `excluded` are left out of folders and globs (see discover.discover for what else a folder
-    doesn't stand for). Folders named `year=2000` above a file give its passages the field.
+    all such files, or by the first rows of a stream. `fifo_wait` is how many seconds to wait for a named pipe to get a
+    writer. Files in `excluded` are left out of folders and globs (discover.discover says what else is skipped in a
+    folder). Folders named `year=2000` above a file give its passages the field.
 
-    An input that can't be stored goes to `on_reject`, and reading goes on; without `on_reject` the first
-    raises RejectedError. Everything else that can be known is checked here, before the first passage.
+    An input that can't be stored goes to `on_reject`, and reading continues; without `on_reject` the first one
+    raises RejectedError. Everything else that can be checked is checked here, before the first passage.
     Raises SettingsError, SourceError, MissingFieldError.
     """
     check_format(format)
@@ -81,7 +81,7 @@ def open_sources(
 
 
 class _TextSource:
-    """A text format bound to its bytes, which are opened when the first passage is asked for."""
+    """A text format and its bytes, which are opened when the first passage is asked for."""
 
     def __init__(
         self,

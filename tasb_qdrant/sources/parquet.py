@@ -24,12 +24,12 @@ _BATCH_BYTES: Final = 8 * 1024 * 1024
 
 _PROBE_ROWS: Final = 16
 
-# Without a buffer, whole column chunks of a row group are read at once, and a row group may be the file.
+# Without a buffer, a row group's whole column chunks are read at once, and a row group may be the whole file.
 _BUFFER_BYTES: Final = 1024 * 1024
 
 
 class ParquetSource:
-    """A Parquet file whose columns have been looked at. Raises MissingFieldError, SourceError."""
+    """A Parquet file whose columns have been checked. Raises MissingFieldError, SourceError."""
 
     def __init__(self, path: Path, fields: SourceFields, *, origin: Origin, choice: Choice | None) -> None:
         self._path = path
@@ -48,7 +48,7 @@ class ParquetSource:
 
     @property
     def bytes_read(self) -> int:
-        """The part of the file that the rows read so far are of all rows."""
+        """The file's size times the share of its rows read so far."""
         return self._size * self._rows_read // self._rows if self._rows else self._size
 
     @property
@@ -68,7 +68,7 @@ class ParquetSource:
                     self._rows_read += batch.num_rows
 
     def close(self) -> None:
-        """Close the file, should it be open."""
+        """Close the file if it is open."""
         if self._file is not None:
             self._file.close()
 
@@ -125,7 +125,7 @@ class ParquetSource:
                 source=self._source,
                 line=line,
             )
-        return SourceError(f"not a sound Parquet file ({detail}); fetch it again", source=self._source, line=line)
+        return SourceError(f"not a valid Parquet file ({detail}); fetch it again", source=self._source, line=line)
 
 
 def _schema(file: pq.ParquetFile) -> pa.Schema:

@@ -1,4 +1,4 @@
-"""Where id, text and title stand in the records of one source, and the passage that a record makes."""
+"""Which fields of a source's records are id, text and title, and the passage built from them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Origin:
 class FieldPlan:
     """The paths of id, text and title in the records of one source; everything else is payload.
 
-    `flatten`: the fields of BEIR's `metadata` object become payload fields themselves. Without a path of the id,
+    With `flatten`, the fields of BEIR's `metadata` object become payload fields themselves. Without a path of the id,
     `id_from` says how it is made.
     """
 
@@ -61,7 +61,7 @@ class FieldPlan:
     payload: tuple[str, ...] = ()
 
     def passage(self, record: dict[str, Any], cursor: Cursor, line: int) -> Passage:
-        """The passage that the record of this line makes; the record is used up. Raises InvalidPassageError."""
+        """The passage built from the record of this line, which is consumed. Raises InvalidPassageError."""
         if self.origin.partition:
             merge_partition(record, self.origin.partition)
         raw_id = _MISSING if self.id is None else take_out(record, self.id, _MISSING)
@@ -132,7 +132,7 @@ class FieldPlan:
                 record[name] = value
             elif not _equal(there, value):
                 raise InvalidPassageError(
-                    f"field {name!r} stands in the record and in its metadata, with different values",
+                    f"field {name!r} is in both the record and its metadata, with different values",
                     field="payload",
                 )
 
@@ -155,11 +155,11 @@ def plan_fields(
     choice: Choice | None = None,
     noun: Literal["column", "field"] = "column",
 ) -> FieldPlan:
-    """The plan for a source whose records, or the tree of whose columns, are like `samples` (at least one).
+    """The plan for a source whose records, or tree of columns, look like `samples` (at least one).
 
-    The first sample that has a fitting field decides. Raises MissingFieldError, which lists the fields
-    of the first sample, for an id or text that no sample has, and for a title that was asked for;
-    `noun` is what it calls them.
+    The first sample with a matching field decides. Raises MissingFieldError, which lists the fields of the
+    first sample, if no sample has an id, a text, or a title that was asked for; `noun` is what the message
+    calls a field.
     """
     asked = {*fields.given, *fields.drop}
 
@@ -183,7 +183,7 @@ def plan_fields(
     title = find(fields.title, TITLE_NAMES)
     if title is None and fields.title is not None:
         raise missing("title", fields.title)
-    # Titles may be sparse, so one that isn't in the samples is still recognised further on.
+    # Titles may be sparse, so one that isn't in the samples is still recognised later.
     if title is None and "title" not in asked:
         title = ("title",)
     flatten = identifier == (_BEIR_ID,)
@@ -222,7 +222,7 @@ def _is_nan(value: Any) -> bool:
 
 
 def _equal(one: object, other: object) -> bool:
-    """Whether two values are the same JSON: 1, 1.0 and true differ. Raises InvalidPassageError."""
+    """Whether two values are the same JSON; 1, 1.0 and true differ. Raises InvalidPassageError."""
     try:
         return orjson.dumps(one) == orjson.dumps(other)
     except orjson.JSONEncodeError as error:  # beyond 254 levels or 64 bits, or half of a surrogate pair

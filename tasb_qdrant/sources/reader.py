@@ -15,7 +15,7 @@ from tasb_qdrant.sources.streams import Input
 
 
 class Source(Protocol):
-    """A source that has been looked at and is known to be readable."""
+    """A source that has been checked and can be read."""
 
     @property
     def bytes_read(self) -> int: ...
@@ -37,15 +37,15 @@ class InMemory:
 
 
 class SourceReader(Iterator[Passage]):
-    """The passages of all sources in order, read once. Like csv.reader, it tells where the last came from.
+    """The passages of all sources in order, read once. Like csv.reader, it knows where the last one came from.
 
     `source` names the current file ("<stdin>" for `-`), `line` is the 1-based line (CSV: where the record
     starts), row (Parquet) or element (a JSON array) of the last passage, `rejected` counts the rejects so far, and
     `nulled` the values that JSON can't say (NaN, Infinity) and that are stored as null. `bytes_read` counts
-    raw bytes, compressed ones as they are, out of `bytes_total`, which is None when a stream is
-    among the sources. `files` are the sources as they were found, `fields_taken` what was taken for what in each that
-    has fields, and `unseen_fields` those of the wanted fields that no record had so far. After an error, reading
-    can't go on: the same error comes again, rather than an end that looks like success.
+    raw, possibly compressed bytes, out of `bytes_total`, which is None if one of the sources is a stream. `files` are
+    the sources as they were found, `fields_taken` says which fields were recognised in each source that has fields,
+    and `unseen_fields` which of the chosen fields no record has had so far. After an error, reading can't continue:
+    the same error is raised again, rather than an end that looks like success.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class SourceReader(Iterator[Passage]):
 
     @property
     def bytes_read(self) -> int:
-        """Raw bytes so far. A little ahead of the passages, since bytes are read in pieces."""
+        """Raw bytes so far. A little ahead of the passages, because bytes are read in pieces."""
         return self._bytes_before + (self._current.bytes_read if self._current is not None else 0)
 
     def __next__(self) -> Passage:
@@ -108,7 +108,7 @@ class SourceReader(Iterator[Passage]):
             raise
 
     def close(self) -> None:
-        """Close whatever is open. A stream that was handed in stays open."""
+        """Close whatever is open. A stream that was passed in stays open."""
         self._passages = _again(ValueError("the reader is closed"))
         for one, source in self._inputs:
             source.close()

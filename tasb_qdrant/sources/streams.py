@@ -1,4 +1,4 @@
-"""A source's bytes: opened, counted, decompressed, and looked into before they are read."""
+"""A source's bytes: opened, counted, decompressed, and peeked at before they are read."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tasb_qdrant.sources.discover import Found
 from tasb_qdrant.sources.encodings import as_utf8
 
 HEAD_BYTES: Final = 64 * 1024
-"""How much of a source is looked at before it is read."""
+"""How much of a source is peeked at before it is read."""
 
 _HEAD_LIMIT: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The start of a source: whole lines where it has any. `whole` when nothing follows."""
+    """The start of a source, in whole lines if it has any. `whole` if nothing follows."""
 
     data: bytes
     whole: bool
@@ -44,7 +44,7 @@ class ByteStream(Iterator[bytes]):
         self._stream = stream
         self._owned = owned
         self._source = source
-        # read1 gives what a pipe holds; read would wait until the piece is full.
+        # read1 returns what the pipe holds; read would wait until the piece is full.
         self._read_some = getattr(stream, "read1", stream.read)
         self._pending = first
         self._head: list[bytes] = []
@@ -60,9 +60,9 @@ class ByteStream(Iterator[bytes]):
         return next(self._pieces)
 
     def peek(self) -> Head:
-        """The start of the bytes, which will be read again: whole lines of HEAD_BYTES, or one longer line.
+        """The start of the bytes, without consuming them: HEAD_BYTES of whole lines, or one longer line.
 
-        It depends on the bytes alone, not on how they arrive. An error waits until they are read.
+        It depends only on the bytes, not on how they arrive. An error is raised when they are read, not here.
         """
         head, ended = b"", False
         while len(head) < HEAD_BYTES or (len(head) < _HEAD_LIMIT and b"\n" not in head):
@@ -85,7 +85,7 @@ class ByteStream(Iterator[bytes]):
         return Head(head[: cut + 1] if cut >= 0 else head, whole=ended and cut < 0)
 
     def close(self) -> None:
-        """Give the file back. A stream that was handed in stays open."""
+        """Close the file. A stream that was passed in stays open."""
         if self._owned:
             self._stream.close()
 
@@ -116,7 +116,7 @@ class ByteStream(Iterator[bytes]):
 
 
 class Input:
-    """One source: a file, opened as often as asked, or a stream, which is read once."""
+    """One source: a file, which can be opened any number of times, or a stream, which is read once."""
 
     def __init__(self, found: Found, *, stdin: BinaryIO | None, fifo_wait: float, encoding: str | None = None) -> None:
         self.found = found
@@ -132,18 +132,18 @@ class Input:
 
     @property
     def is_stream(self) -> bool:
-        """Whether it can be read only once and not be measured."""
+        """Whether it can be read only once and has no known size."""
         return self._stream is not None
 
     def head(self) -> Head:
-        """What it starts with."""
+        """Its first bytes, as `peek` gives them."""
         if self._stream is not None:
             return self._stream.peek()
         with self.open() as stream:
             return stream.peek()
 
     def open(self) -> ByteStream:
-        """Its bytes from the start."""
+        """Its bytes, from the start."""
         if self._stream is not None:
             return self._stream
         try:
@@ -157,7 +157,7 @@ class Input:
             raise
 
     def close(self) -> None:
-        """Give a stream back; files are closed by whoever opened them."""
+        """Release a stream; files are closed by whoever opened them."""
         if self._stream is not None:
             self._stream.close()
 
@@ -165,8 +165,8 @@ class Input:
 def _open_fifo(path: Path, *, wait: float, encoding: str | None) -> ByteStream:
     """The pipe, once a writer has opened it. Raises SourceError when none has within `wait` seconds.
 
-    Opening a pipe that nobody writes to would wait for ever and without a word. A writer that has
-    opened it may take its time: a sort has much to do before its first byte.
+    Opening a pipe that has no writer would block for ever, silently. A writer that has opened it may take its
+    time: a sort, for one, does all its work before the first byte.
     """
     source = str(path)
     try:
@@ -188,7 +188,7 @@ def _open_fifo(path: Path, *, wait: float, encoding: str | None) -> ByteStream:
 
 
 def _first_byte(descriptor: int, source: str, wait: float) -> bytes:
-    """The byte that came meanwhile, or nothing where a writer is there but still silent."""
+    """The first byte, if it has arrived; nothing if a writer is there but hasn't written yet."""
     try:
         first = os.read(descriptor, 1)
     except BlockingIOError:

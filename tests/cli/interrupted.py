@@ -12,7 +12,7 @@ import sys
 import time
 
 import tasb_qdrant.cli.progress as progress
-import tasb_qdrant.encoder as encoders
+import tasb_qdrant.encoder.options as options
 from tests.ingest.fakes import StubEncoder
 
 SECONDS = 0.2
@@ -36,7 +36,7 @@ def main(how: str, *arguments: str) -> None:
     def load_encoder(*_: object, **__: object) -> StubEncoder:
         return StubEncoder(before_encode=before_encode)
 
-    encoders.load_encoder = load_encoder
+    vars(options)["load_encoder"] = load_encoder
     progress.PLAIN_SECONDS = 0.0  # type: ignore[misc]  # a line at each moment, and not every ten seconds
     sys.argv[:] = ["tasb-qdrant", *arguments]
     runpy.run_module("tasb_qdrant", run_name="__main__")

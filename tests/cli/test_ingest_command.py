@@ -16,6 +16,8 @@ from tests.models import minilm_folder
 from tests.qdrant_servers import QdrantServer
 
 CORPUS = EXAMPLES / "passages.jsonl"
+pytestmark = pytest.mark.model
+
 MODEL = ["--model", str(minilm_folder())]
 
 

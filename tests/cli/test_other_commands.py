@@ -135,6 +135,7 @@ def test_delete_asks_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "no collection 'c'" in missing.err
 
 
+@pytest.mark.model
 def test_the_demo_searches_what_it_ingested(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = run("demo", "--json")
     assert ran.code == 0

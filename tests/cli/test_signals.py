@@ -23,6 +23,8 @@ from tests.ingest.fakes import StubEncoder
 from tests.models import make_tasb_like
 from tests.qdrant_servers import QdrantServer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 COUNT = 40 * WINDOW_SIZE
 SAID = "Interrupted. What was stored stays stored; run the same again to go on."

@@ -11,6 +11,8 @@ from tasb_qdrant.collection.open import open_collection
 from tests.cli.conftest import Run
 from tests.models import minilm_folder
 
+pytestmark = pytest.mark.model
+
 MODEL = ["--model", str(minilm_folder())]
 
 
@@ -86,7 +88,7 @@ def test_an_ingest_can_verify_at_its_end(run: Run, source: Path) -> None:
 def test_an_ingest_whose_verification_fails_ends_with_3(
     run: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasb_qdrant.ingest import sieve
+    from tasb_qdrant.ingest.read import sieve
 
     with open_collection("c", path=tmp_path / "tasb_qdrant_data") as collection:
         (point,) = [point.id for point in collection.page(payloads=True).points if (point.payload or {})["n"] == 3]

@@ -41,7 +41,11 @@ def shared_stores() -> Iterator[dict[str, Store]]:
         store.close()
 
 
-@pytest.fixture(params=_PLACES)
+@pytest.fixture(
+    params=[
+        pytest.param(kind, marks=() if server is None else pytest.mark.server) for kind, (server, _) in _PLACES.items()
+    ]
+)
 def place(request: pytest.FixtureRequest, tmp_path: Path, shared_stores: dict[str, Store]) -> Iterator[Place]:
     """Each store in turn, empty."""
     kind = request.param

@@ -17,6 +17,7 @@ from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.protocol import Collection, SearchOptions, Store
 from tasb_qdrant.records import Hit, ModelContract, Passage
 from tasb_qdrant.settings import CollectionSettings, StoreSettings
+from tests.ranking import Ranking
 
 Vectors = NDArray[np.float32]
 
@@ -110,6 +111,11 @@ def fill(collection: Collection, count: int, *, seed: int = 0) -> Vectors:
         part = slice(start, start + 1000)
         collection.upsert(PointBatch(stored[part], vectors[part]))
     return vectors
+
+
+def ranking_of(vectors: Vectors, query: Vectors) -> Ranking[str]:
+    """Of passages with ids "0", "1", …, by dot product."""
+    return Ranking.of([str(row) for row in range(len(vectors))], vectors, query)
 
 
 def ids_of(hits: Sequence[Hit]) -> list[str]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tasb_qdrant.encoder import Encoder
-from tasb_qdrant.encoder.batching import BatchedEncoder, PipelinedForward
+from tasb_qdrant.encoder.batching import BatchedEncoder
+from tasb_qdrant.encoder.forward.protocol import PipelinedForward
 from tasb_qdrant.encoder.protocol import Part, TokenBatch
 from tasb_qdrant.errors import EncodingError
 

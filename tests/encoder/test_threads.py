@@ -11,7 +11,10 @@ import pytest
 
 from tasb_qdrant.encoder.threads import SPINS
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="GNU OpenMP comes with torch for Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="GNU OpenMP comes with torch for Linux"),
+]
 
 LOAD = """
 import contextlib

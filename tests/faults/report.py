@@ -10,25 +10,25 @@ from tests.faults.kinds import KINDS, Kind
 
 _HEAD: Final = """# Reliability
 
-What happens to a load when something goes wrong in the middle of it, measured: `make faults` runs the real command
-line against real Qdrant servers (one, and a cluster of three with three replicas and a write consistency of 2) and
-the embedded store, injects a fault, runs the same command again until it ends well, and then compares every point of
-every replica (id, payload, vector) with what an undisturbed run stores. The comparison doesn't use the program, and
-neither does the log of what was acknowledged.
+What happens to a load when something goes wrong in the middle of it: `make faults` runs the real command line against
+real Qdrant servers (one, and a cluster of three with three replicas and a write consistency of 2) and the embedded
+store, injects a fault, repeats the same command until it succeeds, and then compares every point of every replica (id,
+payload, vector) with what an undisturbed run stores. Neither the comparison nor the log of acknowledged points relies on
+the program under test.
 
-- **lost**: points that are missing in the end, or that were acknowledged and are gone right after the fault;
-- **doubled**: a passage that is there twice;
-- **wrong**: a point with another payload or vector, or one that should not be there;
-- **silent**: a run that ended with exit code 0 while something was missing or wrong;
-- **hangs**: a run that was still there after 60 s;
-- **secrets**: files with the API key in them, among everything that the runs wrote;
-- **other**: anything else that is not as it must be, such as a traceback, or an exit code that says something else.
+- **lost**: points that are missing at the end, or that were acknowledged and are gone right after the fault;
+- **doubled**: a passage that is stored twice;
+- **wrong**: a point with another payload or vector, or one that should not exist;
+- **silent**: a run that exited with 0 although something was missing or wrong;
+- **hangs**: a run that was still running after 60 s;
+- **secrets**: files written by the runs that contain the API key;
+- **other**: anything else that is not as it should be, such as a traceback or a misleading exit code.
 """
 
 _TAIL: Final = """
-A kind's seeds are consecutive. `python -m tests.faults --seed N` replays one fault: it injects the same at the same
-place, though threads and servers keep their own time. To make runs short, windows have 8 passages instead of 512 and
-the waits between tries are shortened, except where a server needs the time to come back.
+Each kind of fault has consecutive seeds. `python -m tests.faults --seed N` replays one: it injects the same fault at the
+same point, although threads and servers keep their own timing. To keep runs short, windows have 8 passages instead of
+512, and the waits between retries are shortened, except where a server needs the time to come back.
 """
 
 
@@ -46,7 +46,7 @@ def render(verdicts: Sequence[Verdict], *, commit: str, seconds: float) -> str:
     cases += f", and {alone:,} damaged checkpoints read in process," if alone else ""
     parts = [
         f"{_HEAD}\n{cases} at commit `{commit}`, in {seconds / 60:.0f} minutes.\n\n{table}\n\n",
-        f"At most {worst} points were stored again after a fault though they had been acknowledged; ",
+        f"After a fault, at most {worst} points that had already been acknowledged were stored again; ",
         "a request holds 8 here.\n",
     ]
     if failed:

@@ -40,7 +40,7 @@ def corpus(count: int = COUNT) -> list[Passage]:
     ]
 
 
-@pytest.fixture(params=["embedded", "grpc", "rest"])
+@pytest.fixture(params=["embedded", *(pytest.param(way, marks=pytest.mark.server) for way in ("grpc", "rest"))])
 def where(request: pytest.FixtureRequest, tmp_path: Path, collection_name: str) -> Iterator[Where]:
     """Where a collection is: the arguments that say so, in a store of each kind."""
     if request.param == "embedded":
@@ -207,12 +207,10 @@ def test_a_slow_stream_is_not_waited_for_until_its_end(here: Where) -> None:
             return iter(corpus(100))
 
     from tasb_qdrant.ingest.progress import Counters
-    from tasb_qdrant.ingest.source.repeatable import Reopenable
+    from tasb_qdrant.ingest.source.open import Source
 
     slow = Slow()
-    found = average.average_length(
-        slow, Reopenable(iter([])), Bm25Settings(), Counters(), clock=lambda: float(next(clock))
-    )
+    found = average.average_length(slow, Source(iter([])), Bm25Settings(), Counters(), clock=lambda: float(next(clock)))
     assert found.passages == 5
     assert list(found.source) == corpus(100)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -198,7 +199,7 @@ def test_a_payload_spoiled_after_the_passage_was_made_is_rejected(tmp_path: Path
     payload: dict[str, object] = {"n": 1}
     passage = Passage("1", "t", payload=payload)
     payload["n"] = float("nan")
-    with pytest.raises(RejectedError, match=r"<passages>:1: .*JSON can't say"):
+    with pytest.raises(RejectedError, match=r"<passages>:1: .*JSON can't represent"):
         ingest([passage], collection="c", path=tmp_path, encoder=StubEncoder())
 
 
@@ -277,6 +278,21 @@ def test_another_precision_is_a_warning_and_another_model_an_error_before_anythi
         ingest(stored.numbered(9), collection="c", path=tmp_path, encoder=StubEncoder(dim=16))
     assert other.encoded == other.tokenized == 0
     assert stored.embedded(tmp_path) == before
+
+
+def test_a_collection_of_a_precision_that_is_gone_is_added_to_and_searched(tmp_path: Path) -> None:
+    from tasb_qdrant import Searcher, verify
+
+    where: dict[str, Any] = {"collection": "c", "path": tmp_path}
+    ingest(stored.numbered(3), encoder=StubEncoder(precision="fp8"), **where)
+    encoder = StubEncoder(precision="fp32")
+    report = ingest(stored.numbered(4), encoder=encoder, **where)
+    assert report.stored == 1
+    warning = next(warning for warning in report.warnings if "fp8" in warning)
+    assert warning.endswith("begun in fp8, this run encoded in fp32; the vectors agree to a cosine of 0.99")
+    with Searcher("c", path=tmp_path, encoder=encoder) as searcher:
+        assert len(searcher.search("text", limit=10)) == 4
+    assert verify(stored.numbered(4), encoder=encoder, **where).equal
 
 
 def test_no_passages_at_all_are_no_error(tmp_path: Path) -> None:

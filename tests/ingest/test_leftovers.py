@@ -15,7 +15,7 @@ from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
 
 
-@pytest.mark.parametrize("kind", ["embedded", "server"])
+@pytest.mark.parametrize("kind", ["embedded", pytest.param("server", marks=pytest.mark.server)])
 def test_a_first_run_that_stores_nothing_leaves_no_collection(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -137,7 +137,7 @@ def test_a_title_alone_is_a_passage_and_all_that_the_encoder_reads() -> None:
         ({"payload": {"a": float("inf")}}, "payload", "payload field 'a' is inf"),
         ({"payload": {"a": 2**63}}, "payload", "doesn't fit a 64-bit integer"),
         ({"payload": {"a": -(2**63) - 1}}, "payload", "doesn't fit a 64-bit integer"),
-        ({"payload": {"a": {1, 2}}}, "payload", "has a value of type set, which is not JSON"),
+        ({"payload": {"a": {1, 2}}}, "payload", "has a value of type set, which JSON can't represent"),
         ({"payload": {"a": b""}}, "payload", "has a value of type bytes"),
         ({"payload": {"a": [{"b": [object()]}]}}, "payload", "payload field 'a[].b[]' has a value of type object"),
         ({"payload": {"a": {"": 1}}}, "payload", "a payload field has an empty name"),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tasb_qdrant import AsyncSearcher, CollectionSettings, Encoder, Searcher, ingest, load_encoder
 from tasb_qdrant.encoder import TokenBatch
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import Hit, ModelContract
 from tasb_qdrant.settings import Bm25Settings
 from tests.models import minilm_folder
 from tests.qdrant_cluster import QdrantCluster
@@ -29,7 +29,7 @@ SETTINGS: Final = CollectionSettings(
     indexes={"topic": "keyword", "year": "integer", "lang": "keyword", "text": "text"},
     bm25=Bm25Settings(),
 )
-STORES: Final = ("embedded", "server 1.16.3", "server 1.17.0", "cluster")
+SERVERS: Final = ("server 1.16.3", "server 1.17.0", "cluster")
 
 
 class Remembering:
@@ -95,7 +95,9 @@ def encoder() -> Encoder:
     return Remembering(load_encoder(minilm_folder(), precision="fp32"))
 
 
-@pytest.fixture(scope="session", params=STORES)
+@pytest.fixture(
+    scope="session", params=["embedded", *(pytest.param(store, marks=pytest.mark.server) for store in SERVERS)]
+)
 def home(request: pytest.FixtureRequest, encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """Each store in turn."""
     options: dict[str, Any]
@@ -124,6 +126,15 @@ def searcher(home: Home) -> Iterator[Searcher]:
 def corpus() -> list[dict[str, Any]]:
     """The corpus as its file has it."""
     return [json.loads(line) for line in CORPUS.read_text().splitlines()]
+
+
+BATCH_CHANGES: Final = 1e-5
+"""Of a score: a batch of another size changes the last digits of a vector."""
+
+
+def scored(hits: Sequence[Hit]) -> list[tuple[str, float]]:
+    """To compare with another list, by `difference`."""
+    return [(hit.id, hit.score) for hit in hits]
 
 
 def counted(corpus: list[dict[str, Any]], name: str) -> Counter[Any]:

@@ -79,7 +79,9 @@ def test_the_models_indexes_are_made_and_what_the_model_does_not_know_is_kept(
 
 
 def test_a_payload_that_is_no_instance_is_rejected_at_the_door(tmp_path: Path, tiny_encoder: Encoder) -> None:
-    with pytest.raises(RejectedError, match=r"'bad' is no Article: year: .*'2008'|'bad' is no Article: year"):
+    with pytest.raises(
+        RejectedError, match=r"'bad' is not a valid Article: year: .*'2008'|'bad' is not a valid Article: year"
+    ):
         ingest([*PASSAGES, BAD], collection="articles", path=tmp_path, encoder=tiny_encoder, payload=Article)
     rejects = tmp_path / "rejects.jsonl"
     done = ingest(
@@ -91,14 +93,14 @@ def test_a_payload_that_is_no_instance_is_rejected_at_the_door(tmp_path: Path, t
         rejects=rejects,
     )
     assert (done.read, done.rejected, done.points) == (4, 1, 3)
-    assert "is no Article: year" in rejects.read_text()
+    assert "is not a valid Article: year" in rejects.read_text()
 
 
 def test_a_stored_payload_that_is_no_instance_is_an_error_or_marked(store: Path, tiny_encoder: Encoder) -> None:
     stored = Passage("old", "An old one.", payload={"topic": "space"})
     ingest([stored], collection="articles", path=store, encoder=tiny_encoder)
     with Searcher("articles", path=store, encoder=tiny_encoder, payload=Article) as searcher:
-        with pytest.raises(PayloadInvalidError, match="passage 'old' is no Article: year"):
+        with pytest.raises(PayloadInvalidError, match="passage 'old' is not a valid Article: year"):
             searcher.search("old", exact=True)
         assert searcher.search("old", where=fields(Article).year > 0)
     with Searcher("articles", path=store, encoder=tiny_encoder, payload=Article, on_invalid="keep") as searcher:

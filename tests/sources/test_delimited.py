@@ -100,7 +100,7 @@ def test_a_quote_that_is_never_closed_takes_bounded_memory(tmp_path: Path) -> No
     filler = b"3,three\n" * (MAX_LINE_BYTES // 8 + 10)
     file = write(tmp_path / "c.csv", b'id,text\n2,"two\n' + filler + b"4,four\n")
     passages, rejects = read_with_rejects(file)
-    assert "is a quote not closed?" in rejects[0].reason
+    assert "is a quote left open?" in rejects[0].reason
     assert (rejects[0].line, len(rejects), passages[-1].id) == (2, 1, "4")
 
 

@@ -76,16 +76,16 @@ def test_a_file_named_twice_is_refused_however_it_is_named(folder: Path) -> None
     file = folder / "a.tsv"
     (folder.parent / "link.tsv").symlink_to(file)
     for again in (file, f"{folder}/../d/a.tsv", folder, f"{folder}/a*", folder.parent / "link.tsv"):
-        with pytest.raises(SourceError, match=r"a\.tsv.*its passages would be doubled"):
+        with pytest.raises(SourceError, match=r"a\.tsv.*would duplicate its passages"):
             open_sources([again, file])
-    with pytest.raises(SourceError, match=r"<stdin>: is named twice; "):
+    with pytest.raises(SourceError, match=r"<stdin>: is named twice, which"):
         read("-", "-", stdin=b"", file_format="msmarco")
 
 
 def test_what_isnt_there_or_isnt_a_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no such file or folder"):
         open_sources([tmp_path / "missing.tsv"])
-    with pytest.raises(SourceError, match="a device, and only files"):
+    with pytest.raises(SourceError, match="a device, but only files"):
         open_sources(["/dev/null"])
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with pytest.raises(SourceError, match="can't be read"):
@@ -100,7 +100,7 @@ def test_a_socket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind("s.tsv")
-        with pytest.raises(SourceError, match="a socket, and only files"):
+        with pytest.raises(SourceError, match="a socket, but only files"):
             open_sources(["s.tsv"])
 
 
@@ -129,7 +129,7 @@ def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
 def test_sources_must_be_a_list_of_names() -> None:
     with pytest.raises(SettingsError, match="must be a list"):
         open_sources("c.tsv")
-    with pytest.raises(SettingsError, match="no source is named"):
+    with pytest.raises(SettingsError, match="no source was given"):
         open_sources([])
-    with pytest.raises(SettingsError, match="an empty name"):
+    with pytest.raises(SettingsError, match="has an empty name"):
         open_sources([""])

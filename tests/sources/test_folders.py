@@ -48,7 +48,7 @@ def test_a_collection_of_the_embedded_store_is_passed_over(tmp_path: Path) -> No
     write(store / "collection.json", "{}")
     write(store / "shard/data.jsonl", "{}")
     assert ids(tmp_path) == ["1"]
-    with pytest.raises(SourceError, match="the folder holds no file"):
+    with pytest.raises(SourceError, match="the folder has no file"):
         open_sources([store])
     (store / "shard/data.jsonl").unlink()
     (store / "shard").rmdir()

@@ -25,7 +25,7 @@ def test_metadata_that_contradicts_the_record_is_rejected(tmp_path: Path, metada
     record = {"_id": "1", "text": "t", "lang": "en", "year": 1, "metadata": metadata}
     passages, [reject] = read_with_rejects(write(tmp_path / "c.jsonl", json_lines(record)))
     assert passages == []
-    assert f"field {next(iter(metadata))!r} stands in the record and in its metadata" in reject.reason
+    assert f"field {next(iter(metadata))!r} is in both the record and its metadata" in reject.reason
 
 
 @pytest.mark.parametrize("metadata", [None, "a string", [1]])

@@ -168,7 +168,7 @@ def test_a_value_that_python_cant_hold_rejects_its_row_alone(tmp_path: Path) -> 
     assert [passage.id for passage in passages] == ["1"]
     assert [(reject.line, reject.reason) for reject in rejects] == [
         (2, "column 'text': invalid UTF-8 at byte offset 0 of a string"),
-        (3, "column 'at': a date lies outside the years 1 to 9999"),
+        (3, "column 'at': a date is outside the years 1 to 9999"),
     ]
 
 
@@ -183,12 +183,12 @@ def test_rows_are_numbered_across_row_groups_and_progress_reaches_the_files_size
 
 
 def test_a_file_that_isnt_parquet_or_is_cut_short_is_an_error_at_once(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="not a sound Parquet file"):
+    with pytest.raises(SourceError, match="not a valid Parquet file"):
         open_sources([write(tmp_path / "a.parquet", "id,text\n")])
-    with pytest.raises(SourceError, match="not a sound Parquet file"):
+    with pytest.raises(SourceError, match="not a valid Parquet file"):
         open_sources([write(tmp_path / "b.parquet", b"")])
     whole = parquet(tmp_path / "c.parquet", {"id": [1], "text": ["t"]}).read_bytes()
-    with pytest.raises(SourceError, match="not a sound Parquet file"):
+    with pytest.raises(SourceError, match="not a valid Parquet file"):
         open_sources([write(tmp_path / "d.parquet", whole[:-20])])
 
 
@@ -205,7 +205,7 @@ def test_damaged_pages_are_an_error_that_names_the_row_reached(tmp_path: Path) -
     data[start + 40 : start + 400] = b"\xff" * 360
     write(file, bytes(data))
     ids: list[str] = []
-    with open_sources([file]) as reader, pytest.raises(SourceError, match="not a sound Parquet file") as damage:
+    with open_sources([file]) as reader, pytest.raises(SourceError, match="not a valid Parquet file") as damage:
         ids.extend(passage.id for passage in reader)
     assert damage.value.line == 2049
 

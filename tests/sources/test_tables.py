@@ -83,9 +83,9 @@ def test_names_that_programs_set_aside_are_passed_over_at_every_depth(tmp_path: 
         assert sorted(ids(source)) == ["1", "2"]
     parquet(folder / "_kept/a.parquet", "3")
     assert ids(f"{folder}/_k*/*.parquet") == ids(folder / "_kept") == ids(folder / "_kept/a.parquet") == ["3"]
-    with pytest.raises(SourceError, match=r"names that begin with _ or \. are passed over"):
+    with pytest.raises(SourceError, match=r"names that begin with _ or \. are skipped"):
         open_sources([f"{folder}/*/attempt*"])
-    with pytest.raises(SourceError, match=r"names that begin with _ or \. are passed over"):
+    with pytest.raises(SourceError, match=r"names that begin with _ or \. are skipped"):
         open_sources([folder / "_temporary"])
 
 

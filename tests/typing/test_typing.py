@@ -54,6 +54,7 @@ def _say(said: Said, file: str, line: int, message: str) -> None:
     said[place] = f"{said.get(place, '')}\n{message}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_slips_are_refused_and_what_is_right_is_accepted(checker: Callable[[], Said]) -> None:
     said = checker()

@@ -8,8 +8,8 @@ from typing import Final
 from tasb_qdrant.encoder.cross.encoder import CrossEncoder, CrossEncoderIdentity
 from tasb_qdrant.encoder.cross.layout import CLASSIFIER, read_classifier_layout
 from tasb_qdrant.encoder.devices import read_devices
-from tasb_qdrant.encoder.hardware import check_names, choose_hardware
-from tasb_qdrant.encoder.load import HUB_TIMEOUT, default_batch_tokens
+from tasb_qdrant.encoder.hardware import check_names, choose_hardware, default_batch_tokens
+from tasb_qdrant.encoder.model.hub import HUB_TIMEOUT
 from tasb_qdrant.encoder.model.resolve import TAS_B, resolve_model
 from tasb_qdrant.encoder.model.weights import find_weights, hashing, read_tensors
 from tasb_qdrant.encoder.threads import spin_less

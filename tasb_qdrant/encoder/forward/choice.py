@@ -16,8 +16,8 @@ from tasb_qdrant.errors import SettingsError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from tasb_qdrant.encoder.batching import Forward
     from tasb_qdrant.encoder.forward.encoder_weights import EncoderWeights
+    from tasb_qdrant.encoder.forward.protocol import Forward
 
 FORWARDS: Final = ("auto", "fast", "reference")
 
@@ -39,13 +39,13 @@ def build_forward(
     """The forward pass with these weights, and a note where the fast one was wanted and can't be had.
 
     Raises CorruptModelError for weights that aren't the model's, SettingsError if `forward` is "fast"
-    and can't be, or the precision is int8 or fp8, which have no other.
+    and can't be, or the precision is int8, which has no other.
     """
-    eight = hardware.precision if hardware.precision in ("int8", "fp8") else ""
+    int8 = hardware.precision == "int8"
     if forward == "reference":
-        if eight:
+        if int8:
             raise SettingsError(
-                f"there is no reference forward pass in {eight}; set forward to 'auto', or precision to fp32"
+                "there is no reference forward pass in int8; set forward to 'auto', or precision to fp32"
             )
         return _reference(tensors, layout=layout, hardware=hardware), ()
     obstacle = _obstacle(config, hardware)
@@ -69,8 +69,8 @@ def build_forward(
             obstacle = str(error)
         else:
             return fast, fast.notes
-    if eight:
-        raise SettingsError(f"precision {eight} needs the fast forward pass: {obstacle}; set precision to 'auto'")
+    if int8:
+        raise SettingsError(f"precision int8 needs the fast forward pass: {obstacle}; set precision to 'auto'")
     if forward == "fast":
         raise SettingsError(f"there is no fast forward pass here: {obstacle}; set forward to 'auto'")
     note = f"The forward pass is transformers', the slow one: {obstacle}."
@@ -85,7 +85,7 @@ def _reference(tensors: Mapping[str, Tensor], *, layout: Layout, hardware: Hardw
         pooling=layout.pooling,
         normalized=layout.normalized,
         device=hardware.device,
-        precision="bf16" if hardware.precision == "fp8" else hardware.precision,
+        precision=hardware.precision,
     )
 
 

@@ -16,26 +16,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasb_qdrant.encoder.batching import Forward
 from tasb_qdrant.encoder.forward.cuda_attention import why_no_attention
 from tasb_qdrant.encoder.forward.cuda_batch import batch_in, shape_of, staged
 from tasb_qdrant.encoder.forward.cuda_graphs import QueryGraphs
 from tasb_qdrant.encoder.forward.cuda_model import CudaModel
-from tasb_qdrant.encoder.forward.cuda_product import why_no_fp8
 from tasb_qdrant.encoder.forward.encoder_weights import EncoderWeights
-from tasb_qdrant.encoder.forward.self_check import Tolerance, disagreement, first_line, trial_texts
+from tasb_qdrant.encoder.forward.protocol import Forward
+from tasb_qdrant.encoder.forward.self_check import disagreement, first_line, trial_texts
 from tasb_qdrant.encoder.model.layout import Pooling
 from tasb_qdrant.encoder.protocol import TokenBatch
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
-"""Of all but the products in fp8, whose results torch gives in bf16 alone."""
-
-FP8_COSINE: Final = 0.98
-FP8_STRETCH: Final = 0.05
-"""What a vector in fp8 may differ from the reference's in bf16, on texts of random words."""
+_DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class UnfitForwardError(Exception):
@@ -50,10 +44,7 @@ def checked_cuda_forward(
     vocabulary, dim = weights.words.shape
     # On a CPU, attention is another one, which takes anything.
     if device != "cpu":
-        floats = "bf16" if precision == "fp8" else precision
-        obstacle = why_no_attention(device=device, precision=floats, head_dim=dim // weights.heads)
-        if precision == "fp8":
-            obstacle = obstacle or why_no_fp8(device=device, dims=(dim, len(weights.layers[0].up.weight)))
+        obstacle = why_no_attention(device=device, precision=precision, head_dim=dim // weights.heads)
         if obstacle:
             raise UnfitForwardError(obstacle)
     try:
@@ -61,8 +52,7 @@ def checked_cuda_forward(
     except Exception as error:
         raise UnfitForwardError(f"the fast one can't be set up ({first_line(error)})") from error
     texts = trial_texts(vocabulary=vocabulary, longest=len(weights.positions))
-    within = Tolerance(FP8_COSINE, FP8_STRETCH) if precision == "fp8" else Tolerance()
-    obstacle = disagreement(fast, reference, texts=texts, within=within)
+    obstacle = disagreement(fast, reference, texts=texts)
     if obstacle:
         raise UnfitForwardError(obstacle)
     return fast
@@ -87,7 +77,7 @@ class Pending:
 class CudaForward:
     """Token ids to vectors. Not safe to call from several threads at once.
 
-    `precision` is fp16, bf16 or fp8 on a GPU. On the device "cpu" it computes the same in any precision, slowly:
+    `precision` is fp16 or bf16 on a GPU. On the device "cpu" it computes the same in any precision, slowly:
     there, FastForward is the fast one.
     """
 
@@ -99,12 +89,10 @@ class CudaForward:
         self._pinned = self._device.type == "cuda"
         notes: list[str] = []
         with torch.inference_mode(), self._as_current():
-            dtype = _DTYPES[precision]
             self._model = CudaModel(
                 weights,
                 device=self._device,
-                dtype=dtype,
-                fp8=precision == "fp8",
+                dtype=_DTYPES[precision],
                 pooling=pooling,
                 normalized=normalized,
                 notes=notes,

@@ -28,11 +28,6 @@ _HEADS: Final = (16, 32, 64, 128)
 _TMA: Final = (9, 0)
 """The first compute capability whose memory is read in tiles by hardware."""
 
-FP8: Final = torch.float8_e4m3fn
-_HIGHEST: Final = torch.finfo(FP8).max
-TINY: Final = 1e-12
-"""No row's scale is below a part of it: one of zeros is divided by something."""
-
 _STEP: Final = 8
 """Rows of tensors that are read so begin at multiples of 16 bytes."""
 
@@ -45,9 +40,6 @@ EmbedNorm = Callable[[Batch, "Tensor", "Tensor", Norm], "Tensor"]
 ProductGelu = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
 """Rows x, W, b to GELU of x Wᵀ + b."""
 
-Quantize = Callable[["Tensor"], tuple["Tensor", "Tensor"]]
-"""Rows to fp8 of the same shape and float32 (rows, 1): the first times the second is the rows."""
-
 K = TypeVar("K")
 
 
@@ -59,7 +51,6 @@ class Kernels:
     embed_norm: EmbedNorm
     attend: Attention
     product_gelu: ProductGelu
-    quantize: Quantize
 
 
 def add_norm(inputs: Tensor, others: Tensor, norm: Norm) -> Tensor:
@@ -77,16 +68,10 @@ def product_gelu(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return gelu(linear(inputs, weight, bias))
 
 
-def quantized(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """A Quantize: e4m3, a row's largest number the highest that it has."""
-    scales = rows.abs().amax(1, keepdim=True).float().clamp_min(TINY) / _HIGHEST
-    return (rows / scales).to(FP8), scales
-
-
-def kernels_on(norm: Norm, *, heads: int, fp8: bool, notes: list[str]) -> Kernels:
+def kernels_on(norm: Norm, *, heads: int, notes: list[str]) -> Kernels:
     """The fastest kernels for tensors like those of `norm`. `notes` gets what Triton can't do here."""
     like = norm.weight
-    plain = Kernels(add_norm, embed_norm, attention_on(like.device), product_gelu, quantized)
+    plain = Kernels(add_norm, embed_norm, attention_on(like.device), product_gelu)
     if like.device.type == "cpu":
         return plain
     try:
@@ -94,19 +79,16 @@ def kernels_on(norm: Norm, *, heads: int, fp8: bool, notes: list[str]) -> Kernel
     except Exception as error:  # no Triton, or another one: its errors vary by version
         notes.append(f"Kernels are torch's alone, without Triton's ({first_line(error)}).")
         return plain
-    attend, fused, quantize = plain.attend, plain.product_gelu, plain.quantize
+    attend, fused = plain.attend, plain.product_gelu
     if len(like) // heads in _HEADS:
         attend = _tried("attention", triton_attention.triton_attention, attend, _on_texts(like, heads), notes)
     if torch.cuda.get_device_capability(like.device) >= _TMA and len(like) % _STEP == 0:
         fused = _tried("a product with GELU", triton_product.triton_product_gelu, fused, _on_rows(like), notes)
-    if fp8:
-        quantize = _tried("rounding to fp8", triton_rows.triton_quantized, quantize, _on_numbers(like), notes)
     return Kernels(
         _tried("addition with LayerNorm", triton_rows.triton_add_norm, add_norm, _on_sums(norm), notes),
         _tried("embedding with LayerNorm", triton_rows.triton_embed_norm, embed_norm, _on_words(norm), notes),
         attend,
         fused,
-        quantize,
     )
 
 
@@ -158,17 +140,6 @@ def _on_rows(like: Tensor) -> Callable[[ProductGelu], Tensor]:
     dim = len(like)
     inputs, weight, bias = _numbers(like, 200, dim), _numbers(like, 512, dim), _numbers(like, 512)
     return lambda run: run(inputs, weight * 0.1, bias)
-
-
-def _on_numbers(like: Tensor) -> Callable[[Quantize], Tensor]:
-    """What is rounded, back in a higher precision: a number may be rounded either way where it is in the middle."""
-    rows = _numbers(like, 5, len(like)) * torch.logspace(-3, 3, 5, device=like.device).to(like.dtype)[:, None]
-
-    def restored(run: Quantize) -> Tensor:
-        found, scales = run(rows)
-        return found.float() * scales / rows.abs().amax(1, keepdim=True).float()
-
-    return restored
 
 
 def _batch(like: Tensor) -> Batch:

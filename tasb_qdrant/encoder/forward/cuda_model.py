@@ -32,7 +32,6 @@ class CudaModel:
         *,
         device: torch.device,
         dtype: torch.dtype,
-        fp8: bool,
         pooling: Pooling,
         normalized: bool,
         notes: list[str],
@@ -43,9 +42,9 @@ class CudaModel:
         self._words, self._positions = moved(weights.words), moved(weights.positions)
         self._norm = _norm_by(weights.norm, moved)
         self._normalized = normalized
-        kernels = kernels_on(self._norm, heads=weights.heads, fp8=fp8, notes=notes)
+        kernels = kernels_on(self._norm, heads=weights.heads, notes=notes)
         self._embed_norm = kernels.embed_norm
-        products = Products(fp8=fp8, device=device, dtype=dtype, kernels=kernels)
+        products = Products(device=device, dtype=dtype, kernels=kernels)
         attention = _Attention(kernels.attend, weights.heads)
         make = products.plain
 

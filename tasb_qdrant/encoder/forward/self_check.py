@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasb_qdrant.encoder.batching import Forward
+from tasb_qdrant.encoder.forward.protocol import Forward
 
+LEAST_COSINE: Final = 0.999
+"""With the reference's vector of the same text, in the same precision."""
 
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """What a vector may differ from the reference's, by default from one in the same precision.
-
-    `cosine` is the least one. `stretch` says how much longer or shorter it may be, as a fraction: dot products
-    of vectors that aren't normalised depend on it, and the cosine doesn't show it.
-    """
-
-    cosine: float = 0.999
-    stretch: float = 0.01
-
+MOST_STRETCH: Final = 0.01
+"""How much longer or shorter than the reference's a vector may be, as a fraction: dot products of vectors that aren't
+normalised depend on it, and the cosine doesn't show it."""
 
 _LENGTHS: Final = (2, 12, 16, 30, 75, 200, 512)
 
@@ -34,9 +27,7 @@ def trial_texts(*, vocabulary: int, longest: int) -> list[NDArray[np.int32]]:
     return [random.integers(vocabulary, size=length, dtype=np.int32) for length in lengths]
 
 
-def disagreement(
-    fast: Forward, reference: Forward, *, texts: Sequence[NDArray[np.int32]], within: Tolerance = Tolerance()
-) -> str:
+def disagreement(fast: Forward, reference: Forward, *, texts: Sequence[NDArray[np.int32]]) -> str:
     """How `fast` differs from `reference` on `texts`, together and each alone, or "" if it doesn't.
 
     Any error of `fast` is such a difference; those of `reference` are raised.
@@ -48,7 +39,7 @@ def disagreement(
     except Exception as error:  # kernels and compilers have errors of all types, and the reference is at hand
         return f"the fast one failed with {first_line(error)}"
     for found in (together, alone):
-        difference = _difference(found, expected, within)
+        difference = _difference(found, expected)
         if difference:
             return difference
     return ""
@@ -60,7 +51,7 @@ def first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def _difference(found: NDArray[np.float32], expected: NDArray[np.float32], within: Tolerance) -> str:
+def _difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> str:
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return f"the fast one gave {found.dtype} {found.shape} instead of {expected.dtype} {expected.shape}"
     if not np.isfinite(found).all():
@@ -72,8 +63,8 @@ def _difference(found: NDArray[np.float32], expected: NDArray[np.float32], withi
     cosine = ((ours * theirs).sum(axis=1) / (lengths * expected_lengths)).min()
     stretch = np.abs(lengths / expected_lengths - 1).max()
     # Written so that NaN, as from a reference that isn't finite, is a difference too.
-    if not cosine >= within.cosine:
-        return f"the fast one's vectors have a cosine of {cosine:.4f} with the reference's, less than {within.cosine}"
-    if not stretch <= within.stretch:
+    if not cosine >= LEAST_COSINE:
+        return f"the fast one's vectors have a cosine of {cosine:.4f} with the reference's, less than {LEAST_COSINE}"
+    if not stretch <= MOST_STRETCH:
         return f"the fast one's vectors are {stretch:.1%} longer or shorter than the reference's"
     return ""

@@ -39,28 +39,6 @@ def triton_embed_norm(batch: Batch, words: Tensor, positions: Tensor, norm: Norm
     return outputs
 
 
-def triton_quantized(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """A Quantize for contiguous rows on a GPU of compute capability 8.9."""
-    found = torch.empty(rows.shape, dtype=torch.float8_e4m3fn, device=rows.device)
-    scales = torch.empty((len(rows), 1), dtype=torch.float32, device=rows.device)
-    dim = rows.shape[1]
-    _quantize[(len(rows),)](rows, found, scales, dim, WIDTH=triton.next_power_of_2(dim))
-    return found, scales
-
-
-@triton.jit
-@no_type_check  # it is Triton's language in Python's syntax
-def _quantize(rows, found, scales, dim, WIDTH: tl.constexpr):  # noqa: N803  # Triton's style
-    start = tl.program_id(0).to(tl.int64) * dim
-    columns = tl.arange(0, WIDTH)
-    inside = columns < dim
-    numbers = tl.load(rows + start + columns, mask=inside, other=0.0).to(tl.float32)
-    # Divided as torch does, to the last bit: numbers in the middle of two of e4m3's are common.
-    scale = tl.div_rn(tl.maximum(tl.max(tl.abs(numbers)), 1e-12), 448.0)
-    tl.store(scales + tl.program_id(0), scale)
-    tl.store(found + start + columns, tl.div_rn(numbers, scale).to(tl.float8e4nv), mask=inside)
-
-
 @triton.jit
 @no_type_check  # it is Triton's language in Python's syntax
 def _add_norm(inputs, others, weight, bias, outputs, dim, eps, WIDTH: tl.constexpr):  # noqa: N803  # Triton's style

@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError
+
+HUB_TIMEOUT: Final = 8.0
+"""Seconds to wait for the hub: with the time to import and start, an unreachable one shows within 10."""
 
 T = TypeVar("T")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from tasb_qdrant.encoder.model import hub
 from tasb_qdrant.encoder.model.layout import read_layout
 from tasb_qdrant.encoder.model.weights import WeightNames, find_weights, pick_weights, pickles_only
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError, UnsafeWeightsError
+from tasb_qdrant.records import ModelContract
 
 TAS_B: Final = "tas-b"
 ORIGINAL: Final = "sebastian-hofstaetter/distilbert-dot-tas_b-b256-msmarco"
@@ -99,6 +101,14 @@ def resolve_model(
         return _from_hub(model, request)
     except HubUnreachableError as error:
         raise HubUnreachableError(f"{error}; there is no folder {model}") from error
+
+
+def named_by(contract: ModelContract, revision: str | None) -> tuple[str, str | None]:
+    """The model that a contract names, and its revision: the recorded commit, unless another is asked for or a
+    folder has the name."""
+    if revision is None and contract.revision and not os.path.isdir(contract.model):
+        revision = contract.revision
+    return contract.model, revision
 
 
 def _as_folder(model: str | Path) -> tuple[Path, bool]:

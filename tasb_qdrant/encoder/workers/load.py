@@ -6,8 +6,7 @@ from typing import Final
 
 from tasb_qdrant.encoder.hardware import choose_hardware
 from tasb_qdrant.encoder.model.config import read_config
-from tasb_qdrant.encoder.model.layout import Layout
-from tasb_qdrant.encoder.model.resolve import ModelSource
+from tasb_qdrant.encoder.model.files import ModelFiles
 from tasb_qdrant.encoder.tokenize.files import load_tokenization
 from tasb_qdrant.encoder.workers.encoder import ParallelEncoder
 from tasb_qdrant.encoder.workers.tasks import EncodingTask
@@ -18,22 +17,21 @@ _CUDA_CHUNK_TOKENS: Final = 65_536
 
 
 def load_parallel(
-    source: ModelSource,
-    layout: Layout,
+    model: ModelFiles,
     *,
     devices: tuple[str, ...],
-    asked: str,
     precision: str,
     forward: str,
     batch_tokens: int | None,
     allow_pickle: bool,
 ) -> ParallelEncoder:
-    """An encoder for the model at `source` with a worker process for each of `devices`, which were `asked` for.
+    """An encoder for `model` with a worker process for each of `devices`.
 
     One precision for all, chosen for the first. Raises as load_encoder does, and WorkerError if a worker ends.
     """
     import torch
 
+    source, layout = model.source, model.layout
     hardware = choose_hardware(devices[0], precision)
     on_cpu = devices[0] == "cpu"
     threads = max(1, torch.get_num_threads() // len(devices)) if on_cpu else 0
@@ -54,8 +52,6 @@ def load_parallel(
         for number, device in enumerate(devices)
     ]
     notes = [*source.notes, *hardware.notes, f"{len(devices)} worker processes: {', '.join(devices)}."]
-    if asked == "auto":
-        notes.append("Device auto takes every GPU that torch sees; give --device cuda:0 for that one alone.")
     return ParallelEncoder(
         tasks=tasks,
         tokenization=lambda: SharedTokenization(

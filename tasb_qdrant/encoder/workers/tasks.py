@@ -58,19 +58,19 @@ class EncodingTask:
     def open(self) -> tuple[Opened, Callable[[Chunk], Encoded]]:
         import torch
 
-        from tasb_qdrant.encoder.load import load_encoder
+        from tasb_qdrant.encoder.model.files import find_model
+        from tasb_qdrant.encoder.single import load_single
 
         if self.threads:
             torch.set_num_threads(self.threads)
         if self.device.startswith("cuda"):
             torch.cuda.set_device(self.device)  # else some of what torch finds out would be about cuda:0
-        encoder = load_encoder(
-            self.folder,
+        encoder = load_single(
+            find_model(self.folder, allow_pickle=self.allow_pickle),
             device=self.device,
             precision=self.precision,
             forward=self.forward,
             batch_tokens=self.batch_tokens,
-            allow_pickle=self.allow_pickle,
         )
         opened = Opened(encoder.contract, encoder.notes)
 

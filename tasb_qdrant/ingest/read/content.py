@@ -9,6 +9,10 @@ from typing import Any, Final
 
 import orjson
 
+from tasb_qdrant.records import Passage
+from tasb_qdrant.records.verification import Difference
+from tasb_qdrant.settings import PayloadKeys
+
 # Stores parse JSON with serde_json, whose quick way of reading a float is off by a unit in the last place
 # for one in a few: 1.5844572126090433e+32 comes back as …0432e+32. Such a passage is no other one.
 _FLOAT_ERROR: Final = 1e-15
@@ -22,6 +26,20 @@ def canonical(payload: Mapping[str, Any]) -> bytes:
 def is_same(stored: Mapping[str, Any], content: bytes) -> bool:
     """Whether a stored payload is the canonical `content`, as exactly as a store keeps floats."""
     return canonical(stored) == content or _agree(stored, orjson.loads(content))
+
+
+def difference(
+    passage: Passage, content: bytes, stored: Mapping[str, Any] | None, keys: PayloadKeys
+) -> Difference | None:
+    """How the stored payload (None where there is no such point) differs from the passage's, canonical `content`.
+
+    None where both are the same.
+    """
+    if stored is None:
+        return Difference.MISSING
+    if is_same(stored, content):
+        return None
+    return Difference.PAYLOAD if _encoder_text(stored, keys) == passage.encoder_text else Difference.TEXT
 
 
 def plain(value: Any) -> Any:
@@ -47,3 +65,11 @@ def _agree(one: Any, other: Any) -> bool:
     if isinstance(one, list):
         return len(one) == len(other) and all(map(_agree, one, other))
     return bool(one == other)
+
+
+def _encoder_text(stored: Mapping[str, Any], keys: PayloadKeys) -> str | None:
+    """The text that the encoder read; None where another program stored something else there."""
+    text, title = stored.get(keys.text), stored.get(keys.title)
+    if not isinstance(text, str) or not isinstance(title, str | None):
+        return None
+    return f"{title} {text}" if title else text

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
 from tasb_qdrant.collection.payload import to_payload
-from tasb_qdrant.errors import InvalidPassageError, RejectedError, SourceError
+from tasb_qdrant.errors import InvalidPassageError, RejectedError
 from tasb_qdrant.ingest.progress import Counters
-from tasb_qdrant.ingest.read.content import canonical, plain
+from tasb_qdrant.ingest.read.content import canonical
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
 from tasb_qdrant.ingest.read.index_types import TypeCheck
 from tasb_qdrant.ingest.read.seen import Seen, SeenIds
@@ -20,8 +19,8 @@ from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.settings import IndexType, PayloadKeys
 
 
-class PassageSource(Protocol):
-    """Passages, with the place of the last one: a reader of files, or any iterable of passages."""
+class PassageReader(Protocol):
+    """Passages, with the place of the last one: from files, or from any iterable of passages."""
 
     @property
     def source(self) -> str: ...
@@ -37,40 +36,6 @@ class PassageSource(Protocol):
         ...
 
     def __iter__(self) -> Iterator[Passage]: ...
-
-
-class PassagesInMemory:
-    """An iterable of passages as a source: its `line` counts them.
-
-    Payloads are copied: whoever made them may use the same dict for the next passage, while this one
-    still waits to be stored.
-    """
-
-    def __init__(self, passages: Iterable[Passage], *, on_reject: Callable[[Reject], None]) -> None:
-        self._passages = passages
-        self._on_reject = on_reject
-        self.source = "<passages>"
-        self.line = 0
-        self.bytes_read = 0
-        self.bytes_total: int | None = None
-        self.files: tuple[Path | Literal["-"], ...] = ()
-
-    def __iter__(self) -> Iterator[Passage]:
-        for passage in self._passages:
-            self.line += 1
-            if not isinstance(passage, Passage):
-                raise SourceError(
-                    f"expected a Passage, got {type(passage).__name__}; give passages, or a list of file names",
-                    source=self.source,
-                    line=self.line,
-                )
-            if passage.payload:
-                try:
-                    passage = replace(passage, payload=plain(passage.payload))
-                except InvalidPassageError as error:  # changed since it was made
-                    self._on_reject(Reject(source=self.source, line=self.line, reason=error.reason))
-                    continue
-            yield passage
 
 
 class _Draft:
@@ -94,7 +59,7 @@ class _Draft:
 
 
 def read_windows(
-    source: PassageSource,
+    source: PassageReader,
     *,
     keys: PayloadKeys,
     indexes: Mapping[str, IndexType],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from tasb_qdrant.errors import SettingsError
@@ -30,23 +29,15 @@ def reject_log(
 
 
 class RetryLog(RejectLog):
-    """Takes what is still rejected of an earlier run's rejects, whose file it replaces when all were tried.
+    """Takes what is still rejected of an earlier run's rejects, whose file it replaces once all were tried.
 
-    Until then the file stays as it was, so that a run that ends before can be run again.
+    Until then the file stays as it was, so that a run that ends earlier can be run again.
     """
 
     def __init__(self, lines: RejectedLines, *, on_reject: Callable[[], None], limit: int | None = None) -> None:
-        super().__init__(lines.path, on_reject=on_reject, limit=limit)
+        super().__init__(lines.path, on_reject=on_reject, limit=limit, staged=True)
         self._lines = lines
-        self._new = lines.path.with_name(f".{lines.path.name}.new")
         self._met: set[tuple[str, int]] = set()
-
-    def open(self, *, sources: Iterable[Path | str] = ()) -> None:
-        """Make the new file beside the old one. Raises SettingsError."""
-        try:
-            self._file = self._new.open("wb")
-        except OSError as error:
-            raise self._unwritable(error) from error
 
     def unwanted(self, places: Sequence[tuple[str, int]]) -> Collection[int]:
         """The rows, of inputs at these (source, line), that were no rejects."""
@@ -55,20 +46,8 @@ class RetryLog(RejectLog):
         return {row for row, is_wanted in enumerate(wanted) if not is_wanted}
 
     def complete(self, counters: Counters) -> None:
-        """Replace the old file, lines that hold nothing any more among the rejects. Raises SettingsError."""
+        """Replace the old file. Lines that hold nothing any more are among the rejects. Raises SettingsError."""
         for source, line in sorted(self._lines.places - self._met):
             counters.add(read=1)
             self.add(Reject(source=source, line=line, reason="there is nothing in this line any more; drop the reject"))
-        if self._file is None:
-            return
-        try:
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._new.replace(self._lines.path)
-        except OSError as error:
-            raise self._unwritable(error) from error
-
-    def close(self) -> None:
-        """Forget the new file, unless it has replaced the old one."""
-        super().close()
-        self._new.unlink(missing_ok=True)
+        super().complete(counters)

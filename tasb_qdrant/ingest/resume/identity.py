@@ -23,8 +23,8 @@ END_BYTES: Final = 64 * 1024
 
 _SHOWN_DIGITS: Final = 12
 
-Difference = tuple[str, object, object]
-"""What differs, at the time of the checkpoint, now."""
+Change = tuple[str, object, object]
+"""What has changed, its value at the time of the checkpoint, its value now."""
 
 
 class FileIdentity(BaseModel):
@@ -79,10 +79,10 @@ class ReadIdentity(BaseModel):
     options: dict[str, str]
     window: tuple[int, int] = (WINDOW_SIZE, WINDOW_BYTES)
 
-    def differences(self, now: ReadIdentity) -> list[Difference]:
+    def differences(self, now: ReadIdentity) -> list[Change]:
         """Where `now` is another."""
         then_paths, now_paths = ([file.path for file in one.files] for one in (self, now))
-        found: list[Difference] = []
+        found: list[Change] = []
         if sorted(then_paths) == sorted(now_paths):
             if then_paths != now_paths:
                 found.append(("the order of the files", _names(then_paths), _names(now_paths)))
@@ -126,9 +126,9 @@ class TargetIdentity(BaseModel):
             bm25=collection.bm25,
         )
 
-    def model_differences(self, contract: ModelContract) -> list[Difference]:
+    def model_differences(self, contract: ModelContract) -> list[Change]:
         """Where another contract makes other vectors; here precision and program count, too."""
-        found: list[Difference] = [*self.contract.differences(contract)]
+        found: list[Change] = [*self.contract.differences(contract)]
         if self.contract.precision != contract.precision:
             found.append(("the precision", self.contract.precision, contract.precision))
         if self.contract.version != contract.version:
@@ -136,7 +136,7 @@ class TargetIdentity(BaseModel):
             found.append(("the version of tasb-qdrant", self.contract.version, contract.version))
         return found
 
-    def differences(self, now: TargetIdentity) -> list[Difference]:
+    def differences(self, now: TargetIdentity) -> list[Change]:
         """Where `now` is another."""
         found = self.model_differences(now.contract)
         if self.id != now.id:
@@ -169,7 +169,7 @@ def _mode(path: Path) -> int:
         ) from None
 
 
-def _differences(then: Mapping[str, object], now: Mapping[str, object]) -> list[Difference]:
+def _differences(then: Mapping[str, object], now: Mapping[str, object]) -> list[Change]:
     names = dict.fromkeys([*then, *now])
     pairs = [(name, then.get(name, "none"), now.get(name, "none")) for name in names]
     return [(name, before, after) for name, before, after in pairs if before != after]

@@ -13,9 +13,9 @@ from typing import Final
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.errors import ResumeRefusedError
-from tasb_qdrant.ingest.read.windows import PassageSource
+from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.ingest.resume.checkpoint import Checkpoint, Counts, Ledger
-from tasb_qdrant.ingest.resume.identity import Difference, ReadIdentity, TargetIdentity, identify
+from tasb_qdrant.ingest.resume.identity import Change, ReadIdentity, TargetIdentity, identify
 from tasb_qdrant.ingest.resume.state import StateFiles
 from tasb_qdrant.records import ModelContract
 from tasb_qdrant.settings import StoreSettings, user_state_folder
@@ -141,14 +141,14 @@ class Journal:
         if self._files is not None:
             self._files.forget()
 
-    def _refuse(self, differences: Sequence[Difference]) -> None:
+    def _refuse(self, differences: Sequence[Change]) -> None:
         if differences:
             raise ResumeRefusedError(self._collection_name, differences)
 
 
 @contextmanager
 def open_journal(
-    source: PassageSource,
+    source: PassageReader,
     names: Sequence[str | Path],
     store: StoreSettings,
     *,

@@ -11,8 +11,9 @@ from typing import Final, Literal
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.content import canonical
-from tasb_qdrant.ingest.read.windows import PassageSource
-from tasb_qdrant.ingest.source.repeatable import CountedRejects, Reopenable
+from tasb_qdrant.ingest.read.windows import PassageReader
+from tasb_qdrant.ingest.rejects.counted import CountedRejects
+from tasb_qdrant.ingest.source.open import Source
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings
 
@@ -39,7 +40,7 @@ class Average:
 
     words: float
     passages: int
-    source: PassageSource
+    source: PassageReader
 
     @property
     def note(self) -> str:
@@ -50,8 +51,8 @@ class Average:
 
 
 def average_length(
-    source: PassageSource,
-    again: Reopenable,
+    source: PassageReader,
+    again: Source,
     bm25: Bm25Settings,
     counters: Counters,
     *,
@@ -108,12 +109,12 @@ class _Place:
 
 
 class Ahead:
-    """A PassageSource whose first passages were read already, by `read`. They come again, each in its place.
+    """A PassageReader whose first passages were read already, by `read`. They come again, each in its place.
 
     What ended the reading early, such as a reject, is raised where it belongs: after them.
     """
 
-    def __init__(self, source: PassageSource) -> None:
+    def __init__(self, source: PassageReader) -> None:
         self._source = source
         self._rest = iter(source)
         self._read: list[tuple[Passage, _Place]] = []

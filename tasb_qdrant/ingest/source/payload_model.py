@@ -12,7 +12,7 @@ import orjson
 
 from tasb_qdrant.errors import PayloadInvalidError, SettingsError
 from tasb_qdrant.filters import indexes_of, validate_payload
-from tasb_qdrant.ingest.read.windows import PassageSource
+from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.settings import CollectionSettings, IndexType
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class ModelledPassages:
     """The passages of a source whose payload is an instance of `model`; the others go to `on_reject`."""
 
-    def __init__(self, passages: PassageSource, model: type[BaseModel], *, on_reject: Callable[[Reject], None]) -> None:
+    def __init__(self, passages: PassageReader, model: type[BaseModel], *, on_reject: Callable[[Reject], None]) -> None:
         self._passages, self._model, self._on_reject = passages, model, on_reject
 
     def __iter__(self) -> Iterator[Passage]:
@@ -63,10 +63,10 @@ class ModelledPassages:
 
 @contextmanager
 def checked_by(
-    opened: AbstractContextManager[PassageSource],
+    opened: AbstractContextManager[PassageReader],
     model: type[BaseModel] | None,
     on_reject: Callable[[Reject], None],
-) -> Iterator[PassageSource]:
+) -> Iterator[PassageReader]:
     """The opened source, its payloads checked where there is a model."""
     with opened as passages:
         yield passages if model is None else ModelledPassages(passages, model, on_reject=on_reject)
@@ -85,9 +85,7 @@ def with_indexes_of(model: type[BaseModel] | None, settings: CollectionSettings)
     return settings.model_copy(update={"indexes": {**wanted, **settings.indexes}})
 
 
-def named(model: type[BaseModel] | None) -> str:
-    """The model and a digest of what it says, by which a resumed run knows it again."""
-    if model is None:
-        return "not given"
+def identified(model: type[BaseModel]) -> str:
+    """The model's name and a digest of its schema: a resumed run must have the same."""
     schema = orjson.dumps(model.model_json_schema(), option=orjson.OPT_SORT_KEYS)
     return f"{model.__module__}:{model.__qualname__} ({hashlib.sha256(schema).hexdigest()[:12]})"

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.protocol import Collection
-from tasb_qdrant.ingest.read.windows import PassageSource
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.records import Passage
 
 
@@ -35,7 +36,17 @@ class IndexDeferral:
         self._deferred = True
 
 
-def check_limits(collection: Collection, source: PassageSource, given: object) -> tuple[str, ...]:
+def build_index(collection: Collection, counters: Counters) -> None:
+    """Have the index as the collection's settings want it; where nothing was stored, that is only a look."""
+    counters.phase("building the vector index")
+    collection.flush()
+    collection.settle_index(
+        changed=counters.snapshot().stored > 0,
+        on_progress=lambda index: counters.phase("building the vector index", index),
+    )
+
+
+def check_limits(collection: Collection, source: PassageReader, given: object) -> tuple[str, ...]:
     """What limits of the store this load may meet, a sentence each. `given` is what `source` was made from.
 
     Raises RequestRefusedError when it can't fit, which is known of passages in memory alone.

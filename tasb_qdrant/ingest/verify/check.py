@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.protocol import Collection
@@ -18,17 +18,17 @@ from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.ingest.pipeline import run_pipeline
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
-from tasb_qdrant.ingest.read.windows import PassageSource, read_windows
+from tasb_qdrant.ingest.read.windows import PassageReader, read_windows
+from tasb_qdrant.ingest.rejects.counted import CountedRejects
 from tasb_qdrant.ingest.resume.journal import Journal
-from tasb_qdrant.ingest.source.repeatable import CountedRejects, Reopenable
-from tasb_qdrant.ingest.steps import build_index
-from tasb_qdrant.ingest.verify.findings import ENCODE, Findings, Kind
+from tasb_qdrant.ingest.source.open import Source
+from tasb_qdrant.ingest.upload.index_deferral import build_index
+from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in
 from tasb_qdrant.ingest.verify.repair import RepairSieve
 from tasb_qdrant.ingest.verify.vectors import Sample, compare_vectors
 from tasb_qdrant.ingest.window import Window
-from tasb_qdrant.records import IngestReport
-from tasb_qdrant.records.verification import VerifyReport
+from tasb_qdrant.records.verification import Difference, Repair, VerifyReport
 from tasb_qdrant.settings import StoreSettings
 
 SAMPLE: Final = 100
@@ -45,7 +45,7 @@ class Check:
     show. With `extra_allowed`, ids that the source doesn't have are counted and don't matter.
     """
 
-    source: Reopenable
+    source: Source
     collection: Collection
     views: Sequence[View]
     encoder: Callable[[], Encoder]
@@ -63,7 +63,7 @@ class Check:
             self.encoder()  # a model that can't be had shows now, and not after hours
         with Findings(self.report) as findings:
             found = self._look(findings, started)
-            if not repair or not any(findings.count(kind) for kind in (*ENCODE, Kind.PAYLOAD)):
+            if not repair or not findings.count(*Difference.mended_by(Repair.ENCODE, Repair.PAYLOAD)):
                 return found
             encoded, updated = self._repair(findings)
         with Findings(self.report) as findings:
@@ -97,15 +97,11 @@ class Check:
         )
 
     def _report(self, findings: Findings) -> VerifyReport:
+        counts: dict[str, Any] = {each.attribute: findings.count(each) for each in Difference}
         return VerifyReport(
             collection=self.collection.name,
             location=self.collection.location,
-            missing=findings.count(Kind.MISSING),
-            extra=findings.count(Kind.EXTRA),
-            duplicates=findings.count(Kind.DUPLICATE),
-            text=findings.count(Kind.TEXT),
-            payload=findings.count(Kind.PAYLOAD),
-            vectors=findings.count(Kind.VECTOR),
+            **counts,
             extra_allowed=self.extra_allowed,
             examples=findings.examples(),
             report_file=findings.report_file,
@@ -114,7 +110,7 @@ class Check:
 
     def _compare_payloads(
         self,
-        passages: PassageSource,
+        passages: PassageReader,
         ids: SourceIds,
         sample: Sample,
         findings: Findings,
@@ -140,12 +136,14 @@ class Check:
 
         counters.compare(f"comparing ids{f' on {view.name}' if view.name else ''}", view.collection.count())
         for gap in compare_ids(ids, view.collection, on_page=on_page):
-            known = findings.ids(Kind.MISSING).among(gap.missing)
-            findings.add(Kind.MISSING, {one: str(one) for one in gap.missing if one not in known}, where=view.name)
-            findings.add(Kind.DUPLICATE, {one: str(one) for one in gap.repeated}, where=view.name)
+            known = findings.ids(Difference.MISSING).among(gap.missing)
+            findings.add(
+                Difference.MISSING, {one: str(one) for one in gap.missing if one not in known}, where=view.name
+            )
+            findings.add(Difference.DUPLICATE, {one: str(one) for one in gap.repeated}, where=view.name)
             for start in range(0, len(gap.extra), _NAMED_AT_ONCE):
                 some = gap.extra[start : start + _NAMED_AT_ONCE]
-                findings.add(Kind.EXTRA, self._names(some, view.collection), where=view.name)
+                findings.add(Difference.EXTRA, self._names(some, view.collection), where=view.name)
         if (count := view.collection.count()) == listed:
             return ""
         return (
@@ -161,7 +159,7 @@ class Check:
     def _compare_vectors(self, sample: Sample, findings: Findings, counters: Counters) -> tuple[int, float | None]:
         """How many were compared in the view with most of them, and the lowest cosine of all."""
         ids: list[PointId] = [passage.point_id for passage in sample.passages]
-        known = findings.among((Kind.MISSING, Kind.TEXT), ids)
+        known = findings.among((Difference.MISSING, Difference.TEXT), ids)
         passages = [passage for passage in sample.passages if passage.point_id not in known]
         if not passages:
             return 0, None
@@ -176,7 +174,7 @@ class Check:
             found = compare_vectors(
                 passages, vectors, view.collection, precision=encoder.contract.precision, sparse=sparse
             )
-            findings.add(Kind.VECTOR, {one.point_id: one.id for one in found.differing}, where=view.name)
+            findings.add(Difference.VECTOR, {one.point_id: one.id for one in found.differing}, where=view.name)
             compared = max(compared, found.compared)
             cosines += [found.lowest_cosine] if found.lowest_cosine is not None else []
         return compared, min(cosines, default=None)
@@ -187,7 +185,7 @@ class Check:
         rejects = CountedRejects()
         sieve = RepairSieve(findings, self.collection, counters)
         with self.source.open(rejects, counters) as passages:
-            if any(findings.count(kind) for kind in ENCODE):
+            if findings.count(*Difference.mended_by(Repair.ENCODE)):
                 run_pipeline(
                     passages,
                     encoder=self.encoder(),
@@ -210,7 +208,7 @@ class Check:
         return done.stored, done.updated
 
     def _windows(
-        self, passages: PassageSource, ids: SourceIds | None, rejects: CountedRejects, counters: Counters
+        self, passages: PassageReader, ids: SourceIds | None, rejects: CountedRejects, counters: Counters
     ) -> Generator[Window, None, None]:
         return read_windows(
             passages,
@@ -224,8 +222,7 @@ class Check:
 
 
 def verified(
-    done: IngestReport,
-    source: Reopenable,
+    source: Source,
     collection: Collection,
     store: StoreSettings,
     encoder: Encoder,
@@ -233,9 +230,9 @@ def verified(
     peers: Sequence[str],
     alone: bool,
     on_progress: Callable[[Progress], None] | None,
-) -> IngestReport:
-    """The report of a run with what its source beside the collection shows. Unless the source is `alone` in the
-    collection, ids of others don't matter."""
+) -> VerifyReport:
+    """What a source shows beside the collection that it was stored in. Unless it is `alone` in it, other ids don't
+    matter."""
     with views_of(collection, store, peers) as views:
         check = Check(
             source,
@@ -246,4 +243,4 @@ def verified(
             unchecked=views.unchecked,
             on_progress=on_progress,
         )
-        return replace(done, verification=check.run())
+        return check.run()

@@ -15,12 +15,13 @@ from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.protocol import Collection, Page
 from tasb_qdrant.collection.views import Views
 from tasb_qdrant.errors import RequestRefusedError, StoreCorruptError
-from tasb_qdrant.ingest.compare import Verdict, judge
 from tasb_qdrant.ingest.flow import Channel, Flow
+from tasb_qdrant.ingest.read.content import difference
 from tasb_qdrant.ingest.read.idset import id_of, key_of
 from tasb_qdrant.ingest.read.seen import Seen, SeenIds
-from tasb_qdrant.ingest.verify.findings import Findings, Kind
+from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import PayloadKeys
 
 PAGE_IDS: Final = 5_000
@@ -32,8 +33,6 @@ _AHEAD: Final = 3
 """Windows whose stored payloads are under way while another is compared."""
 
 _Payloads = Mapping[PointId, Mapping[str, Any]]
-
-_KINDS: Final = {Verdict.MISSING: Kind.MISSING, Verdict.TEXT: Kind.TEXT, Verdict.PAYLOAD: Kind.PAYLOAD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,9 @@ class SourceIds(SeenIds):
             for point_id, before, content in zip(ids, earlier, contents, strict=True):
                 if before is not None and not before.same:
                     name = str(orjson.loads(content)[self._id_key])
-                    self._findings.add(Kind.DUPLICATE, {point_id: name}, where=f"line {before.line} of {before.source}")
+                    self._findings.add(
+                        Difference.DUPLICATE, {point_id: name}, where=f"line {before.line} of {before.source}"
+                    )
         return earlier
 
 
@@ -87,13 +88,13 @@ def compare_payloads(
     with Flow() as flow:
         for window, answers in _with_payloads(windows, views, flow):
             for view, stored in zip(views, answers, strict=True):
-                found: dict[Kind, dict[PointId, str]] = {}
+                found: dict[Difference, dict[PointId, str]] = {}
                 for passage, point_id, content in zip(window.passages, window.ids, window.contents, strict=True):
-                    verdict = judge(passage, content, stored.get(point_id), keys)
-                    if verdict is not Verdict.SAME:
-                        found.setdefault(_KINDS[verdict], {})[point_id] = passage.id
-                for kind, ids in found.items():
-                    findings.add(kind, ids, where=view.name)
+                    differs = difference(passage, content, stored.get(point_id), keys)
+                    if differs is not None:
+                        found.setdefault(differs, {})[point_id] = passage.id
+                for differs, ids in found.items():
+                    findings.add(differs, ids, where=view.name)
             on_window(window)
 
 

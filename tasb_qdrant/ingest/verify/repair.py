@@ -9,9 +9,10 @@ from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.ingest.progress import Counters
-from tasb_qdrant.ingest.sieve import update_payloads
-from tasb_qdrant.ingest.verify.findings import ENCODE, Findings, Kind
+from tasb_qdrant.ingest.read.sieve import update_payloads
+from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.records.verification import Difference, Repair
 
 
 class RepairSieve:
@@ -29,8 +30,8 @@ class RepairSieve:
     def sift(self, window: Window) -> Window:
         """The window with the passages that are to be encoded and stored."""
         ids = list(window.ids)
-        encode = self._findings.among(ENCODE, ids)
-        payload = self._findings.among([Kind.PAYLOAD], ids) - encode
+        encode = self._findings.among(Difference.mended_by(Repair.ENCODE), ids)
+        payload = self._findings.among(Difference.mended_by(Repair.PAYLOAD), ids) - encode
         kept = [row for row, point_id in enumerate(ids) if point_id in encode]
         updates: dict[PointId, Mapping[str, Any]] = {
             point_id: to_payload(passage, self._collection.keys)

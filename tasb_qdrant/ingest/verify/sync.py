@@ -12,11 +12,13 @@ from tasb_qdrant.errors import DeletionRefusedError, RejectedError, SourceError
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
 from tasb_qdrant.ingest.read.windows import read_windows
+from tasb_qdrant.ingest.rejects.counted import CountedRejects
 from tasb_qdrant.ingest.rejects.log import RejectLog
-from tasb_qdrant.ingest.source.repeatable import CountedRejects, Reopenable
-from tasb_qdrant.ingest.verify.findings import Findings, Kind
+from tasb_qdrant.ingest.source.open import Source
+from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in
 from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import StoreSettings
 
 Identity = tuple[tuple[str, int, int], ...]
@@ -26,7 +28,7 @@ Identity = tuple[tuple[str, int, int], ...]
 class Survey:
     """A source looked over from start to end: its ids, its rejects, and what of a collection it doesn't have."""
 
-    def __init__(self, source: Reopenable, collection: Collection, views: Sequence[View], findings: Findings) -> None:
+    def __init__(self, source: Source, collection: Collection, views: Sequence[View], findings: Findings) -> None:
         self.source = source
         self.collection = collection
         self.views = views
@@ -60,7 +62,7 @@ class Survey:
             for view in self.views:
                 counters.compare("comparing ids", view.collection.count())
                 for gap in compare_ids(ids, view.collection, on_page=counters.compared):
-                    self.findings.add(Kind.EXTRA, {point_id: str(point_id) for point_id in gap.extra})
+                    self.findings.add(Difference.EXTRA, {point_id: str(point_id) for point_id in gap.extra})
 
     def _compare(self, windows: Iterator[Window], counters: Counters, *, payloads: bool) -> None:
         def done(window: Window) -> None:
@@ -76,7 +78,7 @@ class Survey:
     @property
     def deletions(self) -> int:
         """Points that the source doesn't have."""
-        return self.findings.count(Kind.EXTRA)
+        return self.findings.count(Difference.EXTRA)
 
     @property
     def objection(self) -> str:
@@ -110,7 +112,7 @@ class Survey:
 
 @contextmanager
 def deletions(
-    source: Reopenable,
+    source: Source,
     collection: Collection,
     store: StoreSettings,
     rejects: RejectLog,
@@ -144,7 +146,7 @@ def deletions(
         def delete() -> None:
             survey.check_unchanged()
             counters.compare("deleting", survey.deletions)
-            for ids in findings.ids(Kind.EXTRA).batches():
+            for ids in findings.ids(Difference.EXTRA).batches():
                 collection.delete(ids)
                 counters.add(deleted=len(ids))
                 counters.compared(len(ids))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -39,6 +40,7 @@ from tests.collection.conftest import server_settings
 from tests.collection.reads.world import POINTS, PointId, Stored, World, embedded, on_server, pairs
 from tests.qdrant_cluster import QdrantCluster
 from tests.qdrant_servers import QdrantServer
+from tests.ranking import Ranking, float32_slack, mistake_in_groups
 
 WORLD: Final = World.make()
 EXACT: Final = FindOptions(exact=True)
@@ -52,7 +54,10 @@ _SERVERS: Final[dict[str, tuple[str, Transport]]] = {
 }
 
 
-@pytest.fixture(scope="module", params=["embedded", *_SERVERS, "cluster"])
+@pytest.fixture(
+    scope="module",
+    params=["embedded", *(pytest.param(kind, marks=pytest.mark.server) for kind in (*_SERVERS, "cluster"))],
+)
 def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
     """The world in each store in turn; nobody changes it."""
     if request.param == "embedded":
@@ -76,9 +81,10 @@ def reads(stored: Stored) -> Reads:
     return stored.reads
 
 
-def _same(found: list[FoundPoint], expected: list[tuple[PointId, float]]) -> None:
-    assert [point.id for point in found] == [each for each, _ in expected]
-    assert [point.score for point in found] == pytest.approx([score for _, score in expected], rel=1e-4, abs=1e-5)
+def _right(found: list[FoundPoint], ranking: Ranking[PointId], *, limit: int, offset: int = 0) -> None:
+    assert not ranking.mistake([point.id for point in found], limit=limit, offset=offset)
+    expected = [ranking.scores[point.id] for point in found]
+    assert [point.score for point in found] == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
 def _one(reads: Reads, ask: Ask, options: FindOptions = EXACT) -> list[FoundPoint]:
@@ -107,7 +113,7 @@ def test_what_no_store_could_answer_can_not_be_asked(make: Callable[[], Ask]) ->
 def test_the_best_points_are_those_of_a_brute_force(reads: Reads) -> None:
     asks = [WORLD.question(seed) for seed in range(5)]
     for ask, found in zip(asks, reads.query(asks, EXACT), strict=True):
-        _same(found, WORLD.ranked(ask.vector)[:10])
+        _right(found, WORLD.ranking(ask.vector), limit=10)
 
 
 def test_no_question_has_no_answer(reads: Reads) -> None:
@@ -116,22 +122,21 @@ def test_no_question_has_no_answer(reads: Reads) -> None:
 
 def test_a_thousand_questions_are_answered_in_their_order(reads: Reads) -> None:
     asks = [WORLD.question(seed) for seed in range(1_000)]
-    answers = reads.query(asks, replace(EXACT, limit=1, payload=False))
-    assert [found[0].id for found in answers] == [WORLD.ranked(ask.vector)[0][0] for ask in asks]
+    for ask, found in zip(asks, reads.query(asks, replace(EXACT, limit=1, payload=False)), strict=True):
+        _right(found, WORLD.ranking(ask.vector), limit=1)
 
 
 def test_pages_follow_one_another(reads: Reads) -> None:
     ask = WORLD.question()
     pages = [_one(reads, ask, replace(EXACT, limit=7, offset=offset)) for offset in range(0, 28, 7)]
-    _same([point for page in pages for point in page], WORLD.ranked(ask.vector)[:28])
+    _right([point for page in pages for point in page], WORLD.ranking(ask.vector), limit=28)
     assert _one(reads, ask, replace(EXACT, offset=POINTS)) == []
 
 
 def test_points_below_the_threshold_are_left_out(reads: Reads) -> None:
     ask = WORLD.question()
-    ranked = WORLD.ranked(ask.vector)
-    least = (ranked[4][1] + ranked[5][1]) / 2
-    _same(_one(reads, ask, replace(EXACT, score_threshold=least)), ranked[:5])
+    ranking = WORLD.ranking(ask.vector)
+    _right(_one(reads, ask, replace(EXACT, score_threshold=ranking.between(4))), ranking, limit=5)
 
 
 MATCHES: Final[dict[str, tuple[Filter, Callable[[Mapping[str, Any]], bool]]]] = {
@@ -155,9 +160,7 @@ def test_a_filter_holds_for_every_kind_of_question(reads: Reads, kind: str) -> N
     for found in reads.query(asks, options):
         assert found
         assert {point.id for point in found} <= allowed
-    _same(
-        reads.query(asks, options)[0], [scored for scored in WORLD.ranked(nearest.vector) if scored[0] in allowed][:20]
-    )
+    _right(reads.query(asks, options)[0], WORLD.ranking(nearest.vector).among(allowed), limit=20)
 
 
 def test_payload_and_vectors_come_as_they_are_asked_for(reads: Reads) -> None:
@@ -184,7 +187,7 @@ def _id_order(point_id: PointId) -> tuple[bool, Any]:
     return isinstance(point_id, str), point_id
 
 
-def _fused(ask: Fused, lists: list[list[tuple[PointId, float]]]) -> list[tuple[PointId, float]]:
+def _fused(ask: Fused, lists: list[list[tuple[PointId, float]]]) -> Ranking[PointId]:
     """A reference: Qdrant's formulas, written once more, in numpy."""
     scores: dict[PointId, float] = defaultdict(float)
     for points, weight in zip(lists, ask.weights or [1.0] * len(lists), strict=True):
@@ -195,8 +198,11 @@ def _fused(ask: Fused, lists: list[list[tuple[PointId, float]]]) -> list[tuple[P
             parts = (raw - (raw.mean() - 3 * raw.std(ddof=1))) / (6 * raw.std(ddof=1))
         for (each, _), part in zip(points, parts, strict=True):
             scores[each] += float(part)
-    return sorted(scores.items(), key=lambda scored: (-scored[1], _id_order(scored[0])))
+    return Ranking(scores, slack=FUSED_SLACK)
 
+
+FUSED_SLACK: Final = 1e-6
+"""Of fused scores, which are sums of two or three numbers of at most 3, and float32 where a server fuses."""
 
 FUSIONS: Final = [
     Fused((WORLD.question(), WORLD.words_asked())),
@@ -208,12 +214,15 @@ FUSIONS: Final = [
 
 @pytest.mark.parametrize("ask", FUSIONS, ids=["rrf", "rrf k=60", "rrf weighted", "dbsf"])
 def test_fusion_is_that_of_the_reference(reads: Reads, ask: Fused) -> None:
-    expected = _fused(ask, _depth_lists(reads, ask))
-    _same(_one(reads, ask, replace(EXACT, limit=15)), expected[:15])
-    _same(_one(reads, ask, replace(EXACT, limit=5, offset=5)), expected[5:10])
-    least = (expected[6][1] + expected[7][1]) / 2
-    found = _one(reads, ask, replace(EXACT, limit=15, score_threshold=least))
-    _same(found, [scored for scored in expected[:15] if scored[1] >= least])
+    ranking = _fused(ask, _depth_lists(reads, ask))
+    whole = _one(reads, ask, replace(EXACT, limit=15))
+    _right(whole, ranking, limit=15)
+    assert pairs(_one(reads, ask, replace(EXACT, limit=5, offset=5))) == pairs(whole[5:10])
+    rank = next(rank for rank in range(6, 15) if ranking.score_at(rank) - ranking.score_at(rank + 1) > 2 * FUSED_SLACK)
+    found = _one(reads, ask, replace(EXACT, limit=15, score_threshold=ranking.between(rank)))
+    assert pairs(found) == pairs(whole[: rank + 1])
+    for one, other in pairwise(whole):
+        assert one.score > other.score or _id_order(one.id) < _id_order(other.id)
 
 
 def test_fusion_is_that_of_the_servers_own(qdrant_1_17: QdrantServer) -> None:
@@ -245,36 +254,49 @@ def _prefetch(part: Nearest | Lexical, depth: int, params: models.SearchParams) 
 @pytest.mark.parametrize("diversity", [0.0, 0.3, 1.0])
 def test_diverse_points_are_those_of_maximal_marginal_relevance(reads: Reads, diversity: float) -> None:
     ask = WORLD.question()
-    best = WORLD.ranked(ask.vector)[:25]
     found = _one(reads, Diverse(ask, diversity, candidates=25), replace(EXACT, limit=8))
-    _same(found, _marginal(best, diversity)[:8])
-    _same(_one(reads, Diverse(ask, diversity, candidates=25), replace(EXACT, limit=4, offset=3)), pairs(found)[3:7])
+    _marginal(found, WORLD.ranking(ask.vector), diversity, candidates=25)
+    paged = _one(reads, Diverse(ask, diversity, candidates=25), replace(EXACT, limit=4, offset=3))
+    assert pairs(paged) == pairs(found[3:7])
 
 
-def _marginal(best: list[tuple[PointId, float]], diversity: float) -> list[tuple[PointId, float]]:
-    rows = {each: WORLD.vectors[WORLD.ids.index(each)] for each, _ in best}
-    chosen, left = [best[0]], list(best[1:])
-    while left:
-        gain = [
-            (1 - diversity) * score - diversity * max(float(rows[each] @ rows[other]) for other, _ in chosen)
-            for each, score in left
-        ]
-        chosen.append(left.pop(int(np.argmax(gain))))
-    return chosen
+def _marginal(found: list[FoundPoint], ranking: Ranking[PointId], diversity: float, *, candidates: int) -> None:
+    """Each point has the largest gain of those that were left, as far as float32 can tell."""
+    least = ranking.between(candidates - 1)
+    left = {each: score for each, score in ranking.scores.items() if score > least}
+    vectors = {each: WORLD.vectors[WORLD.ids.index(each)].astype(np.float64) for each in left}
+    longest = max(left, key=lambda each: float(np.linalg.norm(vectors[each])))
+    slack = ranking.slack + float32_slack(vectors[longest], WORLD.vectors)
+    chosen: list[PointId] = []
+    assert len(found) == 8
+    for point in found:
+        gains = {
+            each: (1 - diversity) * score - diversity * max(float(vectors[each] @ vectors[other]) for other in chosen)
+            if chosen
+            else score
+            for each, score in left.items()
+        }
+        assert point.score == pytest.approx(ranking.scores[point.id], rel=1e-4, abs=1e-5)
+        assert gains[point.id] >= max(gains.values()) - slack
+        chosen.append(point.id)
+        del left[point.id]
 
 
-def _like(ask: Recommended) -> list[tuple[PointId, float]]:
+def _like(ask: Recommended) -> Ranking[PointId]:
     """What the strategies say, by brute force."""
 
     def vector(example: Any) -> np.ndarray[Any, Any]:
         return example if isinstance(example, np.ndarray) else WORLD.vectors[WORLD.ids.index(example)]
 
-    positive = np.array([vector(each) for each in ask.positive]).reshape(-1, WORLD.vectors.shape[1])
-    negative = np.array([vector(each) for each in ask.negative]).reshape(-1, WORLD.vectors.shape[1])
-    to_positive, to_negative = WORLD.vectors @ positive.T, WORLD.vectors @ negative.T
+    stored = WORLD.vectors.astype(np.float64)
+    positive = np.array([vector(each) for each in ask.positive], np.float64).reshape(-1, stored.shape[1])
+    negative = np.array([vector(each) for each in ask.negative], np.float64).reshape(-1, stored.shape[1])
+    to_positive, to_negative = stored @ positive.T, stored @ negative.T
+    # Of all strategies: each is a sum of products with the examples, or is flatter than their greatest.
+    slack = 2 * sum(float32_slack(example, stored) for example in (*positive, *negative))
     if ask.strategy == "average_vector":
         mean = positive.mean(axis=0)
-        scores = WORLD.vectors @ (2 * mean - negative.mean(axis=0) if len(negative) else mean)
+        scores = stored @ (2 * mean - negative.mean(axis=0) if len(negative) else mean)
     elif ask.strategy == "sum_scores":
         scores = to_positive.sum(axis=1) - to_negative.sum(axis=1)
     else:
@@ -284,8 +306,7 @@ def _like(ask: Recommended) -> list[tuple[PointId, float]]:
         against = [0.5 * (w / (1 + abs(w)) + 1) if math.isfinite(w) else -math.inf for w in worst]
         scores = np.array([b if b > w else -w for b, w in zip(squashed, against, strict=True)])
     examples = {each for each in (*ask.positive, *ask.negative) if not isinstance(each, np.ndarray)}
-    ranked = sorted(zip(WORLD.ids, scores.tolist(), strict=True), key=lambda scored: -scored[1])
-    return [scored for scored in ranked if scored[0] not in examples]
+    return Ranking(dict(zip(WORLD.ids, scores.tolist(), strict=True)), slack).among(set(WORLD.ids) - examples)
 
 
 @pytest.mark.parametrize("strategy", ["average_vector", "best_score", "sum_scores"])
@@ -294,7 +315,7 @@ def test_recommended_points_are_like_the_examples_which_are_not_among_them(reads
     by_vector = Recommended((WORLD.vectors[1], WORLD.ids[3]), (WORLD.vectors[5],), strategy)
     alone = Recommended((WORLD.ids[6],), (), strategy)
     for ask in (by_id, by_vector, alone):
-        _same(_one(reads, ask), _like(ask)[:10])
+        _right(_one(reads, ask), _like(ask), limit=10)
 
 
 def test_an_example_that_is_not_there_is_refused_by_name(reads: Reads) -> None:
@@ -311,10 +332,9 @@ def _shape(groups: list[FoundGroup]) -> list[tuple[Any, list[PointId]]]:
 )
 def test_groups_are_those_of_a_brute_force(reads: Reads, by: str, limit: int, size: int) -> None:
     ask = WORLD.question()
-    ranked = WORLD.ranked(ask.vector)
+    ranking = WORLD.ranking(ask.vector)
     found = reads.query_groups(ask, replace(EXACT, limit=limit), by=by, size=size)
-    expected = WORLD.groups(ranked, by, limit, size)
-    assert _shape(found) == expected
+    assert not mistake_in_groups(ranking, WORLD.values(by), _shape(found), limit=limit, size=size)
     best = [group.points[0].score for group in found]
     assert best == sorted(best, reverse=True)
     first = found[0].points[0]
@@ -326,7 +346,8 @@ def test_groups_keep_to_the_filter_the_offset_and_what_is_to_be_shown(reads: Rea
     rows = WORLD.rows(draft=True)
     options = replace(EXACT, limit=2, offset=1, where=F("draft") == DRAFT, payload=("number",), vectors=True)
     found = reads.query_groups(ask, options, by="lang", size=2)
-    assert _shape(found) == WORLD.groups(WORLD.ranked(ask.vector, rows), "lang", 3, 2)[1:]
+    ranking = WORLD.ranking(ask.vector, rows)
+    assert not mistake_in_groups(ranking, WORLD.values("lang"), _shape(found), limit=2, size=2, offset=1)
     point = found[0].points[0]
     row = WORLD.ids.index(point.id)
     assert point.payload == {"number": WORLD.payloads[row]["number"]}
@@ -359,9 +380,9 @@ def test_every_kind_of_question_can_be_grouped(reads: Reads, kind: str) -> None:
         "recommended": Recommended((WORLD.ids[1],)),
     }
     ask = asks[kind]
-    ranked = pairs(_one(reads, ask, replace(EXACT, limit=POINTS, payload=False)))
+    listed = [point.id for point in _one(reads, ask, replace(EXACT, limit=POINTS, payload=False))]
     found = reads.query_groups(ask, replace(EXACT, limit=3), by="lang", size=2)
-    assert _shape(found) == WORLD.groups(ranked, "lang", 3, 2)
+    assert _shape(found) == WORLD.grouped(listed, "lang", 3, 2)
 
 
 @pytest.mark.parametrize("field", ["lang", "tags", "year", "draft"])
@@ -462,7 +483,7 @@ def test_indexes_and_samples_are_there_for_checking_filters(reads: Reads) -> Non
 def test_replicas_may_be_told_to_agree(reads: Reads, consistency: Any) -> None:
     read = ReadOptions(timeout=10, consistency=consistency)
     ask = WORLD.question()
-    _same(_one(reads, ask, replace(EXACT, read=read)), WORLD.ranked(ask.vector)[:10])
+    _right(_one(reads, ask, replace(EXACT, read=read)), WORLD.ranking(ask.vector), limit=10)
     assert reads.count_matching(None, exact=True, read=read) == POINTS
     assert len(reads.facet("lang", where=None, limit=9, exact=True, read=read)) == 4
     assert len(_scroll(reads, read=read).points) == 50
@@ -506,7 +527,8 @@ def test_awaited_reads_say_the_same(stored: Stored) -> None:
     for found, expected in zip(answers[0], reads.query(asks, options), strict=True):
         assert pairs(found) == pairs(expected)
         assert [point.payload for point in found] == [point.payload for point in expected]
-    assert [found[0].id for found in answers[1]] == [WORLD.ranked(each.vector)[0][0] for each in many]
+    for each, found in zip(many, answers[1], strict=True):
+        _right(found, WORLD.ranking(each.vector), limit=1)
     assert _shape(answers[2]) == _shape(reads.query_groups(nearest, options, by="lang", size=2))
     assert answers[3] == reads.facet("tags", where=None, limit=3, exact=True, read=READ)
     assert answers[4].order_values == _scroll(reads, order=OrderBy("year"), limit=5).order_values
@@ -523,7 +545,7 @@ def test_many_threads_may_read_at_once(reads: Reads) -> None:
         answers = list(pool.map(lambda ask: _one(reads, ask, replace(EXACT, where=where, limit=3)), asks))
     rows = WORLD.rows(lang="en")
     for ask, found in zip(asks, answers, strict=True):
-        _same(found, WORLD.ranked(ask.vector, rows)[:3])
+        _right(found, WORLD.ranking(ask.vector, rows), limit=3)
 
 
 def test_many_may_await_their_reads_at_once(stored: Stored) -> None:
@@ -537,7 +559,7 @@ def test_many_may_await_their_reads_at_once(stored: Stored) -> None:
             await reads.aclose()
 
     for each, (found,) in zip(asks, asyncio.run(ask()), strict=True):
-        _same(found, WORLD.ranked(each.vector)[:3])
+        _right(found, WORLD.ranking(each.vector), limit=3)
 
 
 def test_a_closed_collection_is_no_empty_one(stored: Stored, tmp_path_factory: pytest.TempPathFactory) -> None:

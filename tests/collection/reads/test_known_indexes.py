@@ -80,7 +80,7 @@ def test_a_phrase_that_an_index_of_another_program_can_not_find_is_refused(
         words = models.TextIndexParams(type=models.TextIndexType.TEXT)
         client.create_payload_index(name, "text", words, wait=True)
         assert store.open(name).count(either) == 1
-        with pytest.raises(FilterTypeError, match=r"text is indexed as text, .* made without phrases: it finds none"):
+        with pytest.raises(FilterTypeError, match=r"text is indexed as text, .* built without phrase matching"):
             store.open(name).count(phrase)
         client.delete_payload_index(name, "text", wait=True)
         client.create_payload_index(name, "text", words.model_copy(update={"phrase_matching": True}), wait=True)

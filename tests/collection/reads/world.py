@@ -24,6 +24,7 @@ from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.settings import CollectionSettings, IndexType, StoreSettings
 from tests.collection.helpers import CONTRACT, Vectors, fresh_name
+from tests.ranking import Ranking
 
 POINTS: Final = 300
 DIM: Final = 16
@@ -73,25 +74,22 @@ class World:
         chosen = np.sort(rng.choice(WORDS, 4, replace=False)).astype(np.uint32)
         return Lexical(chosen, np.ones(4, dtype=np.float32))
 
-    def ranked(self, vector: Vectors, rows: list[int] | None = None) -> list[tuple[PointId, float]]:
-        """All points (or those in the rows) and their dot products, best first."""
-        scores = self.vectors @ vector
-        rows = list(range(len(self.ids))) if rows is None else rows
-        return [(self.ids[row], float(scores[row])) for row in sorted(rows, key=lambda row: -scores[row])]
+    def ranking(self, vector: Vectors, rows: list[int] | None = None) -> Ranking[PointId]:
+        """By the dot products of all points, or of those in the rows."""
+        whole = Ranking.of(self.ids, self.vectors, vector)
+        return whole if rows is None else whole.among(self.ids[row] for row in rows)
 
-    def groups(
-        self, ranked: list[tuple[PointId, float]], by: str, limit: int, size: int
-    ) -> list[tuple[Any, list[PointId]]]:
-        """The groups of points in this order."""
-        groups: dict[tuple[bool, Any], list[PointId]] = {}
-        for each, _ in ranked:
-            found: Any = self.payloads[self.ids.index(each)]
-            for key in by.split("."):
-                found = found.get(key) if isinstance(found, dict) else None
-            values = found if isinstance(found, list) else [found]
-            for value in sorted({(isinstance(v, str), v) for v in values if type(v) in (int, str)}):
+    def values(self, by: str) -> dict[PointId, list[int | str]]:
+        """The strings and integers of each point at the path, which name its groups."""
+        return {each: _group_values(payload, by) for each, payload in zip(self.ids, self.payloads, strict=True)}
+
+    def grouped(self, listed: list[PointId], by: str, limit: int, size: int) -> list[tuple[Any, list[PointId]]]:
+        """The groups of points in this order, whatever their scores are."""
+        values, groups = self.values(by), dict[int | str, list[PointId]]()
+        for each in listed:
+            for value in sorted(set(values[each]), key=lambda value: (isinstance(value, str), value)):
                 groups.setdefault(value, []).append(each)
-        return [(value, members[:size]) for (_, value), members in list(groups.items())[:limit]]
+        return [(value, members[:size]) for value, members in list(groups.items())[:limit]]
 
     def part(self, count: int) -> World:
         """The first points."""
@@ -100,6 +98,13 @@ class World:
     def rows(self, **fields: Any) -> list[int]:
         """Those whose payload has these values."""
         return [n for n, p in enumerate(self.payloads) if all(p.get(key) == value for key, value in fields.items())]
+
+
+def _group_values(payload: dict[str, Any], by: str) -> list[int | str]:
+    found: Any = payload
+    for key in by.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return [value for value in (found if isinstance(found, list) else [found]) if type(value) in (int, str)]
 
 
 def _payload(rng: np.random.Generator, number: int) -> dict[str, Any]:

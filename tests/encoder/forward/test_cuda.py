@@ -23,12 +23,11 @@ from tasb_qdrant.encoder.forward.cuda import CudaForward, UnfitForwardError, che
 from tasb_qdrant.encoder.forward.cuda_attention import attention_on, why_no_attention
 from tasb_qdrant.encoder.forward.cuda_batch import Shape, batch_in, shape_of, staged
 from tasb_qdrant.encoder.forward.cuda_graphs import LENGTHS as GRAPH_LENGTHS
-from tasb_qdrant.encoder.forward.cuda_kernels import Kernels, add_norm, embed_norm, product_gelu, quantized
+from tasb_qdrant.encoder.forward.cuda_kernels import Kernels, add_norm, embed_norm, product_gelu
 from tasb_qdrant.encoder.forward.cuda_model import CudaModel
-from tasb_qdrant.encoder.forward.cuda_product import Fp8Product, why_no_fp8
-from tasb_qdrant.encoder.forward.encoder_weights import Affine, EncoderWeights, Norm, read_weights
+from tasb_qdrant.encoder.forward.encoder_weights import EncoderWeights, Norm, read_weights
 from tasb_qdrant.encoder.forward.reference import ReferenceForward, build_model
-from tasb_qdrant.encoder.forward.self_check import Tolerance, disagreement, trial_texts
+from tasb_qdrant.encoder.forward.self_check import disagreement, trial_texts
 from tasb_qdrant.encoder.model.config import general_config
 from tasb_qdrant.encoder.model.layout import Pooling
 from tasb_qdrant.encoder.protocol import TokenBatch
@@ -206,17 +205,15 @@ def test_what_flash_attention_cannot_do_is_named() -> None:
 
 
 @pytest.mark.skipif(find_spec("torch.nn.attention.varlen") is None, reason="needs torch 2.10")
-@pytest.mark.parametrize("fp8", [False, True])
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_flash_attention_takes_what_the_forward_pass_gives_it(
-    small: Path, pooling: Pooling, fp8: bool, monkeypatch: pytest.MonkeyPatch
+    small: Path, pooling: Pooling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On torch's "meta" device, which knows shapes and types but no numbers, and is here to stand for a GPU."""
     meta = torch.device("meta")
-    plain = Kernels(add_norm, embed_norm, attention_on(meta), product_gelu, quantized)
-    monkeypatch.setattr(cuda_model, "kernels_on", lambda norm, heads, fp8, notes: plain)
-    kind = torch.bfloat16 if fp8 else torch.float16
-    model = CudaModel(weights_in(small), device=meta, dtype=kind, fp8=fp8, pooling=pooling, normalized=True, notes=[])
+    plain = Kernels(add_norm, embed_norm, attention_on(meta), product_gelu)
+    monkeypatch.setattr(cuda_model, "kernels_on", lambda norm, heads, notes: plain)
+    model = CudaModel(weights_in(small), device=meta, dtype=torch.float16, pooling=pooling, normalized=True, notes=[])
     shape = Shape(texts=3, tokens=100, longest=60)
     with torch.inference_mode():
         vectors = model(batch_in(torch.empty(shape.size, dtype=torch.int32, device=meta), shape))
@@ -229,55 +226,6 @@ def test_addition_and_layer_norm_are_those_of_the_sum() -> None:
     inputs, others = torch.rand(3, 8), torch.rand(3, 8)
     expected = torch.nn.functional.layer_norm(inputs + others, (8,), norm.weight, norm.bias, 1e-5)
     torch.testing.assert_close(add_norm(inputs, others, norm), expected)
-
-
-def test_a_product_in_fp8_is_the_one_of_the_rounded_numbers_and_a_row_does_not_depend_on_the_others() -> None:
-    random = torch.Generator().manual_seed(0)
-    rows = torch.randn(40, 64, generator=random) * torch.logspace(-3, 3, 40)[:, None]
-    affine = Affine(torch.randn(48, 64, generator=random), torch.randn(48, generator=random))
-    product = Fp8Product(affine, device=torch.device("cpu"), dtype=torch.bfloat16)
-    found, expected = product(rows.bfloat16()).float(), rows @ affine.weight.T + affine.bias
-    rounded, scales = quantized(rows.bfloat16())
-    torchs = torch._scaled_mm(
-        rounded, product._weight, scale_a=scales, scale_b=product._scales, out_dtype=torch.bfloat16
-    )
-    torch.testing.assert_close(found, (torchs + affine.bias.bfloat16()).float(), rtol=0.01, atol=0.01)
-    off = (found - expected).abs().amax(1) / expected.abs().amax(1)
-    assert off.max() <= 0.08
-    assert off.max() >= 0.005, "fp8 asked for, a higher precision computed"
-    assert not found.isnan().any()
-    torch.testing.assert_close(product(rows[7:8].bfloat16()).float(), found[7:8], rtol=0, atol=0)
-    zeros = product(torch.zeros(1, 64, dtype=torch.bfloat16)).float()
-    torch.testing.assert_close(zeros[0], affine.bias, rtol=0.01, atol=0.01)
-
-
-@pytest.mark.parametrize(("model", "pooling", "normalized"), [("tas-b", "cls", False), ("minilm", "mean", True)])
-def test_vectors_in_fp8_keep_the_direction_of_the_reference_in_fp32(
-    model: str, pooling: Pooling, normalized: bool, tasb_like: Path
-) -> None:
-    folder = tasb_like if model == "tas-b" else minilm_folder()
-    ours = cuda_forward(folder, pooling=pooling, normalized=normalized, precision="fp8")
-    expected = expected_vectors(folder, pooling=pooling, normalized=normalized)
-    # Random words are harder than texts, on which the least is above 0.99.
-    assert 0.98 <= cosines(ours(texts(LENGTHS)), expected).min() < 0.9999
-
-
-def test_what_keeps_a_gpu_from_fp8_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 9))
-    assert why_no_fp8(device="cuda:0", dims=(768, 3072)) == "fp8 needs compute capability 9.0, and cuda:0 has 8.9"
-    assert why_no_fp8(device="cuda:0", dims=(72, 288)).startswith("fp8 needs layers of a multiple of 16 units")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
-    assert why_no_fp8(device="cuda:0", dims=(768, 3072)) == ""
-
-
-@needs_cuda
-@pytest.mark.skipif(
-    torch.cuda.is_available() and torch.cuda.get_device_capability() < (9, 0), reason="needs compute capability 9.0"
-)
-def test_a_gpu_gives_the_references_vectors_in_fp8_but_for_its_rounding(tasb_like: Path) -> None:
-    ours = cuda_forward(tasb_like, pooling="cls", device="cuda:0", precision="fp8")
-    theirs = reference(tasb_like, pooling="cls")
-    assert disagreement(ours, theirs, texts=texts(LENGTHS), within=Tolerance(0.98, 0.05)) == ""
 
 
 @needs_cuda

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tasb_qdrant.encoder.forward.cuda_attention import Spans, attention_on
 from tasb_qdrant.encoder.forward.cuda_batch import Batch
-from tasb_qdrant.encoder.forward.cuda_kernels import _tried, add_norm, embed_norm, kernels_on, product_gelu, quantized
+from tasb_qdrant.encoder.forward.cuda_kernels import _tried, add_norm, embed_norm, kernels_on, product_gelu
 from tasb_qdrant.encoder.forward.encoder_weights import Norm
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -53,10 +53,9 @@ def test_a_kernel_is_used_once_it_has_given_what_torchs_give() -> None:
 
 def test_a_cpu_gets_torchs_kernels_without_a_note() -> None:
     notes: list[str] = []
-    kernels = kernels_on(Norm(torch.rand(8), torch.rand(8), 1e-5), heads=2, fp8=True, notes=notes)
+    kernels = kernels_on(Norm(torch.rand(8), torch.rand(8), 1e-5), heads=2, notes=notes)
     assert (kernels.add_norm, kernels.embed_norm, kernels.product_gelu) == (add_norm, embed_norm, product_gelu)
     assert kernels.attend is attention_on(torch.device("cpu"))
-    assert kernels.quantize is quantized
     assert notes == []
 
 
@@ -76,7 +75,7 @@ def test_a_gpu_gets_kernels_that_give_what_torchs_give_in_float64(dim: int, head
     norm = Norm(torch.rand(dim, device=device, dtype=dtype), torch.rand(dim, device=device, dtype=dtype), 1e-5)
     exact = Norm(norm.weight.double(), norm.bias.double(), norm.eps)
     notes: list[str] = []
-    kernels = kernels_on(norm, heads=heads, fp8=torch.cuda.get_device_capability() >= (9, 0), notes=notes)
+    kernels = kernels_on(norm, heads=heads, notes=notes)
     assert notes == []
     assert kernels.add_norm is not add_norm
 
@@ -107,9 +106,3 @@ def test_a_gpu_gets_kernels_that_give_what_torchs_give_in_float64(dim: int, head
     weight, bias = random(wide, dim) / dim**0.5, random(wide)
     expected = product_gelu(inputs.double(), weight.double(), bias.double())
     close(kernels.product_gelu(inputs, weight, bias), expected, dtype)
-
-    if torch.cuda.get_device_capability() >= (9, 0):
-        spread = inputs * torch.logspace(-3, 3, tokens, device=device, dtype=dtype)[:, None]
-        (rows, scales), (theirs, their_scales) = kernels.quantize(spread), quantized(spread)
-        torch.testing.assert_close(scales, their_scales, rtol=0, atol=0)
-        torch.testing.assert_close(rows.float(), theirs.float(), rtol=0, atol=0)

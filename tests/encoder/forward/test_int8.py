@@ -141,6 +141,7 @@ print(_highest_weight(), cosines(*vectors).min())
 """
 
 
+@pytest.mark.model
 def test_a_cpu_without_vnni_gets_smaller_weights_instead_of_overflows() -> None:
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_VNNI],

@@ -18,6 +18,8 @@ from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
 
+pytestmark = pytest.mark.slow
+
 COUNT = 6_000
 INDEXES = CollectionSettings(indexes={"year": "integer"})
 

@@ -106,7 +106,7 @@ def test_a_lock_file_that_says_nothing_of_use_is_no_obstacle(folder: Path) -> No
     first = StateFiles(folder)
     first.acquire()
     (folder / "lock").write_bytes(b"\xff\xfenonsense")
-    with pytest.raises(StateLockedError, match="another run puts the same sources"):
+    with pytest.raises(StateLockedError, match="another run is ingesting the same sources"):
         StateFiles(folder).acquire()
     first.release()
 

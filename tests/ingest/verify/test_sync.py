@@ -27,7 +27,7 @@ def where(tmp_path: Path) -> Where:
     return {"collection": "c", "path": tmp_path / "store"}
 
 
-@pytest.fixture(params=["embedded", "grpc", "rest"])
+@pytest.fixture(params=["embedded", *(pytest.param(way, marks=pytest.mark.server) for way in ("grpc", "rest"))])
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path, collection_name: str) -> Iterator[Where]:
     if request.param == "embedded":
         yield {"collection": "c", "path": tmp_path / "store"}

@@ -8,9 +8,10 @@ from typing import Any, Protocol
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.protocol import Collection
-from tasb_qdrant.ingest.compare import Verdict, judge
 from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.content import difference
 from tasb_qdrant.ingest.window import Window
+from tasb_qdrant.records.verification import Difference
 
 
 class Sieve(Protocol):
@@ -42,13 +43,13 @@ class ContentSieve:
         with self._counters.busy("compare"):
             stored = self._collection.payloads(window.ids)
             for row, (passage, point_id) in enumerate(zip(window.passages, window.ids, strict=True)):
-                match judge(passage, window.contents[row], stored.get(point_id), keys):
-                    case Verdict.MISSING:
+                match difference(passage, window.contents[row], stored.get(point_id), keys):
+                    case Difference.MISSING:
                         kept.append(row)
-                    case Verdict.TEXT:
+                    case Difference.TEXT:
                         kept.append(row)
                         self.replaced += 1
-                    case Verdict.PAYLOAD:
+                    case Difference.PAYLOAD:
                         updates[point_id] = to_payload(passage, keys)
         update_payloads(updates, self._collection, self._counters)
         self._counters.add(skipped=len(window.ids) - len(kept) - len(updates))

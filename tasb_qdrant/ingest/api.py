@@ -1,0 +1,92 @@
+"""`ingest`: the function that callers see. What it needs is imported when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasb_qdrant.keywords import chosen
+from tasb_qdrant.records import IngestReport
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, SecretStr
+
+    from tasb_qdrant.encoder import Encoder
+    from tasb_qdrant.ingest.progress import Progress
+    from tasb_qdrant.ingest.source.open import SourceLike
+    from tasb_qdrant.settings import Bm25Settings, CollectionSettings, Transport
+    from tasb_qdrant.sources import SourceFields
+
+
+# Every option is spelled out, as editors complete them only then; a test holds them to IngestOptions.
+def ingest(
+    source: SourceLike,
+    *,
+    collection: str,
+    url: str | None = None,
+    path: str | Path | None = None,
+    api_key: str | SecretStr | None = None,
+    transport: Transport = "auto",
+    grpc_port: int | None = None,
+    timeout: float = 60.0,
+    retry_seconds: float = 120.0,
+    allow_plain_http_key: bool = False,
+    model: str | Path | None = "tas-b",
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    device: str = "auto",
+    precision: str = "auto",
+    encoder: Encoder | None = None,
+    format: str | None = None,  # noqa: A002  # the option's name everywhere
+    fields: SourceFields | None = None,
+    payload: type[BaseModel] | None = None,
+    settings: CollectionSettings | None = None,
+    bm25: bool | Bm25Settings = False,
+    rejects: str | Path | None = None,
+    max_rejects: int | None = None,
+    overwrite: bool = False,
+    state: str | Path | None = None,
+    restart: bool = False,
+    optimize: bool = True,
+    sync: bool = False,
+    delete_anyway: bool = False,
+    verify: bool = False,
+    peers: Sequence[str] = (),
+    on_progress: Callable[[Progress], None] | None = None,
+) -> IngestReport:
+    """Encode the passages of `source` and store them in `collection`, made if it isn't there.
+
+    `source` is a file, folder, glob or "-", several of them, or an iterable of `Passage`. Passages that
+    are stored with the same content already are skipped (not with `overwrite`), so the same call twice
+    changes nothing. For files, what is stored is also kept in checkpoints, in the folder `state` (by default in
+    the embedded store's folder, or the user's folder for such things): a call that was killed goes on where it
+    was, and `restart` begins anew. An input that can't be stored goes to the file `rejects`, or raises
+    RejectedError; one more than `max_rejects` raises TooManyRejectsError. `RejectedLines(file)` as the source
+    stands for the lines that such a file names.
+
+    `payload` is a pydantic model: a passage whose payload is no instance of it is a reject, and the fields that it
+    marks with `Indexed()` get their indexes. What is stored is what the source has.
+
+    `bm25` gives each passage a sparse vector of its words beside the dense one, for a new collection; a collection
+    that has them goes on having them, asked for or not. How long passages are on average is measured before the
+    first is stored: the source is read once more for that, at most a million passages, and of what can be read
+    only once the first 10,000 are read ahead, in this thread.
+
+    `sync` deletes, when all the rest is stored, what the collection holds and the source doesn't; where that
+    is likely to be a mistake DeletionRefusedError is raised before anything is changed, not with
+    `delete_anyway`. `plan_sync` says beforehand what will be done. `verify` compares collection and source at
+    the end. Both look at every replica of a cluster (`peers` as in `verify`), and read the source more than
+    once, so that they take no stream. With an `encoder` given, `model`, `device` and the like are not used.
+    `on_progress` is called in this thread, several times a second; an iterable of passages is read in
+    another, once and lazily.
+
+    Raises the kinds of TasbQdrantError; what was stored until then stays stored. A collection that this
+    call made, and stored nothing in, is deleted then.
+    """
+    given = locals()
+    # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
+    from tasb_qdrant.ingest.options import IngestOptions
+    from tasb_qdrant.ingest.run import IngestRun
+
+    return IngestRun(source, collection, **chosen(IngestOptions, given)).run()

@@ -1,0 +1,79 @@
+"""The options of an ingest, said once: as a dictionary for callers, as values for the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from tasb_qdrant.encoder.options import EncoderOptions
+from tasb_qdrant.ingest.progress import Progress
+from tasb_qdrant.ingest.source.open import SourceOptions
+from tasb_qdrant.settings import Bm25Settings, CollectionSettings, StoreOptions
+
+
+class RunOptions(TypedDict, total=False):
+    """What an ingest does, beside where it reads, encodes and stores."""
+
+    settings: CollectionSettings | None
+    """How a new collection is made; payload indexes are added to an existing one, too."""
+
+    bm25: bool | Bm25Settings
+    """Give each passage a sparse vector of its words as well, for lexical and hybrid search."""
+
+    rejects: str | Path | None
+    """A JSONL file for inputs that can't be stored; None stops at the first."""
+
+    max_rejects: int | None
+    """Stop once more inputs than this were rejected."""
+
+    overwrite: bool
+    """Encode and store again what is stored with the same content already."""
+
+    state: str | Path | None
+    """The folder for checkpoints; None is the embedded store's own, or the user's state folder."""
+
+    restart: bool
+    """Forget the checkpoint of an interrupted run, and begin anew."""
+
+    optimize: bool
+    """Build the vector index at the end."""
+
+    sync: bool
+    """Delete at the end what the collection holds and the source doesn't."""
+
+    delete_anyway: bool
+    """With `sync`: delete even if that looks like a mistake."""
+
+    verify: bool
+    """Compare the collection with the source at the end."""
+
+    peers: Sequence[str]
+    """Addresses of a cluster's other nodes, for `sync` and `verify`, if they can't be derived."""
+
+    on_progress: Callable[[Progress], None] | None
+    """Called in the calling thread, several times a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunChoice:
+    """The same as a value, with the defaults."""
+
+    settings: CollectionSettings | None = None
+    bm25: bool | Bm25Settings = False
+    rejects: str | Path | None = None
+    max_rejects: int | None = None
+    overwrite: bool = False
+    state: str | Path | None = None
+    restart: bool = False
+    optimize: bool = True
+    sync: bool = False
+    delete_anyway: bool = False
+    verify: bool = False
+    peers: Sequence[str] = ()
+    on_progress: Callable[[Progress], None] | None = None
+
+
+class IngestOptions(StoreOptions, EncoderOptions, SourceOptions, RunOptions, total=False):
+    """Everything that `ingest` takes beside the source and the collection's name."""

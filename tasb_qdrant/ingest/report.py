@@ -1,0 +1,76 @@
+"""What a run came to, as its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.encoder.hardware import PRECISIONS
+from tasb_qdrant.ingest.pipeline import Outcome
+from tasb_qdrant.ingest.progress import Counters, Progress
+from tasb_qdrant.ingest.resume.journal import Journal
+from tasb_qdrant.records import IngestReport
+
+
+def report_of(
+    outcome: Outcome,
+    collection: Collection,
+    encoder: Encoder,
+    counters: Counters,
+    journal: Journal,
+    *,
+    rejects_file: str | None,
+    notes: Sequence[str],
+) -> IngestReport:
+    """The report; the collection is flushed and its points counted first. `notes` are the run's own."""
+    collection.flush()
+    points = collection.count()
+    now = counters.finish()
+    resumed = journal.resumed
+    return IngestReport(
+        collection=collection.name,
+        location=collection.location,
+        model=encoder.contract.model,
+        device=encoder.device,
+        precision=encoder.contract.precision,
+        read=now.read,
+        stored=now.stored,
+        updated=now.updated,
+        deleted=now.deleted,
+        skipped=now.skipped,
+        rejected=now.rejected,
+        truncated=now.truncated + resumed.truncated,
+        tokens=now.tokens,
+        points=points,
+        points_expected=_expected(outcome, now, points=points, in_source=journal.ledger.done.points),
+        seconds=round(now.seconds, 3),
+        loading_seconds=round(now.loading_seconds, 3),
+        stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
+        rejects_file=rejects_file,
+        notes=(*encoder.notes, *collection.notes, *notes),
+        warnings=_warnings(collection, encoder),
+        proposed_indexes={} if collection.indexes() else outcome.proposal,
+        resumed=resumed.model_dump() if resumed.windows else {},
+    )
+
+
+def _expected(outcome: Outcome, now: Progress, *, points: int, in_source: int) -> int | None:
+    """How many points the collection should hold; None if an overwriting run can't tell."""
+    expected = None if outcome.replaced is None else outcome.points_before + now.stored - outcome.replaced - now.deleted
+    if points < in_source:  # another program deletes while this one loads, or did so before it was resumed
+        return max(expected or 0, in_source)
+    return expected
+
+
+def _warnings(collection: Collection, encoder: Encoder) -> tuple[str, ...]:
+    stored, precision = collection.contract.precision, encoder.contract.precision
+    if stored == precision:
+        return ()
+    # Old collections may name a precision that is gone: fp8.
+    remedy = f", say --precision {stored} for the same ones" if stored in PRECISIONS else ""
+    warning = (
+        f"the collection was begun in {stored}, this run encoded in {precision}; "
+        f"the vectors agree to a cosine of {'0.999' if remedy else '0.99'}{remedy}"
+    )
+    return (warning,)

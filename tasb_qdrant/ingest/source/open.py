@@ -1,0 +1,154 @@
+"""The source of an ingest or a verification, with all that belongs to reading it, as one value."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict, cast
+
+from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.windows import PassageReader
+from tasb_qdrant.ingest.rejects.lines import RejectedLines
+from tasb_qdrant.ingest.rejects.log import RejectLog
+from tasb_qdrant.ingest.source.memory import PassagesInMemory
+from tasb_qdrant.ingest.source.payload_model import checked_by, identified
+from tasb_qdrant.ingest.source.stdin import patient_stdin
+from tasb_qdrant.records import Passage, Reject
+from tasb_qdrant.records.path import parse_path
+from tasb_qdrant.settings import IndexType
+from tasb_qdrant.sources import SourceFields, open_sources
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+SourceLike = str | Path | Sequence[str | Path] | Iterable[Passage] | RejectedLines
+"""What callers give: a file, folder, glob or "-", several of them, passages, or the lines of a rejects file."""
+
+_NOT_GIVEN = "not given"
+
+
+class SourceOptions(TypedDict, total=False):
+    """How a source is read."""
+
+    format: str | None
+    """msmarco, jsonl, csv, tsv or parquet; None recognises it by the file. Standard input needs it."""
+
+    fields: SourceFields | None
+    """The fields or columns that hold id, text and title; None recognises the usual names."""
+
+    payload: type[BaseModel] | None
+    """A pydantic model of the payload: a passage whose payload is no instance of it is a reject."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What a caller gave as the source, and how to read it, as often as it can be read.
+
+    `format`, `fields` and `payload` are those of SourceOptions. `indexes` give the columns of CSV files their types;
+    `ignored` is a file of ours, of rejects or findings, that may lie in a folder of sources.
+    """
+
+    given: SourceLike
+    format: str | None = None
+    fields: SourceFields | None = None
+    payload: type[BaseModel] | None = None
+    indexes: Mapping[str, IndexType] = field(default_factory=dict)
+    ignored: Path | None = None
+
+    def open(
+        self, log: RejectLog, counters: Counters, *, stopped: threading.Event | None = None
+    ) -> AbstractContextManager[PassageReader]:
+        """The passages from the first on; `log` gets the rejects, and is opened once the files are known.
+
+        Files are looked at before anything slow is begun; passages in memory are taken as they come. Once `stopped`
+        is set, nobody waits for standard input any more. Raises SourceError, SettingsError.
+        """
+        counters.phase("opening the source")
+
+        def reject(reject: Reject) -> None:
+            if log.unwanted([(reject.source, reject.line)]):
+                return
+            counters.add(read=1)
+            log.add(reject)
+
+        return checked_by(self._opened(log, reject, stopped or threading.Event()), self.payload, reject)
+
+    def _opened(
+        self, log: RejectLog, reject: Callable[[Reject], None], stopped: threading.Event
+    ) -> AbstractContextManager[PassageReader]:
+        names = self.names
+        if not names:  # a rejects file may name none
+            log.open()
+            given = () if names is not None else cast("Iterable[Passage]", self.given)
+            return nullcontext(PassagesInMemory(given, on_reject=reject))
+        reader = open_sources(
+            names,
+            format=self.format,
+            fields=self.fields or SourceFields(),
+            column_types=_column_types(self.indexes),
+            on_reject=reject,
+            stdin=patient_stdin(stopped),
+            excluded=() if self.ignored is None else (self.ignored,),
+        )
+        try:
+            log.open(sources=reader.files)
+        except BaseException:
+            reader.close()
+            raise
+        return reader
+
+    @property
+    def names(self) -> list[str | Path] | None:
+        """The names of files, or None for a source that isn't made of names."""
+        given = self.given
+        if isinstance(given, RejectedLines):
+            return list(given.sources)
+        if isinstance(given, str | Path):
+            return [given]
+        if isinstance(given, Sequence) and given and all(isinstance(item, str | Path) for item in given):
+            return list(cast("Sequence[str | Path]", given))
+        return None
+
+    @property
+    def resumable_names(self) -> list[str | Path]:
+        """The names that tell interrupted runs apart; none where no run can be resumed.
+
+        Rejects that are tried again have no windows of their own to go on from.
+        """
+        return [] if isinstance(self.given, RejectedLines) else self.names or []
+
+    @property
+    def reading(self) -> dict[str, str]:
+        """The options that decide what is read, as checkpoints name them: a resumed run must have the same."""
+        fields = self.fields or SourceFields()
+        return {
+            "--format": self.format or _NOT_GIVEN,
+            **{f"--{part}-field": getattr(fields, part) or _NOT_GIVEN for part in ("id", "text", "title")},
+            "--index": " ".join(sorted(f"{name}:{kind}" for name, kind in self.indexes.items())) or _NOT_GIVEN,
+            **({} if self.payload is None else {"--payload-model": identified(self.payload)}),
+        }
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether the source can be read more than once."""
+        names = self.names
+        once = iter(self.given) is self.given if names is None and isinstance(self.given, Iterable) else False
+        return not once and not any(str(name) == "-" or Path(name).is_fifo() for name in names or ())
+
+    def check_repeatable(self, option: str) -> None:
+        """Raises SettingsError for a source that can be read only once, which is too few for `option`."""
+        if not self.is_repeatable:
+            raise SettingsError(
+                f"{option} reads the source more than once, which a stream doesn't allow; write it to a file, and "
+                "name that"
+            )
+
+
+def _column_types(indexes: Mapping[str, IndexType]) -> dict[str, IndexType]:
+    """The types of plain columns, by their names: an index is named by a path, which may quote them."""
+    paths = {parse_path(name): kind for name, kind in indexes.items()}
+    return {path[0].name: kind for path, kind in paths.items() if len(path) == 1 and not path[0].elements}
