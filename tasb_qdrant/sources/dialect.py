@@ -11,7 +11,7 @@ from typing import Final
 from tasb_qdrant.errors import MissingFieldError, SourceError
 from tasb_qdrant.sources.fields import SourceFields
 from tasb_qdrant.sources.lines import MAX_LINE_BYTES
-from tasb_qdrant.sources.options import SourceOptions
+from tasb_qdrant.sources.options import TextOptions
 from tasb_qdrant.sources.plan import Origin, plan_fields
 from tasb_qdrant.sources.streams import Head
 
@@ -40,9 +40,7 @@ class Dialect:
         return self.delimiter != ","
 
 
-def dialect_of(
-    head: Head, options: SourceOptions, fields: SourceFields, *, file_format: str, origin: Origin
-) -> Dialect:
+def dialect_of(head: Head, options: TextOptions, fields: SourceFields, *, file_format: str, origin: Origin) -> Dialect:
     """The dialect. Raises MissingFieldError or SourceError for a header that can't be used."""
     lines = [line.decode(errors="replace") for line in head.data.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
     said = _SEP_LINE.fullmatch(lines[0])
@@ -60,7 +58,7 @@ def dialect_of(
 
 
 def _dialect(
-    lines: Sequence[str], delimiter: str, before: int, options: SourceOptions, fields: SourceFields, origin: Origin
+    lines: Sequence[str], delimiter: str, before: int, options: TextOptions, fields: SourceFields, origin: Origin
 ) -> Dialect:
     numbered = _Numbered(lines[before:])
     try:

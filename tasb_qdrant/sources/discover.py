@@ -13,6 +13,7 @@ from typing import Final, Literal, NoReturn
 from tasb_qdrant.errors import SettingsError, SourceError
 from tasb_qdrant.sources.folders import files_in, is_hidden
 from tasb_qdrant.sources.partitions import Partition
+from tasb_qdrant.sources.remote import refuse_remote
 from tasb_qdrant.sources.tables import live_files, refuse_part_of_table
 
 STDIN: Final = "-"
@@ -95,6 +96,7 @@ def _expand(source: str | Path, wanted: _Wanted) -> Iterator[Found]:
     name = str(source)
     if not name:
         raise SettingsError("a source has an empty name; name a file, a folder, a glob, or -")
+    refuse_remote(name)
     if name == STDIN:
         yield Found(path=None, kind="stdin", size=None, identity=None)
     elif glob.has_magic(name) and not os.path.lexists(name):

@@ -21,7 +21,7 @@ from tasb_qdrant.sources.formats import check_format, check_text, endings_of, fo
 from tasb_qdrant.sources.json_array import is_array, plan_array, read_array
 from tasb_qdrant.sources.jsonl import plan_jsonl, planner, read_jsonl
 from tasb_qdrant.sources.msmarco_tsv import read_msmarco
-from tasb_qdrant.sources.options import SourceOptions
+from tasb_qdrant.sources.options import TextOptions
 from tasb_qdrant.sources.partitions import Partition, typed_partitions, written_partition
 from tasb_qdrant.sources.plan import Origin
 from tasb_qdrant.sources.reader import Source, SourceReader
@@ -37,7 +37,7 @@ def open_sources(
     *,
     format: str | None = None,  # noqa: A002 - the name of the option
     fields: SourceFields = SourceFields(),  # noqa: B008 - frozen
-    options: SourceOptions = SourceOptions(),  # noqa: B008 - frozen
+    options: TextOptions = TextOptions(),  # noqa: B008 - frozen
     on_reject: Callable[[Reject], None] | None = None,
     stdin: BinaryIO | None = None,
     column_types: Mapping[str, IndexType] | None = None,
@@ -118,7 +118,7 @@ class _Opening:
         self,
         file_format: str | None,
         fields: SourceFields,
-        options: SourceOptions,
+        options: TextOptions,
         indexed: Mapping[str, IndexType],
         origins: Mapping[Found, Origin],
     ) -> None:

@@ -12,7 +12,7 @@ _SPELLED: Final = {"\\t": "\t", "tab": "\t"}
 
 
 @dataclass(frozen=True, slots=True)
-class SourceOptions:
+class TextOptions:
     """What a person says of text files.
 
     `encoding` is that of all text (None: UTF-8, or UTF-16 and UTF-32 by their byte order mark). The rest is of CSV

@@ -14,7 +14,7 @@ import zstandard
 
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.settings import IndexType
-from tasb_qdrant.sources import SourceFields, SourceOptions, SourceReader, open_sources
+from tasb_qdrant.sources import SourceFields, SourceReader, TextOptions, open_sources
 
 COMPRESSIONS = {
     "plain": lambda data: data,
@@ -47,14 +47,14 @@ def read(
     fields: SourceFields | None = None,
     column_types: Mapping[str, IndexType] | None = None,
     stdin: bytes | None = None,
-    options: SourceOptions | None = None,
+    options: TextOptions | None = None,
 ) -> list[Passage]:
     """Every passage; a reject raises."""
     with open_sources(
         sources,
         format=file_format,
         fields=fields or SourceFields(),
-        options=options or SourceOptions(),
+        options=options or TextOptions(),
         column_types=column_types,
         stdin=None if stdin is None else io.BytesIO(stdin),
     ) as reader:

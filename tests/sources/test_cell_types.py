@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasb_qdrant.errors import RejectedError
-from tasb_qdrant.sources import SourceFields, SourceOptions, open_sources
+from tasb_qdrant.sources import SourceFields, TextOptions, open_sources
 from tests.sources.corpus import read, read_with_rejects, write
 
 NUMBERS = range(20_000)
@@ -101,7 +101,7 @@ def test_the_columns_of_a_stream_are_typed_by_its_first_rows_and_what_differs_is
         data = f"id,text,year\n{rows}last,t,{late}\nmore,t,\n".encode()
         with pytest.raises(RejectedError, match=rf"column 'year' holds integer values.*'{late}'.*--index year:keyword"):
             read("-", file_format="csv", stdin=data)
-        assert read("-", file_format="csv", stdin=data, options=SourceOptions(typed=False))[0].payload == {"year": "0"}
+        assert read("-", file_format="csv", stdin=data, options=TextOptions(typed=False))[0].payload == {"year": "0"}
 
 
 def test_rows_that_are_rejected_have_no_say(tmp_path: Path) -> None:

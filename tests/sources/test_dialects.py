@@ -6,7 +6,7 @@ import pytest
 
 from tasb_qdrant.errors import SettingsError, SourceError
 from tasb_qdrant.records import Passage
-from tasb_qdrant.sources import SourceFields, SourceOptions, open_sources
+from tasb_qdrant.sources import SourceFields, TextOptions, open_sources
 from tests.sources.corpus import read, read_with_rejects, write
 
 FRENCH = "id;texte;prix\r\n1;L’été;1,5\r\n"
@@ -34,10 +34,10 @@ def test_a_delimiter_that_isnt_certain_is_asked_for(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"one column, 'id;texte;prix', when cut at ','; name .* with --delimiter"):
         open_sources([file])
     fields = SourceFields(text="texte")
-    assert read(file, fields=fields, options=SourceOptions(delimiter=";"))[0].payload == {"prix": 1.5}
+    assert read(file, fields=fields, options=TextOptions(delimiter=";"))[0].payload == {"prix": 1.5}
     tilde = write(tmp_path / "d.csv", "id~text\n1~t\n")
-    assert read(tilde, options=SourceOptions(delimiter="~")) == [Passage("1", "t")]
-    assert read(write(tmp_path / "e.csv", "id\ttext\n1\tt\n"), options=SourceOptions(delimiter="\\t"))[0].text == "t"
+    assert read(tilde, options=TextOptions(delimiter="~")) == [Passage("1", "t")]
+    assert read(write(tmp_path / "e.csv", "id\ttext\n1\tt\n"), options=TextOptions(delimiter="\\t"))[0].text == "t"
 
 
 def test_another_encoding_is_named_by_the_option_that_the_reject_tells_of(tmp_path: Path) -> None:
@@ -46,9 +46,9 @@ def test_another_encoding_is_named_by_the_option_that_the_reject_tells_of(tmp_pa
     assert [passage.id for passage in passages] == ["b"]
     assert "invalid UTF-8 (byte 0x92)" in reject.reason
     assert "--encoding cp1252" in reject.reason
-    assert read(file, options=SourceOptions(encoding="cp1252"))[0] == Passage("a", "It’s good")
+    assert read(file, options=TextOptions(encoding="cp1252"))[0] == Passage("a", "It’s good")
     with pytest.raises(SourceError, match=r"no ascii text: the bytes 92 .*give another --encoding"):
-        read(file, options=SourceOptions(encoding="ascii"))
+        read(file, options=TextOptions(encoding="ascii"))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le", "utf-32"])
@@ -64,7 +64,7 @@ def test_utf16_without_a_mark_is_asked_for(tmp_path: Path) -> None:
     file = write(tmp_path / "c.jsonl", '{"id": 1, "text": "t"}\n'.encode("utf-16-le"))
     with pytest.raises(SourceError, match="NUL, expected UTF-8 text; name the encoding: --encoding utf-16-le"):
         open_sources([file])
-    assert read(file, options=SourceOptions(encoding="utf-16-le")) == [Passage("1", "t")]
+    assert read(file, options=TextOptions(encoding="utf-16-le")) == [Passage("1", "t")]
 
 
 def test_columns_at_the_end_without_a_name_and_without_a_value_are_none(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_quotes_after_an_escape_character_are_part_of_the_text(tmp_path: Path) -
     _, rejects = read_with_rejects(file)
     assert rejects[0].reason.startswith("malformed: ',' expected after '\"'; if the backslash before the quote")
     assert "--escape '\\'" in rejects[0].reason
-    assert read(file, options=SourceOptions(escape="\\")) == [
+    assert read(file, options=TextOptions(escape="\\")) == [
         Passage("1", 'He said "hello", twice.\nAnd left.', None, {"path": "C:\\new"}),
         Passage("2", "ends in \\", None, {"path": "\\"}),
         Passage("3", 'a "b" c', None, {"path": "x"}),
@@ -89,21 +89,21 @@ def test_quotes_after_an_escape_character_are_part_of_the_text(tmp_path: Path) -
 
 def test_a_file_without_a_header_is_told_its_columns(tmp_path: Path) -> None:
     file = write(tmp_path / "c.csv", "1;one;2000\n2;two;2001\n")
-    options = SourceOptions(header=False, columns=("id", "text", "year"))
+    options = TextOptions(header=False, columns=("id", "text", "year"))
     with open_sources([file], options=options) as reader:
         assert [(reader.line, passage) for passage in reader] == [
             (1, Passage("1", "one", None, {"year": 2000})),
             (2, Passage("2", "two", None, {"year": 2001})),
         ]
     with pytest.raises(SourceError, match="--columns names 2 columns, and the first line has 3"):
-        open_sources([file], options=SourceOptions(header=False, columns=("id", "text"), delimiter=";"))
+        open_sources([file], options=TextOptions(header=False, columns=("id", "text"), delimiter=";"))
 
 
 def test_columns_can_be_renamed(tmp_path: Path) -> None:
     file = write(tmp_path / "c.csv", ",text,text\n1,t,x\n")
     with pytest.raises(SourceError, match=r"column 1 of the header has no name.*--columns"):
         open_sources([file])
-    assert read(file, options=SourceOptions(columns=("id", "text", "more"))) == [Passage("1", "t", None, {"more": "x"})]
+    assert read(file, options=TextOptions(columns=("id", "text", "more"))) == [Passage("1", "t", None, {"more": "x"})]
 
 
 @pytest.mark.parametrize(
@@ -120,4 +120,4 @@ def test_columns_can_be_renamed(tmp_path: Path) -> None:
 )
 def test_options_that_make_no_sense_are_refused(options: dict[str, str], reason: str) -> None:
     with pytest.raises(SettingsError, match=reason):
-        SourceOptions(**options)  # type: ignore[arg-type]  # as the command line gives them
+        TextOptions(**options)  # type: ignore[arg-type]  # as the command line gives them

@@ -133,3 +133,26 @@ def test_sources_must_be_a_list_of_names() -> None:
         open_sources([])
     with pytest.raises(SettingsError, match="has an empty name"):
         open_sources([""])
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "way_out"),
+    [
+        ("s3://bucket/corpus/", "s3://bucket/corpus/", "aws s3 cp --recursive 's3://bucket/corpus/'"),
+        (Path("s3://bucket/c.jsonl"), "s3://bucket/c.jsonl", "aws s3 cp"),
+        ("gs://bucket/*.parquet", "gs://bucket/*.parquet", "gcloud storage cp"),
+        ("hf://datasets/BeIR/scifact", "hf://datasets/BeIR/scifact", "hf download"),
+        (
+            "https://example.com/c.jsonl.gz",
+            "https://example.com/c.jsonl.gz",
+            "curl -L 'https://example.com/c.jsonl.gz'",
+        ),
+        ("abfs://c@a/x.csv", "abfs://c@a/x.csv", "fetch it first, or in Python"),
+        ("file:///data/c.csv", "file:///data/c.csv", "name the file by its path: /data/c.csv"),
+    ],
+)
+def test_a_url_is_an_error_that_says_how_to_fetch_it(name: str | Path, shown: str, way_out: str) -> None:
+    with pytest.raises(SourceError) as refused:
+        open_sources([name])
+    assert refused.value.source == shown
+    assert way_out in refused.value.reason

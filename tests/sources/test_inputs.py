@@ -8,7 +8,7 @@ import pytest
 
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.records import Passage
-from tasb_qdrant.sources import SourceFields, SourceOptions, open_sources
+from tasb_qdrant.sources import SourceFields, TextOptions, open_sources
 
 INPUTS = Path(os.environ.get("TASB_QDRANT_INPUTS", Path(__file__).resolve().parents[3] / "shared" / "inputs"))
 SOURCES = INPUTS / "sources"
@@ -85,10 +85,10 @@ def test_folders_of_tables_are_read_as_tables() -> None:
 def test_spreadsheets_and_spark_are_read_with_the_option_that_the_error_names() -> None:
     with pytest.raises(Exception, match="--encoding cp1252"):
         passages("smart.csv")
-    assert passages("smart.csv", options=SourceOptions(encoding="cp1252"))[0].text == "It’s good"
+    assert passages("smart.csv", options=TextOptions(encoding="cp1252"))[0].text == "It’s good"
     with pytest.raises(Exception, match="--escape"):
         passages("spark_csv_backslash")
-    spark = passages("spark_csv_backslash", options=SourceOptions(escape="\\"))
+    spark = passages("spark_csv_backslash", options=TextOptions(escape="\\"))
     assert len(spark) == 12
     assert spark[1].text == 'Passage number 3 talks of rivers, "banks" and boats.\nIt has two lines.'
     assert spark[1].payload["price"] == 12.5
