@@ -1,4 +1,4 @@
-"""Encoding side by side: ours and what people would use instead, over the same texts, in turns.
+"""Compare encoding: ours and what people would use instead, over the same texts, in turns.
 
     python -m benchmarks.encode --list
     python -m benchmarks.encode --peers ours-auto,st-fp32,st-openvino --passages 64 --rounds 2
@@ -7,7 +7,7 @@
     python -m benchmarks.encode --device cuda --write
     python -m benchmarks.encode --render docs/performance/cpu.json
 
-Each peer is installed into an environment of its own below build/bench when it is first needed. Tables go to
+Each peer is installed into its own environment below build/bench when it is first needed. Tables go to
 stdout, progress to stderr, what peers print to build/bench/logs, the raw result to build/bench/results.
 """
 
@@ -79,16 +79,16 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--list", action="store_true", help="print the names for --peers")
-    parser.add_argument("--peers", type=lambda text: text.split(","), help="only these, and their turns alone")
-    parser.add_argument("--passages", type=int, help="passages a round")
-    parser.add_argument("--rounds", type=int, help="how often everyone takes a turn")
-    parser.add_argument("--corpus", type=int, help="passages that the rounds' are chosen from")
-    parser.add_argument("--untuned", action="store_true", help="everyone's default batch size and threads")
-    parser.add_argument("--quick", action="store_true", help="few peers, untuned, a line a scenario")
+    parser.add_argument("--list", action="store_true", help="list the names for --peers")
+    parser.add_argument("--peers", type=lambda text: text.split(","), help="only these, and only their turns")
+    parser.add_argument("--passages", type=int, help="passages per round")
+    parser.add_argument("--rounds", type=int, help="how many turns everyone takes")
+    parser.add_argument("--corpus", type=int, help="passages to choose those of the rounds from")
+    parser.add_argument("--untuned", action="store_true", help="use everyone's default batch size and threads")
+    parser.add_argument("--quick", action="store_true", help="few peers, untuned, one line per scenario")
     parser.add_argument("--all", action="store_true", help="every section, even with --peers or --quick")
     parser.add_argument("--write", action="store_true", help="keep the result in docs/")
-    parser.add_argument("--render", type=Path, metavar="JSON", help="write tables and plots of a kept result anew")
+    parser.add_argument("--render", type=Path, metavar="JSON", help="redo tables and plots from a kept result")
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "bench", help="environments, model and logs")
     return parser.parse_args()
 
@@ -98,7 +98,7 @@ def contestants_for(device: str) -> tuple[Contestant, ...]:
 
 
 def chosen(options: argparse.Namespace, everyone: tuple[Contestant, ...]) -> list[Contestant]:
-    """Raises ContestantFailedError for a name that nobody has."""
+    """The named contestants. Raises ContestantFailedError for an unknown name."""
     if unknown := set(options.peers or ()) - {one.name for one in everyone}:
         listed = ", ".join(one.name for one in everyone)
         raise ContestantFailedError(f"no peer {', '.join(sorted(unknown))}; there are {listed}")
@@ -171,11 +171,11 @@ def run(options: argparse.Namespace, everyone: tuple[Contestant, ...], card: str
 
 
 def publish(result: Result, folder: Path, name: str) -> None:
-    """Tables into docs/performance.md, plots beside the JSON."""
+    """Write the tables to docs/performance.md, and plots next to the JSON."""
     try:
         plots = draw(result, folder, name)
     except ImportError:
-        say("no plots: matplotlib is not installed; say pip install '.[bench]'")
+        say("no plots: matplotlib is not installed; run pip install '.[bench]'")
         plots = sorted(path.name for path in folder.glob(f"{name}-*.svg"))
     section = "gpu" if result.device == "cuda" else "cpu"
     document = with_section(DOCUMENT.read_text(encoding="utf-8"), section, render(result, plots=plots))

@@ -1,11 +1,11 @@
-"""Loading side by side: ours and what people would use instead, the same points, in turns, each into a fresh server.
+"""Compare loading: ours and what people would use instead, the same points, in turns, each into a fresh server.
 
     python -m benchmarks.load --list
     python -m benchmarks.load --quick               # fewer points, untuned peers, a line each
     python -m benchmarks.load --write               # everything, into docs/performance.md and docs/performance/
     python -m benchmarks.load --render docs/performance/loading.json
 
-langchain-qdrant is installed into an environment of its own below build/bench/loading when it is first needed.
+langchain-qdrant is installed into its own environment below build/bench/loading when it is first needed.
 Tables go to stdout, progress to stderr, what peers print to build/bench/loading/logs, the raw result to
 build/bench/results.
 """
@@ -35,7 +35,7 @@ NAME: Final = "loading"
 FULL: Final = Plan(points=200_000, rounds=2, tuned=20_000, staged=50_000)
 QUICK: Final = Plan(points=20_000, rounds=2, tuned=0, staged=0)
 DEFAULTS: Final = (256, 2)
-"""Batch size and workers of peers that aren't tuned: the best of a tuned run on two cores."""
+"""Batch size and workers of untuned peers: the best of a tuned run on two cores."""
 
 
 def main() -> int:
@@ -61,21 +61,21 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", action="store_true", help="print the names for --peers")
+    parser.add_argument("--list", action="store_true", help="list the names for --peers")
     parser.add_argument("--peers", type=lambda text: text.split(","), help="only these")
-    parser.add_argument("--points", type=int, help="points a round")
-    parser.add_argument("--rounds", type=int, help="how often everyone takes a turn")
+    parser.add_argument("--points", type=int, help="points per round")
+    parser.add_argument("--rounds", type=int, help="how many turns everyone takes")
     parser.add_argument("--untuned", action="store_true", help="batch size and workers that suit two cores")
     parser.add_argument("--stages", action="store_true", help="from text to searchable, even with --peers or --quick")
-    parser.add_argument("--quick", action="store_true", help="few points, untuned, a line a contestant")
+    parser.add_argument("--quick", action="store_true", help="few points, untuned, one line per contestant")
     parser.add_argument("--write", action="store_true", help="keep the result in docs/")
-    parser.add_argument("--render", type=Path, metavar="JSON", help="write the tables of a kept result anew")
+    parser.add_argument("--render", type=Path, metavar="JSON", help="redo the tables from a kept result")
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "bench", help="environments, points and logs")
     return parser.parse_args()
 
 
 def chosen(options: argparse.Namespace) -> list[Contestant]:
-    """Raises ContestantFailedError for a name that nobody has."""
+    """The named contestants. Raises ContestantFailedError for an unknown name."""
     if unknown := set(options.peers or ()) - {one.name for one in EVERYONE}:
         listed = ", ".join(one.name for one in EVERYONE)
         raise ContestantFailedError(f"no peer {', '.join(sorted(unknown))}; there are {listed}")
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> Result:
 
 
 def publish(result: Result) -> None:
-    """Tables into docs/performance.md."""
+    """Write the tables to docs/performance.md."""
     document = with_section(DOCUMENT.read_text(encoding="utf-8"), NAME, render(result))
     DOCUMENT.write_text(document, encoding="utf-8")
 

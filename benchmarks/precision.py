@@ -1,10 +1,10 @@
 """What each precision costs: SciFact, complete, with a small trained encoder, searched exactly.
 
-    python -m benchmarks.precision                    # a line a precision
+    python -m benchmarks.precision                    # one line per precision
     python -m benchmarks.precision --write            # into docs/performance.md and docs/performance/precision.json
-    python -m benchmarks.precision --write --only int8          # these anew, the others as they were kept
+    python -m benchmarks.precision --write --only int8          # measure these again, keep the others
 
-Vectors are compared with those of our forward pass in fp32, one by one; transformers' is in the table as well.
+Vectors are compared one by one with those of our forward pass in fp32; transformers' is in the table too.
 Needs SciFact in BEIR's layout below $TASB_QDRANT_DATA, or ../shared/data.
 """
 
@@ -50,8 +50,8 @@ class Collection:
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """What one precision gave. Cosines are of all documents and queries with ours in fp32; `length` is the
-    ratio of vectors' lengths that is farthest from 1."""
+    """The result of one precision. Cosines are with ours in fp32, over all documents and queries; `length` is the ratio
+    of vector lengths that is farthest from 1."""
 
     name: str
     ndcg: float
@@ -76,7 +76,7 @@ def read_collection(folder: Path) -> Collection:
 
 
 def contestants(model: Path) -> dict[str, Callable[[], Encoder]]:
-    """The first is what the others are compared with."""
+    """The others are compared with the first."""
     return {
         "fp32": lambda: load_encoder(model, device="cpu", precision="fp32"),
         "bf16": lambda: load_encoder(model, device="cpu", precision="bf16"),

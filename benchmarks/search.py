@@ -1,13 +1,13 @@
-"""Searching side by side: ours and what people would use instead, the same questions, in turns, at one server.
+"""Compare searching: ours and what people would use instead, the same queries, in turns, on one server.
 
     python -m benchmarks.search --list
     python -m benchmarks.search --quick               # fewer points and rounds, a line each
     python -m benchmarks.search --write               # everything, into docs/performance.md and docs/performance/
     python -m benchmarks.search --render docs/performance/search.json
 
-Each peer is installed into an environment of its own below build/bench/searching when it is first needed, and the
-points are stored and indexed once, which takes longer than all the searching, and kept there as well: `--fresh` makes
-them anew. Tables go to stdout, progress to stderr, what peers print to build/bench/searching/logs, the raw result to
+Each peer is installed into its own environment below build/bench/searching when it is first needed. The points are
+stored and indexed once, which takes longer than all the searching, and kept there too; `--fresh` makes them again.
+Tables go to stdout, progress to stderr, what peers print to build/bench/searching/logs, the raw result to
 build/bench/results.
 """
 
@@ -62,20 +62,20 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--list", action="store_true", help="print the names for --peers")
+    parser.add_argument("--list", action="store_true", help="list the names for --peers")
     parser.add_argument("--peers", type=lambda text: text.split(","), help="only these")
-    parser.add_argument("--points", type=int, help="points that are searched")
-    parser.add_argument("--rounds", type=int, help="how often everyone takes a turn")
-    parser.add_argument("--quick", action="store_true", help="few points and rounds, a line a contestant and task")
-    parser.add_argument("--fresh", action="store_true", help="store and index the points anew")
+    parser.add_argument("--points", type=int, help="number of points to search")
+    parser.add_argument("--rounds", type=int, help="how many turns everyone takes")
+    parser.add_argument("--quick", action="store_true", help="few points and rounds, one line per contestant and task")
+    parser.add_argument("--fresh", action="store_true", help="store and index the points again")
     parser.add_argument("--write", action="store_true", help="keep the result in docs/")
-    parser.add_argument("--render", type=Path, metavar="JSON", help="write the tables of a kept result anew")
+    parser.add_argument("--render", type=Path, metavar="JSON", help="redo the tables from a kept result")
     parser.add_argument("--build", type=Path, default=ROOT / "build" / "bench", help="environments, stores and logs")
     return parser.parse_args()
 
 
 def chosen(options: argparse.Namespace) -> list[Contestant]:
-    """Raises ContestantFailedError for a name that nobody has."""
+    """The named contestants. Raises ContestantFailedError for an unknown name."""
     if unknown := set(options.peers or ()) - {one.name for one in EVERYONE}:
         listed = ", ".join(one.name for one in EVERYONE)
         raise ContestantFailedError(f"no peer {', '.join(sorted(unknown))}; there are {listed}")
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> Result:
     for one in contestants:
         one.python(build)
     for make in (ensure_server_store, ensure_embedded_store):
-        say(f"storing {points.count:,} points, unless they are: {make(build, points, fresh=options.fresh)}")
+        say(f"storing {points.count:,} points, unless already stored: {make(build, points, fresh=options.fresh)}")
     start = time.monotonic()
     entries = compete(plan, contestants, points, build=build, model=model)
     return Result(
@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> Result:
 
 
 def publish(result: Result) -> None:
-    """Tables into docs/performance.md."""
+    """Write the tables to docs/performance.md."""
     document = with_section(DOCUMENT.read_text(encoding="utf-8"), NAME, render(result))
     DOCUMENT.write_text(document, encoding="utf-8")
 

@@ -8,7 +8,7 @@
     │   │   └── MissingFieldError   the source has no such column or field
     │   ├── RejectedError           the first reject, when no rejects file was named
     │   ├── TooManyRejectsError     more rejects than were allowed
-    │   ├── DeletionRefusedError    a synchronisation that would delete what nobody meant to delete
+    │   ├── DeletionRefusedError    a sync whose deletions look like a mistake
     │   ├── FilterError             a filter that can't be right (also a ValueError)
     │   │   ├── FilterSyntaxError   the text form doesn't parse
     │   │   └── FilterTypeError     a value whose type can never match the field

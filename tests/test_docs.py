@@ -55,7 +55,7 @@ def test_the_commands_of_a_document_run_in_order(
 
 
 def test_every_document_that_is_linked_is_there() -> None:
-    for document in [*DOCS, "docs/filters.md", "docs/performance.md", "docker/README.md"]:
+    for document in [*DOCS, "CONTRIBUTING.md", "docs/filters.md", "docs/performance.md", "docker/README.md"]:
         page = ROOT / document
         for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
             if not target.startswith(("http://", "https://")):

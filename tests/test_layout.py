@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -32,24 +32,80 @@ LEVELS = {
     "doctor": 3,
     "evaluation": 3,
     "service": 3,
+    "runs": 3,
     "cli": 4,
 }
 ENTRY_POINTS = {"__init__", "__main__"}
+
+
+# Within a part: what the modules below the first never import, whatever the level of both.
+ROOMS = {
+    "collection.server": ["collection.edge"],
+    "collection.edge": ["collection.server"],
+    # Free of any store, and of what opens one.
+    "collection.reads": ["collection.server", "collection.edge", "collection.open", "collection.protocol"],
+    # Stages don't see each other's flow: the run joins them.
+    **{
+        f"ingest.{stage}": ["ingest.run", "ingest.pipeline", "ingest.verify"]
+        for stage in ("source", "read", "upload", "resume", "rejects")
+    },
+}
 
 
 def _modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
 
-def _imports(path: Path) -> Iterator[str]:
-    """The top-level parts of this package that a module imports, wherever in it it does so."""
+def _name(path: Path) -> str:
+    """`collection.open` for collection/open.py, `ingest` for ingest/__init__.py."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts if parts[-1] != "__init__" else parts[:-1])
+
+
+NAMES: Final = {_name(path) for path in _modules()}
+
+
+def _imported(path: Path) -> set[str]:
+    """The modules of this package that a module imports, wherever in it it does so, also for its types alone."""
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module] if node.module != "tasb_qdrant" else [f"tasb_qdrant.{a.name}" for a in node.names]
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: imports name their module from the top"
+            # What is imported is a module itself, or is in the one that it is imported from.
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                found.add(whole if whole.removeprefix("tasb_qdrant.") in NAMES else str(node.module))
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        yield from (name.split(".")[1] for name in names if name.startswith("tasb_qdrant."))
+            found |= {alias.name for alias in node.names}
+    return {name.removeprefix("tasb_qdrant.") for name in found if name.startswith("tasb_qdrant.")}
+
+
+def _circles(imports: dict[str, set[str]]) -> list[list[str]]:
+    """The strongly connected components of more than one module, by Tarjan's algorithm."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    path: list[str] = []
+    circles: list[list[str]] = []
+
+    def visit(module: str) -> None:
+        number[module] = lowest[module] = len(number)
+        path.append(module)
+        for other in imports.get(module, ()):
+            if other not in number:
+                visit(other)
+                lowest[module] = min(lowest[module], lowest[other])
+            elif other in path:
+                lowest[module] = min(lowest[module], number[other])
+        if lowest[module] == number[module]:
+            circle = path[path.index(module) :]
+            del path[-len(circle) :]
+            if len(circle) > 1:
+                circles.append(sorted(circle))
+
+    for module in imports:
+        if module not in number:
+            visit(module)
+    return circles
 
 
 def _part(path: Path) -> str:
@@ -61,9 +117,30 @@ def test_imports_point_one_way(path: Path) -> None:
     part = _part(path)
     if part in ENTRY_POINTS:
         return
-    for imported in _imports(path):
+    for imported in {name.split(".")[0] for name in _imported(path)}:
         allowed = imported == part or LEVELS[imported] < LEVELS[part] or LEVELS[part] == LEVELS[imported] == 0
         assert allowed, f"{path.name} imports {imported}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_do_not_see_what_they_must_not(room: str) -> None:
+    inside = [path for path in _modules() if _is_in(_name(path), room)]
+    assert inside, f"there is no {room}"
+    assert all(any(_is_in(name, other) for name in NAMES) for other in ROOMS[room])
+    for path in inside:
+        for other in ROOMS[room]:
+            seen = sorted(name for name in _imported(path) if _is_in(name, other))
+            assert not seen, f"{_name(path)} imports {', '.join(seen)}"
+
+
+def _is_in(name: str, room: str) -> bool:
+    return name == room or name.startswith(f"{room}.")
+
+
+def test_circles_are_found_where_there_are_any() -> None:
+    imports = {"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": {"e"}, "e": {"d"}, "f": {"a", "f"}, "g": set[str]()}
+    assert sorted(_circles(imports)) == [["a", "b", "c"], ["d", "e"]]
+    assert _circles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
 
 
 @pytest.mark.parametrize("path", _modules(), ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -19,6 +19,7 @@ import pytest
 
 from tests.qdrant_binaries import RELEASES
 from tests.qdrant_servers import PortTakenError, QdrantServer, ServerError, free_port
+from tests.waiting import PATIENCE
 
 versions = pytest.mark.parametrize("version", RELEASES)
 own_servers = pytest.mark.skipif(
@@ -164,7 +165,7 @@ def test_the_script_runs_a_server_until_interrupted(tmp_path: Path) -> None:
             said = run.stdout.readline()
             answer = httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
             run.send_signal(signal.SIGINT)
-            assert run.wait(30) == 0
+            assert run.wait(PATIENCE) == 0
         finally:
             run.kill()  # leaving the block would wait for it for ever
     assert re.search(rf"Qdrant {answer.json()['version']} at http://127\.0\.0\.1:{port}\b", said)

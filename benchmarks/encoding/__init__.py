@@ -1,1 +1,1 @@
-"""Encoding side by side: everyone over the same texts, in turns, each in an environment of its own."""
+"""Compare encoding: everyone over the same texts, in turns, each in its own environment."""

@@ -1,7 +1,7 @@
-"""What the hardware can do, asked between the turns: `python -m benchmarks.encoding.ceiling DEVICE`.
+"""What the hardware can do, measured between turns: `python -m benchmarks.encoding.ceiling DEVICE`.
 
-Answers each line on stdin with the best of a few: FLOP/s of the model's largest product, from weights laid
-out beforehand, and bytes/s of a copy that is too large for any cache.
+Answers each line on stdin with the best of a few measurements: FLOP/s of the model's largest product with prepacked
+weights, and bytes/s of a copy that is too large for any cache.
 """
 
 from __future__ import annotations

@@ -19,12 +19,12 @@ from benchmarks.running.conversation import ContestantFailedError, Conversation
 from benchmarks.running.environments import offline
 
 CHECKED = 48
-"""Passages whose vectors are compared."""
+"""The number of passages whose vectors are compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is run. `tuned` 0 leaves threads and batch sizes as they are by default."""
+    """How much to run. `tuned` 0 leaves threads and batch sizes at their defaults."""
 
     passages: int
     rounds: int
@@ -34,7 +34,7 @@ class Plan:
 
 
 class Runner:
-    """Prepares contestants once, then lets them compete as often as wanted."""
+    """Prepares contestants once, then lets them compete any number of times."""
 
     def __init__(self, place: Place, plan: Plan, corpus: Corpus, queries: Sequence[str]) -> None:
         self._place, self._plan, self._corpus, self._queries = place, plan, corpus, queries
@@ -42,7 +42,7 @@ class Runner:
         self.packages: dict[str, dict[str, str]] = {}
 
     def prepare(self, contestants: Sequence[Contestant], truth: Contestant) -> list[Entry]:
-        """Installs, tunes and checks everyone. What fails is told in its entry.
+        """Install, tune and check everyone. Failures are recorded in the entries.
 
         Raises ContestantFailedError if there are no vectors to compare with."""
         with self._place.invite(truth) as conversation:
@@ -74,7 +74,7 @@ class Runner:
         entry.threads, entry.batch = entry.tuning[0].threads, entry.tuning[0].batch
 
     def compete(self, contestants: Sequence[Contestant], entries: Sequence[Entry], *, passages: int) -> Competition:
-        """Every round has passages of its own, the same for all, and another one who begins."""
+        """Each round has its own passages, the same for everyone, and starts with a different contestant."""
         found = Competition(list(entries))
         with self._ceiling() as measure:
             for number in range(self._plan.rounds):
@@ -99,7 +99,7 @@ class Runner:
         say(f"round {number + 1}: {contestant.name} {rate:.1f} passages/s, {query:.1f} ms a query")
 
     def whole(self, contestants: Sequence[Contestant], competition: Competition, *, rival: bool) -> list[Whole]:
-        """The whole corpus once, by ours, and by the best float peer if `rival`: on a CPU it takes minutes."""
+        """The whole corpus once, by ours, and by the best float peer if `rival`; on a CPU that takes minutes."""
         best = best_peer(competition) if rival else None
         wanted = {OURS, best.name if best else ""}
         by_name = {entry.name: entry for entry in competition.entries}
@@ -131,7 +131,7 @@ class Runner:
             yield conversation
 
     def elsewhere(self, variables: dict[str, str]) -> Runner:
-        """The same with other environment variables."""
+        """The same competition with other environment variables."""
         return Runner(replace(self._place, variables=variables), self._plan, self._corpus, self._queries)
 
 

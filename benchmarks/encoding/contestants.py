@@ -1,4 +1,4 @@
-"""Who takes part: one line each. A new one is a file in `peers/`, pinned requirements, and a line here."""
+"""The contestants, one line each. A new one takes a file in `peers/`, pinned requirements, and a line here."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """`environment` names its requirements file, "" is the project's own; `exports` the runtime whose
-    files it reads, if any; `batches` says whether it takes a batch size, which is then tuned."""
+    """`environment` names its requirements file, "" for the project's own; `exports` is the runtime whose
+    files it reads, if any; `batches` says whether it has a batch size to tune."""
 
     name: str
     title: str
@@ -32,7 +32,7 @@ class Contestant:
 OURS: Final = "ours-auto"
 BASE: Final = "st-fp32"
 TRUTH: Final = "transformers-fp32"
-"""Whose vectors the others' are compared with."""
+"""The contestant whose vectors the others' are compared with."""
 
 
 def _ours(variant: str, precision: str) -> Contestant:
@@ -52,7 +52,7 @@ def _transformers(precision: str) -> Contestant:
 
 
 def cpu_contestants(*, bf16: bool) -> tuple[Contestant, ...]:
-    """`bf16`: whether float models run in it by default, as they do on a CPU that multiplies in it."""
+    """`bf16` says whether float models run in bf16 by default, as they do on a CPU that multiplies in it."""
     fast = "bf16" if bf16 else "fp32"
     return (
         _ours("auto", fast),

@@ -1,4 +1,4 @@
-"""The environment of each contestant, and the files of other runtimes that some of them read."""
+"""Each contestant's environment, and the exported files that some of them read."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def is_installed(contestant: Contestant, build: Path) -> bool:
 
 
 def exports_of(contestant: Contestant, build: Path, *, model: Path, texts: Path) -> Path:
-    """The folder of files for the runtime that it uses, written if they aren't there yet.
+    """The folder with the files for its runtime, exported if they don't exist yet.
 
-    fastembed's come from the environment of sentence-transformers' ONNX backend: it has no exporter itself.
+    fastembed has no exporter, so its files come from the environment of sentence-transformers' ONNX backend.
     """
     folder = build / "exports" / (contestant.exports or "none")
     done = folder.with_suffix(".done")

@@ -1,6 +1,6 @@
-"""The model that everyone runs: random weights in TAS-B's configuration, laid out as its repository is.
+"""The model that everyone runs: random weights in TAS-B's configuration, with the layout of its repository.
 
-Weights don't change the time. Run as a module, so that the runner itself never imports torch:
+Weights don't affect the time. Run as a module, so that the runner itself never imports torch:
 `python -m benchmarks.encoding.model FOLDER`.
 """
 
@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 FLOP_A_TOKEN = 84.9e6
-"""Of the whole model, attention at 75 tokens included. Ours skips 14% of it and is not credited for that."""
+"""Of the whole model, including attention at 75 tokens. Ours skips 14% of it and gets no credit for that."""
 
 
 def ensure_model(folder: Path) -> Path:
-    """The model's folder, made if it isn't there yet."""
+    """The model's folder, created if it doesn't exist yet."""
     if not (folder / "modules.json").is_file():
         subprocess.run([sys.executable, "-m", "benchmarks.encoding.model", str(folder)], check=True)
     return folder
@@ -28,7 +28,7 @@ def make_model(folder: Path) -> None:
 
     shutil.rmtree(folder, ignore_errors=True)
     make_tasb_like(folder)
-    # MiniLM's tokenizer brings its own limit of 128 tokens, which some libraries obey and others don't.
+    # MiniLM's tokenizer has its own limit of 128 tokens, which some libraries obey and others don't.
     tokenizer = json.loads((folder / "tokenizer.json").read_text())
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer | {"truncation": None, "padding": None}))
     pooling = folder / "1_Pooling"
@@ -42,7 +42,7 @@ def make_model(folder: Path) -> None:
         {"idx": index, "name": name, "path": path, "type": f"sentence_transformers.models.{kind}"}
         for index, (name, path, kind) in enumerate(kinds)
     ]
-    (folder / "modules.json").write_text(json.dumps(modules))  # last: it says that the folder is complete
+    (folder / "modules.json").write_text(json.dumps(modules))  # last, because it marks the folder as complete
 
 
 if __name__ == "__main__":

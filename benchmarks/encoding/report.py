@@ -1,4 +1,4 @@
-"""A result as Markdown: what stands between the markers of docs/performance.md."""
+"""A result as Markdown: the part between the markers of docs/performance.md."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def versions_section(result: Result) -> str:
 
 
 def quick_lines(result: Result) -> list[str]:
-    """One line a scenario: ours, and how many times as fast as sentence-transformers fp32."""
+    """One line per scenario: ours, and how many times as fast it is as sentence-transformers fp32."""
     competition = result.main
     base = summary.entry_of(competition, BASE)
     lines = []

@@ -1,4 +1,4 @@
-"""What a run measured, raw, as it is kept in JSON."""
+"""The raw measurements of a run, as kept in JSON."""
 
 from __future__ import annotations
 

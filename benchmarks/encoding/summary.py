@@ -1,5 +1,5 @@
-"""The arithmetic between raw times and tables. Ratios are taken round by round: what else the machine does
-in a round hits both sides of it."""
+"""The arithmetic from raw times to tables. Ratios are taken round by round, so that whatever else the machine does in
+a round affects both sides."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.encoding.results import Competition, Entry, Turn
 from benchmarks.running.tables import Spread, spread
 
 AGREES = 0.99
-"""Lowest cosine of vectors that may be called the same; bf16's are above 0.999."""
+"""The lowest cosine at which vectors count as the same; those of bf16 are above 0.999."""
 
 
 def times_as_fast(entry: Entry, other: Entry, cost: Callable[[Turn], float]) -> Spread | None:
@@ -41,13 +41,13 @@ def passages_a_second(entry: Entry) -> float:
 
 
 def quantile(entry: Entry, share: float) -> float:
-    """Milliseconds within which that share of all single queries were answered."""
+    """Milliseconds within which that share of all single queries was answered."""
     found = sorted(ms for turn in entry.turns for ms in turn.query_ms)
     return found[min(len(found) - 1, int(share * len(found)))]
 
 
 def of_peak(entry: Entry, competition: Competition, precision: str) -> Spread | None:
-    """The whole model's FLOP/s as a part of the GEMM peak that was measured in the same round."""
+    """The whole model's FLOP/s as a fraction of the GEMM peak measured in the same round."""
     shares = []
     for turn in entry.turns:
         peaks = [
@@ -63,7 +63,7 @@ def peak(competition: Competition, precision: str) -> Spread | None:
 
 
 def comparable(entry: Entry) -> bool:
-    """Whether its vectors are the others'. int8's are let through: their figure stands in the table."""
+    """Whether its vectors agree with the others'. int8 always passes: its cosine is in the table."""
     return entry.precision == "int8" or (entry.cosine >= AGREES and abs(entry.length - 1) <= 0.05)
 
 

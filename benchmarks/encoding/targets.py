@@ -20,7 +20,7 @@ class Target:
 
 
 def targets_of(result: Result) -> list[Target]:
-    """Only those that the run measured, and those of a CPU with AMX only there."""
+    """Only targets that the run measured; those for AMX only on a CPU with AMX."""
     found: list[Target] = []
     ours = summary.entry_of(result.main, OURS)
     if ours and result.device == "cuda":
@@ -57,7 +57,7 @@ def _of_main(main: Competition, ours: Entry, *, amx: bool) -> list[Target]:
 
 
 def _of_gpu(main: Competition, ours: Entry) -> list[Target]:
-    """The first and the last are for a card of the H200's class."""
+    """The first and the last are for a card like the H200."""
     rates = spread([turn.passages / turn.bulk_s for turn in ours.turns])
     found = _judged("bulk", "≥ 85,000 passages/s", 85_000.0, rates, ",.0f")
     share = summary.of_peak(ours, main, "bf16")

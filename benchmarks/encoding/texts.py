@@ -1,4 +1,4 @@
-"""What is encoded: passages of MS MARCO's lengths, samples of the same lengths, and short queries."""
+"""What is encoded: passages as long as MS MARCO's, samples with the same lengths, and short queries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MEAN_TOKENS: Final = 75
 """Mean length of MS MARCO's 8.84 million passages in wordpieces, [CLS] and [SEP] included."""
 
 SPREAD: Final = 0.4
-"""Standard deviation of the logarithm of a length; 0.38 in passages of MS MARCO that searches found."""
+"""Standard deviation of the logarithm of a length; 0.38 in MS MARCO passages found by searches."""
 
 MOST_TOKENS: Final = 512
 _POOL: Final = "msmarco-dl-pool"
@@ -41,12 +41,12 @@ class Corpus:
 
 
 def data_folder() -> Path:
-    """Where real collections are, if anywhere."""
+    """The folder for real collections, if any."""
     return Path(os.environ.get("TASB_QDRANT_DATA", Path(__file__).parents[3] / "shared/data"))
 
 
 def read_corpus(tokenizer: Tokenizer, count: int, *, seed: int = 0) -> Corpus:
-    """`count` passages of MS MARCO where they are, else made-up ones of the same lengths."""
+    """`count` MS MARCO passages if available, else synthetic ones of the same lengths."""
     folder = data_folder() / _POOL
     random_ = random.Random(seed)
     if (folder / "corpus.jsonl").is_file():
@@ -74,7 +74,7 @@ def lengths_like_msmarco(count: int, random_: random.Random) -> list[int]:
 
 
 def whole_words(tokenizer: Tokenizer) -> list[str]:
-    """The vocabulary's words that are one wordpiece each, the frequent ones first, as BERT's is ordered."""
+    """The vocabulary's words of a single wordpiece each, frequent ones first, as in BERT's vocabulary."""
     vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     return [word for word, _ in vocabulary if word.isascii() and word.isalpha() and len(word) > 1]
 
@@ -93,9 +93,9 @@ def short_queries(tokenizer: Tokenizer, count: int, *, tokens: int = 12, seed: i
 
 
 def sample(corpus: Corpus, count: int, *, part: int = 0, parts: int = 1, seed: int = 0) -> Corpus:
-    """`count` passages with the corpus's distribution of lengths: every so-many-th by length, shuffled.
+    """`count` passages with the corpus's length distribution: taken at regular intervals by length, and shuffled.
 
-    Another `part` of `parts` holds other passages.
+    Each `part` of `parts` has different passages.
     """
     order = sorted(range(len(corpus.texts)), key=lambda index: (corpus.lengths[index], index))
     step = len(order) / min(count, len(order))

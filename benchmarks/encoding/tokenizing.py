@@ -22,7 +22,7 @@ from benchmarks.running.environments import offline
 
 
 def measure_tokenizing(model: Path, texts: Path, *, rounds: int, root: Path) -> Tokenizing:
-    """In a process of its own, which alone has its tokenizers held to one thread."""
+    """In a separate process, whose tokenizers are limited to one thread."""
     command = [sys.executable, "-m", "benchmarks.encoding.tokenizing", str(model), str(texts), str(rounds)]
     variables = offline(PYTHONPATH=str(root), RAYON_NUM_THREADS="1", OMP_NUM_THREADS="1")
     done = subprocess.run(command, cwd=root, env=variables, stdout=subprocess.PIPE, check=True)
@@ -40,7 +40,7 @@ def tokenize(model: Path, texts: Sequence[str], rounds: int) -> Tokenizing:
     cold, warm, theirs = [], [], []
     same = True
     for _ in range(rounds):
-        encoder = load_encoder(model, device="cpu", precision="fp32")  # a new one knows no words yet
+        encoder = load_encoder(model, device="cpu", precision="fp32")  # a new one starts with an empty word cache
         seconds, batch = cpu_seconds(lambda encoder=encoder: encoder.tokenize_passages(texts))  # type: ignore[misc]
         cold.append(seconds)
         seconds, encodings = cpu_seconds(lambda: own.encode_batch_fast(list(texts)))

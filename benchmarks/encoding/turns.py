@@ -32,7 +32,7 @@ WITHOUT_AMX: Final = {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE"}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where everybody works. `samples` is a JSON list of texts, to calibrate int8 with."""
+    """Where everyone works. `samples` is a JSON list of texts for calibrating int8."""
 
     build: Path
     model: Path
@@ -51,7 +51,7 @@ class Place:
             "variant": contestant.variant,
         }
         command = [str(python), str(SCRIPTS / "serving.py"), contestant.script, json.dumps(settings)]
-        # Ours is imported from this tree, whatever is installed; nobody else may see it.
+        # Ours is imported from this tree, whatever is installed; nobody else gets to see it.
         variables = self.variables | ({"PYTHONPATH": str(ROOT)} if contestant.ours else {})
         log = self.build / "logs" / f"{contestant.name}.log"
         return Conversation(command, log=log, environment=offline(**variables), patience=PATIENCE)
@@ -77,8 +77,8 @@ def agreement(found: NDArray[np.float32], truth: NDArray[np.float32]) -> tuple[f
 
 
 def tune(conversation: Conversation, contestant: Contestant, texts: Corpus, *, batches: Sequence[int]) -> list[Trial]:
-    """Trials, the best first: batch sizes from the middle one outwards as long as it gets faster, with all
-    threads; then one thread. The last two on fewer texts, since one thread takes so much longer."""
+    """Trials, the best first: batch sizes from the middle one outwards as long as it gets faster, with all threads;
+    then one thread. The last two use fewer texts, because one thread takes so much longer."""
     threads = available_threads()
     conversation.ask(do="load", threads=threads)
     conversation.ask(do="passages", texts=texts.texts[:8], batch=8)
@@ -102,7 +102,7 @@ def tune(conversation: Conversation, contestant: Contestant, texts: Corpus, *, b
 
 
 def climb(attempt: Callable[[int], Trial], sizes: Sequence[int]) -> list[Trial]:
-    """Trials of neighbouring sizes from the middle one on, upwards and then downwards while it pays."""
+    """Trials of neighbouring sizes from the middle one, upwards and then downwards, as long as it gets faster."""
     middle = len(sizes) // 2
     trials = [attempt(sizes[middle])]
     for step in (1, -1):
@@ -148,8 +148,8 @@ def take_turn(
 
 
 def _bulk(conversation: Conversation, texts: Sequence[str], *, batch: int) -> list[dict[str, Any]]:
-    """The answers to the passages, as often as it takes to fill BULK_SECONDS: a job of 10,000 is long enough for
-    what a library does once (kernels made, memory had from the system) not to count, and it isn't counted here."""
+    """The answers for the passages, repeated to fill BULK_SECONDS: in a job of 10,000, one-time work of a library
+    (compiling kernels, getting memory) hardly counts, so it isn't counted here."""
     few = conversation.ask(do="passages", texts=texts[:WARMING], batch=batch)
     if few["seconds"] < BULK_SECONDS / 4:
         conversation.ask(do="passages", texts=texts, batch=batch)

@@ -1,1 +1,1 @@
-"""Loading side by side: points that are ready, into a server on loopback."""
+"""Compare loading: prepared points, into a server on loopback."""

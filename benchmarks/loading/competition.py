@@ -19,7 +19,7 @@ from benchmarks.running.environments import offline
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is run. `tuned` 0 leaves batch size and workers as they are by default; `staged` 0 leaves that out."""
+    """How much to run. `tuned` 0 leaves batch size and workers at their defaults; `staged` 0 skips the stages."""
 
     points: int
     rounds: int
@@ -28,7 +28,7 @@ class Plan:
 
 
 def tune(contestant: Contestant, points: Points, *, count: int, build: Path) -> Entry:
-    """The entry with the best batch size at the middle number of workers, then the best number of these."""
+    """The entry with the best batch size at the middle number of workers, and then the best number of workers."""
     entry = Entry(contestant.name, contestant.title)
     if not count or contestant.batches == (0,):
         return entry
@@ -58,7 +58,7 @@ def tune(contestant: Contestant, points: Points, *, count: int, build: Path) -> 
 def compete(
     contestants: Sequence[Contestant], entries: Sequence[Entry], points: Points, *, rounds: int, build: Path
 ) -> Entry:
-    """Everyone loads the same points in every round, and another one begins; the ceiling's entry."""
+    """Everyone loads the same points in each round, and a different one starts it. Returns the ceiling's entry."""
     ceiling = Entry(CEILING.name, CEILING.title)
     pairs = [*zip(contestants, entries, strict=True), (CEILING, ceiling)]
     for number in range(rounds):

@@ -1,4 +1,4 @@
-"""Who takes part: one line each. A new one is a file in `peers/`, pinned requirements, and a line here."""
+"""The contestants, one line each. A new one takes a file in `peers/`, pinned requirements, and a line here."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ SCRIPTS: Final = Path(__file__).parent / "peers"
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """`environment` names its requirements file, "" is the project's own, which has qdrant-client 1.20, too.
+    """`environment` names its requirements file, "" for the project's own, which has qdrant-client 1.20 too.
 
-    `batches` and `parallel` are what is tried; `share` is the part of the points that it gets, where it is slow.
+    `batches` and `parallel` are the values to try; a slow contestant gets only a `share` of the points.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The points that everybody loads: vectors in a file of NumPy, payloads in one of JSON lines."""
+"""The points that everyone loads: vectors in a NumPy file, payloads in a file of JSON lines."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _write_payloads(path: Path, count: int) -> int:
 
 
 def made_up_payloads(count: int) -> Iterator[dict[str, Any]]:
-    """What `count` points carry beside their ids, always the same."""
+    """The vectors and payloads of `count` points, always the same."""
     rng = random.Random(7)
     for _ in range(count):
         yield {

@@ -1,4 +1,4 @@
-"""A result as Markdown: what stands between the markers of docs/performance.md, targets first."""
+"""A result as Markdown: the part between the markers of docs/performance.md, targets first."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def versions(result: Result) -> str:
 
 
 def quick_lines(result: Result) -> list[str]:
-    """A line a contestant."""
+    """One line per contestant."""
     lines = []
     for entry in [*result.entries, result.ceiling]:
         if entry.failure:
@@ -110,22 +110,22 @@ def entry_of(result: Result, name: str) -> Entry | None:
 
 
 def wall(turn: Turn) -> float:
-    """Seconds a point."""
+    """Seconds per point."""
     return turn.seconds / turn.points
 
 
 def client_cpu(turn: Turn) -> float:
-    """Microseconds a point."""
+    """Microseconds per point."""
     return 1e6 * turn.client_cpu_s / turn.points
 
 
 def server_cpu(turn: Turn) -> float:
-    """Microseconds a point."""
+    """Microseconds per point."""
     return 1e6 * turn.server_cpu_s / turn.points
 
 
 def ratio(above: Entry | None, below: Entry | None, cost: Callable[[Turn], float]) -> Spread | None:
-    """Of the costs, round by round: what else the machine does in a round hits both sides of it."""
+    """Ratios of the costs, round by round, so that whatever else the machine does in a round affects both sides."""
     if above is None or below is None:
         return None
     costs = {turn.round: cost(turn) for turn in below.turns}

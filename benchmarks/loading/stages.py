@@ -1,7 +1,7 @@
-"""The whole way from text to searchable, beside each stage alone: `python -m benchmarks.loading.stages FOLDER COUNT`.
+"""From text to searchable, and each stage alone: `python -m benchmarks.loading.stages FOLDER COUNT`.
 
-A model of TAS-B's size but for its single layer, so that no stage hides all others. Run in a process of its own; it
-answers with JSON on stdout.
+Uses a model of TAS-B's size but with a single layer, so that no stage hides all others. Run it in a separate process;
+it answers with JSON on stdout.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _together(build: Path, source: Path, encoder: Any, count: int) -> tuple[floa
 
 @contextmanager
 def _timing(owner: type, name: str, seconds: list[float]) -> Iterator[None]:
-    """Adds up what the method takes, in whatever thread."""
+    """Adds up the time the method takes, in any thread."""
     method = getattr(owner, name)
 
     def timed(*arguments: Any) -> Any:

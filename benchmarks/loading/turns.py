@@ -1,4 +1,4 @@
-"""One contestant at a time: a fresh server, a fresh process, and what both of them took."""
+"""One contestant at a time: a fresh server, a fresh process, and the time that both of them took."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Settings:
 
 @contextmanager
 def fresh_server(build: Path) -> Iterator[QdrantServer]:
-    """An empty server on loopback, whose files are gone afterwards."""
+    """An empty server on loopback, whose files are deleted afterwards."""
     build.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=build.resolve(), prefix="server-") as folder,
@@ -103,7 +103,7 @@ def _cpu_of(pid: int) -> float:
 
 
 def _cpu_of_session(session: int) -> float:
-    """Seconds of CPU that the processes of a session have used, with those that have ended.
+    """Seconds of CPU that the processes of a session have used, including those that have ended.
 
     A contestant is the leader of a session; its workers are in it, but needn't be its children.
     """

@@ -1,1 +1,1 @@
-"""What side-by-side measurements share: peers' environments, talking to them, the machine, generated documents."""
+"""What all comparisons share: peers' environments, talking to peers, the machine, generated documents."""

@@ -35,7 +35,7 @@ class Conversation:
         return self._process.pid
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """The answer. Raises ContestantFailedError if it is an error, doesn't come, or comes too late."""
+        """The answer. Raises ContestantFailedError if it is an error, or doesn't arrive in time."""
         stdin = self._process.stdin
         assert stdin is not None
         try:
@@ -68,7 +68,7 @@ class Conversation:
         code = self._process.wait()
         lines = self._log.read_text(errors="replace").split("\n")
         said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return said or f"ended with code {code} and no word"
+        return said or f"exited with code {code} without a message"
 
     def __enter__(self) -> Self:
         return self
@@ -80,7 +80,7 @@ class Conversation:
             assert pipe is not None
             try:
                 pipe.close()
-            except BrokenPipeError:  # what wasn't sent yet can't be sent any more
+            except BrokenPipeError:  # whatever hasn't been sent can't be sent any more
                 continue
         try:
             self._process.wait(timeout=0 if error else 20)

@@ -16,7 +16,7 @@ def end_of(name: str) -> str:
 
 
 def with_section(document: str, name: str, text: str) -> str:
-    """`document` with what stands between the markers of `name` replaced. Raises NoSectionError."""
+    """`document` with the part between the markers of `name` replaced. Raises NoSectionError."""
     before, begin, rest = document.partition(begin_of(name))
     _, end, after = rest.partition(end_of(name))
     if not begin or not end:

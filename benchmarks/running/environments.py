@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, made when it is first needed, from pinned versions."""
+"""A virtual environment for each peer, created from pinned versions when it is first needed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def offline(**more: str) -> dict[str, str]:
 
 
 def run_logged(command: list[str], log: Path) -> None:
-    """Raises ContestantFailedError with what it said last, or its error, if it fails."""
+    """Raises ContestantFailedError with its last line of output, or its error, if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as printed:
         done = subprocess.run(command, stdout=printed, stderr=subprocess.STDOUT, check=False, env=offline())

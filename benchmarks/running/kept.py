@@ -15,7 +15,7 @@ _LIST_OF_NUMBERS = re.compile(r"\[\s+([-+.\deE,\s]+?)\s+\]")
 
 
 def write_json(result: DataclassInstance, path: Path) -> None:
-    """Indented, a list of numbers on one line, six digits: short differences between two runs."""
+    """Indented JSON with lists of numbers on one line and six digits, so that two runs differ in few lines."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(_rounded(asdict(result)), indent=1, ensure_ascii=False)
     text = _LIST_OF_NUMBERS.sub(lambda found: f"[{' '.join(found[1].split())}]", text)

@@ -46,7 +46,7 @@ def describe(card: str = "") -> Machine:
 
 
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The model, with the number that tells apart those of equal names, and the instructions that matter."""
+    """The CPU's model, with the number that distinguishes equal names, and the instruction sets that matter."""
     try:
         text = cpuinfo.read_text()
     except OSError:
@@ -62,7 +62,7 @@ def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
 
 
 def commit(root: Path) -> str:
-    """The short hash, with "+" where the tree differs from it; "unknown" outside of git."""
+    """The short hash, with "+" if the working tree differs from it; "unknown" outside git."""
     try:
         found = subprocess.run(["git", "describe", "--always", "--dirty=+"], cwd=root, capture_output=True, text=True)
     except OSError:

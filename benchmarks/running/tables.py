@@ -17,7 +17,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """None of no values."""
+    """None if there are no values."""
     return Spread(median(values), min(values), max(values)) if values else None
 
 

@@ -1,1 +1,1 @@
-"""Searching side by side: the same questions over the same points, of one server, and embedded."""
+"""Compare searching: the same queries over the same points, on one server, and embedded."""

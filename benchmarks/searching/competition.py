@@ -1,4 +1,4 @@
-"""The whole run: everyone is invited, then takes turns, round by round; first at the server, then embedded."""
+"""The whole run: everyone is started, then takes turns, round by round; first on the server, then embedded."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from benchmarks.searching.stores import ensure_embedded_store, ensure_server_sto
 from benchmarks.searching.turns import Guest, choose_ef, invited, told
 
 EFS: Final = (0, 256, 512)
-"""What the embedded index is tried with, to find as much as comparing with every point does; 0 is the default."""
+"""Values of `hnsw_ef` to try on the embedded index until it finds as much as an exact search; 0 is the default."""
 
 AT_ONCE: Final = {OURS: ((ONE, TOGETHER), (ENCODED_ONE, ENCODED_TOGETHER)), CEILING: ((ONE, TOGETHER),)}
-"""Whose queries are also awaited together, and what for: one at a time, and many."""
+"""Whose queries are also run concurrently, and the tasks: one at a time, and many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much is run. `singles` and `parts` are queries a turn, `batch` our queries in one call and `few` the peers',
-    `given` those with vectors; local mode, which is slow, gets `slow` of them, and `slowest` with a filter."""
+    """How much to run. `singles` and `parts` are queries per turn, `batch` our queries in one call and `few` the
+    peers', `given` those with vectors; local mode, which is slow, gets `slow` of them, and `slowest` with a filter."""
 
     points: int
     rounds: int
@@ -56,7 +56,7 @@ class Plan:
 
 
 def compete(plan: Plan, contestants: Sequence[Contestant], points: Points, *, build: Path, model: Path) -> list[Entry]:
-    """An entry each."""
+    """One entry per contestant."""
     entries = {one.name: Entry(one.name, one.title, one.plain) for one in contestants}
     if at_server := [one for one in contestants if not one.embedded]:
         say("the server's store")
@@ -81,7 +81,7 @@ def _all(
     build: Path,
     place: dict[str, Any],
 ) -> Iterator[list[Guest]]:
-    """Those that could be opened. They stay until the last turn, asleep while another one's lasts."""
+    """Those that could be started. They stay until the last turn, and sleep during the others' turns."""
     with ExitStack() as stack:
         guests = []
         for one in contestants:
@@ -129,7 +129,7 @@ def _embedded(plan: Plan, guests: Sequence[Guest]) -> None:
 
 
 def _recall_embedded(plan: Plan, guests: Sequence[Guest], task: str) -> float:
-    """Local mode's recall, which is measured on few queries where it takes seconds for one."""
+    """Local mode's recall, measured on few queries, because each can take seconds."""
     for guest in guests:
         count = _given(plan, guest, task)
         for ef in (0,) if guest.contestant.name == LOCAL else EFS:
@@ -157,7 +157,7 @@ def _given(plan: Plan, guest: Guest, task: str) -> int:
 
 
 def _attempt(guest: Guest, task: str, run: Callable[[], object]) -> None:
-    """One turn; who failed in it isn't asked for the same again."""
+    """One turn; a contestant that failed a task isn't asked to do it again."""
     if task in guest.entry.failures:
         return
     try:

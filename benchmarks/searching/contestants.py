@@ -1,4 +1,4 @@
-"""Who takes part: one line each. A new one is a file in `peers/`, pinned requirements, and a line here."""
+"""The contestants, one line each. A new one takes a file in `peers/`, pinned requirements, and a line here."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ SCRIPTS: Final = Path(__file__).parent / "peers"
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """`environment` names its requirements file, "" is the project's own. `batches` says that it takes many
-    queries in one call, `embedded` that it has no server, `plain` that a peer is as its documentation begins."""
+    """`environment` names its requirements file, "" for the project's own. `batches` says that it takes many
+    queries in one call, `embedded` that it has no server, `plain` that a peer is used as its documentation begins."""
 
     name: str
     title: str

@@ -1,9 +1,9 @@
-"""The points that everybody searches, and the questions: `python -m benchmarks.searching.points FOLDER COUNT MODEL`.
+"""The points that everyone searches, and the queries: `python -m benchmarks.searching.points FOLDER COUNT MODEL`.
 
-Random vectors are harder for an index than those of texts, and a model of random weights puts all texts into a narrow
-cone. So points are the model's own vectors of texts, moved by differences between such vectors and some noise, all of
-one length: each text has a hundred of them around it. A question is one of these texts with some words
-changed, so that its nearest points are mostly of its own text, as a passage's question is nearest to it.
+Random vectors are harder for an index than those of texts, but a model with random weights puts all texts into a narrow
+cone. So the points are the model's own vectors of texts, shifted by differences between such vectors and some noise,
+all scaled to one length: a hundred around each text. A query is one of these texts with some words changed, so that its
+nearest points are mostly those of its own text, as a real question is nearest to its passage.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from tasb_qdrant.records import ModelContract
 
 DIM: Final = 768
 AROUND: Final = 100
-"""Points around each text, however many there are."""
+"""Points around each text, however many texts there are."""
 
 QUESTIONS: Final = 2_000
 CHANGED: Final = 3
-"""Words of ten that differ between a text and its question."""
+"""How many of ten words differ between a text and its query."""
 
 YEAR: Final = 2000
 LANG: Final = "en"
-"""What filters ask for: `year >= YEAR and lang = LANG`, a fifth of the years and a third of the languages."""
+"""The filter is `year >= YEAR and lang = LANG`, a fifth of the years and a third of the languages."""
 
 ID_KEY: Final = "id"
 TEXT_KEY: Final = "content"
@@ -47,14 +47,14 @@ _CHUNK: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """`count` points in `folder`, their ids 0, 1, …; `questions`, and the vectors of these that our encoder makes."""
+    """`count` points in `folder`, with ids 0, 1, …; `questions` are the queries, with their vectors by our encoder."""
 
     folder: Path
     count: int
 
     @property
     def vectors(self) -> NDArray[np.float32]:
-        """float32 (count, DIM), from the file as it is needed."""
+        """float32 (count, DIM), read from the file as needed."""
         found: NDArray[np.float32] = np.load(self.folder / "vectors.npy", mmap_mode="r")
         return found
 
@@ -69,7 +69,7 @@ class Points:
 
     @property
     def matching(self) -> NDArray[np.bool_]:
-        """Which points the filter lets through."""
+        """Which points pass the filter."""
         return np.array([made["year"] >= YEAR and made["lang"] == LANG for made in made_up_payloads(self.count)])
 
     @property
@@ -84,7 +84,7 @@ class Points:
 
 
 def ensure_points(build: Path, count: int, *, model: Path) -> Points:
-    """Made if they aren't there yet, in a process of its own: the runner itself never imports torch."""
+    """Created if they don't exist yet, in a separate process, because the runner itself never imports torch."""
     points = Points(build / f"points-{count}", count)
     if not (points.folder / "contract.json").is_file():
         command = [sys.executable, "-m", "benchmarks.searching.points", str(points.folder), str(count), str(model)]
@@ -115,7 +115,9 @@ def make_points(folder: Path, count: int, model: Path) -> None:
             file.write(json.dumps({ID_KEY: str(number), TEXT_KEY: made.pop("text"), **made}) + "\n")
     (folder / "questions.json").write_text(json.dumps(questions))
     np.save(folder / "questions.npy", encoder.encode_queries(questions))
-    (folder / "contract.json").write_text(json.dumps(asdict(encoder.contract)))  # last: it says that all is there
+    (folder / "contract.json").write_text(
+        json.dumps(asdict(encoder.contract))
+    )  # last, because it marks the folder as complete
 
 
 def changed(texts: Sequence[str], words: Sequence[str]) -> list[str]:

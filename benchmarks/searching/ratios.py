@@ -1,4 +1,4 @@
-"""What the turns of a result come to: figures of each round, and ratios between two contestants' rounds."""
+"""From turns to figures: those of each round, and ratios between two contestants, round by round."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def p95(turn: Turn) -> float:
 
 
 def rate(turn: Turn) -> float:
-    """Queries a second."""
+    """Queries per second."""
     return turn.queries / turn.seconds
 
 
 def overhead(parts: Parts) -> float:
-    """Milliseconds, median: what a search takes beyond its encoding and a bare request, query by query."""
+    """Median milliseconds that a search takes beyond its encoding and a bare request, query by query."""
     return median(
         whole - encode - query for whole, encode, query in zip(parts.search, parts.encode, parts.query, strict=True)
     )
@@ -39,7 +39,7 @@ def turns_of(entry: Entry | None, task: str, ef: int = 0) -> list[Turn]:
 
 
 def over(above: Iterable[Turn], below: Iterable[Turn], figure: Figure) -> Spread | None:
-    """Ratios of the figure, round by round: what else the machine does in a round hits both sides of it."""
+    """Ratios of the figure, round by round, so that whatever else the machine does in a round affects both sides."""
     figures = {turn.round: figure(turn) for turn in below}
     return spread([figure(turn) / figures[turn.round] for turn in above if figures.get(turn.round)])
 
@@ -49,19 +49,19 @@ def entry_of(result: Result, name: str) -> Entry | None:
 
 
 def peers(result: Result, *, plain: bool = False) -> list[Entry]:
-    """Who is measured against us at the server; those as their documentation begins, or all."""
+    """Who is compared with us on the server: those used as their documentation first shows, or all."""
     others = (OURS, CEILING, EMBEDDED, LOCAL)
     return [entry for entry in result.entries if entry.name not in others and (entry.plain or not plain)]
 
 
 def quickest(entries: Iterable[Entry], task: str = SINGLE) -> Entry | None:
-    """The peer with the lowest median, of those that took a turn."""
+    """The peer with the lowest median among those that took a turn."""
     measured = [entry for entry in entries if turns_of(entry, task)]
     return min(measured, key=lambda entry: median(p50(turn) for turn in turns_of(entry, task)), default=None)
 
 
 def loop_against_batch(result: Result, *, plain: bool) -> tuple[Entry, Spread] | None:
-    """How often faster our batch is than the quickest peer's loop, round by round."""
+    """How many times as fast our batch is as the fastest peer's loop, round by round."""
     best, ours = quickest(peers(result, plain=plain)), turns_of(entry_of(result, OURS), BATCH)
     loops = {turn.round: rate(turn) for turn in turns_of(best, SINGLE)}
     found = spread([rate(turn) / loops[turn.round] for turn in ours if turn.round in loops])

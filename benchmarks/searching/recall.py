@@ -1,4 +1,4 @@
-"""How many of the truly best points were found: compared with every vector, in NumPy, by nobody's code but this."""
+"""Recall: how many of the true best points were found. The truth comes from comparing every vector in NumPy, here."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def recall(
     limit: int,
     allowed: NDArray[np.bool_] | None = None,
 ) -> float:
-    """Mean share of `limit` that each query's found points reach; a point counts if its score is no lower than
-    that of the last of the truly best, as far as float32 can tell, and if it is `allowed`. `queries` are float32
-    (n, dim), rows of `found`."""
+    """The mean share of `limit` that was found; a point counts if it is `allowed` and its score is no lower than that
+    of the last of the true best, as far as float32 can tell. `queries` is float32
+    (n, dim), one for each row of `found`."""
     scores = np.concatenate(
         [queries @ points[start : start + _CHUNK].T for start in range(0, len(points), _CHUNK)], axis=1
     )

@@ -1,4 +1,4 @@
-"""A result as Markdown: what stands between the markers of docs/performance.md, targets first."""
+"""A result as Markdown: the part between the markers of docs/performance.md, targets first."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def versions(result: Result) -> str:
 
 
 def quick_lines(result: Result) -> list[str]:
-    """A line a contestant and task, and the targets."""
+    """One line per contestant and task, and the targets."""
     lines = []
     for entry in result.entries:
         for task, ef in dict.fromkeys((turn.task, turn.ef) for turn in entry.turns):

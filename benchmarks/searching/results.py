@@ -1,4 +1,4 @@
-"""What a run measured, raw, as it is kept in JSON."""
+"""The raw measurements of a run, as kept in JSON."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from benchmarks.running.machine import Machine
 
 SINGLE: Final = "single"
 FILTERED: Final = "filtered"
-"""Queries one after the other, from text to hits."""
+"""Queries one at a time, from text to hits."""
 
 BATCH: Final = "batch"
 """Many queries in one call."""
 
 ONE: Final = "one"
 TOGETHER: Final = "together"
-"""One query awaited at a time, and many."""
+"""One query at a time, and many concurrently."""
 
 ENCODED_ONE: Final = "encoding alone, one"
 ENCODED_TOGETHER: Final = "encoding alone, together"
-"""The same queries' encoding without any search, one by one, and as many in a batch."""
+"""Only encoding the same queries, one by one, and as many in a batch."""
 
 GIVEN: Final = "given"
 GIVEN_FILTERED: Final = "given, filtered"
-"""Queries one after the other, their vectors given."""
+"""Queries one at a time, with given vectors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One contestant's work in one round. `milliseconds` of each query where they come one after the other;
-    `ef` is the index's thoroughness where it was asked for."""
+    """One contestant's work in one round. `milliseconds` are per query, if they were sent one at a time; `ef` is the
+    `hnsw_ef` asked for, if any."""
 
     round: int
     task: str
@@ -56,7 +56,7 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Of so many queries; `ef` as in Turn."""
+    """Recall over that many queries; `ef` as in Turn."""
 
     task: str
     queries: int
@@ -66,7 +66,7 @@ class Recall:
 
 @dataclass(slots=True)
 class Entry:
-    """`plain` tells that a peer is as its documentation begins; `failures` has what went wrong, by task."""
+    """`plain` says that a peer is used as its documentation first shows; `failures` has what went wrong, by task."""
 
     name: str
     title: str
@@ -77,13 +77,13 @@ class Entry:
     parts: list[Parts] = field(default_factory=list)
 
     def recall(self, task: str, ef: int = 0) -> float | None:
-        """None where it wasn't measured."""
+        """None if it wasn't measured."""
         return next((found.value for found in self.recalls if (found.task, found.ef) == (task, ef)), None)
 
 
 @dataclass(slots=True)
 class Result:
-    """`matching` is the share of points that the filter lets through, `at_once` how many queries are awaited."""
+    """`matching` is the share of points that pass the filter, `at_once` the number of concurrent queries."""
 
     date: str
     commit: str

@@ -1,4 +1,4 @@
-"""The points at rest: on a Qdrant server and embedded. Made once and kept, since the index takes minutes to build."""
+"""The stored points: on a Qdrant server and embedded. Made once and kept, because indexing takes minutes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COLLECTION: Final = "searched"
 SETTINGS: Final = CollectionSettings(
     indexes={"year": "integer", "lang": "keyword"}, keys=PayloadKeys(id=ID_KEY, text=TEXT_KEY)
 )
-"""Everything else is as `ingest` makes it."""
+"""Everything else is as `ingest` creates it."""
 
 _BATCH: Final = 512
 _IN_FLIGHT: Final = 3

@@ -1,4 +1,4 @@
-"""What searching is to reach, what was measured, and whether that is so."""
+"""The targets for searching, what was measured, and whether they are reached."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Row = list[str]
 
 
 def target_rows(result: Result) -> list[Row]:
-    """A row each: of what, the target, what was measured, the verdict. Those without a measurement are left out."""
+    """One row each: the task, the target, what was measured, the verdict. Those without a measurement are left out."""
     ours = entry_of(result, OURS)
     rows = [*_overheads(ours), *_latencies(result), *_recalls(ours), *_embedded(result), *_many(result)]
     shared = over(turns_of(ours, TOGETHER), turns_of(ours, ONE), rate)
@@ -49,7 +49,7 @@ def _overheads(ours: Entry | None) -> list[Row]:
 
 
 def _latencies(result: Result) -> list[Row]:
-    """Against the best peer as its documentation begins and, where that is another one, the best of all."""
+    """Against the best peer used as its documentation first shows and, if that is another one, the best of all."""
     rows = []
     for task, said in ((SINGLE, "one query"), (FILTERED, "one query, filtered")):
         quick = [quickest(peers(result, plain=plain), task) for plain in (True, False)]
@@ -72,7 +72,7 @@ def _recalls(ours: Entry | None) -> list[Row]:
 
 
 def _embedded(result: Result) -> list[Row]:
-    """With the least thorough index that finds as much as local mode; a lower recall is no success, however fast."""
+    """With the lowest `hnsw_ef` that finds as much as local mode; a lower recall doesn't count, however fast."""
     embedded, local = entry_of(result, EMBEDDED), entry_of(result, LOCAL)
     rows = []
     for task, said in ((GIVEN, "embedded"), (GIVEN_FILTERED, "embedded, filtered")):
@@ -104,7 +104,7 @@ def _judged(work: str, wanted: str, found: Spread | None, *, least: float = -inf
 
 
 def _found_by(ours: Entry | None, other: Entry | None, task: str, ef: int = 0) -> str:
-    """What both found, where that was measured: a search that finds less is soon done."""
+    """What both found, if measured, because a search that finds less is faster."""
     found, others = (ours.recall(task, ef) if ours else None), (other.recall(task) if other else None)
     return "" if found is None or others is None else f"; recall@10 {found:.4f}, its own {others:.4f}"
 

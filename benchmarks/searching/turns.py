@@ -129,7 +129,7 @@ def invited(
         filters = {"collection": COLLECTION, "year": YEAR, "lang": LANG, "limit": LIMIT}
         conversation.ask(do="open", **place, **filters, **more)
         yield Guest(contestant, entry, points, conversation)
-        with suppress(ContestantFailedError):  # what it failed in is told already
+        with suppress(ContestantFailedError):  # its failure has been reported already
             conversation.ask(do="close")
 
 

@@ -1,4 +1,4 @@
-"""Queries of `tasb-qdrant search`, asked and answered: one, a file of them, or those of a person at a prompt."""
+"""Asks the queries of `tasb-qdrant search`, and prints the answers: one query, a file of them, or a prompt."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _EVERY: Final = 10.0
 """Seconds between lines that say how far a file of queries is."""
 
 _HELP: Final = """\
-A line is a query. A line that begins with a colon says how to search from now on:
-  :filter EXPR    only what matches; :filter alone takes the filter away
+A line is a query. A line that begins with a colon changes how to search from then on:
+  :filter EXPR    only passages that match; :filter alone removes the filter
   :limit N        how many hits
   :mode MODE      dense, bm25 or hybrid
   :quit           or Ctrl-D"""
@@ -117,11 +117,11 @@ def _decoded(lines: Iterable[str]) -> Iterator[str]:
     try:
         yield from lines
     except UnicodeDecodeError as error:
-        raise SettingsError(f"the queries are no UTF-8 text ({error.reason}); convert the file") from None
+        raise SettingsError(f"the queries are not UTF-8 text ({error.reason}); convert the file") from None
 
 
 def ask_people(searcher: Searcher, find: Find, output: Output) -> None:
-    """Queries from a prompt, until its end. A mistake is told, and the next query asked for."""
+    """Answer queries from a prompt until its end. An error is shown, and the next query asked for."""
     read = _prompting()
     if sys.stdin.isatty():
         info = searcher.info()
@@ -144,7 +144,7 @@ def ask_people(searcher: Searcher, find: Find, output: Output) -> None:
 
 
 def _prompting() -> Callable[[], str | None]:
-    """What gives the next line, stripped, or None at the end. At a terminal with history and editing."""
+    """A function that returns the next line, stripped, or None at the end; at a terminal with history and editing."""
     if not sys.stdin.isatty():
         lines = iter(sys.stdin)
         return lambda: None if (line := next(lines, None)) is None else line.strip()
@@ -164,7 +164,7 @@ def _prompting() -> Callable[[], str | None]:
 
 
 def _changed(find: Find, line: str) -> Find:
-    """What a line with a colon makes of it. Raises EOFError to end, SettingsError, FilterError."""
+    """The search, changed as a line with a colon says. Raises EOFError to end, SettingsError, FilterError."""
     from tasb_qdrant.filters import parse_filter
 
     command, _, value = line[1:].partition(" ")

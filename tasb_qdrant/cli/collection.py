@@ -119,7 +119,7 @@ collection_group.add_command(verify_command)
 def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
     """Build the vector index over every passage, and wait until it is built.
 
-    `ingest` does so at its end; after --no-optimize, or a run that was killed, this makes up for it.
+    `ingest` does this at its end; run it after --no-optimize, or after a run that was killed.
 
     \b
     Example:
@@ -193,5 +193,5 @@ def _why_so_few(info: CollectionInfo) -> str:
 
 def _agreed(question: str) -> bool:
     if not sys.stdin.isatty():
-        raise click.UsageError("nobody can be asked here; say --yes to delete the collection")
+        raise click.UsageError("there is no terminal to ask at; say --yes to delete the collection")
     return click.confirm(question, err=True)

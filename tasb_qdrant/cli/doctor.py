@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 @store_options
 @json_option
 def doctor_command(*, store: StoreOptions, as_json: bool) -> int:
-    """Check versions, device, stores, hub and model, and say what to do where something is amiss.
+    """Check versions, device, stores, hub and model, and say what to do if something is wrong.
 
-    Ends with status 1 if something that a run needs is missing.
+    The exit status is 1 if something that a run needs is missing.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """What to find beside queries: options of `Searcher.search`, under their names there."""
+    """How to search, whatever the query: options of `Searcher.search`, under their names there."""
 
     options: Mapping[str, Any]
 
@@ -68,7 +68,7 @@ find_options = grouped(
     Find.of,
     click.option("--filter", "where", metavar="EXPR", help='Such as: year >= 2020 and lang in ["en", "de"]'),
     click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many hits."),
-    click.option("--offset", type=click.IntRange(min=0), default=0, help="Leave out the first so many."),
+    click.option("--offset", type=click.IntRange(min=0), default=0, help="Skip this many of the best hits."),
     click.option(
         "--mode",
         type=click.Choice(["dense", "bm25", "hybrid"]),
@@ -81,28 +81,32 @@ find_options = grouped(
         type=click.Choice(["rrf", "dbsf"]),
         default="rrf",
         show_default=True,
-        help="How hybrid joins its two lists: by ranks, or by normalised scores.",
+        help="How hybrid fuses its two lists: by ranks, or by normalised scores.",
     ),
     click.option("--weights", type=(float, float), metavar="DENSE BM25", help="How much each list counts, with rrf."),
     click.option(
         "--depth",
         type=click.IntRange(min=1),
-        help="Candidates of each list, or that --diversity chooses from. [default: 5 a hit, at least 100]",
+        help="Candidates in each list, or for --diversity to choose from. [default: 5 per hit, at least 100]",
     ),
     click.option(
-        "--diversity", type=click.FloatRange(0, 1), help="Prefer hits unlike each other: 0 not at all, 1 alone."
+        "--diversity",
+        type=click.FloatRange(0, 1),
+        help="Prefer hits that differ from each other: 0 not at all, 1 above all.",
     ),
     click.option("--score-threshold", type=float, help="Leave out hits with a lower score."),
     click.option("--exact", is_flag=True, help="Compare with every vector instead of using the index."),
     click.option("--hnsw-ef", type=click.IntRange(min=1), help="How thoroughly the index is searched."),
-    click.option("--rescore/--no-rescore", default=None, help="Whether whole vectors rank quantized hits anew."),
-    click.option("--oversampling", type=click.FloatRange(min=1), help="Quantized candidates for each hit."),
+    click.option(
+        "--rescore/--no-rescore", default=None, help="Rescore quantized hits with the original vectors, or don't."
+    ),
+    click.option("--oversampling", type=click.FloatRange(min=1), help="Quantized candidates per hit."),
     click.option("--field", "fields", multiple=True, help="Only this payload field. Repeatable."),
     click.option("--with-vectors", is_flag=True, help="With --json: the hits' vectors, too."),
     click.option(
         "--deadline",
         type=click.FloatRange(min=0, min_open=True),
-        help="Seconds that all of a search may take, retries included.",
+        help="Seconds that a whole search may take, retries included.",
     ),
     click.option(
         "--consistency",

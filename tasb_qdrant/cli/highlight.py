@@ -30,7 +30,7 @@ def spans_in(text: str, words: frozenset[str]) -> list[tuple[int, int]]:
 
 
 def _is_form_of(word: str, words: frozenset[str]) -> bool:
-    """The word itself, or one of both has an ending of one or two letters more."""
+    """Whether it is one of the words, or either of the two is one or two letters longer."""
     forms = {word, f"{word}s", f"{word}es", *(word[:-cut] for cut in (1, 2) if len(word) - cut > 2)}
     return not words.isdisjoint(forms)
 

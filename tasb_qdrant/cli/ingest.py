@@ -38,25 +38,27 @@ run_options = grouped(
     click.option(
         "--rejects",
         type=click.Path(path_type=Path, dir_okay=False),
-        help="Keep inputs that can't be stored in this file (JSONL), and go on. [default: stop at the first]",
+        help="Write inputs that can't be stored to this file (JSONL), and go on. [default: stop at the first]",
     ),
     click.option(
         "--max-rejects", type=click.IntRange(min=0), metavar="N", help="Stop once more than N inputs were rejected."
     ),
-    click.option("--sync", is_flag=True, help="Make the collection equal to SOURCE: delete what that doesn't have."),
-    click.option("--delete-anyway", is_flag=True, help="With --sync, delete also where that looks like a mistake."),
+    click.option("--sync", is_flag=True, help="Make the collection equal to SOURCE: delete what SOURCE doesn't have."),
+    click.option("--delete-anyway", is_flag=True, help="With --sync: delete even if that looks like a mistake."),
     peer_option,
     click.option("--verify", is_flag=True, help="Compare the collection with SOURCE at the end."),
     click.option(
-        "--overwrite", is_flag=True, help="Encode and store again what is stored with the same content already."
+        "--overwrite",
+        is_flag=True,
+        help="Encode and store passages again even if they are stored with the same content.",
     ),
     click.option(
         "--state",
         type=click.Path(path_type=Path, file_okay=False),
-        help="Folder for checkpoints, from which an interrupted run goes on. [default: in the embedded store, else "
+        help="Folder for checkpoints, from which an interrupted run resumes. [default: in the embedded store, else "
         "the user's state folder]",
     ),
-    click.option("--restart", is_flag=True, help="Forget the checkpoint of an interrupted run, and begin anew."),
+    click.option("--restart", is_flag=True, help="Forget the checkpoint of an interrupted run, and start over."),
     click.option("--no-optimize", is_flag=True, help="Leave the vector index to `collection optimize`."),
 )
 """--rejects, --sync, --state and the like, as `run: RunOptions`."""
@@ -73,7 +75,7 @@ run_options = grouped(
     "--retry-rejects",
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
-    help="Instead of SOURCE: the lines that this file of rejects names. It keeps what is still rejected.",
+    help="Instead of SOURCE: retry the lines named in this rejects file, which keeps what is still rejected.",
 )
 @run_options
 @click.option("--dry-run", is_flag=True, help="Say what --sync would delete, encode and update, and change nothing.")
@@ -94,8 +96,8 @@ def ingest_command(
     """Encode the passages of SOURCE and store them.
 
     SOURCE is a file, a folder, a glob, or - for standard input: MS MARCO's collection.tsv, JSONL (BEIR's
-    and others), CSV or TSV with a header, Parquet; plain, .gz or .zst. Passages that are stored already
-    are skipped, so running the same again is safe, and goes on where a run was interrupted.
+    and others), CSV or TSV with a header, Parquet; plain, .gz or .zst. Passages that are already
+    stored are skipped, so running the same command again is safe, and resumes a run that was interrupted.
 
     \b
     Examples:
@@ -137,7 +139,7 @@ def ingest_command(
 
 @contextmanager
 def resumable() -> Iterator[None]:
-    """Ends the program after Ctrl-C or SIGTERM, in time, with what became of the passages."""
+    """End the program in time after Ctrl-C or SIGTERM, and say what became of the passages."""
     from tasb_qdrant.cli.main import INTERRUPTED
     from tasb_qdrant.cli.signals import SAID, ending_in_time
 

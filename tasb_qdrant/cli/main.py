@@ -33,7 +33,7 @@ class Program(click.Group):
     """The group of commands; turns every outcome into an exit code and at most one message."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which a person meets them."""
+        """In the order in which one meets them."""
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -67,26 +67,32 @@ collection_options = grouped(
         type=click.Choice(["none", "int8", "binary", "turbo4"]),
         default="none",
         show_default=True,
-        help="Smaller vectors in memory, for a new collection; the real ones are kept beside, and score the hits.",
+        help="Keep smaller vectors in memory, for a new collection; the originals are kept too, and score the hits.",
     ),
     click.option(
         "--vectors",
         type=click.Choice(["float32", "float16"]),
         default="float32",
         show_default=True,
-        help="How a new collection stores vectors: float16 takes half the room, and rounds each number to 3 digits.",
+        help="How a new collection stores vectors: float16 takes half the space, and rounds each number to 3 digits.",
     ),
     click.option(
         "--on-disk", is_flag=True, help="Keep the vectors on disk rather than in memory, for a new collection."
     ),
     click.option(
-        "--hnsw-m", type=int, default=16, show_default=True, help="Edges a vector has in a new collection's index."
+        "--hnsw-m", type=int, default=16, show_default=True, help="Edges per vector in a new collection's index."
     ),
-    click.option("--hnsw-ef-construct", type=int, default=128, show_default=True, help="Care taken in building it."),
+    click.option(
+        "--hnsw-ef-construct",
+        type=int,
+        default=128,
+        show_default=True,
+        help="Neighbours considered while building it: more is slower, and finds more.",
+    ),
     click.option(
         "--shards",
         type=int,
-        help="Parts of a new collection, which nodes share and load side by side. [default: one a node]",
+        help="Parts of a new collection, spread over the nodes and loaded in parallel. [default: one per node]",
     ),
     click.option(
         "--replicas",
@@ -95,16 +101,24 @@ collection_options = grouped(
         help="Copies of each passage on a cluster; auto is 3 on three nodes or more, two of which confirm each write.",
     ),
     click.option("--write-consistency", type=int, help="Copies that must confirm a write before it counts as stored."),
-    click.option("--bm25", is_flag=True, help="A vector of each passage's words, too, for lexical and hybrid search."),
     click.option(
-        "--bm25-language", metavar="NAME", help="Whose stopwords and endings --bm25 leaves out. [default: english]"
+        "--bm25",
+        is_flag=True,
+        help="Store a sparse vector of each passage's words, too, for lexical and hybrid search.",
     ),
-    click.option("--bm25-stemmer/--no-bm25-stemmer", default=None, help="Whether endings are left out. [default: yes]"),
+    click.option(
+        "--bm25-language",
+        metavar="NAME",
+        help="Language whose stopwords and word endings --bm25 drops. [default: english]",
+    ),
+    click.option(
+        "--bm25-stemmer/--no-bm25-stemmer", default=None, help="Drop word endings, or keep them. [default: drop]"
+    ),
     click.option(
         "--bm25-avg-len", type=float, metavar="WORDS", help="Average length of the passages. [default: measured]"
     ),
-    click.option("--id-key", help="Payload name of the id. [default: passage_id]"),
-    click.option("--text-key", help="Payload name of the text. [default: text]"),
-    click.option("--title-key", help="Payload name of the title. [default: title]"),
+    click.option("--id-key", help="Payload field for the id. [default: passage_id]"),
+    click.option("--text-key", help="Payload field for the text. [default: text]"),
+    click.option("--title-key", help="Payload field for the title. [default: title]"),
 )
 """--index, --quantization and the like, as `settings: CollectionSettings`."""

@@ -58,7 +58,7 @@ def _read_key(_: click.Context, parameter: click.Parameter, file: Any) -> Secret
     try:
         key = str(file.read()).strip()
     except UnicodeDecodeError:
-        raise click.BadParameter(f"the file {file.name} is no text", param=parameter) from None
+        raise click.BadParameter(f"the file {file.name} is not text", param=parameter) from None
     if not key:
         raise click.BadParameter(f"the file {file.name} is empty", param=parameter)
     return SecretStr(key)
@@ -105,7 +105,7 @@ store_options = grouped(
     click.option(
         "--allow-plain-http-key",
         is_flag=True,
-        help="Send the API key over http:// to another host, where the network is your own.",
+        help="Send the API key over http:// to another host; only in a network that you trust.",
     ),
 )
 """--url, --path, the key and the transport, as `store: StoreOptions`."""
@@ -164,7 +164,7 @@ source_options = grouped(
         "--format",
         "format_name",
         type=click.Choice(["msmarco", "jsonl", "csv", "tsv", "parquet"]),
-        help="Needed for standard input; else seen from the file.",
+        help="Format of the source; needed for standard input, recognised otherwise.",
     ),
     click.option("--id-field", help="Field or column of the id; dots reach into objects. [default: recognised]"),
     click.option("--text-field", help="The same for the text."),
@@ -172,7 +172,7 @@ source_options = grouped(
     click.option(
         "--payload-model",
         metavar="MODULE:CLASS",
-        help="A pydantic model that payloads must be instances of; its module is looked for in this folder, too.",
+        help="A pydantic model that payloads must be instances of; its module may be in the current folder.",
     ),
 )
 """--format, the names of fields and the payload's model, as `source: SourceOptions`."""
@@ -184,6 +184,6 @@ peer_option = click.option(
     "peers",
     multiple=True,
     metavar="URL",
-    help="Another node of the cluster, to compare its replicas too. Repeatable. [default: looked for]",
+    help="Another node of the cluster, to compare its replicas, too. Repeatable. [default: found automatically]",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

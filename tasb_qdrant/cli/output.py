@@ -32,7 +32,7 @@ output_options = grouped(
         type=click.Choice(["text", "json", "jsonl", "trec"]),
         default="text",
         show_default=True,
-        help="jsonl: a line a query; trec: a run for trec_eval.",
+        help="jsonl: a line per query; trec: a run for trec_eval.",
     ),
     click.option("--run-name", default="tasb-qdrant", show_default=True, help="The last column of a TREC run."),
     click.option("--highlight/--no-highlight", default=True, show_default=True, help="Mark the query's words."),

@@ -1,4 +1,4 @@
-"""--payload-model: a pydantic model of the person's own, named as module:Class."""
+"""--payload-model: a pydantic model of the user's, named as module:Class."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def model_named(name: str | None) -> type[BaseModel] | None:
-    """The model, imported. Raises UsageError for what is none."""
+    """The model, imported. Raises UsageError if there is none."""
     if name is None:
         return None
     from pydantic import BaseModel
@@ -23,7 +23,7 @@ def model_named(name: str | None) -> type[BaseModel] | None:
     if not colon or not module_name or not attribute:
         raise click.UsageError(f"--payload-model takes MODULE:CLASS, such as articles:Article; got {name!r}")
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # as `python -m` has it; the installed program has not
+        sys.path.insert(0, os.getcwd())  # `python -m` puts it there; the installed program doesn't
     try:
         found = getattr(import_module(module_name), attribute, None)
     except ImportError as error:

@@ -27,7 +27,7 @@ PLAIN_SECONDS: Final = 10.0
 
 
 class ProgressDisplay:
-    """Call it with each moment of a run; use it in a `with` block."""
+    """Call it with each snapshot of a run; use it in a `with` block."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -51,7 +51,7 @@ class ProgressDisplay:
             self._task = self._bar.add_task("starting", total=None, counts="")
 
     def __call__(self, moment: Moment) -> None:
-        """Show it, and above it once each sentence about what was chosen."""
+        """Show it, and above it each note that hasn't been shown yet."""
         for sentence in self.untold(moment.notes):
             self._told.append(sentence)
             if self._bar is not None:
@@ -69,7 +69,7 @@ class ProgressDisplay:
             click.echo(f"{moment.phase}{share} {_counts(moment)}".rstrip(), file=sys.stderr)
 
     def _is_due(self, moment: Moment) -> bool:
-        """Whether a plain line is: at a new phase, when waiting begins, and every so often."""
+        """Whether a plain line is due: at a new phase, when waiting begins, and every PLAIN_SECONDS."""
         news = moment.phase != self._last_phase or (bool(moment.waiting_for) and not self._waited)
         return news or time.monotonic() - self._last_line >= PLAIN_SECONDS
 

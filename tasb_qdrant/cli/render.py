@@ -38,14 +38,14 @@ def warn(message: str) -> None:
 
 
 def note(message: str) -> None:
-    """One line on stderr: what was chosen on the person's behalf."""
+    """One line on stderr: what was chosen on the user's behalf."""
     click.secho(message, err=True, dim=True)
 
 
 def stdout() -> Console:
-    """A console for results; made anew each time, as tests exchange stdout.
+    """A console for results; made anew each time, since tests replace stdout.
 
-    Lines are folded for a terminal alone: elsewhere one result is one line, for grep and its like.
+    Lines are wrapped only on a terminal: elsewhere one result is one line, for grep and the like.
     """
     return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
 
@@ -132,7 +132,7 @@ def print_report(report: IngestReport) -> None:
     if report.points_expected is not None and report.points != report.points_expected:
         warn(
             f"the collection should hold {report.points_expected:,} passages and holds {report.points:,}; "
-            "is another program writing to it? Run the same again to check"
+            "is another program writing to it? Run the same command again to check"
         )
     for warning in report.warnings:
         warn(warning)
@@ -142,7 +142,7 @@ def print_report(report: IngestReport) -> None:
 
 
 def print_checks(checks: Sequence[Check]) -> None:
-    """A line a check, and under it what to do."""
+    """A line per check, and under it what to do."""
     console = stdout()
     styles = {"ok": "green", "warning": "yellow", "failed": "bold red"}
     for check in checks:
@@ -154,7 +154,7 @@ def print_checks(checks: Sequence[Check]) -> None:
 
 
 def clean(text: str) -> str:
-    """One line without control characters: a passage must not be able to steer the terminal it is shown on."""
+    """One line without control characters: a passage must not be able to control the terminal."""
     return " ".join(_CONTROL.sub(" ", text).split())
 
 

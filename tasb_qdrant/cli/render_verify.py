@@ -12,7 +12,7 @@ from tasb_qdrant.records.verification import Difference, VerifyReport
 
 
 def print_verification(found: VerifyReport) -> None:
-    """Whether all is equal, what isn't with the first ids of it, and what could not be looked at."""
+    """Whether all is equal, what isn't, with the first ids of each kind, and what could not be checked."""
     console = stdout()
     if found.encoded or found.updated:
         console.print(
@@ -23,7 +23,7 @@ def print_verification(found: VerifyReport) -> None:
     elif found.differences:
         head = (f"{found.differences:,} differences", "bold red")
     else:
-        head = ("No differences in what was looked at", "bold yellow")
+        head = ("No differences in what was checked", "bold yellow")
     console.print(Text.assemble(head, f": {found.read:,} passages of the source, collection {found.collection!r}"))
     for view, points in found.points.items():
         console.print(Text(f"  {points:,} points {f'at {view}' if view else f'in it at {found.location}'}"))
@@ -40,7 +40,7 @@ def print_verification(found: VerifyReport) -> None:
     if found.extra and not found.extra_allowed:
         warn("to delete what the source doesn't have, use: tasb-qdrant ingest --sync")
     if found.report_file:
-        console.print(Text(f"  all of them: {found.report_file}"))
+        console.print(Text(f"  all of them are in {found.report_file}"))
 
 
 def print_plan(plan: SyncPlan) -> None:
@@ -53,7 +53,7 @@ def print_plan(plan: SyncPlan) -> None:
     if plan.rejected:
         warn(f"{plan.rejected:,} inputs of the source can't be stored; ingest with --rejects FILE names them")
     if plan.refusal:
-        warn(f"the deletion would be refused, as {plan.refusal}; say --delete-anyway if it is meant")
+        warn(f"the deletion would be refused, as {plan.refusal}; say --delete-anyway if you mean it")
     for sentence in plan.unchecked:
         warn(sentence)
 

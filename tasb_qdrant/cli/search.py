@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to ask, in one of the ways there are."""
+    """What to ask, in one of several ways."""
 
     query: str | None
     like: tuple[str, ...]
@@ -53,16 +53,18 @@ question_options = grouped(
     "question",
     Question,
     click.argument("query", required=False),
-    click.option("--group-by", metavar="FIELD", help="The best hits of each value of a payload field."),
+    click.option("--group-by", metavar="FIELD", help="Group hits by this payload field: the best of each value."),
     click.option("--group-size", type=click.IntRange(min=1), default=3, show_default=True, help="Hits in each group."),
-    click.option("--like", multiple=True, metavar="ID", help="Instead of a query: like this passage. Repeatable."),
+    click.option(
+        "--like", multiple=True, metavar="ID", help="Instead of a query: find passages like this one. Repeatable."
+    ),
     click.option("--unlike", multiple=True, metavar="ID", help="With --like: unlike this one. Repeatable."),
     click.option(
         "--queries",
         type=click.File("r", encoding="utf-8"),
-        help="A query a line, alone, after an id and a tab, or as JSON; - for standard input.",
+        help="File with a query per line: alone, after an id and a tab, or as JSON; - for standard input.",
     ),
-    click.option("--interactive", is_flag=True, help="Ask for queries, one after the other."),
+    click.option("--interactive", is_flag=True, help="Prompt for queries, one after another."),
 )
 
 
@@ -101,7 +103,7 @@ def search_command(
 
     question.check()
     if find.where is not None:
-        parse_filter(find.where)  # a slip in it shows before the encoder is loaded, which takes seconds
+        parse_filter(find.where)  # a mistake in it should show before the encoder is loaded, which takes seconds
     with _opened(collection, store, encoder) as searcher:
         if question.interactive:
             ask_people(searcher, find, output)

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: the run ends in good order, and in time whatever hangs."""
+"""SIGINT and SIGTERM: the run ends in good order, and in time even if something hangs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasb_qdrant.cli.main import INTERRUPTED
 SAID: Final = "Interrupted. What was stored stays stored; run the same again to go on."
 
 PATIENCE_SECONDS: Final = 8.0
-"""From the signal to the end at the latest. Container engines and service managers kill after 10."""
+"""The longest from the signal to the end. Container engines and service managers kill after 10."""
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _STDERR: Final = 2
@@ -25,11 +25,11 @@ _SHOW_CURSOR: Final = "\x1b[?25h"
 
 @contextmanager
 def ending_in_time() -> Iterator[None]:
-    """The first of the signals raises KeyboardInterrupt in the block, once, and whatever else the block raises
-    afterwards is one, too. The second ends the process at once.
+    """The first of the signals raises KeyboardInterrupt in the block, once; whatever else the block raises after
+    that becomes a KeyboardInterrupt, too. A second signal ends the process at once.
 
-    So does the time: when the process is still there PATIENCE_SECONDS after the signal. To be used by the main
-    thread; a signal that is ignored stays ignored, as `nohup` and the background of a script want it.
+    So does a process that is still there PATIENCE_SECONDS after the first. For the main thread only; a signal that
+    is ignored stays ignored, as `nohup` and scripts that run things in the background want it.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -42,14 +42,14 @@ def ending_in_time() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if watch.signalled:  # a library has made an error of its own of the interrupt
+        if watch.signalled:  # a library has turned the interrupt into an error of its own
             raise KeyboardInterrupt from error
         raise
     finally:
         watch.stop()
         for number, handler in before.items():
             if watch.signalled and handler is not signal.SIG_IGN:
-                # What is left to do ends in time, too, and must not begin to raise now.
+                # What is left to do must end in time, too, and must not be interrupted again.
                 continue
             signal.signal(number, handler)
 
@@ -98,9 +98,9 @@ class _Watch:
 
 
 def _end_now() -> NoReturn:
-    """The end, without another word of Python's: a checkpoint is whole at any moment."""
+    """End without any cleanup by Python: a checkpoint is whole at any moment."""
     try:
-        # Not where nobody reads what we say: that would be a wait without an end, too.
+        # Only if somebody reads it: else this, too, would wait forever.
         ready = select.poll()
         ready.register(_STDERR, select.POLLOUT)
         if ready.poll(0):

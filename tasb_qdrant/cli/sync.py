@@ -1,4 +1,4 @@
-"""What `ingest` says about a synchronisation before it makes one."""
+"""What `ingest` says about a synchronisation before it does one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def check_together(sources: tuple[str, ...], retry_rejects: Path | None, run: RunOptions, *, dry_run: bool) -> None:
-    """Raises UsageError for options that make no sense beside each other."""
+    """Raises UsageError for options that make no sense together."""
     if not sources and retry_rejects is None:
         raise click.UsageError("Missing argument 'SOURCE...'.")
     if retry_rejects is not None and (sources or run["sync"]):
         raise click.UsageError("--retry-rejects reads the sources that its file names; leave SOURCE and --sync out")
     for name, is_set in (("--dry-run", dry_run), ("--delete-anyway", run["delete_anyway"])):
         if is_set and not run["sync"]:
-            raise click.UsageError(f"{name} says something about --sync; give both")
+            raise click.UsageError(f"{name} goes with --sync; give both")
 
 
 def dry_run_of(

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     default=100,
     show_default=True,
-    help="Passages that are encoded again to compare their vectors; 0 needs no model.",
+    help="Passages to encode again, to compare their vectors; 0 needs no model.",
 )
 @click.option("--repair", is_flag=True, help="Ingest again what is missing or differs, and verify once more.")
 @peer_option
@@ -60,8 +60,8 @@ def verify_command(
 ) -> int:
     """Compare a collection with its source: ids, payloads, and a sample of vectors.
 
-    On a cluster every replica is looked at, each through its own node. Ends with status 0 where all is equal,
-    and 3 where something differs, can't be stored, or couldn't be looked at.
+    On a cluster every replica is checked, each through its own node. The exit status is 0 if all is equal, and
+    3 if something differs, can't be stored, or couldn't be checked.
 
     \b
     Examples:

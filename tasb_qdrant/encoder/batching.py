@@ -1,4 +1,4 @@
-"""An encoder around any forward pass: keeps to a budget of tokens, survives a full memory."""
+"""An encoder around any forward pass: it batches by a token budget, and survives running out of memory."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from tasb_qdrant.records import ModelContract
 
 
 class Tokenizes(Protocol):
-    """Text to tokens: in this thread, or shared out among processes."""
+    """Text to tokens: in this thread, or distributed over processes."""
 
     def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
         """The ids of `prompt + text`. Raises InvalidInputError."""
 
     def parts(self, texts: Sequence[str], *, prompt: str = "") -> Iterator[Part]:
-        """The same in parts, in any order, as they get done."""
+        """The same in parts, in any order, as they are finished."""
 
 
-_UNDER_WAY: Final = 3
-"""Batches that a device has been given at a time: the one that it computes, and two more, so that it never waits
-for who reads its vectors."""
+_IN_FLIGHT: Final = 3
+"""Batches in flight on a device: the one it is computing, and two more, so that it never waits for whoever reads
+its vectors."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +44,7 @@ class _Done:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Batch:
-    """Texts that are encoded together: their positions in the call, and their vectors."""
+    """Texts that are encoded together: which ones they are, and their vectors."""
 
     part: Part
     rows: NDArray[np.intp]
@@ -52,9 +52,9 @@ class _Batch:
 
 
 class BatchedEncoder:
-    """An Encoder. `batch_tokens` bounds the tokens of one call of `forward`, padding included where it pads.
+    """An Encoder. `batch_tokens` limits the tokens in one call of `forward`, including any padding.
 
-    Texts go through a PipelinedForward in their order, through any other one sorted by length.
+    Texts go through a PipelinedForward in input order, and through any other forward pass sorted by length.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class BatchedEncoder:
             return self._notes
         note = (
             f"Batches hold {self._batch_tokens} tokens instead of {self._asked_tokens}: "
-            f"the memory of {self.device} was too small."
+            f"{self.device} ran out of memory."
         )
         return (*self._notes, note)
 
@@ -109,33 +109,33 @@ class BatchedEncoder:
         self, parts: Iterable[Part], count: int, on_progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float32]:
         vectors = np.empty((count, self.contract.dim), dtype=np.float32)
-        under_way: deque[_Batch] = deque()
+        in_flight: deque[_Batch] = deque()
         for part in parts:
             rows = self._in_order(part.tokens)
             while len(rows):
-                # The lock is held for one batch, so that a query gets in between those of a long ingest.
+                # The lock is held for one batch at a time, so that a query can get in between those of a long ingest.
                 with self._lock:
                     batch = self._begin(part, rows)
-                    if batch is None and not under_way:
+                    if batch is None and not in_flight:
                         self._shrink(part, rows)
                 if batch is not None:
-                    under_way.append(batch)
+                    in_flight.append(batch)
                     rows = rows[len(batch.rows) :]
-                if under_way and (batch is None or len(under_way) == _UNDER_WAY):
-                    self._finish(under_way.popleft(), vectors, on_progress)
-        for batch in under_way:
+                if in_flight and (batch is None or len(in_flight) == _IN_FLIGHT):
+                    self._finish(in_flight.popleft(), vectors, on_progress)
+        for batch in in_flight:
             self._finish(batch, vectors, on_progress)
         return vectors
 
     def _in_order(self, tokens: TokenBatch) -> NDArray[np.intp]:
         if self._packs:
             return np.arange(len(tokens))
-        # Longest first: little padding, and a budget that the memory can't hold shows at once.
+        # Longest first: little padding, and a budget that doesn't fit the memory shows at once.
         return np.argsort(-tokens.lengths, kind="stable")
 
     def _begin(self, part: Part, rows: NDArray[np.intp]) -> _Batch | None:
-        """The first of `rows` under way; None if the memory was too small for them. Returning from the handler
-        drops the traceback, which would keep the failed batch's tensors alive."""
+        """Start a batch of the first of `rows`; None if it ran out of memory. Returning from the handler drops the
+        traceback, which would keep the failed batch's tensors alive."""
         rows = rows[: self._fitting(part.tokens, rows)]
         try:
             return _Batch(part, rows, self._submit(part.tokens, rows))
@@ -145,8 +145,8 @@ class BatchedEncoder:
             return None
 
     def _fitting(self, tokens: TokenBatch, rows: NDArray[np.intp]) -> int:
-        """How many of `rows` are encoded together. Where nothing is padded, they are batches of about equal size:
-        a last one of a few texts takes a GPU longer than its share."""
+        """How many of `rows` to encode together. Without padding, batches are of about equal size: a small last batch
+        would take a GPU longer than its share."""
         if len(rows) == 1:
             return 1
         if not self._packs:
@@ -159,13 +159,13 @@ class BatchedEncoder:
         return max(1, min(most, int(np.searchsorted(offsets, begin + share)), last) - first)
 
     def _shrink(self, part: Part, rows: NDArray[np.intp]) -> None:
-        """Smaller batches than the one that `rows` begins with. Raises EncodingError if it is a single text."""
+        """Make batches smaller than the one that `rows` begins with. Raises EncodingError if that is a single text."""
         rows = rows[: self._fitting(part.tokens, rows)]
         lengths = part.tokens.lengths[rows]
         if len(rows) == 1:
             index = part.first + int(rows[0])
             raise EncodingError(
-                f"text {index} ({lengths[0]} tokens) alone doesn't fit the memory of {self.device}; "
+                f"text {index} ({lengths[0]} tokens) alone doesn't fit into the memory of {self.device}; "
                 "free some, or give another --device",
                 index=index,
             )
@@ -173,7 +173,7 @@ class BatchedEncoder:
         release_memory(self.device)
 
     def _finish(self, batch: _Batch, vectors: NDArray[np.float32], on_progress: Callable[[int], None] | None) -> None:
-        """Wait for the batch's vectors and put them into their rows of `vectors`."""
+        """Wait for the batch's vectors and write them to their rows of `vectors`."""
         found = self._checked(batch.vectors.result(), len(batch.rows))
         vectors[batch.part.first + batch.rows] = found
         for row in batch.rows[~np.isfinite(found).all(axis=1)].tolist():
@@ -196,9 +196,9 @@ class BatchedEncoder:
         return vectors
 
     def _alone(self, part: Part, row: int) -> NDArray[np.float32]:
-        """The vector of one text by itself: what isn't finite in one text may spoil its neighbours in a batch.
+        """The vector of one text by itself: a non-finite value in one text may spoil the others in its batch.
 
-        Raises EncodingError if it isn't finite then either.
+        Raises EncodingError if the vector still isn't finite.
         """
         with self._lock:
             vector: NDArray[np.float32] = self._checked(self._submit(part.tokens, np.array([row])).result(), 1)[0]

@@ -1,6 +1,6 @@
-"""Texts as sparse vectors of their words, by Qdrant's own BM25: what its `qdrant/bm25` gives for the same settings.
+"""BM25 sparse vectors from Qdrant's own implementation, equal to those of `qdrant/bm25` with the same settings.
 
-The engine holds the interpreter's lock for each text: 20 µs for a passage of 340 characters, 80 for one of 1,250.
+The engine holds the GIL for each text: 20 µs for a passage of 340 characters, 80 for one of 1,250.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from tasb_qdrant.records.sparse import SparseVector, SparseVectors
 from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings
 
 _MANY: Final = 1e6
-"""With this k, and b = 0, a word that comes n times has the value n * (k + 1) / (n + k), which is nearly n."""
+"""With this k, and b = 0, a word that occurs n times has the value n * (k + 1) / (n + k), which is nearly n."""
 
 
 class Bm25Encoder:
     """Sparse vectors of passages and queries. Safe to call from several threads, which take turns.
 
-    Both stores multiply the values of a query with the words' rarity (the IDF modifier).
+    Both stores multiply a query's values by the rarity of the words (the IDF modifier).
     """
 
     def __init__(self, settings: Bm25Settings) -> None:
@@ -32,7 +32,7 @@ class Bm25Encoder:
         self._counting = edge.Bm25(_config(settings, k=_MANY, b=0.0, avg_len=1.0))
 
     def encode_passages(self, texts: Sequence[str]) -> SparseVectors:
-        """How often and how prominently each word stands in each text; an empty vector where no word is left."""
+        """A weight for each term of each text, by its frequency and the text's length; empty if no term is left."""
         check_texts(texts)
         found = [self._model.embed_document(text) for text in texts]
         rows = [vector.indices for vector in found]
@@ -46,19 +46,19 @@ class Bm25Encoder:
         )
 
     def encode_query(self, text: str) -> SparseVector:
-        """Each different word of the text with the value 1; an empty vector where no word is left."""
+        """Each distinct term of the text with the value 1; empty if no term is left."""
         check_texts([text])
         found = self._model.embed_query(text)
         return SparseVector(np.array(found.indices, dtype=np.uint32), np.array(found.values, dtype=np.float32))
 
     def words(self, text: str) -> int:
-        """The length of a passage, as `avg_len` counts it: stopwords left out, repeated words each time."""
+        """The length of a passage as `avg_len` counts it: without stopwords, and with every repetition counted."""
         values = self._counting.embed_document(text).values
         return sum(round(_MANY * value / (_MANY + 1 - value)) for value in values)
 
 
 def _config(settings: Bm25Settings, *, k: float, b: float, avg_len: float | None) -> edge.Bm25Config:
-    """Of language "none" Qdrant itself advises to say it so: without stopwords and without a stemmer."""
+    """Language "none" is expressed the way Qdrant advises: no stopwords and no stemmer."""
     plain = settings.language == "none"
     return edge.Bm25Config(
         k=k,

@@ -1,4 +1,4 @@
-"""Which devices a name or a list of names means."""
+"""What devices a name, or a list of names, stands for."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _NAME: Final = re.compile(r"auto|cpu|cuda(?::(\d+))?", re.ASCII)
 
 
 def read_devices(device: str) -> tuple[str, ...]:
-    """The names in `device`, which is one, or several with commas between: all cpu, or each another cuda:N.
+    """The names in `device`: one name, or several separated by commas, all of them cpu or all different cuda:N.
 
-    Raises DeviceError for names and lists that no machine has; this needs no torch, so it costs nothing.
+    Raises DeviceError for names and lists that no machine has. This doesn't need torch, so it costs nothing.
     """
     names = tuple(name.strip() for name in device.split(","))
     for name in names:
@@ -36,12 +36,12 @@ def read_devices(device: str) -> tuple[str, ...]:
 
 
 def choose_devices(device: str) -> tuple[str, ...]:
-    """The devices that `device` means here: several where it lists them, and for "cuda" where torch sees
-    several, else its one name as it is: "auto" leaves other people's GPUs alone. Raises DeviceError naming
-    what this machine has."""
+    """The devices that `device` stands for on this machine: those it lists, every GPU for "cuda" if torch sees
+    several, otherwise the name itself ("auto" leaves other people's GPUs alone). Raises DeviceError naming what
+    this machine has."""
     names = read_devices(device)
     if names[0] == "cpu" or (len(names) == 1 and names != ("cuda",)):
-        return names  # without torch, whose import then runs beside the hashing of the weights
+        return names  # without torch, which is then imported while the weights are hashed
     import torch
 
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0

@@ -1,4 +1,4 @@
-"""Which device and which arithmetic: what is asked for if the machine has it, else what suits it."""
+"""Which device and precision to use: those asked for, if the machine has them, or those that suit it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasb_qdrant.errors import DeviceError
 PRECISIONS: Final = ("fp32", "bf16", "fp16", "int8")
 
 CPU_BATCH_TOKENS: Final = 2048
-"""For each thread of torch; on 1 and 2 threads, batches of twice and half as many tokens were 5% to 10% slower."""
+"""Per torch thread; on 1 and 2 threads, batches of twice and of half as many tokens were 5% to 10% slower."""
 
 CUDA_BATCH_TOKENS: Final = 65_536
 
@@ -22,7 +22,7 @@ _CPU_ALLOCATOR: Final = ("DefaultCPUAllocator", "not enough memory")
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """A device torch knows ("cpu", "cuda:0"), and one of PRECISIONS that it can do."""
+    """A torch device ("cpu", "cuda:0"), and one of PRECISIONS that it supports."""
 
     device: str
     precision: str
@@ -30,14 +30,14 @@ class Hardware:
 
 
 def check_names(device: str, precision: str) -> None:
-    """Raise DeviceError for names that no machine has; this needs no torch, so it costs nothing."""
+    """Raise DeviceError for names that no machine has. This doesn't need torch, so it costs nothing."""
     read_devices(device)
     if precision not in ("auto", *PRECISIONS):
         raise DeviceError(f"no precision {precision!r}; the precisions are auto, {', '.join(PRECISIONS)}")
 
 
 def choose_hardware(device: str, precision: str) -> Hardware:
-    """The device, a single one, and precision to use here. Raises DeviceError naming what this machine has."""
+    """The single device and the precision to use here. Raises DeviceError naming what this machine has."""
     check_names(device, precision)
     chosen, device_note = _choose_device(device)
     notes = [device_note] if device_note else []
@@ -57,7 +57,7 @@ def has_fast_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
     """Whether the CPU multiplies in bf16: tiles (AMX), 6 times as fast as fp32, or vectors (AVX512-BF16),
     where encoding is 1.9 times as fast.
 
-    Where there is no such file (macOS, Windows) the answer is no: fp32 is right everywhere.
+    If there is no such file (macOS, Windows), the answer is no: fp32 works everywhere.
     """
     return _has_flag("amx_bf16|avx512_bf16", cpuinfo)
 
@@ -86,7 +86,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def release_memory(device: str) -> None:
-    """Give cached blocks back, which may be too scattered for the next, smaller batch."""
+    """Release cached blocks, which may be too fragmented for the next, smaller batch."""
     import torch
 
     if device.startswith("cuda"):

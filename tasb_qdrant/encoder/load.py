@@ -1,4 +1,4 @@
-"""From a model's name to an encoder, every choice along the way noted."""
+"""From a model's name to an encoder, with a note of every choice along the way."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def load_encoder(
 ) -> Encoder:
     """An encoder for `model`: "tas-b", a hub id, or a folder. Its `notes` say what was chosen.
 
-    `device` is auto, cpu, cuda, cuda:N, or a list ("cuda:0,cuda:1", "cpu,cpu") with a worker process for
-    each, as cuda has where there are several GPUs; `precision` is auto, fp32, bf16, fp16 or int8.
-    `batch_tokens` bounds the tokens encoded at once, `hub_timeout` the seconds to wait for the hub's first
-    answer (not a download).
-    `forward` is auto, fast or reference: the last is transformers' own, slow, to compare with.
+    `device` is auto, cpu, cuda, cuda:N, or a list ("cuda:0,cuda:1", "cpu,cpu"), which gets a worker
+    process for each, as does cuda if there are several GPUs; `precision` is auto, fp32, bf16, fp16 or int8.
+    `batch_tokens` limits the tokens encoded at once, `hub_timeout` the seconds to wait for the hub's first
+    answer (not for a download).
+    `forward` is auto, fast or reference: the last is transformers' own, slow, for comparison.
     Pickle weights load only with `allow_pickle`, and then as tensors alone.
 
     Raises ModelNotFoundError, HubUnreachableError, UnsafeWeightsError, CorruptModelError, DeviceError,
-    ModelError for a model of a kind that isn't supported, SettingsError.
+    ModelError for an unsupported kind of model, SettingsError.
     """
     spin_less()  # before torch is imported
     check_names(device, precision)

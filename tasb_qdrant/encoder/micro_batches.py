@@ -1,8 +1,7 @@
-"""Queries that are asked at the same time, encoded together.
+"""Micro-batching: queries that arrive at the same time are encoded together.
 
-One forward pass over many short queries takes little longer than one over a single query. While it runs, the queries
-that arrive wait for the next one, so that batches grow by themselves with the load, and a query that comes alone is
-encoded at once.
+A forward pass over many short queries takes little longer than over one. While a pass runs, arriving queries wait for
+the next, so that batches grow with the load by themselves, and a lone query is encoded at once.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST: Final = 64
-"""Queries in one batch."""
+"""Maximum number of queries in a batch."""
 
 MAX_WAIT: Final = 0.002
-"""Seconds that a query waits for others which are on their way, but don't ask for a vector yet."""
+"""Seconds that a query waits for other searches that have started but not yet asked for a vector."""
 
 
 class Expected:
-    """One search, which asks for one query's vector, or for none."""
+    """A search under way, which asks for one query's vector, or for none."""
 
     def __init__(self, batcher: MicroBatcher) -> None:
         self._batcher = batcher
@@ -39,7 +38,7 @@ class Expected:
         return await self._batcher.encode(query)
 
     def settle(self) -> None:
-        """Nobody need wait for it any longer."""
+        """Nobody has to wait for this search any longer."""
         if not self._settled:
             self._settled = True
             self._batcher.arrived()
@@ -68,7 +67,7 @@ class MicroBatcher:
 
     @contextmanager
     def expecting(self) -> Iterator[Expected]:
-        """Around a search that may ask for a query's vector: as long as it hasn't, others may wait for it."""
+        """A context for a search that may ask for a query's vector: until it has, others may wait for it."""
         expected = Expected(self)
         self._expected += 1
         try:
@@ -86,7 +85,7 @@ class MicroBatcher:
         return await future
 
     def arrived(self) -> None:
-        """One that was expected asks, or never will."""
+        """An expected search has asked, or never will."""
         self._expected -= 1
         self._look()
 
@@ -131,7 +130,7 @@ class MicroBatcher:
                 future.set_result(vector)
 
     async def _alone(self, batch: list[tuple[str, asyncio.Future[NDArray[np.float32]]]], error: Exception) -> None:
-        """One query may spoil its batch: each gets its own vector, or its own error."""
+        """One query may fail its whole batch: encode each alone, for its own vector or its own error."""
         for query, future in batch:
             if future.done():
                 continue

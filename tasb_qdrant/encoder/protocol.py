@@ -35,7 +35,7 @@ class TokenBatch:
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
     def cut(self, first: int, last: int) -> TokenBatch:
-        """Texts `first` to `last`, without that one: views, and nothing said about what was truncated."""
+        """Texts `first` up to but not including `last`, as views; `truncated` is 0."""
         offsets = self.offsets[first : last + 1]
         return TokenBatch(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0], 0)
 
@@ -63,12 +63,12 @@ class TokenBatch:
 
     @property
     def count(self) -> int:
-        """How many texts."""
+        """The number of texts."""
         return len(self)
 
     @property
     def tokens(self) -> int:
-        """How many tokens in all, special tokens included."""
+        """The total number of tokens, special tokens included."""
         return len(self.ids)
 
     @property
@@ -79,7 +79,7 @@ class TokenBatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Tokens of some texts of a call that lie side by side; `first` is the position of the first."""
+    """Tokens of consecutive texts of a call; `first` is the position of the first one."""
 
     first: int
     tokens: TokenBatch
@@ -102,7 +102,7 @@ class Encoder(Protocol):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was chosen on the person's behalf, a sentence each; may grow while encoding."""
+        """What was chosen on the user's behalf, a sentence each; may grow while encoding."""
 
     def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
         """The ids that `encode_tokens` takes, passage prompt included. Raises InvalidInputError."""

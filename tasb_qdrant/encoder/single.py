@@ -48,7 +48,7 @@ def load_single(
 
 
 def _tokenizing(tokenization: Tokenization, device: str) -> Tokenizes:
-    """In this thread, or in processes where a GPU would wait for it."""
+    """Tokenise in this thread, or in processes if a GPU would otherwise wait for it."""
     if device == "cpu":
         return tokenization
     from tasb_qdrant.encoder.workers.tokenizing import SharedTokenization, processes_for

@@ -181,15 +181,15 @@ def _warn(leaf: Leaf, sampled: Mapping[str, frozenset[str]], indexes: Mapping[st
     if found is None:
         if _place(field) in map(_place, indexes):
             return
-        yield f'no field "{field}" in this collection; {_told(field, [*indexes, *sampled])}'
+        yield f'no field "{field}" in this collection; {_suggestion(field, [*indexes, *sampled])}'
         return
-    wanted = _wanted(leaf)
+    wanted = _kind_asked_for(leaf)
     held = found - {"null"}
     if wanted is not None and held and wanted not in held:
         yield f"{field} holds {' and '.join(sorted(held))}s, which {_ARTICLE[wanted]} never matches"
 
 
-def _told(field: str, known: list[str]) -> str:
+def _suggestion(field: str, known: list[str]) -> str:
     same = [name for name in known if name.replace("[]", "") == field.replace("[]", "")]
     close = same or difflib.get_close_matches(field, known, n=3, cutoff=0.6)
     return f"closest: {', '.join(dict.fromkeys(close))}" if close else f"fields: {', '.join(sorted(set(known))[:8])}"
@@ -208,7 +208,7 @@ def _place(field: str) -> list[tuple[str, int]]:
     return [*((segment.name, len(segment.elements)) for segment in parents), (last.name, 0)]
 
 
-def _wanted(leaf: Filter) -> str | None:
+def _kind_asked_for(leaf: Filter) -> str | None:
     match leaf:
         case Equals(_, value) | In(_, (value, *_)) | Compare(_, _, value) | Between(_, value):
             return _JSON_KIND[kind_of(value)]

@@ -55,34 +55,32 @@ def ingest(
     peers: Sequence[str] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestReport:
-    """Encode the passages of `source` and store them in `collection`, made if it isn't there.
+    """Encode the passages of `source` and store them in `collection`, which is made if it isn't there.
 
-    `source` is a file, folder, glob or "-", several of them, or an iterable of `Passage`. Passages that
-    are stored with the same content already are skipped (not with `overwrite`), so the same call twice
-    changes nothing. For files, what is stored is also kept in checkpoints, in the folder `state` (by default in
-    the embedded store's folder, or the user's folder for such things): a call that was killed goes on where it
-    was, and `restart` begins anew. An input that can't be stored goes to the file `rejects`, or raises
-    RejectedError; one more than `max_rejects` raises TooManyRejectsError. `RejectedLines(file)` as the source
-    stands for the lines that such a file names.
+    `source` is a file, folder, glob or "-", several of them, or an iterable of `Passage`. Passages already stored
+    with the same content are skipped (not with `overwrite`), so the same call twice changes nothing. For files,
+    checkpoints of what is stored are kept in the folder `state` (by default in the embedded store's folder, or the
+    user's state folder): a call that was killed resumes where it stopped, and `restart` starts over. An input that
+    can't be stored goes to the file `rejects`, or raises RejectedError; one more than `max_rejects` raises
+    TooManyRejectsError. `RejectedLines(file)` as the source stands for the lines that such a file names.
 
-    `payload` is a pydantic model: a passage whose payload is no instance of it is a reject, and the fields that it
-    marks with `Indexed()` get their indexes. What is stored is what the source has.
+    `payload` is a pydantic model: a passage whose payload isn't an instance of it is rejected, and the fields that
+    it marks with `Indexed()` get their indexes. Payloads are stored as the source has them.
 
-    `bm25` gives each passage a sparse vector of its words beside the dense one, for a new collection; a collection
-    that has them goes on having them, asked for or not. How long passages are on average is measured before the
-    first is stored: the source is read once more for that, at most a million passages, and of what can be read
-    only once the first 10,000 are read ahead, in this thread.
+    `bm25` gives each passage of a new collection a sparse vector of its words, next to the dense one; an existing
+    collection keeps having them, or not having them. The average length of the passages is measured before the first
+    is stored: the source is read once more for that, a million passages at most. If it can be read only once, its
+    first 10,000 passages are read ahead, in this thread.
 
-    `sync` deletes, when all the rest is stored, what the collection holds and the source doesn't; where that
-    is likely to be a mistake DeletionRefusedError is raised before anything is changed, not with
-    `delete_anyway`. `plan_sync` says beforehand what will be done. `verify` compares collection and source at
-    the end. Both look at every replica of a cluster (`peers` as in `verify`), and read the source more than
-    once, so that they take no stream. With an `encoder` given, `model`, `device` and the like are not used.
-    `on_progress` is called in this thread, several times a second; an iterable of passages is read in
-    another, once and lazily.
+    `sync` deletes, once everything else is stored, what the collection holds and the source doesn't; if that is
+    likely a mistake, DeletionRefusedError is raised before anything is changed (not with `delete_anyway`).
+    `plan_sync` says beforehand what will be done. `verify` compares collection and source at the end. Both look at
+    every replica of a cluster (`peers` as in `verify`) and read the source more than once, so they take no stream.
+    With an `encoder` given, `model`, `device` and the like are not used. `on_progress` is called in this thread,
+    several times a second; an iterable of passages is read in another one, once and lazily.
 
-    Raises the kinds of TasbQdrantError; what was stored until then stays stored. A collection that this
-    call made, and stored nothing in, is deleted then.
+    Raises the kinds of TasbQdrantError; what was stored by then stays stored. A collection that this call made, and
+    stored nothing in, is deleted again.
     """
     given = locals()
     # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.

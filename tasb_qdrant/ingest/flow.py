@@ -1,4 +1,4 @@
-"""Threads joined by bounded queues, where a failure anywhere ends the whole, with its cause."""
+"""Threads joined by bounded queues: a failure in any of them ends the run, and is what the caller sees."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 _POLL_SECONDS: Final = 0.1
 
 JOIN_SECONDS: Final = 5.0
-"""How long all stages together may take to notice that the run has ended, before they are left behind."""
+"""Seconds that all stages together have to end when the run has ended; a thread that takes longer is abandoned."""
 
 
 class StoppedError(Exception):
-    """The flow has failed elsewhere: this thread is to end. Never leaves this package."""
+    """The flow has failed elsewhere, so this thread should end. Never leaves this package."""
 
 
 class _End:
@@ -30,8 +30,8 @@ _END: Final = _End()
 class Flow:
     """A run of stages. Leaving the `with` block stops and joins every thread, and raises the first failure.
 
-    A failure is what a stage or the block itself raises. An interrupt of the block (Ctrl-C) is raised in
-    any case, whatever failed before it. `stop` is set when the run has ended, in whatever way.
+    A failure is whatever a stage or the block itself raises. An interrupt of the block (Ctrl-C) is always raised,
+    even if something failed before it. `stop` is set when the run ends, however it ends.
     """
 
     def __init__(self, stop: threading.Event | None = None) -> None:
@@ -47,7 +47,7 @@ class Flow:
     def spawn(self, name: str, work: Callable[[], None], *, patience: float = JOIN_SECONDS) -> None:
         """Run `work` in a thread of its own; what it raises fails the flow.
 
-        A thread that doesn't end within `patience` seconds after the flow has is left behind.
+        A thread that is still running `patience` seconds after the flow has ended is abandoned.
         """
 
         def run() -> None:
@@ -98,15 +98,15 @@ class Flow:
     def _leave(self) -> None:
         deadline = time.monotonic() + JOIN_SECONDS
         for thread, patience in self._threads:
-            if thread.ident is not None:  # None where the system refused to start it
+            if thread.ident is not None:  # None if the system refused to start it
                 thread.join(max(0.0, min(patience, deadline - time.monotonic())))
 
 
 def sleep_until(stopped: threading.Event, *, waiting: Callable[[], None]) -> Callable[[float], None]:
-    """A `time.sleep` that the stages can be woken from: it raises StoppedError once the run has ended.
+    """A `time.sleep` that ends early, with StoppedError, when the run has ended.
 
-    In this thread `waiting` is called meanwhile, an interrupt ends it, and the end of the run doesn't: there is
-    still something to report and to close.
+    In the thread that calls `sleep_until` it calls `waiting` meanwhile, and only an interrupt ends it early: that
+    thread still has to report, and to close things.
     """
     owner = threading.get_ident()
 
@@ -124,7 +124,7 @@ def sleep_until(stopped: threading.Event, *, waiting: Callable[[], None]) -> Cal
 
 
 class Channel(Generic[T]):
-    """A bounded queue with an end, whose waits end when the flow fails."""
+    """A bounded queue that can be closed; waiting at it ends when the flow fails."""
 
     def __init__(self, capacity: int, flow: Flow) -> None:
         self._queue: queue.Queue[T | _End] = queue.Queue(capacity)
@@ -142,7 +142,7 @@ class Channel(Generic[T]):
         return self.items()
 
     def items(self, waiting: Callable[[], None] | None = None) -> Iterator[T]:
-        """The items in order until the channel is closed; `waiting` is called while none is there."""
+        """The items in order until the channel is closed; `waiting` is called while the queue is empty."""
         while True:
             self._flow.check()
             try:
@@ -158,7 +158,7 @@ class Channel(Generic[T]):
             yield item
 
     def ready(self, limit: int) -> list[T]:
-        """At most `limit` items that are there already; to be called between the items of an iteration."""
+        """Up to `limit` items that are already waiting; call it between the items of an iteration."""
         found: list[T] = []
         while len(found) < limit:
             try:

@@ -1,4 +1,4 @@
-"""A file of ours, for people and other programs: one JSON object a line, all of them with the same keys."""
+"""A JSONL file that we write, for people and other programs: an object a line, all with the same keys."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tasb_qdrant.settings import Bm25Settings, CollectionSettings, StoreOptions
 
 
 class RunOptions(TypedDict, total=False):
-    """What an ingest does, beside where it reads, encodes and stores."""
+    """What an ingest does, apart from where it reads, encodes and stores."""
 
     settings: CollectionSettings | None
     """How a new collection is made; payload indexes are added to an existing one, too."""
@@ -35,7 +35,7 @@ class RunOptions(TypedDict, total=False):
     """The folder for checkpoints; None is the embedded store's own, or the user's state folder."""
 
     restart: bool
-    """Forget the checkpoint of an interrupted run, and begin anew."""
+    """Forget the checkpoint of an interrupted run, and start over."""
 
     optimize: bool
     """Build the vector index at the end."""
@@ -76,4 +76,4 @@ class RunChoice:
 
 
 class IngestOptions(StoreOptions, EncoderOptions, SourceOptions, RunOptions, total=False):
-    """Everything that `ingest` takes beside the source and the collection's name."""
+    """Everything that `ingest` takes, apart from the source and the collection's name."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder import Encoder
@@ -24,14 +24,18 @@ from tasb_qdrant.ingest.upload.uploader import Uploader, batches_of
 from tasb_qdrant.ingest.window import Portion, TokenizedWindow, Window, windows_at_once
 from tasb_qdrant.settings import IndexType
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 _READER_SECONDS: Final = 2.0
-"""How long a failed run waits for its reader, which may wait itself: for a pipe in which nothing comes."""
+"""Seconds that a failed run waits for its reader, which may itself be waiting at a silent pipe."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the counters don't tell: the points that were there before, those of them that were replaced
-    (None when nobody looked), and the payload indexes that would suit."""
+    """What the counters don't tell: the points that were there before, how many of them were replaced (None if
+    that isn't known), and the payload indexes that would suit."""
 
     points_before: int
     replaced: int | None
@@ -52,11 +56,11 @@ def run_pipeline(
 ) -> Outcome:
     """Store the passages of `source`; returns when the collection has confirmed every one of them.
 
-    Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a dozen windows, and two
-    dozen for each GPU, are under way, however long the source is. Without a `sieve`, what a collection that
-    holds points already has is left out (not with `overwrite`). What any stage raises is raised here, once
-    the others have ended; `stopped` is set then. Windows that the `journal` knows to be stored are passed
-    over, and it is told which are stored now. Where the collection has BM25, the passages' words are encoded, too.
+    Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a dozen windows, and two dozen
+    for each GPU, are under way, however long the source is. Without a `sieve`, passages that the collection
+    holds already are left out (not with `overwrite`). What any stage raises is raised here, once the others have
+    ended; `stopped` is set then. Windows that the `journal` knows to be stored are skipped, and it is told which
+    ones are stored now. If the collection has BM25, sparse vectors are made, too.
     """
     points_before = collection.count()
     deferral = IndexDeferral(collection, points_before=points_before)
@@ -85,18 +89,7 @@ def run_pipeline(
             with counters.busy("encode"):
                 vectors = encoder.encode_tokens(portion.tokens, on_progress=counters.encoded)
             for item, rows in portion.split(vectors):
-                batches = list(
-                    batches_of(
-                        item.window,
-                        rows,
-                        dim=collection.contract.dim,
-                        sparse=item.sparse,
-                        limits=collection.limits.upsert,
-                    )
-                )
-                journal.ledger.expect(item.window.number, batches)
-                for batch in batches:
-                    uploader.batches.put(batch, waiting=counters.tell)
+                _send(item, rows, collection, journal, uploader, counters)
             deferral.stored(counters.snapshot().stored)
         uploader.batches.close(waiting=counters.tell)
         journal.end()
@@ -106,6 +99,22 @@ def run_pipeline(
         replaced=sieve.replaced if sieve is not None else (None if points_before else 0),
         proposal=proposal.indexes(),
     )
+
+
+def _send(
+    item: TokenizedWindow,
+    vectors: NDArray[np.float32],
+    collection: Collection,
+    journal: Journal,
+    uploader: Uploader,
+    counters: Counters,
+) -> None:
+    """Hand a window's batches to the uploader; the ledger knows all of them before the first is sent."""
+    limits = collection.limits.upsert
+    batches = list(batches_of(item.window, vectors, dim=collection.contract.dim, sparse=item.sparse, limits=limits))
+    journal.ledger.expect(item.window.number, batches)
+    for batch in batches:
+        uploader.batches.put(batch, waiting=counters.tell)
 
 
 def _tokenize(
@@ -140,7 +149,7 @@ def _tokenize(
 
 
 def _feed(items: Generator[T, None, None], channel: Channel[T]) -> None:
-    # Closed here, in the thread that began it: what it holds (SQLite's connection) belongs to that thread.
+    # Closed here, in the thread that started it: what it holds (SQLite's connection) belongs to that thread.
     with closing(items):
         for item in items:
             channel.put(item)

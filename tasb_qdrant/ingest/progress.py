@@ -1,4 +1,4 @@
-"""How far a run is: counted by the stages, looked at from outside."""
+"""How far a run has got: counted by its stages, read from outside."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tasb_qdrant.collection.watch import Watch
 T = TypeVar("T")
 
 TELL_SECONDS: Final = 0.1
-"""How often `on_progress` is called while a phase lasts; drawing a bar more often only takes time."""
+"""The least time between two calls of `on_progress` in a phase; drawing a bar more often is a waste."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A moment of a run. `phase` says in words what is going on; `bytes_total` is None for a stream.
+    """A snapshot of a run. `phase` says in words what is going on; `bytes_total` is None for a stream.
 
-    `loading_seconds` are those of `seconds` in which passages went from the source to the collection.
-    `waiting_for` says what holds things up, if anything does, and `notes` what was chosen on the person's
-    behalf so far. A verification counts what it has `compared`, out of `to_compare` where that is known.
+    `loading_seconds` is the part of `seconds` in which passages went from the source to the collection.
+    `waiting_for` says what holds things up, if anything does, and `notes` what was chosen on the user's
+    behalf so far. A verification counts what it has `compared`, out of `to_compare` if that is known.
     """
 
     phase: str = "starting"
@@ -49,7 +49,7 @@ class Progress:
 
     @property
     def passages_per_second(self) -> float:
-        """Encoded passages a second of loading: neither opening the model nor building the index counts."""
+        """Passages encoded per second of loading; opening the model and building the index don't count."""
         return self.encoded / self.loading_seconds if self.loading_seconds else 0.0
 
     @property
@@ -59,9 +59,10 @@ class Progress:
 
     @property
     def fraction(self) -> float | None:
-        """Of the source, how much has been dealt with; None when its size isn't known.
+        """The share of the source that is done, from 0 to 1; None if its size isn't known.
 
-        Reading runs ahead of encoding, so the bytes read count by the share of their passages done.
+        Reading runs ahead of encoding, so the share of the bytes read is scaled by that of the passages read that
+        are done.
         """
         if self.to_compare is not None:
             return min(1.0, self.compared / self.to_compare) if self.to_compare else None
@@ -102,7 +103,7 @@ class Counters:
         truncated: int = 0,
         tokens: int = 0,
     ) -> None:
-        """Count on."""
+        """Add to the counts."""
         with self._lock:
             now = self._now
             self._now = replace(
@@ -119,29 +120,29 @@ class Counters:
             )
 
     def note(self, sentences: Sequence[str]) -> None:
-        """Tell at once what was chosen on the person's behalf: hours later is too late to object."""
+        """Report at once what was chosen on the user's behalf: hours later is too late to object."""
         with self._lock:
             self._now = replace(self._now, notes=(*self._now.notes, *sentences))
         self._tell_now()
 
     def encoded(self, passages: int) -> None:
-        """Count passages that the encoder has just done, and tell."""
+        """Count passages that the encoder has just finished, and report."""
         self.add(encoded=passages)
         self.tell()
 
     def restart(self) -> None:
-        """Count from 0 again: the source was looked over, and is read now."""
+        """Count from 0 again: the source was only surveyed so far, and is read for good now."""
         with self._lock:
             self._now = Progress(phase=self._now.phase, notes=self._now.notes)
 
     def compare(self, phase: str, total: int | None) -> None:
-        """From now on `total` things, where that is known, are compared."""
+        """Begin a phase of comparing, out of `total` if that is known."""
         with self._lock:
             self._now = replace(self._now, compared=0, to_compare=total)
         self.phase(phase)
 
     def compared(self, count: int) -> None:
-        """Count what has just been compared, and tell."""
+        """Count what has just been compared, and report."""
         with self._lock:
             self._now = replace(self._now, compared=self._now.compared + count)
         self.tell()
@@ -153,7 +154,7 @@ class Counters:
 
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """The phase in which passages go from the source to the collection: rates are of its seconds."""
+        """The phase in which passages go from the source to the collection; rates are per second of it."""
         self._loading = (self.clock(), None)
         self.phase("encoding")
         try:
@@ -162,7 +163,7 @@ class Counters:
             self._loading = (self._loading[0], self.clock())
 
     def phase(self, phase: str, index: OptimizeProgress | None = None) -> None:
-        """What is going on from now on; a new phase is told at once."""
+        """Set what is going on; a new phase is reported at once."""
         with self._lock:
             is_new = phase != self._now.phase
             self._now = replace(self._now, phase=phase, index=index)
@@ -172,7 +173,7 @@ class Counters:
             self.tell()
 
     def snapshot(self) -> Progress:
-        """This moment."""
+        """The counts now."""
         with self._lock:
             return replace(
                 self._now,
@@ -188,15 +189,15 @@ class Counters:
         return (self.clock() if ended is None else ended) - began
 
     def tell(self) -> None:
-        """Show this moment to who asked for it, unless that was done a moment ago.
+        """Report the counts to `on_progress`, unless that was done within the last TELL_SECONDS.
 
-        Only in the thread that made the counters: an encoder may count on from others.
+        Only from the thread that made the counters: an encoder may count from others.
         """
         if self.on_progress is not None and self.clock() - self._told >= TELL_SECONDS:
             self._tell_now()
 
     def finish(self) -> Progress:
-        """The last moment of the run, told as such."""
+        """Report that the run is done; returns its final counts."""
         with self._lock:
             self._now = replace(self._now, phase="done", index=None)
         return self._tell_now()

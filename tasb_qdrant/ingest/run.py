@@ -96,7 +96,7 @@ class IngestRun:
             self._source.check_repeatable("sync" if self._choice.sync else "verify")
 
     def _journal(self, reader: PassageReader) -> AbstractContextManager[Journal]:
-        """What an interrupted run of the same options goes on from."""
+        """The journal, with what an interrupted run of the same source left."""
         return open_journal(
             reader,
             self._source.resumable_names,
@@ -186,7 +186,7 @@ class IngestRun:
     def _verified(
         self, report: IngestReport, outcome: Outcome, encoder: Encoder, collection: Collection
     ) -> IngestReport:
-        """The report with what the source beside the collection shows."""
+        """The report with a comparison of the source and the collection."""
         found = verified(
             self._source,
             collection,

@@ -18,15 +18,15 @@ WINDOW_SIZE: Final = 512
 """Passages in a window. Fixed: what a window holds must not depend on batch size, workers or device."""
 
 WINDOW_BYTES: Final = 8 * 2**20
-"""Bytes of payload at which a window of long passages ends earlier: a dozen windows are in memory at once,
-and 512 passages may have 16 MiB each."""
+"""Bytes of payload at which a window ends early: a dozen windows are in memory at once, and each of 512 passages
+may have 16 MiB."""
 
 _WINDOWS_OF_A_GPU: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A numbered run of consecutive passages of the source, less those that need no storing.
+    """A numbered run of consecutive passages of the source, without those that need no storing.
 
     Row for row: `ids` are the passages' point ids (most take a hash to make), and `contents` their
     payloads as canonical JSON.
@@ -38,7 +38,7 @@ class Window:
     contents: Sequence[bytes]
 
     def only(self, rows: Sequence[int]) -> Window:
-        """The window with these rows alone; `rows` ascend."""
+        """The window with only these rows; `rows` ascend."""
         if len(rows) == len(self.passages):
             return self
         return Window(
@@ -51,7 +51,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedWindow:
-    """A window and its passages' tokens, row for row, and where they are wanted, the vectors of their words."""
+    """A window with its passages' tokens, row for row, and with BM25 their sparse vectors."""
 
     window: Window
     tokens: TokenBatch
@@ -69,7 +69,7 @@ class Portion:
         return TokenBatch.joined([item.tokens for item in self.windows])
 
     def split(self, vectors: NDArray[np.float32]) -> Iterator[tuple[TokenizedWindow, NDArray[np.float32]]]:
-        """Each window with its rows of `vectors`, which should be those of `tokens`; the last with all that is left."""
+        """Each window with its rows of `vectors`, those of `tokens`; the last one gets all that is left."""
         start = 0
         for item in self.windows[:-1]:
             yield item, vectors[start : start + len(item.tokens)]
@@ -78,9 +78,9 @@ class Portion:
 
 
 def windows_at_once(device: str) -> int:
-    """How many windows to encode in one call on `device`, as the encoder names it, where they are there.
+    """How many windows to encode in one call on `device` (as the encoder names it), if so many are waiting.
 
-    A GPU takes more texts in a batch than a window has, and is done with a window before the next one comes;
-    a CPU is busy with a window for seconds, and its vectors had better be stored meanwhile.
+    A GPU takes more texts in a batch than a window has, and finishes a window before the next one comes; a CPU
+    needs seconds for a window, and its vectors are better stored meanwhile.
     """
     return sum(1 if name == "cpu" else _WINDOWS_OF_A_GPU for name in device.split(","))

@@ -30,10 +30,10 @@ class Difference(StrEnum):
 
     MISSING = "missing", "missing", Repair.ENCODE, "are not in the collection"
     EXTRA = "extra", "extra", Repair.NONE, "are in the collection and not in the source"
-    DUPLICATE = "duplicate", "duplicates", Repair.NONE, "come more than once with other content"
+    DUPLICATE = "duplicate", "duplicates", Repair.NONE, "occur more than once with different content"
     TEXT = "text", "text", Repair.ENCODE, "are stored with another title or text"
     PAYLOAD = "payload", "payload", Repair.PAYLOAD, "are stored with other fields"
-    VECTOR = "vector", "vectors", Repair.ENCODE, "of the sample have another vector than the encoder gives"
+    VECTOR = "vector", "vectors", Repair.ENCODE, "of the sample have another vector than the encoder makes"
 
     attribute: str
     repair: Repair

@@ -49,7 +49,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
+class _Selection:
     """Which files a folder or glob may contribute: those with these endings, except the excluded ones."""
 
     endings: tuple[str, ...]
@@ -80,11 +80,11 @@ def discover(sources: Sequence[str | Path], *, endings: Sequence[str], excluded:
         raise SettingsError(f"sources must be a list of names, got the single name {str(sources)!r}")
     if not sources:
         raise SettingsError("no source was given; name a file, a folder, a glob, or - for standard input")
-    wanted = _Wanted(tuple(endings), frozenset(_identities(excluded)))
+    selection = _Selection(tuple(endings), frozenset(_identities(excluded)))
     found: list[Found] = []
     seen: dict[tuple[int, int] | None, Found] = {}
     for source in sources:
-        for one in _expand(source, wanted):
+        for one in _expand(source, selection):
             if one.identity in seen:
                 _refuse_twice(seen[one.identity], one)
             seen[one.identity] = one
@@ -92,7 +92,7 @@ def discover(sources: Sequence[str | Path], *, endings: Sequence[str], excluded:
     return found
 
 
-def _expand(source: str | Path, wanted: _Wanted) -> Iterator[Found]:
+def _expand(source: str | Path, selection: _Selection) -> Iterator[Found]:
     name = str(source)
     if not name:
         raise SettingsError("a source has an empty name; name a file, a folder, a glob, or -")
@@ -100,27 +100,27 @@ def _expand(source: str | Path, wanted: _Wanted) -> Iterator[Found]:
     if name == STDIN:
         yield Found(path=None, kind="stdin", size=None, identity=None)
     elif glob.has_magic(name) and not os.path.lexists(name):
-        yield from _matches(name, wanted)
+        yield from _matches(name, selection)
     else:
-        yield from _folder_or_file(Path(name), wanted)
+        yield from _folder_or_file(Path(name), selection)
 
 
-def _folder_or_file(path: Path, wanted: _Wanted, *, label: str | None = None) -> Iterator[Found]:
+def _folder_or_file(path: Path, selection: _Selection, *, label: str | None = None) -> Iterator[Found]:
     status = _stat(path)
     if stat.S_ISDIR(status.st_mode):
-        yield from _folder(path, wanted, label=label)
+        yield from _folder(path, selection, label=label)
     else:
         refuse_part_of_table(path)
         yield _file(path, status, label=label or path.name)
 
 
-def _matches(pattern: str, wanted: _Wanted) -> Iterator[Found]:
+def _matches(pattern: str, selection: _Selection) -> Iterator[Found]:
     fixed = _before_magic(pattern)
     asked = {part[0] for part in Path(pattern).relative_to(fixed).parts if part.startswith((".", "_"))}
     paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
     if "**" in pattern:
         paths = [path for path in paths if not path.is_dir()]
-    paths = [path for path in paths if wanted.allows(path) and not _set_aside(path.relative_to(fixed), asked)]
+    paths = [path for path in paths if selection.allows(path) and not _set_aside(path.relative_to(fixed), asked)]
     if not paths:
         raise SourceError(
             "the pattern matches no file (names that begin with _ or . are skipped); correct it, or list the files "
@@ -128,7 +128,7 @@ def _matches(pattern: str, wanted: _Wanted) -> Iterator[Found]:
             source=pattern,
         )
     for path in paths:
-        yield from _folder_or_file(path, wanted, label=path.relative_to(fixed).as_posix())
+        yield from _folder_or_file(path, selection, label=path.relative_to(fixed).as_posix())
 
 
 def _before_magic(pattern: str) -> Path:
@@ -142,12 +142,12 @@ def _set_aside(path: Path, asked: Collection[str]) -> bool:
     return any(is_hidden(part) and part[0] not in asked for part in path.parts)
 
 
-def _folder(folder: Path, wanted: _Wanted, *, label: str | None = None) -> Iterator[Found]:
-    visible = files_in(folder, endings=wanted.endings, plain_name=_plain_name, on_error=_unreadable)
-    paths = sorted(path for path in visible if wanted.allows(path))
+def _folder(folder: Path, selection: _Selection, *, label: str | None = None) -> Iterator[Found]:
+    visible = files_in(folder, endings=selection.endings, plain_name=_plain_name, on_error=_unreadable)
+    paths = sorted(path for path in visible if selection.allows(path))
     if not paths:
         raise SourceError(
-            f"the folder has no file that ends in {', '.join(wanted.endings)} (with or without "
+            f"the folder has no file that ends in {', '.join(selection.endings)} (with or without "
             f"{', '.join(COMPRESSED_ENDINGS)}; names that begin with _ or . are skipped); name the files, or a "
             "glob, with --format",
             source=str(folder),

@@ -68,7 +68,7 @@ def read_jsonl(stream: Iterator[bytes], cursor: Cursor, planned: FieldPlan | Non
                 if type(record) is not dict:
                     cursor.reject(number, f"expected a JSON object, got {kind_of(record)}")
                     continue
-                if _has_vast_float(record):
+                if _may_exceed_int64(record):
                     record = exact(raw)
                 plan = plan or plan_for([record])
                 passage = plan.passage(record, cursor, number)
@@ -96,24 +96,24 @@ def _loads(raw: bytes) -> Any:
         raise
 
 
-def _has_vast_float(value: dict[str, Any]) -> bool:
+def _may_exceed_int64(value: dict[str, Any]) -> bool:
     """Whether some integer may not fit 64 bits.
 
     orjson turns such an integer into a float, which changes it. The standard library's slower parser keeps it, so
     that an id stays what it was, and a payload is refused rather than changed.
     """
-    return any(_is_vast(item, _LOOKED_AT_DEPTH) for item in value.values())
+    return any(_exceeds_int64(item, _LOOKED_AT_DEPTH) for item in value.values())
 
 
-def _is_vast(value: object, depth: int) -> bool:
+def _exceeds_int64(value: object, depth: int) -> bool:
     if type(value) is float:
         return not -(2**63) < value < 2**63
     if depth == 0:
         return False
     if type(value) is dict:
-        return any(_is_vast(item, depth - 1) for item in value.values())
+        return any(_exceeds_int64(item, depth - 1) for item in value.values())
     if type(value) is list:
-        return any(_is_vast(item, depth - 1) for item in value)
+        return any(_exceeds_int64(item, depth - 1) for item in value)
     return False
 
 

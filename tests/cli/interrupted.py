@@ -1,7 +1,7 @@
-"""The command line with a stub for an encoder, to be interrupted: python -m tests.cli.interrupted HOW ARGUMENTS...
+"""The command line with a stub for an encoder, to be interrupted: python -m tests.cli.interrupted HOW PATIENCE ARGUMENTS...
 
 HOW says what the encoder does from its third window on: "slow" takes its time, "stuck" never comes back from a
-library that knows nothing of Python's signals.
+library that knows nothing of Python's signals. PATIENCE is how many seconds the command line has for that.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ import sys
 import time
 
 import tasb_qdrant.cli.progress as progress
+import tasb_qdrant.cli.signals as signals
 import tasb_qdrant.encoder.options as options
 from tests.ingest.fakes import StubEncoder
 
 SECONDS = 0.2
+"""A window's: an encoder that is busy with the next one whenever the signal comes."""
 
 
 def _never_comes_back() -> None:
@@ -25,7 +27,7 @@ def _never_comes_back() -> None:
     library.pthread_mutex_lock(mutex)
 
 
-def main(how: str, *arguments: str) -> None:
+def main(how: str, patience: str, *arguments: str) -> None:
     def before_encode(call: int) -> None:
         if call >= 3:
             print("window", call, flush=True)
@@ -38,6 +40,7 @@ def main(how: str, *arguments: str) -> None:
 
     vars(options)["load_encoder"] = load_encoder
     progress.PLAIN_SECONDS = 0.0  # type: ignore[misc]  # a line at each moment, and not every ten seconds
+    signals.PATIENCE_SECONDS = float(patience)  # type: ignore[misc]  # longer than a test waits for its own reason
     sys.argv[:] = ["tasb-qdrant", *arguments]
     runpy.run_module("tasb_qdrant", run_name="__main__")
 

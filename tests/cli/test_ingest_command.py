@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import EXAMPLES, Run
 from tests.models import minilm_folder
 from tests.qdrant_servers import QdrantServer
+from tests.waiting import PATIENCE
 
 CORPUS = EXAMPLES / "passages.jsonl"
 pytestmark = pytest.mark.model
@@ -164,7 +165,7 @@ def test_an_interrupt_ends_with_130_and_what_was_stored_stays(tmp_path: Path, ru
             if line.startswith(b"encoding") and b"stored" in line:
                 break
         child.send_signal(signal.SIGINT)
-        _, err = child.communicate(timeout=20)
+        _, err = child.communicate(timeout=PATIENCE)
     assert child.returncode == 130
     assert b"run the same again to go on" in err
     # Closing the pipe was the end of the source: the same again, whole this time, completes it.

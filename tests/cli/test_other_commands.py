@@ -163,3 +163,34 @@ def test_doctor_fails_where_the_server_named_does_not_answer(run: Run) -> None:
     ran = run("doctor", "--url", "http://127.0.0.1:1")
     assert ran.code == 1
     assert "nothing answers there" in " ".join(ran.out.split())
+
+
+def test_options_of_a_store_reach_it(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from tasb_qdrant.manage import listing
+    from tasb_qdrant.settings import StoreSettings
+
+    asked: list[StoreSettings] = []
+
+    def list_none(settings: StoreSettings) -> list[object]:
+        asked.append(settings)
+        return []
+
+    monkeypatch.setattr(listing, "list_collections", list_none)
+    (tmp_path / "key").write_text("secret\n")
+    options = ("--url", "https://a:1", "--api-key-file", "key", "--grpc-port", "2", "--transport", "rest")
+    assert (
+        run("collection", "list", *options, "--timeout", "3", "--retry-seconds", "4", "--allow-plain-http-key").code
+        == 0
+    )
+    (given,) = asked
+    assert given.api_key is not None
+    assert given.api_key.get_secret_value() == "secret"
+    assert given.model_dump(exclude={"api_key"}) == {
+        "url": "https://a:1",
+        "path": None,
+        "transport": "rest",
+        "grpc_port": 2,
+        "timeout": 3.0,
+        "retry_seconds": 4.0,
+        "allow_plain_http_key": True,
+    }

@@ -48,7 +48,7 @@ def test_differences_end_with_3_and_are_named(run: Run, source: Path) -> None:
     assert "2 are in the collection and not in the source: p0, p1" in " ".join(ran.out.split()).replace(
         "p1, p0", "p0, p1"
     )
-    assert "1 come more than once with other content: p5 (line 4 of " in ran.out
+    assert "1 occur more than once with different content: p5 (line 4 of " in ran.out
     assert "ingest --sync" in ran.err
     assert len(Path("r.jsonl").read_text().splitlines()) == 5
     found = run("collection", "verify", *options, "--json").json

@@ -6,7 +6,6 @@ import http.client
 import socket
 import struct
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,22 @@ class HttpFault:
     seconds: float = 0.0
 
 
+class _Delays:
+    """How long faults take, unless the test has seen enough."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+
+    def wait(self, seconds: float) -> None:
+        if seconds:
+            self._over.wait(seconds)
+
+    def end(self) -> None:
+        """Those of now; later ones are waited for."""
+        over, self._over = self._over, threading.Event()
+        over.set()
+
+
 class HttpProxy:
     """Hands requests on to `server` (or answers all of them itself), but for the faults in `script`.
 
@@ -45,6 +60,7 @@ class HttpProxy:
         self.seen: list[tuple[str, str]] = []
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
+        self.delays = _Delays()
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -58,7 +74,7 @@ class HttpProxy:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 proxy.headers.append(dict(self.headers))
                 fault = proxy._fault(self.command, self.path, body)
-                time.sleep(0.0 if fault is None else fault.seconds)
+                proxy.delays.wait(0.0 if fault is None else fault.seconds)
                 if fault is not None and fault.reset:
                     self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                     self.connection.close()
@@ -108,6 +124,7 @@ class HttpProxy:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.delays.end()
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
@@ -135,6 +152,7 @@ class GrpcProxy(grpc.GenericRpcHandler):
         self.method = "/qdrant.Points/Upsert"
         self.seen = 0
         self.requests: list[bytes] = []
+        self.delays = _Delays()
         self._server = grpc.server(ThreadPoolExecutor(4))
         self._server.add_generic_rpc_handlers((self,))
         self.port = self._server.add_insecure_port("127.0.0.1:0")
@@ -150,7 +168,7 @@ class GrpcProxy(grpc.GenericRpcHandler):
                 self.seen += 1
                 self.requests.append(request)
                 fault = self.script.popleft() if self.script else self.always
-            time.sleep(0.0 if fault is None else fault.seconds)
+            self.delays.wait(0.0 if fault is None else fault.seconds)
             if fault is None or fault.late:
                 answer = bytes(forward(request, timeout=30))
             if fault is None:
@@ -167,5 +185,6 @@ class GrpcProxy(grpc.GenericRpcHandler):
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.delays.end()
         self._server.stop(0).wait()
         self._channel.close()

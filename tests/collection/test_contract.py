@@ -48,6 +48,7 @@ from tests.collection.helpers import (
     store_one,
 )
 from tests.ranking import float32_slack
+from tests.waiting import PATIENCE
 
 ODD_IDS = [
     "0",
@@ -742,7 +743,7 @@ def test_eight_threads_at_once_store_and_find_everything(collection: Collection)
     start = threading.Barrier(8)
 
     def work(thread: int) -> None:
-        start.wait(10)
+        start.wait(PATIENCE)
         vectors = random_vectors(50, seed=thread)
         for index in range(0, 50, 10):
             ids = [f"{thread}-{index + offset}" for offset in range(10)]

@@ -27,6 +27,7 @@ from tests.docker.reading import (
 )
 from tests.qdrant_binaries import RELEASES
 from tests.qdrant_servers import QdrantServer, free_port
+from tests.waiting import PATIENCE
 
 FILES = sorted(path for path in DOCKER.iterdir() if path.is_file() and path.name != ".env")
 COMPOSE_FILES = ("compose.yaml", "compose.gpu.yaml")
@@ -38,7 +39,7 @@ def _tool(name: str, *arguments: str, stdin: str | None = None) -> subprocess.Co
     """What a program of this environment says; its absence is an error."""
     program = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
     assert program is not None, f"{name} is missing: install the extra 'dev'"
-    return subprocess.run([program, *arguments], input=stdin, capture_output=True, text=True, timeout=60)
+    return subprocess.run([program, *arguments], input=stdin, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
@@ -217,7 +218,7 @@ def _health_check(port: int) -> subprocess.CompletedProcess[str]:
     kind, *command = services("compose.yaml")["qdrant"]["healthcheck"]["test"]
     assert kind == "CMD"
     command[-1] = interpolated(command[-1], {}).replace("/6333", f"/{port}")
-    return subprocess.run(command, capture_output=True, text=True, timeout=10)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
 
 
 def test_the_health_check_of_the_server_passes_where_a_key_is_needed(keyed_server: QdrantServer) -> None:

@@ -87,7 +87,7 @@ def test_a_full_memory_halves_the_batch_and_loses_nothing(
     np.testing.assert_array_equal(vectors, around(minilm_fp32, bag_of_ids).encode_passages(TEXTS))
     assert sum(done) == len(TEXTS)
     assert encoder.notes[0] == "First note."
-    assert "instead of 10000: the memory of cpu was too small" in encoder.notes[-1]
+    assert "instead of 10000: cpu ran out of memory" in encoder.notes[-1]
 
 
 def test_the_smaller_budget_is_remembered(minilm_fp32: Encoder) -> None:
@@ -109,7 +109,9 @@ def test_the_smaller_budget_is_remembered(minilm_fp32: Encoder) -> None:
 def test_a_single_text_that_does_not_fit_is_named(minilm_fp32: Encoder) -> None:
     encoder = with_room_for(minilm_fp32, 20, torch_out_of_memory)
     texts = ["short", "much longer " * 20, "short too"]
-    with pytest.raises(EncodingError, match=r"text 1 \(\d+ tokens\) alone doesn't fit the memory of cpu") as caught:
+    with pytest.raises(
+        EncodingError, match=r"text 1 \(\d+ tokens\) alone doesn't fit into the memory of cpu"
+    ) as caught:
         encoder.encode_passages(texts)
     assert caught.value.index == 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,21 +12,24 @@ from numpy.typing import NDArray
 
 from tasb_qdrant.encoder.micro_batches import MicroBatcher
 from tasb_qdrant.errors import InvalidInputError, SettingsError
+from tests.waiting import PATIENCE, until
 
 
 class Recorder:
-    """An encoder that keeps what it was asked, and may be slow, or refuse a query."""
+    """An encoder that keeps what it was asked, and may wait until its gate is opened, or refuse a query."""
 
-    def __init__(self, *, seconds: float = 0.0) -> None:
+    def __init__(self, *, closed: bool = False) -> None:
         self.calls: list[list[str]] = []
-        self._seconds = seconds
+        self.gate = threading.Event()
+        if not closed:
+            self.gate.set()
         self._busy = threading.Lock()
 
     def __call__(self, queries: Sequence[str]) -> NDArray[np.float32]:
         assert self._busy.acquire(blocking=False), "two calls at once"
         try:
             self.calls.append(list(queries))
-            time.sleep(self._seconds)
+            assert self.gate.wait(PATIENCE)
             if "bad" in queries:
                 raise InvalidInputError("a bad query")
             return np.array([[float(len(query))] for query in queries], dtype=np.float32)
@@ -39,6 +41,11 @@ async def ask(batcher: MicroBatcher, query: str) -> float:
     with batcher.expecting() as expected:
         await asyncio.sleep(0)  # as a search does before it asks
         return float((await expected.encode(query))[0])
+
+
+async def until_called(encode: Recorder) -> None:
+    """In a thread, since the loop must go on meanwhile."""
+    await asyncio.to_thread(until, lambda: encode.calls, "the encoder is called")
 
 
 def test_queries_of_one_moment_are_one_batch_and_each_gets_its_own_vector() -> None:
@@ -53,14 +60,17 @@ def test_queries_of_one_moment_are_one_batch_and_each_gets_its_own_vector() -> N
 
 
 def test_what_arrives_while_a_batch_is_encoded_is_the_next_batch() -> None:
-    encode = Recorder(seconds=0.05)
+    encode = Recorder(closed=True)
 
     async def run() -> None:
         batcher = MicroBatcher(encode)
         first = asyncio.create_task(ask(batcher, "first"))
-        while not encode.calls:
-            await asyncio.sleep(0.001)
-        await asyncio.gather(first, *(ask(batcher, f"later {n}") for n in range(5)))
+        await until_called(encode)
+        later = [asyncio.create_task(ask(batcher, f"later {n}")) for n in range(5)]
+        for _ in range(10):  # turns of the loop, so that all have asked
+            await asyncio.sleep(0)
+        encode.gate.set()
+        await asyncio.gather(first, *later)
 
     asyncio.run(run())
     assert [len(call) for call in encode.calls] == [1, 5]
@@ -82,12 +92,10 @@ def test_a_query_that_comes_alone_waits_for_nobody() -> None:
     encode = Recorder()
 
     async def run() -> float:
-        batcher = MicroBatcher(encode, max_wait=30.0)
-        began = time.monotonic()
-        await ask(batcher, "alone")
-        return time.monotonic() - began
+        batcher = MicroBatcher(encode, max_wait=3600.0)
+        return await asyncio.wait_for(ask(batcher, "alone"), PATIENCE)
 
-    assert asyncio.run(run()) < 10.0
+    assert asyncio.run(run()) == 5.0
 
 
 def test_one_that_is_expected_and_never_asks_is_waited_for_no_longer_than_said() -> None:
@@ -115,14 +123,14 @@ def test_a_bad_query_spoils_none_of_its_batch() -> None:
 
 
 def test_a_cancelled_query_takes_none_with_it() -> None:
-    encode = Recorder(seconds=0.02)
+    encode = Recorder(closed=True)
 
     async def run() -> list[object]:
         batcher = MicroBatcher(encode)
         tasks = [asyncio.create_task(ask(batcher, "x" * n)) for n in range(1, 6)]
-        while not encode.calls:
-            await asyncio.sleep(0.001)
+        await until_called(encode)
         tasks[2].cancel()
+        encode.gate.set()
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     found = asyncio.run(run())

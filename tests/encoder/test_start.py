@@ -18,6 +18,7 @@ from tasb_qdrant.encoder import Encoder, load_encoder
 from tasb_qdrant.encoder.model.weights import hashing
 from tasb_qdrant.errors import CorruptModelError, ModelNotFoundError
 from tests.models import minilm_folder
+from tests.waiting import PATIENCE
 
 TEXTS = ["what is a vector?", "Naïve Café [SEP] 漢字", "word " * 30]
 Tensors = dict[str, Any]
@@ -74,7 +75,7 @@ encoder.encode_queries(["x"])
 print(json.dumps([sorted(name for name in sys.modules if "." not in name), sorted(set(sys.modules) - loaded)]))
 """
     run = subprocess.run(
-        [sys.executable, "-c", code, str(tiny)], capture_output=True, text=True, check=True, timeout=100
+        [sys.executable, "-c", code, str(tiny)], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     modules, later = json.loads(run.stdout)
     assert "torch" in modules

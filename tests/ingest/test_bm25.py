@@ -104,7 +104,7 @@ def test_every_passage_has_its_words_and_goes_on_having_them(where: Where) -> No
     assert (report.stored, report.verified) == (COUNT, True)
     mean = sum(Bm25Encoder(Bm25Settings()).words(passage.encoder_text) for passage in passages) / COUNT
     bm25 = Bm25Settings(avg_len=round(mean, 1))
-    assert f"BM25: avg_len is {bm25.avg_len:g}, the average of 1,100 passages in words." in report.notes
+    assert f"BM25: avg_len is {bm25.avg_len:g} words, the average of 1,100 passages." in report.notes
     assert report.stages["bm25"] > 0
     assert words_in(where, passages) == words_of(passages, bm25)
 
@@ -238,7 +238,7 @@ def test_rejects_of_a_stream_are_the_same_with_and_without(
     rejects = tmp_path / "rejects.jsonl"
     report = load(passages(), here, bm25=bm25, rejects=rejects)
     assert (report.read, report.stored, report.rejected) == (63, 60, 3)
-    assert [line.count(b"was there already") for line in rejects.read_bytes().splitlines()] == [1, 1, 1]
+    assert [line.count(b"has already occurred") for line in rejects.read_bytes().splitlines()] == [1, 1, 1]
     assert [f'"line":{line}'.encode() in rejects.read_bytes() for line in (7, 28, 49)] == [True] * 3
 
 
@@ -259,8 +259,8 @@ def test_a_checkpoint_of_a_collection_with_other_words_is_no_ones_to_go_on_from(
             collection="c", id="1", keys=PayloadKeys(), indexes={}, contract=stub_contract(), bm25=bm25
         )
 
-    assert target(None).differences(target(Bm25Settings())) == [("BM25", "none", "there")]
-    assert target(Bm25Settings(k=1)).differences(target(Bm25Settings(k=2))) == [("BM25", "there", "other, or none")]
+    assert target(None).differences(target(Bm25Settings())) == [("BM25", "off", "on")]
+    assert target(Bm25Settings(k=1)).differences(target(Bm25Settings(k=2))) == [("BM25", "on", "different, or off")]
     assert target(Bm25Settings()).differences(target(Bm25Settings())) == []
 
 

@@ -98,8 +98,8 @@ def test_a_repeat_is_rejected_with_both_places_named(tmp_path: Path) -> None:
     )
     found = [orjson.loads(line) for line in (tmp_path / "r.jsonl").read_bytes().splitlines()]
     assert [(r["source"], r["line"]) for r in found] == [(str(second), 2), (str(second), 3)]
-    assert f"in line 2 of {first}, with other content" in found[0]["reason"]
-    assert "in line 1, with other content" in found[1]["reason"]
+    assert f"in line 2 of {first} with other content" in found[0]["reason"]
+    assert "in line 1 with other content" in found[1]["reason"]
     assert report.rejects_file == str(tmp_path / "r.jsonl")
 
 

@@ -21,6 +21,7 @@ from tasb_qdrant.ingest.flow import JOIN_SECONDS, Channel, Flow
 from tasb_qdrant.ingest.progress import Progress
 from tasb_qdrant.records import ModelContract, Passage
 from tests.ingest.fakes import FaultyCollection, StubEncoder, fail_at
+from tests.waiting import PATIENCE
 
 COUNT = 20_000
 """More than the stages and queues between them hold, so that each of them is in its wait for another."""
@@ -156,11 +157,11 @@ def test_the_first_of_several_failing_uploads_is_the_one_that_is_raised(
 
     def fail(number: int) -> None:
         if number < 3:  # a place may be free for another before the run is known to have ended
-            together.wait(20)
+            together.wait(PATIENCE)
         if number == 0:
             # Flow.fail comes after the raise; the others fail when the run is known to have ended.
             raise first
-        failed.wait(20)
+        failed.wait(PATIENCE)
         raise CollectionError(f"a later one, {number}")
 
     real = Flow.fail
@@ -190,7 +191,7 @@ def test_an_encoder_that_fails_after_an_upload_failed_does_not_hide_it(
 
     def then_fail(call: int) -> None:
         if call == 1:
-            failed.wait(20)
+            failed.wait(PATIENCE)
             raise EncodingError("a second failure")
 
     wrap(before_upsert=fail_at(0, error))
@@ -209,7 +210,7 @@ def test_an_interrupt_is_raised_as_such_even_after_a_failure(
 
     def interrupt(call: int) -> None:
         if call == 1:
-            failed.wait(20)
+            failed.wait(PATIENCE)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -263,7 +264,7 @@ def test_a_reader_that_never_comes_back_is_left_behind(tmp_path: Path, monkeypat
 
     def silent() -> Iterator[Passage]:
         yield from passages(1_024)
-        go_on.wait(30)
+        go_on.wait(PATIENCE)
 
     error = EncodingError("broken")
     with pytest.raises(EncodingError) as caught:
@@ -274,7 +275,7 @@ def test_a_reader_that_never_comes_back_is_left_behind(tmp_path: Path, monkeypat
     readers = [t for t in threading.enumerate() if t.name == "tasb-qdrant read"]
     go_on.set()
     for thread in readers:
-        thread.join(20)
+        thread.join(PATIENCE)
 
 
 def test_stages_that_hang_are_left_behind_together_after_one_wait(monkeypatch: pytest.MonkeyPatch) -> None:

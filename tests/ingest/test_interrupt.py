@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import orjson
@@ -21,6 +20,7 @@ from tasb_qdrant.ingest.window import WINDOW_SIZE
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder, fail_at
 from tests.models import make_tasb_like
+from tests.waiting import PATIENCE
 
 LINES = b"".join(
     orjson.dumps({"id": str(n), "text": f"passage {n}", "pad": "x" * 60}, option=orjson.OPT_APPEND_NEWLINE)
@@ -58,13 +58,10 @@ def test_ctrl_c_while_a_pipe_is_silent_ends_the_run_and_keeps_what_was_stored(tm
             more = run.stderr.readline()
             assert more, said
             said += more
-        sent = time.monotonic()
         run.send_signal(signal.SIGINT)
-        code = run.wait(30)
-        took = time.monotonic() - sent
+        code = run.wait(PATIENCE)  # the pipe stays silent and open: nothing else ends it
         last = run.stderr.read().decode()
     assert code == 130, last
-    assert took < 10
     assert last.strip() == "Interrupted. What was stored stays stored; run the same again to go on."
     there = stored.embedded(store)
     assert set(there) == {str(n) for n in range(2 * WINDOW_SIZE)}

@@ -17,8 +17,12 @@ from tests.collection.faults import HttpFault, HttpProxy
 from tests.collection.helpers import fresh_name
 from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
+from tests.waiting import PATIENCE, sooner_than
 
-LIMITED = HttpFault(429, {"retry-after": "30"}, body=b"rate limited")
+PAUSE = 100
+"""Seconds, within the two minutes for which a request is tried again."""
+
+LIMITED = HttpFault(429, {"retry-after": str(PAUSE)}, body=b"rate limited")
 
 
 @pytest.fixture
@@ -41,12 +45,11 @@ def test_what_is_waited_for_is_told_and_an_interrupt_ends_the_waiting_at_once(pr
         if now.waiting_for:
             raise KeyboardInterrupt
 
-    name, started = fresh_name(), time.monotonic()
-    with pytest.raises(KeyboardInterrupt):
+    name = fresh_name()
+    with sooner_than(PAUSE), pytest.raises(KeyboardInterrupt):
         ingest(
             passages(), collection=name, url=proxy.url, transport="rest", encoder=StubEncoder(), on_progress=on_progress
         )
-    assert time.monotonic() - started < 5
     assert told[-1].phase == "encoding"
     assert told[-1].waiting_for.startswith("the server: 429 rate limited")
     assert told[-1].waiting_for.endswith(" s (1 try)")
@@ -73,14 +76,13 @@ def test_a_server_that_comes_back_is_told_of_no_more_and_everything_is_stored(pr
 def test_a_failure_of_one_stage_ends_the_waits_of_the_others() -> None:
     stopped, asleep = threading.Event(), threading.Event()
     sleep = sleep_until(stopped, waiting=lambda: None)
-    started = time.monotonic()
 
     def wait() -> None:
         asleep.set()
-        sleep(30)
+        sleep(3600)
 
     def fail() -> None:
-        assert asleep.wait(10)
+        assert asleep.wait(PATIENCE)
         raise RequestRefusedError("no")
 
     def run() -> None:
@@ -89,9 +91,8 @@ def test_a_failure_of_one_stage_ends_the_waits_of_the_others() -> None:
             flow.spawn("failing", fail)
             flow.join(waiting=lambda: None)
 
-    with pytest.raises(RequestRefusedError, match="no"):
+    with sooner_than(3600), pytest.raises(RequestRefusedError, match="no"):
         run()
-    assert time.monotonic() - started < 5
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("tasb-qdrant")]
 
 
@@ -108,11 +109,11 @@ def test_the_caller_sleeps_on_when_the_run_has_ended_and_the_stages_do_not() -> 
 
     def stage() -> None:
         try:
-            sleep(30)
+            sleep(3600)
         except StoppedError as error:
             raised.append(error)
 
     thread = threading.Thread(target=stage)
     thread.start()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert len(raised) == 1

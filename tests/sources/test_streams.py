@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,10 +118,8 @@ def test_process_substitution_is_read(tmp_path: Path) -> None:
 
 
 def test_a_pipe_that_nobody_writes_to_is_an_error_and_not_a_wait_for_ever(fifo: Path) -> None:
-    start = time.monotonic()
     with pytest.raises(SourceError, match=r"no writer opened within 0\.05 s"):
         open_sources([fifo], format="msmarco", fifo_wait=0.05)
-    assert time.monotonic() - start < 5
 
 
 def test_a_writer_that_has_opened_the_pipe_may_take_its_time(fifo: Path) -> None:

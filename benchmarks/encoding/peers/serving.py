@@ -2,8 +2,8 @@
 
 `serving.py MODULE SETTINGS`, run by the contestant's own Python.
 
-This folder is run by other environments than the project's, so nothing here imports the project, and
-nothing outside Python's own library and NumPy is imported before a contestant does it itself.
+Other environments than the project's run this folder, so nothing here imports the project, and nothing outside the
+standard library and NumPy is imported before a contestant does so itself.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Contestant(Protocol):
     """What is measured. Vectors are whatever the library gives; they are converted for the check alone."""
 
     def load(self, *, threads: int) -> None:
-        """Make it ready, or ready anew with as many threads; 0: its own choice."""
+        """Get ready, or get ready again with that many threads; 0: its own choice."""
 
     def passages(self, texts: list[str], *, batch: int) -> Any:
         """Vectors of many texts, `batch` at a time; 0: its own choice."""
@@ -40,7 +40,7 @@ def serve(contestant: Contestant, answers: IO[str]) -> int:
     for line in sys.stdin:
         try:
             answer = answer_to(contestant, json.loads(line))
-        except Exception as error:  # whatever a library raises belongs into the report, not into a dead pipe
+        except Exception as error:  # whatever a library raises belongs in the report, not in a dead pipe
             traceback.print_exc()
             answer = {"error": last_line(error)}
         answers.write(json.dumps(answer) + "\n")
@@ -80,7 +80,7 @@ def timed(run: Callable[[], Any]) -> tuple[float, Any]:
 
 
 def peak_mib() -> float:
-    """The most memory that this process had resident since `forget_peak`; 0 where Linux doesn't say it."""
+    """This process's peak resident memory since `forget_peak`; 0 if Linux doesn't report it."""
     try:
         found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     except OSError:
@@ -91,7 +91,7 @@ def peak_mib() -> float:
 def forget_peak() -> None:
     try:
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # then the peak of the bulk work is that of the whole process
+    except OSError:  # the peak of the bulk work is then that of the whole process
         return
 
 

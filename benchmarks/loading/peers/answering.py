@@ -1,7 +1,7 @@
 """A contestant's side of the conversation: requests on stdin, answers on stdout, a line of JSON each.
 
-`answering.py MODULE SETTINGS`, run by the contestant's own Python. Some of them are run by other environments than
-the project's, so nothing here imports the project.
+`answering.py MODULE SETTINGS`, run by the contestant's own Python. Some run in other environments
+than the project's, so nothing here imports the project.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Contestant(Protocol):
         """Make an empty collection that builds no vector index, and connect."""
 
     def load(self, *, batch: int, parallel: int) -> None:
-        """Store all points, `batch` at a time, by so many workers; 0: its own choice."""
+        """Store all points, `batch` at a time, by that many workers; 0: its own choice."""
 
     def close(self) -> None:
         """Disconnect."""
@@ -39,7 +39,7 @@ def serve(contestant: Contestant, answers: IO[str]) -> int:
             start = time.perf_counter()
             getattr(contestant, request.pop("do"))(**request)
             answer: dict[str, Any] = {"seconds": time.perf_counter() - start}
-        except Exception as error:  # whatever a library raises belongs into the report, not into a dead pipe
+        except Exception as error:  # whatever a library raises belongs in the report, not in a dead pipe
             traceback.print_exc()
             text = str(error).strip().splitlines()
             answer = {"error": f"{type(error).__name__}: {text[-1] if text else ''}"}

@@ -1,4 +1,4 @@
-"""This project from passages on: `ingest`, with an encoder that gives vectors made beforehand."""
+"""This project, starting from passages: `ingest`, with an encoder that returns prepared vectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OURS: Any = import_module("ours")  # a file of this folder
 
 
 class Ready:
-    """An Encoder. Its texts come in the order of the vectors, and have a token each."""
+    """An Encoder. Its texts come in the order of the vectors, and have one token each."""
 
     device, notes = "cpu", ()
 
@@ -39,7 +39,7 @@ class Ingesting:
         import_module("tasb_qdrant.ingest.pipeline")  # and with it what takes seconds to import
 
     def create(self, *, url: str, grpc_port: int, collection: str) -> None:
-        """`ingest` makes the collection itself, with the same settings."""
+        """`ingest` creates the collection itself, with the same settings."""
         self._place = {"url": url, "grpc_port": grpc_port, "collection": collection}
 
     def load(self, *, batch: int, parallel: int) -> None:

@@ -1,4 +1,4 @@
-"""LangChain's QdrantVectorStore, with an embedding that gives vectors made beforehand."""
+"""LangChain's QdrantVectorStore, with an embedding that returns prepared vectors."""
 
 from __future__ import annotations
 

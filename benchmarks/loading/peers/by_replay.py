@@ -1,4 +1,4 @@
-"""No contestant: requests that were made beforehand, sent by a bare channel. What the server itself takes."""
+"""Not a contestant: prepared requests, sent through a bare channel, to measure what the server itself accepts."""
 
 from __future__ import annotations
 

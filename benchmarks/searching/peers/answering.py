@@ -1,7 +1,7 @@
 """A contestant's side of the conversation: requests on stdin, answers on stdout, a line of JSON each.
 
-`answering.py MODULE SETTINGS`, run by the contestant's own Python. Some of them are run by other environments than
-the project's, so nothing here imports the project.
+`answering.py MODULE SETTINGS`, run by the contestant's own Python. Some run in other environments
+than the project's, so nothing here imports the project.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ import numpy as np
 
 
 class Contestant(Protocol):
-    """What is measured: `search`, and `batch` of those that have one. Whatever else one has may be asked as well."""
+    """What is measured: `search`, and `batch` if there is one. Any other method may be called as well."""
 
     def open(self, **place: Any) -> None:
         """Connect, and load the model."""
 
     def search(self, query: str, *, filtered: bool) -> Any:
-        """The ten best, with their payloads, in whatever form they come."""
+        """The ten best, with their payloads, in whatever form they are returned."""
 
     def ids(self, found: Any) -> list[int]:
         """The point ids of what `search` gave."""
 
     def vector(self, query: str) -> Any:
-        """The query's vector, as `search` has it made."""
+        """The query's vector, as `search` makes it."""
 
     def close(self) -> None:
         """Disconnect."""
@@ -77,7 +77,7 @@ def serve(contestant: Contestant, answers: IO[str]) -> int:
     for line in sys.stdin:
         try:
             answer = answer_to(contestant, json.loads(line))
-        except Exception as error:  # whatever a library raises belongs into the report, not into a dead pipe
+        except Exception as error:  # whatever a library raises belongs in the report, not in a dead pipe
             traceback.print_exc()
             text = str(error).strip().splitlines()
             answer = {"error": f"{type(error).__name__}: {text[-1] if text else ''}"}

@@ -1,4 +1,4 @@
-"""This project's `Searcher` over the embedded store: with its encoder, and with vectors that are given."""
+"""This project's `Searcher` over the embedded store: with its encoder, and with given vectors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Given:
-    """An Encoder: the real one, unless a vector is given beforehand."""
+    """An Encoder: the real one, unless a vector was given."""
 
     def __init__(self, encoder: Any) -> None:
         self.contract, self.device, self.notes = encoder.contract, encoder.device, encoder.notes
@@ -39,7 +39,7 @@ class Embedded:
         return self._search(query, filtered, ef=0)
 
     def given(self, *, vectors: str, start: int, count: int, filtered: bool, ef: int) -> dict[str, Any]:
-        """Milliseconds and ids for vectors of a file; `ef` 0 is whatever `search` chooses."""
+        """Milliseconds and ids for the vectors in a file; with `ef` 0, `search` chooses."""
         milliseconds, ids = [], []
         for vector in np.load(vectors)[start : start + count]:
             self._encoder.vector = vector[np.newaxis]

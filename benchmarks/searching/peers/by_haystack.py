@@ -1,6 +1,6 @@
-"""Haystack's QdrantEmbeddingRetriever over gRPC behind its text embedder of sentence-transformers.
+"""Haystack's QdrantEmbeddingRetriever over gRPC, after its sentence-transformers text embedder.
 
-The components one after the other, as their documentation shows them first; a Pipeline around them would add to it.
+The components are called one after the other, as their documentation first shows; a Pipeline would add to the time.
 """
 
 from __future__ import annotations

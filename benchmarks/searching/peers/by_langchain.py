@@ -1,7 +1,7 @@
 """LangChain's QdrantVectorStore over gRPC, with HuggingFaceEmbeddings, as its documentation shows it.
 
-The payload is flat, and LangChain takes metadata from an object of their own: it gets the whole payload from the
-server, as everybody does, and makes documents of the text and the point id alone.
+The payload is flat, but LangChain reads metadata from a nested object: it gets the whole payload from the server, as
+everyone does, and makes documents from the text and the point id alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""qdrant-client's local mode in memory: NumPy in this process; sentence-transformers where a query is text."""
+"""qdrant-client's local mode in memory: NumPy in this process, and sentence-transformers for text queries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LocalMode:
     def open(
         self, *, points: str, count: int, path: str, collection: str, model: str, year: int, lang: str, limit: int
     ) -> None:
-        """`path` is where others have the points: here they are loaded anew, into memory."""
+        """`path` is where the others' points are; here they are loaded into memory."""
         self._model = import_module("sentence_transformers").SentenceTransformer(model, device="cpu")
         self._client = QdrantClient(":memory:")
         self._collection, self._limit = collection, limit
@@ -47,7 +47,7 @@ class LocalMode:
         return self._query(self._model.encode(query), filtered)
 
     def given(self, *, vectors: str, start: int, count: int, filtered: bool, ef: int) -> dict[str, Any]:
-        """Milliseconds and ids for vectors of a file; there is no index that `ef` could mean."""
+        """Milliseconds and ids for the vectors in a file; there is no index for `ef` to apply to."""
         milliseconds, ids = [], []
         for vector in np.load(vectors)[start : start + count]:
             begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""No contestant: requests that were made beforehand, sent by the bare stub. What the server itself takes."""
+"""Not a contestant: prepared requests, sent through the bare stub, to measure what the server itself takes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Replaying:
         return self._stub.send((self._filtered if filtered else self._plain)[int(query)])
 
     def together(self, *, texts: list[str], at_once: int) -> dict[str, Any]:
-        """Seconds for all of them, `at_once` under way at any time."""
+        """Seconds for all of them, with `at_once` in flight."""
         requests = [self._plain[int(text)] for text in texts]
         start = time.perf_counter()
         self._stub.send_all(requests, at_once=at_once)

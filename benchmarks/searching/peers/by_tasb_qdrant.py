@@ -38,10 +38,10 @@ class TasbQdrant:
         """Milliseconds of each query: the whole search, its encoding alone, and a bare stub's request for the same,
         as thorough as the search's own.
 
-        They follow one another in every order, so that none of them always finds what another has warmed.
+        Their order varies, so that none of them always profits from caches that another has warmed.
         """
         messages = import_module("qdrant_client.grpc")
-        # What `Searcher` asks a server for: to look at every point where a filter lets few through.
+        # What `Searcher` asks a server to do: compare every point if few pass the filter.
         params = messages.SearchParams(exact=True) if filtered else messages.SearchParams(hnsw_ef=HNSW_EF)
         orders = itertools.cycle(itertools.permutations(PARTS))
         taken: dict[str, list[float]] = {part: [] for part in PARTS}
@@ -59,7 +59,7 @@ class TasbQdrant:
         return taken
 
     def together(self, *, texts: list[str], at_once: int) -> dict[str, Any]:
-        """Seconds for all of them through one AsyncSearcher, `at_once` awaited at any time."""
+        """Seconds for all of them through one AsyncSearcher, `at_once` at a time."""
         return {"seconds": asyncio.run(self._together(texts, at_once))}
 
     async def _together(self, texts: list[str], at_once: int) -> float:
@@ -78,7 +78,7 @@ class TasbQdrant:
             return time.perf_counter() - start
 
     def encode(self, *, texts: list[str], at_once: int) -> dict[str, Any]:
-        """Seconds for encoding all of them, `at_once` in a batch."""
+        """Seconds to encode all of them, `at_once` per batch."""
         start = time.perf_counter()
         for row in range(0, len(texts), at_once):
             self._searcher.encoder.encode_queries(texts[row : row + at_once])

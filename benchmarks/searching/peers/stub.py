@@ -1,4 +1,4 @@
-"""The bare gRPC stub, and requests that are made beforehand: what nobody's client can do without."""
+"""The bare gRPC stub and prepared requests: the part that no client can do without."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Stub:
         )
 
     def request(self, vector: Any, *, filtered: bool, params: Any = None) -> Any:
-        """What everybody asks for: the best ones with their whole payload. `params` say how thoroughly to search."""
+        """The request that everyone makes: the best points with their whole payload. `params` are the search params."""
         nearest = messages.VectorInput(dense=messages.DenseVector(data=vector.tolist()))
         return messages.QueryPoints(
             collection_name=self._collection,
@@ -44,7 +44,7 @@ class Stub:
         return self._query(request, timeout=60)
 
     def send_all(self, requests: Iterable[Any], *, at_once: int) -> None:
-        """Every request, so many of them under way at any time. Raises what the last failed one raised."""
+        """Send every request, with that many in flight. Raises what the last failed one raised."""
         free = threading.Semaphore(at_once)
         calls = []
         for request in requests:

@@ -1,1 +1,1 @@
-"""Query and passage read together by a sequence classifier, to a score: the second stage of a search."""
+"""Cross-encoders, which read query and passage together and give a score: the second stage of a search."""

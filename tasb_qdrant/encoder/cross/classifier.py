@@ -1,4 +1,4 @@
-"""A sequence classifier through transformers: built of exactly its weights, and run on batches of pairs."""
+"""A sequence classifier through transformers: built from exactly its weights, and run on batches of pairs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _EXAMPLE: Final = "cross-encoder/ms-marco-MiniLM-L6-v2"
 def build_classifier(layout: ClassifierLayout, tensors: Mapping[str, Tensor]) -> PreTrainedModel:
     """The classifier in a folder with exactly these weights, float32, on the CPU, with one label or two.
 
-    Raises ModelError for what is no classifier of relevance, CorruptModelError for weights that aren't the ones
+    Raises ModelError for anything but a relevance classifier, CorruptModelError for weights that aren't the ones
     that config.json asks for: transformers would fill the gaps with random numbers.
     """
     folder = layout.folder
@@ -45,13 +45,13 @@ def build_classifier(layout: ClassifierLayout, tensors: Mapping[str, Tensor]) ->
             f"transformers has no sequence classifier of the architecture {config.model_type!r} ({folder}); "
             f"choose a cross-encoder, such as {_EXAMPLE}"
         )
-    attention = "sdpa" if kind._supports_sdpa else "eager"  # eager: DeBERTa, and whatever else has no other
+    attention = "sdpa" if kind._supports_sdpa else "eager"  # eager: DeBERTa, and others that have nothing else
     filled = fill_model(kind, config, folder, tensors, attention=attention)
     prefix = f"{kind.base_model_prefix}."
     missing = [name for name in filled.missing if not name.endswith("position_ids")]
     if head := [name for name in missing if not name.startswith(prefix)]:
         raise ModelError(
-            f"{folder} is no cross-encoder: its weights lack the classifier's ({shown_names(head)}), which would be "
+            f"{folder} is not a cross-encoder: its weights lack the classifier's ({shown_names(head)}), which would be "
             f"random numbers{_own_code(layout)}; choose a model trained as one, such as {_EXAMPLE}"
         )
     _check_labels(config, folder)
@@ -82,18 +82,18 @@ def _check_labels(config: PretrainedConfig, folder: Path) -> None:
     labels = _labels(config)
     if len(labels) not in (1, 2):
         raise ModelError(
-            f"{folder} tells {len(labels)} labels apart ({', '.join(labels[:5])}); "
-            "a score of relevance needs a model of one label, or of two with the relevant one second, "
+            f"{folder} has {len(labels)} labels ({', '.join(labels[:5])}); "
+            "a relevance score needs a model with one label, or with two of which the second means relevant, "
             f"such as {_EXAMPLE}"
         )
 
 
 def label_note(config: PretrainedConfig) -> str:
-    """What a score is."""
+    """A note on what a score is."""
     labels = _labels(config)
     if len(labels) == 1:
         return "A score is the logit of the model's one label."
-    return f"A score is the logit of the model's label 1 ({labels[1]}) less that of label 0 ({labels[0]})."
+    return f"A score is the logit of the model's label 1 ({labels[1]}) minus that of label 0 ({labels[0]})."
 
 
 def _labels(config: PretrainedConfig) -> list[str]:
@@ -102,23 +102,23 @@ def _labels(config: PretrainedConfig) -> list[str]:
 
 
 def read_length(layout: ClassifierLayout, tokenizer: OwnTokenizer, model: PreTrainedModel) -> int | None:
-    """Tokens that the model reads of query and passage together, None where nothing says.
+    """Tokens that the model reads of query and passage together, or None if it doesn't say.
 
-    The least of what its files say and its positions allow. Raises CorruptModelError if that is too little.
+    The minimum of what its files say and its positions allow. Raises CorruptModelError if that is too little.
     """
     length = min([layout.max_length or tokenizer.max_length, *_positions(model)])
     if length <= tokenizer.backend.num_special_tokens_to_add(is_pair=True):
-        raise CorruptModelError(f"{layout.folder} reads {length} tokens, which leaves none for query and passage")
+        raise CorruptModelError(f"{layout.folder} reads only {length} tokens, which leaves none for query and passage")
     return length if length < _UNLIMITED else None
 
 
 def _positions(model: PreTrainedModel) -> list[int]:
-    """Tokens that the model has positions for, by its configuration and each table of positions."""
+    """Tokens that the model has positions for, by its configuration and its position embeddings."""
     stated = getattr(model.config, "max_position_embeddings", None)
     found = [stated] if isinstance(stated, int) and stated > 0 else []
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Embedding) and name.endswith("position_embeddings"):
-            # RoBERTa and its kin begin behind the padding's position.
+            # RoBERTa and its relatives start after the padding's position.
             unused = 0 if module.padding_idx is None else module.padding_idx + 1
             found.append(module.num_embeddings - unused)
     return found
@@ -138,7 +138,7 @@ class ClassifierForward:
         padding = tokenizer.padding if config.pad_token_id is None else config.pad_token_id
         if padding is None:
             raise ModelError("neither config.json nor the tokenizer names a padding token; choose another model")
-        config.pad_token_id = padding  # decoders look it up, to find a pair's last token
+        config.pad_token_id = padding  # decoders use it to find a pair's last token
         module: torch.nn.Module = model
         self._model = module.to(device=torch.device(device), dtype=_DTYPES[precision]).eval()
         if precision != "fp32":
@@ -150,7 +150,7 @@ class ClassifierForward:
         self._token_types = tokenizer.token_types and _takes_token_types(model)
 
     def __call__(self, pairs: PairBatch, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """float32 (len(rows),), in the order of `rows`: one label's logit, or the second's less the first's."""
+        """float32 (len(rows),), in the order of `rows`: the one label's logit, or the second's minus the first's."""
         with torch.inference_mode():
             logits = self._model(**self._inputs(pairs, rows)).logits.float()
             if logits.shape != (len(rows), self._labels):
@@ -163,7 +163,7 @@ class ClassifierForward:
         return result
 
     def _inputs(self, pairs: PairBatch, rows: NDArray[np.intp]) -> dict[str, Tensor]:
-        """What the model takes, each (n, longest); no mask where all lengths are equal."""
+        """The model's inputs, each (n, longest); no mask if all lengths are equal."""
         lengths = pairs.lengths[rows]
         place = np.arange(lengths.max())
         first = lengths.max() - lengths if self._padded_left else np.zeros_like(lengths)
@@ -182,8 +182,8 @@ class ClassifierForward:
 
 
 def _keep_head_exact(model: PreTrainedModel) -> None:
-    """Compute what follows the transformer in fp32: a logit of 8 would else be a multiple of 1/16 in bf16, and
-    passages would tie."""
+    """Compute everything after the transformer in fp32: otherwise, in bf16, a logit of 8 would be a multiple of 1/16,
+    and passages would tie."""
     for name, module in model.named_children():
         if name != model.base_model_prefix:
             module.float()
@@ -201,6 +201,6 @@ def _as_float(value: Any) -> Any:
 
 
 def _takes_token_types(model: PreTrainedModel) -> bool:
-    """Whether the model tells a query's tokens from a passage's. RoBERTa takes token types, and has one only."""
+    """Whether token types tell the query from the passage. RoBERTa accepts them, but has only one."""
     kinds = getattr(model.config, "type_vocab_size", None)
     return "token_type_ids" in inspect.signature(model.forward).parameters and (kinds is None or kinds > 1)

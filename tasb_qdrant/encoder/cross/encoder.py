@@ -1,4 +1,5 @@
-"""A cross-encoder around a classifier: sorts by length, keeps to a budget, survives a full memory."""
+"""A cross-encoder around a classifier: it sorts by length, batches by a token budget, and survives running out of
+memory."""
 
 from __future__ import annotations
 
@@ -22,11 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CrossEncoderIdentity:
-    """What gave the scores, for reports: they compare only with those of the same model and weights.
+    """What made the scores, for reports: they are comparable only with those of the same model and weights.
 
     `model` is the hub id or the absolute folder, `weights` the sha256 of the weights file, `revision` the commit
-    of the hub's repository ("" for a folder), `precision` the arithmetic (fp32, bf16, fp16), `max_length` the
-    tokens that are read of query and passage together.
+    of the hub repository ("" for a folder), `precision` the arithmetic (fp32, bf16, fp16), `max_length` the number of
+    tokens read of query and passage together.
     """
 
     model: str
@@ -37,7 +38,7 @@ class CrossEncoderIdentity:
 
 
 class CrossEncoder:
-    """Reads a query and a passage together, and says how relevant the one is to the other.
+    """Reads a query and a passage together, and scores how relevant the passage is to the query.
 
     Made by `load_cross_encoder`. Safe to call from several threads. `device` is where it runs: "cpu", "cuda:0".
     """
@@ -63,23 +64,23 @@ class CrossEncoder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was chosen on the person's behalf, a sentence each; may grow while scoring."""
+        """What was chosen on the user's behalf, a sentence each; may grow while scoring."""
         notes = list(self._notes)
         if self._batch_tokens != self._asked_tokens:
             notes.append(
                 f"Batches hold {self._batch_tokens} tokens instead of {self._asked_tokens}: "
-                f"the memory of {self.device} was too small."
+                f"{self.device} ran out of memory."
             )
         if self._truncated:
             notes.append(
-                f"Passages cut at their end so far: {self._truncated:,}; with the query they had more than the "
+                f"Passages truncated so far: {self._truncated:,}; with the query they had more than the "
                 f"{self.identity.max_length} tokens that the model reads."
             )
         return tuple(notes)
 
     @property
     def truncated(self) -> int:
-        """How many passages were cut so far, in all calls together."""
+        """The number of passages truncated so far, over all calls."""
         return self._truncated
 
     def score(
@@ -87,8 +88,8 @@ class CrossEncoder:
     ) -> NDArray[np.float32]:
         """float32 (n,), finite, in the order of `texts`; a higher score is more relevant to `query`.
 
-        Scores are logits, of any size and sign: only those of one query and one model compare. A passage that is
-        too long is cut at its end, a query never. `on_progress` gets the number of passages just done, after each
+        Scores are logits of any size and sign, comparable only within one query and model. A passage that is too long
+        is cut at its end; a query never is. `on_progress` gets the number of passages just done, after each
         batch. Raises InvalidInputError for an empty query, or one that leaves no room for a passage; EncodingError.
         """
         from tasb_qdrant.encoder.tokenize.tokens import check_texts
@@ -101,13 +102,13 @@ class CrossEncoder:
         import numpy as np
 
         scores = np.empty(len(pairs), dtype=np.float32)
-        # Longest first: little padding, and a budget that the memory can't hold shows at once.
+        # Longest first: little padding, and a budget that doesn't fit the memory shows at once.
         order = np.argsort(-pairs.lengths, kind="stable")
         with self._lock:
             self._truncated += pairs.truncated
         start = 0
         while start < len(order):
-            # The lock is held for one batch, so that a few pairs get in between the batches of many.
+            # The lock is held for one batch at a time, so that a few pairs can get in between the batches of many.
             with self._lock:
                 rows = order[start : start + self._fitting(pairs, order[start:])]
                 found = self._attempt(pairs, rows)
@@ -124,8 +125,8 @@ class CrossEncoder:
         return max(1, self._batch_tokens // int(pairs.lengths[rows[0]]))
 
     def _attempt(self, pairs: PairBatch, rows: NDArray[np.intp]) -> NDArray[np.float32] | None:
-        """The scores of `rows`, None if the memory was too small for them. Returning from the handler drops the
-        traceback, which would keep the failed batch's tensors alive."""
+        """The scores of `rows`; None if it ran out of memory. Returning from the handler drops the traceback, which
+        would keep the failed batch's tensors alive."""
         try:
             return self._forward(pairs, rows)
         except (RuntimeError, MemoryError) as error:
@@ -134,12 +135,12 @@ class CrossEncoder:
             return None
 
     def _shrink(self, pairs: PairBatch, rows: NDArray[np.intp]) -> None:
-        """Smaller batches than `rows`. Raises EncodingError if that is a single pair."""
+        """Make batches smaller than `rows`. Raises EncodingError if that is a single pair."""
         longest = int(pairs.lengths[rows[0]])
         if len(rows) == 1:
             index = int(rows[0])
             raise EncodingError(
-                f"passage {index} and the query ({longest} tokens) alone don't fit the memory of {self.device}; "
+                f"passage {index} and the query ({longest} tokens) alone don't fit into the memory of {self.device}; "
                 "free some, or give another device",
                 index=index,
             )

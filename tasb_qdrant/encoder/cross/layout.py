@@ -1,4 +1,4 @@
-"""Where a cross-encoder's files are in its folder, and what sentence-transformers' files say about its use."""
+"""Where a cross-encoder's files are in its folder, and how sentence-transformers' files say to use it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tasb_qdrant.errors import ModelError
 
 _UNSUPPORTED: Final = ("quantization_config", "is_encoder_decoder")
 _IN_ORDER: Final = ("Identity", "Sigmoid", "Softmax", "LogSoftmax", "Tanh")
-"""Activations that leave passages in the order of their logits, or of the logits' difference."""
+"""Activations that don't change the order given by the logits, or by their difference."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassifierLayout:
-    """Where the classifier's files are. `max_length` is what the layout says, None if it doesn't.
+    """Where the classifier's files are. `max_length` is what the layout says, or None.
 
-    `own_code` says that config.json names code of the model's own, which is never run.
+    `own_code` says that config.json refers to the model's own code, which is never run.
     """
 
     folder: Path
@@ -53,8 +53,8 @@ CLASSIFIER: Final = Kind(classifier_folder, needs_modules=False, pickle_option=F
 def read_classifier_layout(folder: Path) -> ClassifierLayout:
     """The layout of `folder`, checked to hold config.json and a tokenizer.
 
-    Raises ModelNotFoundError naming a file that isn't there, CorruptModelError for one that can't be read,
-    ModelError for what can't be done: a chain of modules, quantized weights, a prompt.
+    Raises ModelNotFoundError naming a missing file, CorruptModelError for one that can't be read, ModelError for what
+    isn't supported: a chain of modules, quantized weights, a prompt.
     """
     inside = classifier_folder(folder)
     config = read_object(inside / "config.json")
@@ -75,7 +75,7 @@ def read_classifier_layout(folder: Path) -> ClassifierLayout:
 
 
 def _activation_note(config: dict[str, Any], settings: dict[str, Any]) -> tuple[str, ...]:
-    """What to say of an activation that the model asks for, by its three names over time."""
+    """A note on the activation that the model asks for, under any of the three names it has had."""
     nested = config.get("sentence_transformers")
     stated = (
         settings.get("activation_fn"),
@@ -85,5 +85,5 @@ def _activation_note(config: dict[str, Any], settings: dict[str, Any]) -> tuple[
     name = next((str(name).rpartition(".")[2] for name in stated if name), "Identity")
     if name == "Identity":
         return ()
-    order = "which leaves the order as it is" if name in _IN_ORDER else "which may have meant another order"
-    return (f"Scores are logits: the model's own activation, {name}, is left out, {order}.",)
+    order = "which doesn't change the order" if name in _IN_ORDER else "which may change the order"
+    return (f"Scores are logits: the model's own activation, {name}, is not applied, {order}.",)

@@ -1,4 +1,4 @@
-"""From a model's name to a cross-encoder, every choice along the way noted."""
+"""From a model's name to a cross-encoder, with a note of every choice along the way."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasb_qdrant.errors import DeviceError, ModelError, SettingsError
 PRECISIONS: Final = ("fp32", "bf16", "fp16")
 
 ASSUMED_LENGTH: Final = 512
-"""Tokens of query and passage where nothing says how many the model reads: what such models are trained on."""
+"""Tokens of query and passage if the model doesn't say how many it reads: what such models are trained on."""
 
 
 def load_cross_encoder(
@@ -30,15 +30,15 @@ def load_cross_encoder(
     batch_tokens: int | None = None,
     hub_timeout: float = HUB_TIMEOUT,
 ) -> CrossEncoder:
-    """A cross-encoder of `model`, a hub id or a folder: any sequence classifier that transformers knows, with one
-    label, whose logit is the score, or two, the second of which means relevant: its logit less the first's.
+    """A cross-encoder from `model`, a hub id or a folder: any sequence classifier that transformers knows, with one
+    label, whose logit is the score, or with two, the second meaning relevant: its logit minus the first's.
 
-    `device` is auto, cpu, cuda or cuda:N; `precision` is auto, fp32, bf16 or fp16. `batch_tokens` bounds the
-    tokens scored at once, padding included; `hub_timeout` the seconds to wait for the hub's first answer (not a
-    download). Weights are safetensors, and code of the model's own never runs. `notes` say what was chosen.
+    `device` is auto, cpu, cuda or cuda:N; `precision` is auto, fp32, bf16 or fp16. `batch_tokens` limits the tokens
+    scored at once, padding included; `hub_timeout` the seconds to wait for the hub's first answer (not for a
+    download). Weights must be safetensors, and the model's own code never runs. `notes` say what was chosen.
 
     Raises ModelNotFoundError, HubUnreachableError, UnsafeWeightsError, CorruptModelError, DeviceError,
-    ModelError for a model that is no cross-encoder, SettingsError.
+    ModelError for a model that isn't a cross-encoder, SettingsError.
     """
     spin_less()  # before torch is imported
     _check_options(model, device, precision, batch_tokens)
@@ -73,7 +73,7 @@ def load_cross_encoder(
 
 
 def _check_options(model: str | Path, device: str, precision: str, batch_tokens: int | None) -> None:
-    """Raise for what can't be, before anything is asked of the hub or imported."""
+    """Refuse invalid options before the hub is asked or anything imported."""
     check_names(device, precision)
     if len(read_devices(device)) > 1:
         raise DeviceError(f"a cross-encoder runs on one device, found {device}; name one of them")
@@ -83,5 +83,5 @@ def _check_options(model: str | Path, device: str, precision: str, batch_tokens:
         raise SettingsError(f"batch_tokens must be at least 1, found {batch_tokens}")
     if model == TAS_B:
         raise ModelError(
-            f"{TAS_B} gives vectors, and is no cross-encoder; choose one, such as cross-encoder/ms-marco-MiniLM-L6-v2"
+            f"{TAS_B} gives vectors and is not a cross-encoder; choose one, such as cross-encoder/ms-marco-MiniLM-L6-v2"
         )

@@ -16,14 +16,14 @@ from tasb_qdrant.errors import InvalidInputError
 
 _ID: Final = np.dtype(np.int32)
 _AT_ONCE: Final = 1024  # an Encoding takes about 10 KB, so this bounds memory
-_PASSAGE: Final = 1  # the number of the passage among a pair's two sequences
+_PASSAGE: Final = 1  # the index of the passage in a pair's two sequences
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairBatch:
     """Token ids and token types of several pairs, in their order, without padding.
 
-    Both are int32 (tokens,), one pair after the other; `offsets` is int64 (count + 1,). `truncated` counts the
+    Both are int32 (tokens,), concatenated; `offsets` is int64 (count + 1,). `truncated` counts the
     pairs whose passage was cut.
     """
 
@@ -56,7 +56,7 @@ class PairTokenization:
         self.max_length = max_length
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_padding()
-        # What the tokenizer itself can't do with a query that leaves no room is said by name below.
+        # A query that leaves no room, which the tokenizer itself can't handle, gets a named error below.
         self._tokenizer.no_truncation()
         self._prefix = Prefix.of(self._tokenizer)
 
@@ -82,16 +82,16 @@ class PairTokenization:
         return PairBatch(np.concatenate([nothing, *ids]), np.concatenate([nothing, *types]), offsets, truncated)
 
     def _check_room(self, query: str) -> None:
-        # Megabytes would take a minute only to be refused, and no query has so many characters a token.
+        # Megabytes would take a minute only to be refused, and no query has that many characters per token.
         taken = len(self._tokenizer.encode(query[: LONG * self.max_length], ""))
         if taken >= self.max_length or len(query) > LONG * self.max_length:
             raise InvalidInputError(
-                f"the query ({len(query):,} characters) leaves nothing to the passage of the {self.max_length} tokens "
+                f"the query ({len(query):,} characters) leaves no room for the passage in the {self.max_length} tokens "
                 "that the model reads of both together; shorten the query"
             )
 
     def _kept(self, encoding: Encoding) -> slice | NDArray[np.intp]:
-        """Which tokens of a pair are read: all of them, or all but the passage's last ones."""
+        """Which tokens of a pair are kept: all of them, or all but the last ones of the passage."""
         over = len(encoding) - self.max_length
         if over <= 0:
             return slice(None)
@@ -106,7 +106,7 @@ class PairTokenization:
         return [next(short) if len(text) <= longest else self._encode_long(query, text, self._prefix) for text in texts]
 
     def _encode_long(self, query: str, text: str, prefix: Prefix) -> Encoding:
-        """Of the shortest beginning of `text` that is enough: the whole of a long one may take a minute."""
+        """The same from the shortest prefix of `text` that is enough: all of a long text may take a minute."""
         text = prefix.collapse(text)
         size = LONG * self.max_length
         while size < len(text):

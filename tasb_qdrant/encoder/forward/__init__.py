@@ -1,1 +1,1 @@
-"""Token ids to vectors: the forward passes, and which one is taken."""
+"""Token ids to vectors: the forward passes, and the choice among them."""

@@ -1,4 +1,4 @@
-"""What the products of a model are given on ordinary texts: int8 has 256 steps for it, the same for every text."""
+"""Calibration for int8: the ranges of a model's activations on ordinary texts, which fix its 256 steps."""
 
 from __future__ import annotations
 
@@ -25,18 +25,17 @@ if TYPE_CHECKING:
 _PASSAGES: Final = Path(__file__).parents[2] / "examples" / "passages.jsonl"
 
 _EVERY: Final = 2
-"""Every second passage is read: all of them, or longer pieces, gave vectors no closer to those of fp32."""
+"""Every second passage is used: all of them, or longer pieces, gave vectors no closer to those of fp32."""
 
 _LENGTHS: Final = (2, 3, 5, 8, 16, 32, 48)
-"""Tokens that are kept of a passage, in turn. The values of very short texts, queries among them, go beyond
-those of longer ones."""
+"""Tokens kept of a passage, in turn. Very short texts, including queries, have values beyond those of longer ones."""
 
 _AT_ONCE: Final = 24
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Range:
-    """float32 (inputs,) each: the lowest, highest and mean value that an input of a product had."""
+    """float32 (inputs,) each: the lowest, highest and mean value of each input of a product."""
 
     lowest: Tensor
     highest: Tensor
@@ -46,8 +45,8 @@ class Range:
 def calibration_texts(tokenization: Tokenization, *, prompt: str) -> list[NDArray[np.int32]]:
     """Token ids of passages that come with the package, cut short, the same every time.
 
-    Random ids did worse (mean cosine with fp32 0.993 instead of 0.997, all else equal): what has the largest
-    values in a trained model is the first and the last token, and punctuation.
+    Random ids did worse (mean cosine with fp32 0.993 instead of 0.997, all else equal): in a trained model, the
+    first and the last token and punctuation have the largest values.
     """
     lines = _PASSAGES.read_text(encoding="utf-8").splitlines()[::_EVERY]
     tokens = tokenization([json.loads(line)["text"] for line in lines], prompt=prompt)
@@ -61,7 +60,7 @@ def calibration_texts(tokenization: Tokenization, *, prompt: str) -> list[NDArra
 def measure(
     weights: EncoderWeights, texts: Sequence[NDArray[np.int32]], *, pooling: Pooling, precision: str
 ) -> list[Range]:
-    """The inputs' ranges of all products that FastForward asks its `linears` for, in that order.
+    """The input ranges of all products that FastForward asks its `linears` for, in that order.
 
     Raises CorruptModelError if one isn't finite.
     """
@@ -74,16 +73,16 @@ def measure(
     ranges = [linear.range() for linear in watched.all]
     if not all(torch.isfinite(part).all() for found in ranges for part in (found.lowest, found.highest, found.mean)):
         raise CorruptModelError(
-            "the model gives values that are not finite for ordinary texts, so int8 has no scale for them; "
+            "the model gives non-finite values for ordinary texts, so int8 has no scale for them; "
             "give --precision fp32, or get the model again"
         )
     return ranges
 
 
 class _WatchedLinears:
-    """Linears that keep the ranges of what they are given; `all` is in the order in which they were asked for.
+    """Linears that record the ranges of their inputs; `all` is in the order in which they were asked for.
 
-    Rows from `tokens` on are there to fill up the batch, and belong to no text.
+    Rows from `tokens` on fill up the batch and belong to no text.
     """
 
     def __init__(self, floats: FloatLinears) -> None:

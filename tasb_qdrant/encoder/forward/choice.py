@@ -1,4 +1,4 @@
-"""Which forward pass: the fast one where there is one for the model and the device, else the reference."""
+"""Which forward pass to use: the fast one if there is one for the model and device, else the reference."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def build_forward(
     layout: Layout,
     hardware: Hardware,
 ) -> tuple[Forward, tuple[str, ...]]:
-    """The forward pass with these weights, and a note where the fast one was wanted and can't be had.
+    """The forward pass with these weights, and a note if the fast one can't be used.
 
-    Raises CorruptModelError for weights that aren't the model's, SettingsError if `forward` is "fast"
-    and can't be, or the precision is int8, which has no other.
+    Raises CorruptModelError for weights that aren't the model's, SettingsError if the fast
+    one can't be used but `forward` is "fast" or the precision int8, which has no other.
     """
     int8 = hardware.precision == "int8"
     if forward == "reference":
@@ -113,15 +113,15 @@ def _fast_on_cpu(
 
 
 def _beside_int8() -> str:
-    """The precision of what isn't a product with weights."""
+    """The precision of everything other than products with weights."""
     import torch
 
     return "bf16" if has_fast_bf16() and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "fp32"
 
 
 def _weights(config: ModelConfig, tensors: Mapping[str, Tensor], folder: Path, *, copy: bool) -> EncoderWeights:
-    """Straight from the tensors where model and tensors are plain, else from the model that transformers builds
-    of them, or refuses to: it knows the names that weights had in the past."""
+    """Directly from the tensors if model and tensors are plain, else from the model that transformers builds from
+    them, or refuses to: it knows the names that weights used to have."""
     from tasb_qdrant.encoder.forward.encoder_weights import read_weights
 
     if config.plain:

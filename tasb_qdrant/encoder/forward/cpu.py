@@ -1,7 +1,7 @@
-"""The forward pass of BERT and DistilBERT on a CPU: weights laid out once, and no padding anywhere.
+"""The forward pass of BERT and DistilBERT on a CPU: prepacked weights, and no padding anywhere.
 
-The tokens of a batch lie one text after the other, (tokens, dim), so every linear layer multiplies real
-tokens alone. Only attention looks at texts: those of equal length are one call of it, without a mask.
+The texts of a batch are concatenated, (tokens, dim), so that every linear layer multiplies real tokens only. Only
+attention works text by text: texts of equal length share a call, without a mask.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 class Linear(Protocol):
-    """x Wᵀ + b of some weights, one row of x a token."""
+    """x Wᵀ + b for some weights, with a row of x per token."""
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """The product."""
@@ -35,13 +35,13 @@ class Linear(Protocol):
 
 
 class Linears(Protocol):
-    """What lays the weights out that all tokens are multiplied by. It is asked for them in the order of use."""
+    """Prepacks the weights that all tokens are multiplied by. It is asked for them in the order of use."""
 
     def linear(self, affine: Affine) -> Linear:
         """For one product."""
 
     def feed_forward(self, up: Affine, down: Affine) -> tuple[Linear, Linear]:
-        """For two with GELU between them, which is part of the first."""
+        """For two, with a GELU between them that is part of the first."""
 
 
 class FastForward:
@@ -101,13 +101,13 @@ class FloatLinears:
 
 
 class _PackedLinear:
-    """x Wᵀ + b, with W in the layout that oneDNN multiplies from; laying it out at each call, as
+    """x Wᵀ + b, with W in the layout that oneDNN multiplies from. Packing it at each call, as
     torch.nn.functional.linear does, takes 10 times as long as multiplying a single query by it."""
 
     def __init__(self, affine: Affine, dtype: torch.dtype, *, gelu: bool = False) -> None:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(affine.weight.to(dtype).contiguous(), None)
         self._bias = affine.bias.to(dtype)
-        # "none" is the algorithm of erf, which BERT was trained with, not an approximation of it.
+        # "none" means the exact GELU, by erf, which BERT was trained with, rather than an approximation.
         self._after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -115,7 +115,7 @@ class _PackedLinear:
         return result
 
     def plus(self, inputs: Tensor, other: Tensor) -> Tensor:
-        """The same, plus `other`, which is added before the result is rounded."""
+        """The same plus `other`, added before the result is rounded."""
         result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(inputs, other, self._weight, self._bias, "add")
         return result
 
@@ -129,7 +129,7 @@ class _PackedNorm:
 
 
 class _AfterAttention:
-    """What a layer does to each token by itself, given what the token attends to."""
+    """What a layer does to each token by itself, given the output of attention."""
 
     def __init__(self, layer: Layer, linears: Linears, dtype: torch.dtype) -> None:
         self._out = linears.linear(layer.out)
@@ -143,10 +143,10 @@ class _AfterAttention:
 
 
 class _Attention:
-    """Each text's tokens to each other, those of equal length in one call.
+    """Attention within each text; texts of equal length share a call.
 
-    torch's kernel takes up to twice as long for a number of keys that doesn't fill whole tiles, so the
-    keys that follow a text in the batch, whoever's they are, are given to it as well, under a mask.
+    torch's kernel takes up to twice as long if the number of keys doesn't fill whole tiles, so it also gets the keys
+    that follow a text in the batch, whichever text they belong to, with a mask.
     """
 
     def __init__(self, *, heads: int, longest: int, dtype: torch.dtype) -> None:
@@ -166,7 +166,7 @@ class _Attention:
         return attended
 
     def of_firsts(self, queries: Tensor, rows: Tensor, packing: Packing) -> Tensor:
-        """(texts, dim) from one query a text, and for each token a row of key and value side by side."""
+        """(texts, dim) from one query per text, and a row of key and value side by side per token."""
         keys, values = rows.chunk(2, dim=1)
         attended = torch.empty(queries.shape, dtype=queries.dtype)
         for run in packing.runs:
@@ -186,7 +186,7 @@ class _Attention:
         return rows[where].as_strided((count, self._heads, reach or step, size), (step * stride, size, stride, 1))
 
     def _mask(self, run: Run) -> Tensor | None:
-        """What to add to a text's scores: 0 for its own keys, -inf for those behind them."""
+        """What to add to a text's scores: 0 for its own keys, -inf for those after them."""
         if run.reach == run.length:
             return None
         start = self._longest - run.length
@@ -205,9 +205,9 @@ class _PackedLayer:
 
 
 class _PackedClsLayer:
-    """The last layer for the first token of each text: keys and values are all that it needs of the rest.
+    """The last layer for the first token of each text, which needs only keys and values of the other tokens.
 
-    Only those come from `linears`: `floats` are as quick for the few rows that the other products have.
+    Only those come from `linears`: for the few rows of the other products, `floats` are just as fast.
     """
 
     def __init__(

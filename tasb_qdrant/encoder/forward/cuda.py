@@ -1,7 +1,7 @@
 """The forward pass of BERT and DistilBERT on an NVIDIA GPU: no padding, few kernels, and no waiting.
 
-The tokens of a batch lie one text after the other, (tokens, dim), and flash attention keeps the texts
-apart. What is computed for one batch doesn't wait for the vectors of the last one to be copied back.
+The texts of a batch are concatenated, (tokens, dim), and attention keeps them apart. Computing a batch doesn't wait
+until the vectors of the previous one have been copied back.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ class UnfitForwardError(Exception):
 def checked_cuda_forward(
     weights: EncoderWeights, reference: Forward, *, pooling: Pooling, normalized: bool, device: str, precision: str
 ) -> CudaForward:
-    """A CudaForward that has been found to give the vectors of `reference`, which is of the same model and
-    precision. Raises UnfitForwardError where there is none: whatever goes wrong, `reference` is at hand."""
+    """A CudaForward that has been checked against `reference`, which has the same model and precision.
+
+    Raises UnfitForwardError if there is none: whatever goes wrong, there is still `reference`."""
     vocabulary, dim = weights.words.shape
-    # On a CPU, attention is another one, which takes anything.
+    # The attention used on a CPU accepts anything.
     if device != "cpu":
         obstacle = why_no_attention(device=device, precision=precision, head_dim=dim // weights.heads)
         if obstacle:
@@ -66,8 +67,7 @@ class Pending:
     _copied: torch.cuda.Event | None
 
     def result(self) -> NDArray[np.float32]:
-        """float32 (n, dim), in the order of the texts; waits for them. Raises RuntimeError if the device
-        failed."""
+        """Wait for the vectors: float32 (n, dim), in text order. Raises RuntimeError if the device failed."""
         if self._copied is not None:
             self._copied.synchronize()
         vectors: NDArray[np.float32] = self._vectors.numpy()
@@ -77,8 +77,8 @@ class Pending:
 class CudaForward:
     """Token ids to vectors. Not safe to call from several threads at once.
 
-    `precision` is fp16 or bf16 on a GPU. On the device "cpu" it computes the same in any precision, slowly:
-    there, FastForward is the fast one.
+    `precision` is fp16 or bf16 on a GPU. On the device "cpu" it computes the same in any precision, but slowly:
+    FastForward is the fast one there.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class CudaForward:
         return self.submit(TokenBatch.of(texts)).result()
 
     def submit(self, tokens: TokenBatch) -> Pending:
-        """The vectors of the texts in `tokens`, not waited for. Raises torch.OutOfMemoryError."""
+        """Start computing the vectors of the texts in `tokens`. Raises torch.OutOfMemoryError."""
         with torch.inference_mode(), self._as_current():
             if self._graphs is not None and self._graphs.fit(tokens):
                 vectors = self._graphs(tokens)

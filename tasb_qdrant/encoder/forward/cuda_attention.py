@@ -19,8 +19,8 @@ _OLDEST_GPU: Final = (8, 0)
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Which queries and which keys are a text's: int32 (texts + 1,) each, where each text begins and the
-    last one ends, and no less than the most that a text has of them."""
+    """Which queries and keys belong to each text: int32 (texts + 1,) each, where each text begins and the last one
+    ends, and upper bounds on how many of them a text has."""
 
     queries: Tensor
     keys: Tensor
@@ -29,7 +29,7 @@ class Spans:
 
 
 Attention = Callable[["Tensor", "Tensor", "Tensor", Spans], "Tensor"]
-"""Queries, keys, values, (tokens, heads, head dim) each, to what the queries attend to, in their shape."""
+"""Queries, keys, values, (tokens, heads, head dim) each, to the output of attention, in the queries' shape."""
 
 
 def why_no_attention(*, device: str, precision: str, head_dim: int) -> str:
@@ -39,7 +39,7 @@ def why_no_attention(*, device: str, precision: str, head_dim: int) -> str:
     if head_dim % 8 or head_dim > _LONGEST_HEAD:
         return f"flash attention needs heads of 8, 16, ... {_LONGEST_HEAD} dimensions, and the model's have {head_dim}"
     if find_spec("torch.nn.attention.varlen") is None:
-        return f"torch {torch.__version__} has no attention for packed texts, torch 2.10 has"
+        return f"torch {torch.__version__} has no attention for packed texts; torch 2.10 does"
     if torch.version.hip is not None:
         return f"{device} is not an NVIDIA GPU"
     capability = torch.cuda.get_device_capability(device)
@@ -49,7 +49,7 @@ def why_no_attention(*, device: str, precision: str, head_dim: int) -> str:
 
 
 def attention_on(device: torch.device) -> Attention:
-    """The attention for tensors of `device`. Raises ImportError where `why_no_attention` says so."""
+    """The attention for tensors on `device`. Raises ImportError if `why_no_attention` gives a reason."""
     return _each_text if device.type == "cpu" else _flash()
 
 
@@ -57,7 +57,7 @@ def _flash() -> Attention:
     from torch.nn.attention.varlen import varlen_attn
 
     def attend(queries: Tensor, keys: Tensor, values: Tensor, spans: Spans) -> Tensor:
-        # By position and without options: those are what differs between the versions of torch.
+        # By position and without options, which are what differs between versions of torch.
         attended = varlen_attn(queries, keys, values, spans.queries, spans.keys, spans.most_queries, spans.most_keys)
         return cast("Tensor", attended)
 

@@ -1,4 +1,4 @@
-"""Texts one after the other in one array of integers, so that a single copy brings a batch to the GPU."""
+"""A batch of texts in one array of integers, so that a single copy takes it to the GPU."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many texts and tokens a batch has, filling included, and no less than its longest text's tokens."""
+    """How many texts and tokens a batch has, filling included, and an upper bound on the length of a text."""
 
     texts: int
     tokens: int
@@ -25,13 +25,13 @@ class Shape:
 
     @property
     def size(self) -> int:
-        """How many int32 a batch of this shape takes."""
+        """The number of int32 values in a batch of this shape."""
         return self.tokens + self.texts + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Parts of one int32 tensor: `ids` (tokens,), and `bounds` (texts + 1,), where each text begins and the
+    """Slices of one int32 tensor: `ids` (tokens,), and `bounds` (texts + 1,), where each text begins and the
     last one ends."""
 
     ids: Tensor
@@ -40,11 +40,11 @@ class Batch:
 
     @property
     def firsts(self) -> Tensor:
-        """Which tokens are the first of their text: int32 (texts,)."""
+        """The indices of the first token of each text: int32 (texts,)."""
         return self.bounds[:-1]
 
     def positions(self) -> Tensor:
-        """Of each token in its text: (tokens,). Computed on the device."""
+        """Each token's position in its text: (tokens,). Computed on the device."""
         tokens = len(self.ids)
         starts = torch.repeat_interleave(self.firsts, self.bounds.diff(), output_size=tokens)
         return torch.arange(tokens, dtype=torch.int32, device=self.ids.device) - starts
@@ -56,8 +56,8 @@ def shape_of(tokens: TokenBatch) -> Shape:
 
 
 def lay_out(tokens: TokenBatch, shape: Shape, into: NDArray[np.int32]) -> None:
-    """Write `tokens` into the `shape.size` integers of `into`. Tokens that `shape` has left over become one
-    more text, so that every token belongs to one: attention leaves what belongs to none undefined."""
+    """Write `tokens` into the `shape.size` integers of `into`. Tokens left over in `shape` become one more text,
+    because attention leaves tokens that belong to no text undefined."""
     real, ends = tokens.tokens, len(tokens) + 1
     ids, bounds = into[: shape.tokens], into[shape.tokens :]
     ids[:real] = tokens.ids
@@ -73,8 +73,8 @@ def batch_in(flat: Tensor, shape: Shape) -> Batch:
 
 
 def staged(tokens: TokenBatch, shape: Shape, *, pinned: bool) -> Tensor:
-    """What `lay_out` writes, int32 (shape.size,) on the host. Pinned, it may be dropped while its copy to
-    the GPU is still under way: torch keeps the memory until then."""
+    """What `lay_out` writes, int32 (shape.size,) on the host. If pinned, it may be dropped while it is still being
+    copied to the GPU: torch keeps the memory until then."""
     flat = torch.empty(shape.size, dtype=torch.int32, pin_memory=pinned)
     lay_out(tokens, shape, flat.numpy())
     return flat

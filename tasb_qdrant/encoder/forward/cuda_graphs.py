@@ -1,4 +1,4 @@
-"""The forward pass of one short text, recorded once and replayed: a query costs one launch, not sixty."""
+"""The forward pass of one short text as a CUDA graph, recorded once and replayed: one launch instead of sixty."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LENGTHS: Final = (16, 32, 64)
-"""Tokens of each recorded pass; a shorter text is filled up to the next, with one token at least."""
+"""Tokens of each recorded pass; a text is filled up to the next length with at least one token."""
 
 _WARM_UPS: Final = 3
-"""Passes before the recording: the first ones choose algorithms and allocate workspaces, which a recording
-must not do."""
+"""Warm-up passes before recording: the first ones choose algorithms and allocate workspaces, which must not happen
+during recording."""
 
 
 class QueryGraphs:
     """One text to its vector. Not safe to call from several threads at once.
 
-    Raises RuntimeError when it is made and the passes can't be recorded.
+    The constructor raises RuntimeError if the passes can't be recorded.
     """
 
     def __init__(self, encode: Callable[[Batch], Tensor], *, device: torch.device, longest: int) -> None:
@@ -35,7 +35,7 @@ class QueryGraphs:
         return len(tokens) == 1 and bool(self._graphs) and tokens.tokens < self._graphs[-1].length
 
     def __call__(self, tokens: TokenBatch) -> Tensor:
-        """float32 (1, dim) on the device, good until the next call."""
+        """float32 (1, dim) on the device, valid until the next call."""
         return next(graph for graph in self._graphs if tokens.tokens < graph.length)(tokens)
 
 
@@ -61,7 +61,7 @@ class _Graph:
 
     def __call__(self, tokens: TokenBatch) -> Tensor:
         if self._ended is not None:
-            self._ended.synchronize()  # until then, the last text may still be to be copied
+            self._ended.synchronize()  # until then, the previous text may still have to be copied
         lay_out(tokens, self._shape, self._numbers)
         vector = self._replay()[:1]
         if self._ended is not None:
@@ -70,18 +70,18 @@ class _Graph:
 
 
 def _recorded(compute: Callable[[], Tensor], device: torch.device) -> Callable[[], Tensor]:
-    """A function that does what `compute` did, on what is in the same memory by then."""
+    """A function that repeats what `compute` did, on the current contents of the same memory."""
     if device.type == "cpu":
-        compute()  # what can't be recorded shows when this is made, as on a GPU
+        compute()  # so that errors show when this is constructed, as on a GPU
         return compute
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # has no annotations
     stream.wait_stream(torch.cuda.current_stream(device))
-    # This context outlives a failed recording, which leaves its own stream set as the current one.
+    # This context restores the current stream, which a failed recording leaves set to its own.
     with torch.cuda.stream(stream):
         for _ in range(_WARM_UPS):
             compute()
         graph = torch.cuda.CUDAGraph()
-        # Other threads of the process may allocate memory meanwhile; "global" would fail on that.
+        # Other threads may allocate memory meanwhile, on which "global" would fail.
         with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             outputs = compute()
     torch.cuda.current_stream(device).wait_stream(stream)

@@ -1,6 +1,6 @@
-"""The steps of a forward pass that aren't products alone: torch's own, and Triton's where a GPU gives the same by them.
+"""The steps of a forward pass other than plain products: torch's kernels, or Triton's if they give the same results.
 
-Each of Triton's is tried out on a few numbers first, beside torch's.
+Each Triton kernel is first tried on a few numbers and compared with torch's.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _TOLERANCE: Final = 0.05
-"""Of the largest number: bf16, in which torch rounds what Triton's kernels don't, differs by 0.02."""
+"""Relative to the largest number: in bf16, where torch rounds what Triton's kernels don't, they differ by 0.02."""
 
 _HEADS: Final = (16, 32, 64, 128)
 _TMA: Final = (9, 0)
-"""The first compute capability whose memory is read in tiles by hardware."""
+"""The first compute capability with a Tensor Memory Accelerator, which reads memory in tiles."""
 
 _STEP: Final = 8
-"""Rows of tensors that are read so begin at multiples of 16 bytes."""
+"""Rows read that way must begin at multiples of 16 bytes: 8 numbers of 2."""
 
 AddNorm = Callable[["Tensor", "Tensor", Norm], "Tensor"]
 """Two tensors (rows, dim) to the LayerNorm of their sum, (rows, dim)."""
 
 EmbedNorm = Callable[[Batch, "Tensor", "Tensor", Norm], "Tensor"]
-"""A batch, the vectors of words and of positions, to the LayerNorm of each token's sum, (tokens, dim)."""
+"""A batch, the word and position embeddings, to the LayerNorm of each token's sum, (tokens, dim)."""
 
 ProductGelu = Callable[["Tensor", "Tensor", "Tensor"], "Tensor"]
 """Rows x, W, b to GELU of x Wᵀ + b."""
@@ -45,7 +45,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True, slots=True)
 class Kernels:
-    """What a forward pass calls. `product_gelu` is for many rows."""
+    """The kernels that a forward pass calls. `product_gelu` is for many rows."""
 
     add_norm: AddNorm
     embed_norm: EmbedNorm
@@ -54,7 +54,7 @@ class Kernels:
 
 
 def add_norm(inputs: Tensor, others: Tensor, norm: Norm) -> Tensor:
-    """torch's own: it writes the sum to memory and reads it again, which is most of its time on a GPU."""
+    """torch's own: it writes the sum to memory and reads it back, which is most of its time on a GPU."""
     return layer_norm(inputs + others, norm.weight.shape, norm.weight, norm.bias, norm.eps)
 
 
@@ -64,20 +64,20 @@ def embed_norm(batch: Batch, words: Tensor, positions: Tensor, norm: Norm) -> Te
 
 
 def product_gelu(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    # gelu is the one with erf, which BERT was trained with, unless an approximation is asked for.
+    # By default gelu is exact, by erf, which BERT was trained with.
     return gelu(linear(inputs, weight, bias))
 
 
 def kernels_on(norm: Norm, *, heads: int, notes: list[str]) -> Kernels:
-    """The fastest kernels for tensors like those of `norm`. `notes` gets what Triton can't do here."""
+    """The fastest kernels for tensors like those of `norm`. What Triton can't do here is added to `notes`."""
     like = norm.weight
     plain = Kernels(add_norm, embed_norm, attention_on(like.device), product_gelu)
     if like.device.type == "cpu":
         return plain
     try:
         from tasb_qdrant.encoder.forward import triton_attention, triton_product, triton_rows
-    except Exception as error:  # no Triton, or another one: its errors vary by version
-        notes.append(f"Kernels are torch's alone, without Triton's ({first_line(error)}).")
+    except Exception as error:  # no Triton, or an incompatible one: its errors vary by version
+        notes.append(f"Only torch's kernels are used, not Triton's ({first_line(error)}).")
         return plain
     attend, fused = plain.attend, plain.product_gelu
     if len(like) // heads in _HEADS:
@@ -93,20 +93,20 @@ def kernels_on(norm: Norm, *, heads: int, notes: list[str]) -> Kernels:
 
 
 def _tried(name: str, candidate: K, plain: K, run: Callable[[K], Tensor], notes: list[str]) -> K:
-    """`candidate` where `run` gives with it what it gives with `plain`, else `plain` and a note."""
+    """`candidate` if `run` gives the same with it as with `plain`, else `plain` and a note."""
     try:
         ours, theirs = run(candidate).float(), run(plain).float()
         difference = float((ours - theirs).abs().max() / theirs.abs().max())
-        if not difference < _TOLERANCE:  # which NaN isn't either
+        if not difference < _TOLERANCE:  # true for NaN as well
             raise RuntimeError(f"its result is off by {difference:.0%}")
     except Exception as error:  # no C compiler, too little shared memory, ...: its errors vary by version
-        notes.append(f"For {name}, there are torch's kernels instead of Triton's one ({first_line(error)}).")
+        notes.append(f"For {name}, torch's kernels are used instead of Triton's ({first_line(error)}).")
         return plain
     return candidate
 
 
 def _numbers(like: Tensor, *shape: int) -> Tensor:
-    """Between -1 and 1, as irregular as is needed, and the same each time."""
+    """Numbers between -1 and 1, irregular enough, and the same each time."""
     count = torch.arange(math.prod(shape), device=like.device, dtype=torch.float32)
     return (count * 12.9898).sin().view(shape).to(like.dtype)
 
@@ -124,7 +124,7 @@ def _on_words(norm: Norm) -> Callable[[EmbedNorm], Tensor]:
 
 
 def _on_texts(like: Tensor, heads: int) -> Callable[[Attention], Tensor]:
-    """Of all tokens to all of their text's, and of one to all of them."""
+    """Attention from all tokens of a text, and from its first token, to all of them."""
     batch, dim = _batch(like), len(like)
     parts = _numbers(like, len(batch.ids), 3 * dim).view(len(batch.ids), 3, heads, -1)
     queries, keys, values = (3 * parts).unbind(1)
@@ -136,7 +136,7 @@ def _on_texts(like: Tensor, heads: int) -> Callable[[Attention], Tensor]:
 
 
 def _on_rows(like: Tensor) -> Callable[[ProductGelu], Tensor]:
-    """A number of rows that fills no tile."""
+    """With a number of rows that doesn't fill a tile."""
     dim = len(like)
     inputs, weight, bias = _numbers(like, 200, dim), _numbers(like, 512, dim), _numbers(like, 512)
     return lambda run: run(inputs, weight * 0.1, bias)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class CudaModel:
     """A batch on `device` to its vectors there: float32 (texts, dim), filling included.
 
-    `notes` gets what of the device's best couldn't be had.
+    What couldn't be used of the device's best kernels is added to `notes`.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class CudaModel:
 
 @dataclass(frozen=True, slots=True)
 class _Attention:
-    """Each text's tokens to each other."""
+    """Attention within each text."""
 
     attend: Attention
     heads: int
@@ -85,7 +85,7 @@ class _Attention:
         return self.attend(queries, keys, values, spans).flatten(1)
 
     def of_firsts(self, queries: Tensor, key_value: Tensor, batch: Batch) -> Tensor:
-        """(texts, dim) from one query a text, and key and value of each token side by side."""
+        """(texts, dim) from one query per text, and key and value of each token side by side."""
         keys, values = key_value.view(len(key_value), 2, self.heads, -1).unbind(1)
         each = torch.arange(len(batch.bounds), dtype=torch.int32, device=queries.device)
         spans = Spans(each, batch.bounds, 1, batch.longest)
@@ -94,7 +94,7 @@ class _Attention:
 
 @dataclass(frozen=True, slots=True)
 class _AfterAttention:
-    """What a layer does to each token by itself, given what the token attends to. GELU is part of `up`."""
+    """What a layer does to each token by itself, given the output of attention. GELU is part of `up`."""
 
     add_norm: AddNorm
     out: Product
@@ -121,7 +121,7 @@ class _WholeLayer:
 
 @dataclass(frozen=True, slots=True)
 class _ClsLayer:
-    """The last layer for the first token of each text, which needs nothing but keys and values of the rest."""
+    """The last layer for the first token of each text, which needs only keys and values of the other tokens."""
 
     query: Product
     key_value: Product
@@ -136,8 +136,8 @@ class _ClsLayer:
 
 
 def _means(hidden: Tensor, batch: Batch) -> Tensor:
-    """float32 (texts, dim). Each sum is one thread's, so the result is the same every time; index_add and
-    segments of a cumulative sum give neither that nor these digits."""
+    """float32 (texts, dim). A single thread computes each sum, so the result is deterministic; index_add and
+    segments of a cumulative sum are neither deterministic nor as precise."""
     tokens = torch.arange(len(hidden), dtype=torch.int32, device=hidden.device)
     return embedding_bag(tokens, hidden.float(), batch.bounds, mode="mean", include_last_offset=True)
 

@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Product = Callable[["Tensor"], "Tensor"]
-"""Rows x to x Wᵀ + b of some weights."""
+"""Rows x to x Wᵀ + b for some weights."""
 
 _MANY: Final = 4096
-"""Rows from which on one kernel for a product and GELU is faster: it is made for tiles of 128 by 256."""
+"""The number of rows from which one kernel for a product and GELU is faster: it works in tiles of 128 by 256."""
 
 _TILE: Final = 256
-"""Outputs of a product that it takes a multiple of."""
+"""The number of outputs must be a multiple of this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Products:
-    """Puts weights onto the device, for products with them there."""
+    """Moves weights to the device, and makes products with them there."""
 
     device: torch.device
     dtype: torch.dtype
@@ -37,7 +37,7 @@ class Products:
         return FloatProduct(affine, device=self.device, dtype=self.dtype)
 
     def with_gelu(self, affine: Affine) -> Product:
-        """GELU of the product's result."""
+        """A product followed by GELU."""
         fused = product_gelu if len(affine.weight) % _TILE else self.kernels.product_gelu
         return GeluProduct(affine, device=self.device, dtype=self.dtype, fused=fused)
 
@@ -54,7 +54,7 @@ class FloatProduct:
 
 
 class GeluProduct:
-    """In `dtype`, and its GELU; `fused` does both for many rows."""
+    """In `dtype`, followed by GELU; for many rows, `fused` does both."""
 
     def __init__(self, affine: Affine, *, device: torch.device, dtype: torch.dtype, fused: ProductGelu) -> None:
         self._weight = affine.weight.to(device, dtype).contiguous()

@@ -1,4 +1,4 @@
-"""The weights of BERT and DistilBERT under one set of names: the two differ in nothing else."""
+"""The weights of BERT and DistilBERT under one set of names, which is all that the two differ in."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Norm:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer. `qkv` gives query, key and value of all heads, one after the other."""
+    """One layer. `qkv` gives query, key and value of all heads, side by side."""
 
     qkv: Affine
     out: Affine
@@ -60,7 +60,7 @@ class EncoderWeights:
 
 @dataclass(frozen=True, slots=True)
 class _Names:
-    """What a family calls the parts of a layer; `layer` comes before its number."""
+    """What a model family calls the parts of a layer; `layer` is the prefix of its number."""
 
     layer: str
     qkv: tuple[str, str, str]
@@ -105,14 +105,14 @@ def why_unsupported(config: ModelConfig) -> str:
 
 
 def read_weights(tensors: Mapping[str, Tensor], config: ModelConfig, *, copy: bool) -> EncoderWeights:
-    """The weights of a model, which `why_unsupported` has nothing against.
+    """The weights of a model that `why_unsupported` has no objection to.
 
-    With `copy`, only the matrices of the layers may share memory with `tensors`: a forward pass lays
-    those out anew, and keeps the rest as it is if that has the right precision already. Tensors of a
-    file are the file itself, which somebody may write to.
+    With `copy`, only the matrices of the layers may share memory with `tensors`: a forward pass repacks those, but
+    keeps the rest as is if it already has the right precision. Tensors of a file are memory-mapped, and somebody may
+    write to the file.
 
     Raises UnusualModelError if `tensors` aren't exactly the ones that `config` asks for, under the names
-    that today's transformers gives them.
+    that current transformers gives them.
     """
     reader = _Reader(tensors, config, copy=copy)
     dim, names = config.dim, _FAMILIES[config.family]
@@ -145,7 +145,7 @@ def _layer(reader: _Reader, names: _Names, at: str, config: ModelConfig) -> Laye
 
 
 class _Reader:
-    """Tensors by name, each checked and counted, with or without the prefix of a model saved with a head."""
+    """Reads tensors by name, checking and counting each, with or without the prefix of a model saved with a head."""
 
     def __init__(self, tensors: Mapping[str, Tensor], config: ModelConfig, *, copy: bool) -> None:
         prefix = f"{config.family}."
@@ -156,7 +156,7 @@ class _Reader:
         self._rest = set(tensors)
 
     def tensor(self, name: str, *shape: int) -> Tensor:
-        """As float32, a copy if those are wanted."""
+        """The tensor as float32, copied if asked for."""
         return self._found(name, *shape).to(torch.float32, copy=self._copy)
 
     def _found(self, name: str, *shape: int) -> Tensor:
@@ -176,7 +176,7 @@ class _Reader:
         return Norm(self.tensor(f"{name}.weight", dim), self.tensor(f"{name}.bias", dim), self._config.eps)
 
     def check_rest(self) -> None:
-        """Raise UnusualModelError if a tensor is left over that isn't a part of training."""
+        """Raise UnusualModelError if a tensor is left over that isn't used in training only."""
         for name in self._rest:
             if not is_unused(name.removeprefix(self._prefix)):
                 raise UnusualModelError(name)

@@ -1,4 +1,4 @@
-"""Where the tokens of a batch are when its texts lie one after the other, without padding between them."""
+"""The layout of a batch whose texts are concatenated without padding."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TILE: Final = 16
-"""Batches are filled up to a multiple of this many rows, those of a tile of AMX: oneDNN compiles a kernel for
-each number of rows that it meets, which takes 0.6 ms and more, and it keeps 1024 of them."""
+"""Batches are filled up to a multiple of this many rows, those of an AMX tile: oneDNN compiles a kernel for each
+number of rows that it meets, which takes 0.6 ms or more, and caches 1024 of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Texts of equal length, one after the other: `texts` and `tokens` say where they are in the batch.
+    """Consecutive texts of equal length: `texts` and `tokens` say where they are in the batch.
 
-    `reach` is `length` filled up to whole tiles: that many rows, from the first of any text on, are there.
+    `reach` is `length` rounded up to whole tiles: that many rows exist from the first row of any text on.
     """
 
     texts: slice
@@ -36,8 +36,8 @@ class Packing:
     """A batch of texts sorted by length.
 
     `ids`, int32, and `positions`, int64, which count from 0 in each text, are (tokens,); `firsts`, int64
-    (texts,), says which tokens are the first of their text. All three are filled up to whole tiles, with
-    what belongs to no text and is computed in vain. `starts` is `firsts` without the filling.
+    (texts,), are the indices of each text's first token. All three are filled up to whole tiles with values that
+    belong to no text, whose results are discarded. `starts` is `firsts` without the filling.
     """
 
     ids: Tensor
@@ -48,7 +48,7 @@ class Packing:
 
 
 def pack(texts: list[NDArray[np.int32]]) -> Packing:
-    """The packing of texts, the ids of one each, that are sorted by length."""
+    """The packing of texts, given as the ids of each, sorted by length."""
     lengths = np.array([len(ids) for ids in texts], dtype=np.int64)
     starts = np.cumsum(lengths) - lengths
     positions = np.arange(int(lengths.sum())) - np.repeat(starts, lengths)

@@ -1,4 +1,4 @@
-"""What every forward pass is to the encoder around it."""
+"""What an encoder expects of a forward pass."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Pending(Protocol):
     """Vectors that a device may still be computing."""
 
     def result(self) -> NDArray[np.float32]:
-        """The vectors, waited for."""
+        """Wait for the vectors."""
 
 
 @runtime_checkable
 class PipelinedForward(Protocol):
-    """A forward pass without padding, whose next batch can be begun before the vectors of the last are there."""
+    """A forward pass without padding, whose next batch can be submitted before the previous one is finished."""
 
     def submit(self, tokens: TokenBatch) -> Pending:
-        """The texts' vectors, in their order, not waited for."""
+        """Start computing the texts' vectors, in their order, without waiting."""

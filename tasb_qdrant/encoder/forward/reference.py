@@ -1,4 +1,4 @@
-"""The forward pass through transformers: slow, simple, and what every faster one is measured against."""
+"""The forward pass through transformers: slow, simple, and the reference for every faster one."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class ReferenceForward:
         return result
 
     def _padded(self, texts: Sequence[NDArray[np.int32]]) -> tuple[Tensor, Tensor | None]:
-        """Ids and attention mask, (n, longest); no mask where all lengths are equal."""
+        """Ids and attention mask, (n, longest); no mask if all lengths are equal."""
         lengths = np.fromiter((len(ids) for ids in texts), dtype=np.int64, count=len(texts))
         real = np.arange(lengths.max()) < lengths[:, None]
         ids = np.full(real.shape, self._padding, dtype=np.int64)
@@ -84,7 +84,7 @@ def read_config(folder: Path) -> PretrainedConfig:
 def build_model(folder: Path, tensors: Mapping[str, Tensor]) -> PreTrainedModel:
     """The model of `folder` with exactly these weights, float32, on the CPU.
 
-    Raises CorruptModelError when they aren't the ones that config.json asks for: transformers would
+    Raises CorruptModelError if they aren't the ones that config.json asks for: transformers would
     fill the gaps with random numbers.
     """
     config = read_config(folder)
@@ -103,9 +103,9 @@ def build_model(folder: Path, tensors: Mapping[str, Tensor]) -> PreTrainedModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Filled:
-    """A model, float32 on the CPU, and the names of the weights by which the given ones differ from its own.
+    """A model, float32 on the CPU, and the names of weights that were missing, left over or of another shape.
 
-    What is `missing` or `misshapen` (of another shape) holds random numbers in the model.
+    `missing` and `misshapen` (of another shape) weights hold random numbers in the model.
     """
 
     model: PreTrainedModel
@@ -117,10 +117,10 @@ class Filled:
 def fill_model(
     kind: Any, config: PretrainedConfig, folder: Path, tensors: Mapping[str, Tensor], *, attention: str
 ) -> Filled:
-    """A model of the class `kind` with these weights. `attention` is sdpa or eager: what config.json may ask for
-    instead could be code from the hub.
+    """A model of the class `kind` with these weights. `attention` is sdpa or eager: whatever else config.json asks for
+    could be code from the hub.
 
-    Raises CorruptModelError when there can be no model of this config.json.
+    Raises CorruptModelError if no model can be built from config.json.
     """
     with _quiet():
         try:
@@ -130,7 +130,7 @@ def fill_model(
                 state_dict=dict(tensors),
                 dtype=torch.float32,
                 attn_implementation=attention,
-                ignore_mismatched_sizes=True,  # they are reported, for the caller to refuse
+                ignore_mismatched_sizes=True,  # they are reported for the caller to refuse
                 output_loading_info=True,
             )
         except (ValueError, RuntimeError, TypeError, ZeroDivisionError) as error:
@@ -144,7 +144,7 @@ def fill_model(
 
 
 def check_fit(folder: Path, *, missing: Sequence[str], unexpected: Sequence[str], misshapen: Sequence[str]) -> None:
-    """Raise CorruptModelError if there is any such weight."""
+    """Raise CorruptModelError if the weights don't fit the model."""
     kinds = {"missing": missing, "unexpected": unexpected, "of another shape": misshapen}
     problems = [f"{what}: {shown_names(names)}" for what, names in kinds.items() if names]
     if problems:
@@ -154,7 +154,7 @@ def check_fit(folder: Path, *, missing: Sequence[str], unexpected: Sequence[str]
 
 
 def shown_names(names: Sequence[str]) -> str:
-    """The first of `names`, by the alphabet, and how many more there are."""
+    """The first of `names` alphabetically, and how many more there are."""
     return f"{min(names)} and {len(names) - 1} more" if len(names) > 1 else names[0]
 
 
@@ -165,7 +165,7 @@ def _line(error: Exception) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """transformers draws a bar and logs a table on stderr, which belongs to the program."""
+    """Silence transformers' progress bar and logged table: stderr belongs to the program."""
     with _QUIET:
         bars, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # has no annotations

@@ -1,4 +1,4 @@
-"""Whether a fast forward pass gives the reference's vectors on this machine, tried out before it is used."""
+"""Checks that a fast forward pass gives the reference's vectors on this machine, before it is used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LEAST_COSINE: Final = 0.999
 
 MOST_STRETCH: Final = 0.01
 """How much longer or shorter than the reference's a vector may be, as a fraction: dot products of vectors that aren't
-normalised depend on it, and the cosine doesn't show it."""
+normalised depend on it, but the cosine doesn't show it."""
 
 _LENGTHS: Final = (2, 12, 16, 30, 75, 200, 512)
 
@@ -30,13 +30,13 @@ def trial_texts(*, vocabulary: int, longest: int) -> list[NDArray[np.int32]]:
 def disagreement(fast: Forward, reference: Forward, *, texts: Sequence[NDArray[np.int32]]) -> str:
     """How `fast` differs from `reference` on `texts`, together and each alone, or "" if it doesn't.
 
-    Any error of `fast` is such a difference; those of `reference` are raised.
+    Any error from `fast` counts as a difference; those from `reference` are raised.
     """
-    expected = reference(texts)  # first: an error on a GPU can break whatever comes after it
+    expected = reference(texts)  # first, because an error on a GPU can break everything after it
     try:
         together = fast(texts)
         alone = np.concatenate([fast([ids]) for ids in texts])
-    except Exception as error:  # kernels and compilers have errors of all types, and the reference is at hand
+    except Exception as error:  # kernels and compilers raise errors of all types, and there is still the reference
         return f"the fast one failed with {first_line(error)}"
     for found in (together, alone):
         difference = _difference(found, expected)
@@ -46,7 +46,7 @@ def disagreement(fast: Forward, reference: Forward, *, texts: Sequence[NDArray[n
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, without the advice and the traces that torch's go on with."""
+    """The first line of an error: torch's go on with advice and traces."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

@@ -1,4 +1,4 @@
-"""Attention within each text in a kernel of Triton's, for texts as short as passages are.
+"""Attention within each text in a Triton kernel, for texts as short as passages.
 
 torch's flash attention takes 128 keys at a time, of which a passage of 75 tokens leaves half unused.
 """
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _ROWS: Final = 64
 _KEYS: Final = 32
 _LEAST: Final = 16
-"""Rows that a product of Triton's has at least, for single ones. Their keys come 64 at a time."""
+"""The minimum rows of a Triton product, used for single queries. Their keys come 64 at a time."""
 
 _LOG2_E: Final = 1.4426950408889634
 
 
 def triton_attention(queries: Tensor, keys: Tensor, values: Tensor, spans: Spans) -> Tensor:
-    """An Attention for heads of 16, 32, 64 or 128 dimensions, whose numbers lie side by side in each tensor."""
+    """An Attention for heads of 16, 32, 64 or 128 dimensions that are contiguous in each tensor."""
     outputs = torch.empty(queries.shape, dtype=queries.dtype, device=queries.device)
     _, heads, dim = queries.shape
     rows, at_once, stages = (_LEAST, 64, 2) if spans.most_queries == 1 else (_ROWS, _KEYS, 3)

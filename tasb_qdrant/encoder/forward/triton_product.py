@@ -1,6 +1,6 @@
-"""The first product of a feed-forward layer and GELU in one kernel of Triton's: what is between isn't written.
+"""The first product of a feed-forward layer and its GELU in one Triton kernel, without writing what is in between.
 
-The bytes that a GELU by itself reads and writes take half as long as the product.
+A separate GELU's reads and writes take half as long as the product.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ROWS: Final = 128
 _COLUMNS: Final = 256
 _STEP: Final = 64
 _GROUP: Final = 8
-"""Tiles above each other that are computed before those beside them, so that they share what the cache holds."""
+"""How many tiles of a column are computed before moving to the next column, so that they share the cache."""
 
 
 def triton_product_gelu(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def _gelu(x):
     return tl.maximum(x, 0.0) - s * tl.exp2(-1.00003762 + s * log)
 
 
-@triton.jit(do_not_specialize=["height"])  # else it is compiled anew for multiples of 16
+@triton.jit(do_not_specialize=["height"])  # otherwise it is compiled again for multiples of 16
 @no_type_check  # it is Triton's language in Python's syntax
 def _product_gelu(
     inputs, weight, outputs, bias, height, width, depth,

@@ -1,4 +1,4 @@
-"""What reads and writes whole rows, in one kernel each of Triton's, which comes with torch for CUDA alone."""
+"""Steps that read and write whole rows, one Triton kernel each. Triton comes only with torch for CUDA."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ROWS: Final = 4
-"""Tokens of a text that one program embeds."""
+"""Tokens of a text embedded by one Triton program."""
 
 
 def triton_add_norm(inputs: Tensor, others: Tensor, norm: Norm) -> Tensor:
-    """An AddNorm for contiguous tensors on a GPU; the sum is not rounded before it is normalised."""
+    """An AddNorm for contiguous tensors on a GPU; the sum is normalised without being rounded first."""
     outputs = torch.empty_like(inputs)
     rows, dim = inputs.shape
     width = triton.next_power_of_2(dim)
@@ -28,7 +28,7 @@ def triton_add_norm(inputs: Tensor, others: Tensor, norm: Norm) -> Tensor:
 
 
 def triton_embed_norm(batch: Batch, words: Tensor, positions: Tensor, norm: Norm) -> Tensor:
-    """An EmbedNorm for contiguous tensors on a GPU. Which position a token has is known from its text's bounds."""
+    """An EmbedNorm for contiguous tensors on a GPU. A token's position follows from the bounds of its text."""
     outputs = torch.empty((len(batch.ids), words.shape[1]), dtype=words.dtype, device=words.device)
     dim = words.shape[1]
     blocks = triton.cdiv(batch.longest, _ROWS)

@@ -1,7 +1,6 @@
-"""What config.json says of a model: read here where it is plain, by transformers where it is not.
+"""What config.json says about a model: read here if it is plain, otherwise by transformers.
 
-To import transformers takes longer than to load a model, so a file that holds nothing but the usual
-entries is read without it.
+Importing transformers takes longer than loading a model, so a file with only the usual entries is read without it.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """A model's shape, under BERT's words. `token_types` is 0 where there are none.
+    """A model's shape, in BERT's terms. `token_types` is 0 if there are none.
 
-    `plain` says that config.json holds nothing but what these fields stand for, and what an encoder
-    doesn't need; transformers may know more about any other.
+    `plain` means that config.json holds nothing beyond these fields and what an encoder doesn't need;
+    about any other, transformers may know more.
     """
 
     family: str
@@ -46,14 +45,14 @@ def read_config(folder: Path) -> ModelConfig:
     try:
         return plain_config(folder)
     except UnusualModelError:
-        # Whatever is unusual or wrong about the file, transformers knows best what it means.
+        # If anything about the file is unusual or wrong, transformers knows best what it means.
         from tasb_qdrant.encoder.forward.reference import read_config as read_any
 
         return general_config(read_any(folder))
 
 
 def general_config(config: PretrainedConfig) -> ModelConfig:
-    """The same of any encoder that transformers knows."""
+    """The same for any encoder that transformers knows."""
     distil = config.model_type == "distilbert"
     return ModelConfig(
         family=config.model_type,
@@ -130,7 +129,7 @@ def _bert(found: Mapping[str, Any]) -> ModelConfig:
 
 _DISTILBERT_EPS: Final = 1e-12  # transformers' code, not its configuration
 _FALSE: Final = entries.one_of(False)
-_ACTIVATIONS: Final = entries.one_of("gelu")  # of any other, transformers' own forward pass is the one that is used
+_ACTIVATIONS: Final = entries.one_of("gelu")  # for any other, transformers' own forward pass is used
 
 _COMMON: Final[dict[str, Check]] = {
     "model_type": entries.text,

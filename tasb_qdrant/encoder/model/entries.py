@@ -1,4 +1,4 @@
-"""Checks of the entries of a model's JSON files. JSON's types are told apart: 1 is no True, and no 1.0."""
+"""Checks of the entries of a model's JSON files. JSON types are distinct: 1 is neither true nor 1.0."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def check_entries(entries: Mapping[str, Any], known: Mapping[str, Check]) -> None:
-    """Raise UnusualModelError for an entry that isn't `known`, or holds what it usually doesn't."""
+    """Raise UnusualModelError for an entry that isn't `known`, or has an unusual value."""
     for name, value in entries.items():
         check = known.get(name)
         if check is None or not check(value):

@@ -1,4 +1,4 @@
-"""A model's files, found and checked: whatever is wrong with them shows before torch is imported."""
+"""A model's files, found and checked: what is wrong with them shows before torch is imported."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The Hugging Face hub: what a repository holds, its files, and what the cache holds of it.
+"""The Hugging Face hub: what a repository holds, its files, and what is cached of it.
 
-huggingface_hub reads HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE itself; here every question to
-the hub has a bound in time, and every refusal a name.
+huggingface_hub reads HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE itself; here, every request to the hub has a
+timeout, and every refusal a named error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError
 
 HUB_TIMEOUT: Final = 8.0
-"""Seconds to wait for the hub: with the time to import and start, an unreachable one shows within 10."""
+"""Seconds to wait for the hub: including start-up and imports, an unreachable one is reported within 10."""
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ class Listing:
 
 
 def is_offline() -> bool:
-    """Whether HF_HUB_OFFLINE (or its kin) forbids asking the hub."""
+    """Whether HF_HUB_OFFLINE (or an equivalent) forbids asking the hub."""
     from huggingface_hub import constants
 
     return bool(constants.HF_HUB_OFFLINE)
@@ -49,7 +49,7 @@ def hub_address() -> str:
 
 
 def list_repo(repo: str, *, revision: str | None, timeout: float) -> Listing:
-    """What `repo` holds, or within `timeout` seconds the reason why that can't be said.
+    """What `repo` holds, or within `timeout` seconds an error that says why it can't be told.
 
     Raises ModelNotFoundError (no such repository or revision, no access), HubUnreachableError.
     """
@@ -65,9 +65,9 @@ def list_repo(repo: str, *, revision: str | None, timeout: float) -> Listing:
 
 
 def fetch(listing: Listing, names: Sequence[str]) -> Path:
-    """The folder of the cache that holds `names`, downloaded in this order where they aren't there.
+    """The cache folder that holds `names`; missing ones are downloaded, in this order.
 
-    Downloads take as long as they take. Raises HubUnreachableError when the hub stops answering.
+    Downloads have no timeout. Raises HubUnreachableError if the hub stops answering.
     """
     from huggingface_hub import hf_hub_download
 
@@ -79,17 +79,17 @@ def fetch(listing: Listing, names: Sequence[str]) -> Path:
                 folder = path.parents[name.count("/")]
                 if folder.name != listing.commit:
                     raise HubUnreachableError(
-                        f"{listing.repo} was changed on the hub while it was downloaded; run the command again"
+                        f"{listing.repo} changed on the hub while it was being downloaded; run the command again"
                     )
     if folder is None:
-        raise ModelNotFoundError(f"{listing.repo} holds no file of a model; correct --model")
+        raise ModelNotFoundError(f"{listing.repo} holds no model files; correct --model")
     if "modules.json" not in listing.files:
         _remember_absence(listing, "modules.json")
     return folder
 
 
 def cached_folder(repo: str, revision: str | None) -> Path | None:
-    """Where the cache keeps `repo` at `revision` (a branch means what it meant when last downloaded)."""
+    """Where `repo` is cached at `revision` (a branch means its commit at the last download)."""
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
@@ -111,7 +111,7 @@ def known_absent(repo: str, revision: str | None, name: str) -> bool:
 
 
 def _remember_absence(listing: Listing, name: str) -> None:
-    """Asking for a file that isn't there makes huggingface_hub note so, for later calls without a hub."""
+    """Asking for a missing file makes huggingface_hub record its absence, for later calls without the hub."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import EntryNotFoundError
 
@@ -127,8 +127,8 @@ def _remember_absence(listing: Listing, name: str) -> None:
 def _within(seconds: float, call: Callable[[], T]) -> T:
     """`call()`, or TimeoutError after `seconds`.
 
-    A thread, because nothing else bounds a name lookup that hangs, and httpx's timeouts bound each read,
-    not their sum. A thread left behind ends with its socket's timeout, or with the process.
+    Uses a thread, because nothing else limits a hanging name lookup, and httpx's timeouts limit each read rather than
+    their sum. An abandoned thread ends with its socket's timeout, or with the process.
     """
     results: list[T] = []
     errors: list[BaseException] = []
@@ -136,7 +136,7 @@ def _within(seconds: float, call: Callable[[], T]) -> T:
     def run() -> None:
         try:
             results.append(call())
-        except BaseException as error:  # handed over to the caller's thread, below
+        except BaseException as error:  # passed on to the caller's thread, below
             errors.append(error)
 
     thread = threading.Thread(target=run, name="tasb-qdrant-hub", daemon=True)
@@ -170,7 +170,7 @@ def _named_errors(repo: str, revision: str | None) -> Iterator[None]:
         ) from error
     except RepositoryNotFoundError as error:
         raise ModelNotFoundError(
-            f"no folder {repo} here, and no model {repo} at {where} or it is private; correct --model, or set HF_TOKEN"
+            f"no folder {repo} here, and no model {repo} at {where}, or it is private; correct --model, or set HF_TOKEN"
         ) from error
     except RevisionNotFoundError as error:
         raise ModelNotFoundError(f"{repo} at {where} has no revision {revision!r}; correct --revision") from error
@@ -195,7 +195,7 @@ def _unreachable(repo: str, where: str, reason: str) -> HubUnreachableError:
 
 @contextmanager
 def _no_bars() -> Iterator[None]:
-    """huggingface_hub draws its progress bars on stderr, which belongs to the program, not to a library."""
+    """Silence huggingface_hub's progress bars: stderr belongs to the program, not to a library."""
     from huggingface_hub import constants
     from huggingface_hub.utils.tqdm import (
         are_progress_bars_disabled,
@@ -203,7 +203,7 @@ def _no_bars() -> Iterator[None]:
         enable_progress_bars,
     )
 
-    # With HF_HUB_DISABLE_PROGRESS_BARS set, the person has decided, and the functions only warn.
+    # With HF_HUB_DISABLE_PROGRESS_BARS set, the user has decided, and these functions would only warn.
     if constants.HF_HUB_DISABLE_PROGRESS_BARS is not None or are_progress_bars_disabled():
         yield
         return

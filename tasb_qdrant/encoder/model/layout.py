@@ -1,4 +1,4 @@
-"""How a model folder says that it wants to be used: sentence-transformers' files where there are any."""
+"""How a model is meant to be used, according to its folder: by sentence-transformers' files, if it has them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PASSAGE_PROMPTS: Final = ("document", "passage", "corpus")
 class Layout:
     """Where the transformer's files are, and how its output becomes a vector.
 
-    `max_length` is what the layout says, None if it doesn't; prompts are put before the text as they are.
+    `max_length` is what the layout says, or None; prompts are prepended to the text as they are.
     """
 
     transformer: Path
@@ -45,8 +45,8 @@ class Layout:
 def read_layout(folder: Path) -> Layout:
     """The layout of `folder`, checked to hold config.json and a tokenizer of a known family.
 
-    Raises ModelNotFoundError naming a file that isn't there, CorruptModelError for one that can't be
-    read, ModelError for what can't be done: another pooling, a Dense module, an unknown architecture.
+    Raises ModelNotFoundError naming a missing file, CorruptModelError for one that can't be read, ModelError for
+    what isn't supported: another pooling, a Dense module, an unknown architecture.
     """
     layout = _sentence_transformers(folder) if (folder / "modules.json").is_file() else _plain(folder)
     config = read_object(layout.transformer / "config.json")
@@ -57,7 +57,7 @@ def read_layout(folder: Path) -> Layout:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One of the modules that sentence-transformers chains: the name of its class, and its folder."""
+    """One of the modules that sentence-transformers chains: its class name and its folder."""
 
     kind: str
     folder: Path
@@ -75,7 +75,7 @@ def read_modules(folder: Path) -> tuple[Module, ...]:
 
 
 def check_tokenizer(folder: Path) -> None:
-    """Raise ModelNotFoundError unless `folder` holds a tokenizer's file."""
+    """Raise ModelNotFoundError unless `folder` holds a tokenizer."""
     if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
         raise ModelNotFoundError(
             f"{folder} has no tokenizer: it needs tokenizer.json or vocab.txt; complete the folder"
@@ -83,9 +83,7 @@ def check_tokenizer(folder: Path) -> None:
 
 
 def _plain(folder: Path) -> Layout:
-    note = (
-        "Pooling is CLS without normalising, as TAS-B was trained: the model has no modules.json that says otherwise."
-    )
+    note = "Pooling is CLS, not normalised, as TAS-B was trained: the model has no modules.json that says otherwise."
     return Layout(folder, notes=(note,))
 
 
@@ -95,7 +93,7 @@ def _sentence_transformers(folder: Path) -> Layout:
     if kinds not in (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize")):
         raise ModelError(
             f"{folder / 'modules.json'} chains {', '.join(kinds) or 'nothing'}; "
-            "supported is Transformer, Pooling and maybe Normalize; choose another --model"
+            "supported are Transformer, Pooling and optionally Normalize; choose another --model"
         )
     transformer, pooling_folder = (module.folder for module in modules[:2])
     pooling_config = read_object(pooling_folder / "config.json")
@@ -148,13 +146,13 @@ def _prompts(folder: Path) -> tuple[str, str]:
 
 
 def transformer_settings(transformer: Path) -> dict[str, Any]:
-    """sentence_bert_config.json, whose middle word older versions took from the architecture."""
+    """sentence_bert_config.json; older versions named it after the architecture instead of bert."""
     paths = sorted(transformer.glob("sentence_*_config.json"))
     return read_object(paths[0]) if paths else {}
 
 
 def stated_length(settings: dict[str, Any], transformer: Path) -> int | None:
-    """How many tokens `settings` say that the model reads, None where they don't. Raises CorruptModelError."""
+    """How many tokens the model reads according to `settings`, or None. Raises CorruptModelError."""
     value = settings.get("max_seq_length")
     if value is None:
         return None
@@ -176,10 +174,10 @@ def _check_architecture(config: dict[str, Any], folder: Path) -> None:
 
 
 def _inside(folder: Path, path: str) -> Path:
-    """`folder / path`, which a downloaded file must not lead out of the folder."""
+    """`folder / path`; a downloaded file must not point outside its folder."""
     parts = Path(path).parts
     if Path(path).is_absolute() or ".." in parts:
-        raise CorruptModelError(f"{folder / 'modules.json'} leads out of the folder ({path!r}); don't use it")
+        raise CorruptModelError(f"{folder / 'modules.json'} points outside the folder ({path!r}); don't use this model")
     return folder / path
 
 

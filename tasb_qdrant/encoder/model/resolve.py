@@ -1,4 +1,4 @@
-"""From a model's name to a folder with its files: the short name, a hub id, or a folder as it is."""
+"""From a model's name to the folder with its files: the short name, a hub id, or a folder."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _SMALL_FILE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """A model's files. `id` is the hub id or the absolute folder, `notes` what was chosen on the way.
+    """Where a model's files are. `id` is the hub id or the absolute folder, `notes` what was chosen on the way.
 
-    `commit` is what the hub's repository was at, "" for a folder.
+    `commit` is that of the hub repository, "" for a folder.
     """
 
     id: str
@@ -47,11 +47,11 @@ class ModelSource:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What a loader takes a folder for.
+    """The kind of model that a loader expects in a folder.
 
-    `weights_folder` gives the folder in it that holds the weights, or raises ModelError. `needs_modules` says
-    that without its modules.json a model would be read otherwise than it was meant; `pickle_option` that the
-    person can allow pickles.
+    `weights_folder` returns the subfolder that holds the weights, or raises ModelError. `needs_modules` says that
+    without its modules.json a model would be used differently than intended; `pickle_option` that the user can
+    allow pickles.
     """
 
     weights_folder: Callable[[Path], Path]
@@ -64,7 +64,7 @@ ENCODER: Final = Kind(lambda folder: read_layout(folder).transformer, needs_modu
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What the person allows on the way to a hub repository's files. `deadline` is a monotonic time."""
+    """What the user allows when fetching from the hub. `deadline` is a monotonic time."""
 
     revision: str | None
     allow_pickle: bool
@@ -79,7 +79,7 @@ class _Request:
 def resolve_model(
     model: str | Path, *, revision: str | None, allow_pickle: bool, hub_timeout: float, kind: Kind = ENCODER
 ) -> ModelSource:
-    """The folder that holds `model`, downloaded when need be.
+    """The folder that holds `model`, downloaded if need be.
 
     Raises ModelNotFoundError, HubUnreachableError (within `hub_timeout` seconds), UnsafeWeightsError.
     """
@@ -104,21 +104,21 @@ def resolve_model(
 
 
 def named_by(contract: ModelContract, revision: str | None) -> tuple[str, str | None]:
-    """The model that a contract names, and its revision: the recorded commit, unless another is asked for or a
-    folder has the name."""
+    """The model that a contract names, and its revision: the recorded commit, unless another is asked for or the
+    name is that of a folder."""
     if revision is None and contract.revision and not os.path.isdir(contract.model):
         revision = contract.revision
     return contract.model, revision
 
 
 def _as_folder(model: str | Path) -> tuple[Path, bool]:
-    """(`model` as a path, whether it is a folder). Raises ModelNotFoundError for what can be no name."""
+    """(`model` as a path, whether it is a folder). Raises ModelNotFoundError for an invalid name."""
     if model == "":
         raise ModelNotFoundError(f"the model's name is empty; give a model's folder, or a hub id such as {PORT}")
     try:
         folder = Path(model).expanduser()
         return folder, folder.is_dir()
-    except RuntimeError as error:  # ~ of somebody whom this machine doesn't know
+    except RuntimeError as error:  # ~ of an unknown user
         raise ModelNotFoundError(f"no folder {model}: {str(error).rstrip('.')}; correct --model") from error
     except OSError as error:
         raise ModelNotFoundError(f"{_shown(model)} can't be looked up ({error.strerror}); correct --model") from error
@@ -131,9 +131,9 @@ def _shown(model: str | Path) -> str:
 
 def _tas_b(request: _Request) -> ModelSource:
     if request.revision is not None:
-        return _from_hub(ORIGINAL, request)  # a revision is one repository's: the port has no such commit
+        return _from_hub(ORIGINAL, request)  # a revision belongs to one repository: the port doesn't have that commit
     try:
-        # Pickle is not allowed here even if the person allows it: the port holds the same weights safely.
+        # Pickle is not used here even if the user allows it: the port holds the same weights safely.
         return _from_hub(ORIGINAL, replace(request, allow_pickle=False))
     except UnsafeWeightsError:
         reason = f"{ORIGINAL} holds pickle weights only"
@@ -141,7 +141,7 @@ def _tas_b(request: _Request) -> ModelSource:
         port = _from_cache(PORT, request)
         if port is None:
             raise
-        return _noted(port, f"{ORIGINAL} isn't in the cache and the hub can't be reached: {PORT} is loaded.")
+        return _noted(port, f"{ORIGINAL} isn't cached and the hub can't be reached: {PORT} is loaded instead.")
     port = _from_hub(PORT, request)
     return _noted(port, f"{reason}: {PORT}, the same weights as safetensors, is loaded instead.")
 
@@ -154,7 +154,7 @@ def _from_hub(repo: str, request: _Request) -> ModelSource:
         cached = _from_cache(repo, request)
         if cached is None:
             raise HubUnreachableError(
-                f"{repo} isn't in the cache, and HF_HUB_OFFLINE forbids asking the hub; "
+                f"{repo} isn't cached, and HF_HUB_OFFLINE forbids asking the hub; "
                 "unset it, or give a model folder with --model DIR"
             )
         return _noted(cached, f"{repo} comes from the cache: HF_HUB_OFFLINE is set.")
@@ -165,7 +165,7 @@ def _from_hub(repo: str, request: _Request) -> ModelSource:
         if cached is None:
             raise
         return _noted(cached, f"{repo} comes from the cache: the hub at {hub.hub_address()} can't be reached.")
-    # Weights come last: a cache that holds weights then holds the layout that says how to read them.
+    # Weights come last: a cache with weights is then sure to have the layout that says how to use them.
     small = [name for name in listing.files if _SMALL_FILE.fullmatch(name)]
     weights = _listed_weights(listing, request)
     return _snapshot(repo, hub.fetch(listing, [*small, *weights.names]))
@@ -190,15 +190,15 @@ def _listed_weights(listing: hub.Listing, request: _Request) -> WeightNames:
 
 
 def _from_cache(repo: str, request: _Request) -> ModelSource | None:
-    """The cached copy, if it is whole: files, weights, and the knowledge of how to pool.
+    """The cached copy, if it is complete: the files, the weights, and how to pool.
 
-    Raises UnsafeWeightsError when it has pickle weights only.
+    Raises UnsafeWeightsError if it has pickle weights only.
     """
     folder = hub.cached_folder(repo, request.revision)
     if folder is None:
         return None
-    # Other programs cache a repository without its modules.json. Read so, a model that takes the mean
-    # would be pooled by CLS without a word; so its absence must be known, not just seen.
+    # Other programs may cache a repository without its modules.json. A model with mean pooling would then be
+    # silently pooled by CLS, so the hub must have confirmed that there is none.
     known = (
         not request.kind.needs_modules
         or repo in (ORIGINAL, PORT)
@@ -217,7 +217,7 @@ def _from_cache(repo: str, request: _Request) -> ModelSource | None:
 
 
 def _snapshot(repo: str, folder: Path) -> ModelSource:
-    """A folder of the cache, which is named by its commit."""
+    """A folder of the cache, named after its commit."""
     return ModelSource(repo, folder, commit=folder.name if _COMMIT.fullmatch(folder.name) else "")
 
 

@@ -1,4 +1,4 @@
-"""The weight files of a model: found, hashed, and read without running anything that they hold."""
+"""The weight files of a model: found, hashed, and read without executing anything in them."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 _PICKLE_SHARD = re.compile(r"pytorch_model-\d{5}-of-\d{5}\.bin")
 _HASH_BLOCK: Final = 1 << 24
-"""Bytes. A thread waits up to 5 ms for the interpreter at either end of a block, so they are few."""
+"""Bytes. A thread may wait up to 5 ms for the GIL at either end of a block, so blocks are large."""
 
-# Parts of training that no forward pass here uses; anything else missing or left over is an error.
+# Parts used in training only; anything else that is missing or left over is an error.
 _UNUSED: Final = (
     "pooler.",
     "cls.",
@@ -58,7 +58,7 @@ class WeightFiles:
 
 
 def pick_weights(names: Iterable[str]) -> WeightNames | None:
-    """Which of a folder's files hold the weights: safetensors where there are any, then pickles."""
+    """Which of a folder's files hold the weights: safetensors if there are any, else pickles."""
     listed = set(names)
     for single, shard, safe in (
         ("model.safetensors", _SHARD, True),
@@ -73,7 +73,7 @@ def pick_weights(names: Iterable[str]) -> WeightNames | None:
 
 
 def find_weights(folder: Path, *, allow_pickle: bool, pickle_option: bool = True) -> WeightFiles:
-    """The weight files in `folder`; `pickle_option` says whether the person could have allowed pickles.
+    """The weight files in `folder`; `pickle_option` says whether the user could have allowed pickles.
 
     Raises ModelNotFoundError, UnsafeWeightsError, CorruptModelError.
     """
@@ -85,7 +85,7 @@ def find_weights(folder: Path, *, allow_pickle: bool, pickle_option: bool = True
     if not found.names[0].endswith(".index.json"):
         path = folder / found.names[0]
         if not path.is_file():
-            what = "a link to a file that isn't there" if path.is_symlink() else "not a file"
+            what = "a broken link" if path.is_symlink() else "not a file"
             raise ModelNotFoundError(f"{path} is {what}; complete the folder")
         return WeightFiles((path,), found.safe)
     files = _indexed(folder / found.names[0], _SHARD if found.safe else _PICKLE_SHARD)
@@ -96,8 +96,8 @@ def find_weights(folder: Path, *, allow_pickle: bool, pickle_option: bool = True
 
 
 def pickles_only(where: str | Path, name: str, *, pickle_option: bool) -> UnsafeWeightsError:
-    """The refusal of the model at `where`, whose weights are the pickle `name`."""
-    way_out = "give --allow-pickle" if pickle_option else "save it as safetensors where you trust it (save_pretrained)"
+    """The error for the model at `where`, whose weights are the pickle `name`."""
+    way_out = "give --allow-pickle" if pickle_option else "save it as safetensors if you trust it (save_pretrained)"
     return UnsafeWeightsError(
         f"{where} holds pickle weights only ({name}), which can run code when loaded; "
         f"choose a safetensors version of the model, or {way_out}"
@@ -106,9 +106,9 @@ def pickles_only(where: str | Path, name: str, *, pickle_option: bool) -> Unsafe
 
 @contextmanager
 def hashing(files: Sequence[Path]) -> Iterator[Callable[[], str]]:
-    """What gives, when called, sha256 over the files' bytes, one after the other, in hexadecimal.
+    """A function that returns the sha256 of the concatenated files, in hexadecimal.
 
-    A thread works on it within the block, and stops at its end. The call raises ModelNotFoundError.
+    A thread computes it within the block, and stops at its end. The function raises ModelNotFoundError.
     """
     stop = threading.Event()
     with ThreadPoolExecutor(1, thread_name_prefix="hash-weights") as pool:
@@ -135,7 +135,7 @@ def _hash(files: Sequence[Path], stop: threading.Event) -> str:
 
 
 def is_unused(name: str) -> bool:
-    """Whether a weight of this name, without the model's prefix, is one that no forward pass here needs."""
+    """Whether no forward pass here needs a weight of this name (without the model's prefix)."""
     return name.startswith(_UNUSED) or name.endswith("position_ids")
 
 
@@ -147,14 +147,14 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def _unreadable(path: Path, error: OSError) -> ModelNotFoundError:
-    return ModelNotFoundError(f"{path} can't be read ({error.strerror}); check that it is there, and its permissions")
+    return ModelNotFoundError(f"{path} can't be read ({error.strerror}); check that it exists, and its permissions")
 
 
 def read_tensors(weights: WeightFiles, *, sha256: str) -> tuple[dict[str, Tensor], tuple[str, ...]]:
-    """The tensors by name, and notes on how they were had.
+    """The tensors by name, and notes on how they were read.
 
-    Pickles go through torch's restricted loader once; their tensors are kept as safetensors in the
-    cache, under `sha256` of the pickles. Raises CorruptModelError, UnsafeWeightsError.
+    Pickles go through torch's restricted loader once; their tensors are then cached as safetensors under the
+    `sha256` of the pickles. Raises CorruptModelError, UnsafeWeightsError.
     """
     if weights.safe:
         return _read_safetensors(weights.files), ()
@@ -164,7 +164,7 @@ def read_tensors(weights: WeightFiles, *, sha256: str) -> tuple[dict[str, Tensor
     kept = cache / "model.safetensors"
     if not kept.is_file():
         _convert(weights.files, kept)
-    note = f"{weights.files[0].name} is a pickle: its tensors alone were read, and are kept in {kept}."
+    note = f"{weights.files[0].name} is a pickle: only its tensors were read, and are kept in {kept}."
     return _read_safetensors((kept,)), (note,)
 
 
@@ -175,9 +175,9 @@ def _indexed(index: Path, shard: re.Pattern[str]) -> tuple[Path, ...]:
     except OSError as error:
         raise _unreadable(index, error) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptModelError(f"{index} is no index of weight files; get the model again") from error
+        raise CorruptModelError(f"{index} is not an index of weight files; get the model again") from error
     if bad is not None or not names:
-        raise CorruptModelError(f"{index} names {bad!r}, which is no weight file; get the model again")
+        raise CorruptModelError(f"{index} names {bad!r}, which is not a weight file; get the model again")
     return tuple(index.parent / name for name in names)
 
 
@@ -190,7 +190,7 @@ def _read_safetensors(files: Sequence[Path]) -> dict[str, Tensor]:
         try:
             tensors.update(load_file(path))
         except (SafetensorError, ValueError, OSError) as error:  # ValueError: an empty file can't be mapped
-            raise CorruptModelError(f"{path} is no valid safetensors file ({_reason(path, error)})") from error
+            raise CorruptModelError(f"{path} is not a valid safetensors file ({_reason(path, error)})") from error
     return tensors
 
 
@@ -202,7 +202,7 @@ def _reason(path: Path, error: Exception) -> str:
 
 
 def _convert(files: Sequence[Path], kept: Path) -> None:
-    """Write the pickles' tensors to `kept`: whole or not at all, also with two processes at it."""
+    """Write the pickles' tensors to `kept`, completely or not at all, even with two processes doing so."""
     from safetensors.torch import save_file
 
     tensors: dict[str, Tensor] = {}
@@ -222,13 +222,13 @@ def _convert(files: Sequence[Path], kept: Path) -> None:
 
 
 def _unpickle(path: Path) -> dict[str, Tensor]:
-    import pickle  # only for the name of the loader's error
+    import pickle  # only for the loader's exception class
 
     import torch
 
     try:
         with warnings.catch_warnings():
-            # torch says so of a pickle that it then reads or refuses; an answer follows either way.
+            # torch warns about a pickle that it then reads or refuses; either outcome is handled below.
             warnings.filterwarnings("ignore", message="Detected pickle protocol")
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -237,8 +237,8 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
             "choose a safetensors version of the model"
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        raise CorruptModelError(f"{path} is no valid file of weights; get the file again") from error
+        raise CorruptModelError(f"{path} is not a valid weight file; get the file again") from error
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
         raise CorruptModelError(f"{path} must hold a dictionary of tensors; choose another model")
-    # A copy each: safetensors refuses tensors that share memory, as tied weights do.
+    # Copied: safetensors refuses tensors that share memory, as tied weights do.
     return {str(name): value.detach().clone().contiguous() for name, value in loaded.items()}

@@ -1,4 +1,4 @@
-"""The model's tokenizer from its files: read here where they are plain, by transformers where they are not."""
+"""The model's tokenizer from its files: read here if they are plain, otherwise by transformers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasb_qdrant.errors import CorruptModelError
 
 
 def load_tokenization(layout: Layout, config: ModelConfig) -> Tokenization:
-    """The model's tokenizer as transformers loads it, cut to what layout, tokenizer and model allow.
+    """The model's tokenizer as transformers loads it, limited to the length that layout, tokenizer and model allow.
 
     Raises CorruptModelError.
     """
@@ -29,7 +29,7 @@ def load_tokenization(layout: Layout, config: ModelConfig) -> Tokenization:
     check_vocabulary(tokenizer, folder, embedded=config.vocab_size)
     max_length = min(layout.max_length or own.max_length, _positions(config))
     if max_length <= tokenizer.num_special_tokens_to_add(is_pair=False):
-        raise CorruptModelError(f"{folder} reads {max_length} tokens, which leaves none for the text")
+        raise CorruptModelError(f"{folder} reads only {max_length} tokens, which leaves none for the text")
     return Tokenization(tokenizer, max_length=max_length)
 
 
@@ -46,7 +46,7 @@ def check_vocabulary(tokenizer: Tokenizer, folder: Path, *, embedded: int) -> No
 def load_tokenizer(folder: Path, config: ModelConfig) -> OwnTokenizer:
     """The tokenizer in `folder`. Raises CorruptModelError."""
     if config.plain:
-        # Whatever is unusual or wrong about the files, transformers knows best what it means.
+        # If anything about the files is unusual or wrong, transformers knows best what it means.
         with suppress(UnusualModelError):
             return plain_tokenizer(folder)
     return general_tokenizer(folder)
@@ -71,7 +71,7 @@ def general_tokenizer(folder: Path) -> OwnTokenizer:
 
 
 def _positions(config: ModelConfig) -> int:
-    """Tokens that the model has positions for; RoBERTa's start behind the padding id."""
+    """Tokens that the model has positions for; RoBERTa's start after the padding id."""
     if config.family in ("roberta", "xlm-roberta", "camembert"):
         return config.positions - config.padding - 1
     return config.positions

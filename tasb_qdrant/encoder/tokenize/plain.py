@@ -1,7 +1,7 @@
-"""BERT's tokenizer from its files, without transformers, where that gives the very same.
+"""BERT's tokenizer from its files, without transformers, if the result is exactly the same.
 
-What transformers makes of tokenizer.json depends on tokenizer_config.json: it takes the words from the
-one and the rules from the other. A folder is plain where both say the same, so that it makes no difference.
+transformers takes the vocabulary from tokenizer.json and the rules from tokenizer_config.json. A folder is plain if
+both files say the same, so that it makes no difference which is used.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tasb_qdrant.encoder.model.entries import (
 )
 
 _MANY: Final = 100_000
-"""Words above which transformers looks for a known fault of other models' tokenizers."""
+"""Vocabulary size above which transformers checks for a known bug in other models' tokenizers."""
 
 _SPECIAL: Final = {
     "unk_token": "[UNK]",
@@ -40,10 +40,10 @@ _UNLIMITED: Final = 10**30
 
 @dataclass(frozen=True, slots=True)
 class OwnTokenizer:
-    """A model's tokenizer, and the tokens that it says the model reads.
+    """A model's tokenizer, and the number of tokens that it says the model reads.
 
-    The rest is about batches of pairs, where transformers alone knows: whether a pair's token types are given to
-    the model, what it is padded with (None if nothing is said), and on which side.
+    The rest concerns batches of pairs, which only transformers knows about: whether the model gets token types, the
+    padding id (None if there is none), and the padding side.
     """
 
     backend: Tokenizer
@@ -56,7 +56,7 @@ class OwnTokenizer:
 def plain_tokenizer(folder: Path) -> OwnTokenizer:
     """BERT's tokenizer from tokenizer.json, if every other file agrees with it.
 
-    Raises UnusualModelError where one doesn't, says what isn't known here, or can't be read.
+    Raises UnusualModelError if one doesn't, has something unknown in it, or can't be read.
     """
     if (folder / "added_tokens.json").exists():
         raise UnusualModelError("added_tokens.json")
@@ -81,7 +81,7 @@ def _optional(path: Path) -> dict[str, Any]:
 
 
 def _check_rules(whole: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Raise UnusualModelError unless tokenizer.json is what transformers would make of its words."""
+    """Raise UnusualModelError unless tokenizer.json is what transformers would build from its vocabulary."""
     model = whole.get("model")
     words = model.get("vocab") if isinstance(model, dict) else None
     if not isinstance(model, dict) or not isinstance(words, dict) or len(words) > _MANY:
@@ -104,7 +104,7 @@ def _check_rules(whole: dict[str, Any], settings: dict[str, Any]) -> None:
             "vocab": words,
         },
     }
-    if "type" not in model:  # tokenizers of 2020 and 2021 wrote none
+    if "type" not in model:  # tokenizers didn't write it in 2020 and 2021
         del expected["model"]["type"]
     for part, content in expected.items():
         if whole.get(part) != content:
@@ -123,7 +123,7 @@ def _check_added(added: Any, words: dict[str, Any]) -> None:
 
 
 def _check_template(template: Any, words: dict[str, Any]) -> None:
-    """[CLS] text [SEP], whatever is said about pairs of texts."""
+    """[CLS] text [SEP]; whatever it says about pairs is ignored."""
     if not isinstance(template, dict):
         raise UnusualModelError("post_processor")
     begin, end = ([name, words.get(name)] for name in ("[CLS]", "[SEP]"))
@@ -144,13 +144,13 @@ def _check_template(template: Any, words: dict[str, Any]) -> None:
 
 
 def _check_truncation(truncation: Any) -> None:
-    """A text is cut by what `Tokenization` says, not by this, but transformers checks it."""
+    """`Tokenization` truncates texts, not this setting, but transformers validates it."""
     if truncation is not None and (not isinstance(truncation, dict) or truncation.get("stride") != 0):
         raise UnusualModelError("truncation")
 
 
 def _check_settings(settings: dict[str, Any], added: Any) -> None:
-    """Raise UnusualModelError for an entry of tokenizer_config.json that isn't known to change nothing."""
+    """Raise UnusualModelError for an entry of tokenizer_config.json that isn't known to be harmless."""
     settings = dict(settings)
     _check_names({name: settings.pop(name) for name in _SPECIAL if name in settings}, typed=True)
     if "added_tokens_decoder" in settings:
@@ -159,9 +159,9 @@ def _check_settings(settings: dict[str, Any], added: Any) -> None:
 
 
 def _check_names(names: dict[str, Any], *, typed: bool) -> None:
-    """Raise UnusualModelError for a special token by another name, or with rules of its own.
+    """Raise UnusualModelError for a special token with another name, or with rules of its own.
 
-    A token is a text or an object; which of the two it is says `__type`, if objects are `typed`.
+    A token is a string or an object; if `typed`, objects carry a `__type`.
     """
     for name, value in names.items():
         content = _SPECIAL.get(name)
@@ -183,7 +183,7 @@ def _check_decoder(decoder: Any, added: Any) -> None:
 
 _SIDE: Final = one_of("left", "right")
 _NONE: Final = one_of(None, [], {})
-# Entries of tokenizer_config.json: those that `_check_rules` compares, then those that no token depends on.
+# Entries of tokenizer_config.json: those that `_check_rules` compares, then those that don't affect tokens.
 _SETTINGS: Final[dict[str, Check]] = {
     "tokenizer_class": one_of("BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer", "DistilBertTokenizerFast"),
     "model_max_length": lambda value: value is None or size(value),

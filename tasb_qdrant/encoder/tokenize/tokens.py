@@ -16,17 +16,17 @@ from tasb_qdrant.encoder.tokenize.words import WordIds
 from tasb_qdrant.errors import InvalidInputError
 
 LONG: Final = 16
-"""Characters a token, above which a text is read from its beginning only as far as the model reads."""
+"""Characters per token. A text with more than that for every token the model reads is read only as far as needed."""
 
 _ID: Final = np.dtype(np.int32)
-_AT_ONCE: Final = 1024  # an Encoding takes about 10 KB, so this bounds memory; two threads stay busy
+_AT_ONCE: Final = 1024  # an Encoding takes about 10 KB, so this limits memory; two threads stay busy
 _WINDOW: Final = 1024
 _BERT_BREAKS: Final = " \t\n\r!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u3002\u3001\uff0c\uff01\uff1f"
 _CJK: Final = "\u3400-\u4dbf\u4e00-\u9fff"
 
 
 class Tokenization:
-    """A tokenizer cut to `max_length` tokens. Safe to use from several threads."""
+    """A tokenizer that truncates to `max_length` tokens. Safe to use from several threads."""
 
     def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
         self.max_length = max_length
@@ -47,15 +47,15 @@ class Tokenization:
             truncated += cut
         offsets = np.zeros(len(parts) + 1, dtype=np.int64)
         np.cumsum([len(part) // _ID.itemsize for part in parts], out=offsets[1:])
-        # A bytearray, because NumPy takes an array over bytes for read-only, and torch warns of those.
+        # A bytearray, because a NumPy array over bytes is read-only, which torch warns about.
         return TokenBatch(np.frombuffer(bytearray().join(parts), dtype=_ID), offsets, truncated)
 
     def parts(self, texts: Sequence[str], *, prompt: str = "") -> Iterator[Part]:
-        """The same, in a single part: there is nothing to wait for but this thread."""
+        """The same, in a single part: only this thread works on it."""
         return iter([Part(0, self(texts, prompt=prompt))])
 
     def _ids(self, texts: list[str]) -> tuple[list[bytes], int]:
-        """The ids of each text as bytes of int32, and how many texts were truncated."""
+        """The ids of each text as int32 bytes, and the number of texts that were truncated."""
         words = self._words
         if words is None:
             return self._ids_by_tokenizer(texts)
@@ -87,8 +87,8 @@ class Tokenization:
         return [next(short) if len(text) <= longest else self._encode_long(text) for text in texts]
 
     def _encode_long(self, text: str) -> Encoding:
-        """As for the whole text, from the shortest beginning that is enough: 16 MiB of Chinese would
-        otherwise take 46 s and 5 GB."""
+        """The same as for the whole text, from the shortest prefix that is enough: 16 MiB of Chinese would otherwise
+        take 46 s and 5 GB."""
         if self._prefix is None:
             return self._batch([text])[0]
         text = self._prefix.collapse(text)
@@ -106,7 +106,7 @@ class Tokenization:
 
 
 class Prefix:
-    """Where a text can be cut so that the beginning's tokens are the same as in the whole text."""
+    """Where a text can be cut so that the prefix has the same tokens as in the whole text."""
 
     def __init__(self, *, breaks: re.Pattern[str], word_limit: int) -> None:
         self._breaks = breaks
@@ -115,11 +115,11 @@ class Prefix:
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> Prefix | None:
-        """None for a tokenizer that isn't BERT's: its words may reach across any character.
+        """None for a tokenizer that isn't BERT's, whose words may span any character.
 
-        BERT's normaliser changes each character by itself, and its words end before every white space,
-        punctuation mark and ideograph, so a cut there changes nothing on its left. Only a special token
-        in the text, such as [SEP], reaches across punctuation: its characters are no places to cut.
+        BERT's normaliser changes each character by itself, and its words end before every whitespace, punctuation mark
+        and ideograph, so a cut there changes nothing to its left. Only a special token in the text, such as [SEP],
+        spans punctuation, so texts are not cut at its characters.
         """
         normalizer, model = tokenizer.normalizer, tokenizer.model
         plain = (
@@ -137,17 +137,17 @@ class Prefix:
         return cls(breaks=re.compile(f"[{breaks}{cjk}]"), word_limit=model.max_input_chars_per_word)
 
     def collapse(self, text: str) -> str:
-        """`text` with overlong runs of letters shortened: [UNK] whatever their length beyond the limit."""
+        """`text` with overlong runs of letters shortened: beyond the limit they are [UNK] whatever their length."""
         return self._run.sub(lambda run: run.group()[: self._kept], text)
 
     def last_break(self, text: str, end: int) -> int:
-        """The last place before `end` to cut at, or 0 if there is none nearby."""
+        """The last place to cut before `end`, or 0 if there is none nearby."""
         start = max(1, end - _WINDOW)
         return max((match.start() for match in self._breaks.finditer(text, start, end)), default=0)
 
 
 def check_texts(texts: Sequence[str]) -> None:
-    """Raise InvalidInputError for anything but a sequence of strings that UTF-8 can say."""
+    """Raise InvalidInputError for anything but a sequence of strings that UTF-8 can encode."""
     if isinstance(texts, str):
         raise InvalidInputError("expected a sequence of texts, found a single string; put it into a list")
     for index, text in enumerate(texts):

@@ -1,4 +1,4 @@
-"""The ids of texts, word by word from memory: what the tokenizer said about a word, it says again."""
+"""The word cache: token ids of texts, word by word, since the tokenizer always gives a word the same ids."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Final
 import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
-_KEPT: Final = 1 << 18  # words, about 60 MB; natural text of one language has 80% of its words among the first 10⁵
-_LONG: Final = 64  # characters of a word, above which it is asked for anew each time
+_KEPT: Final = 1 << 18  # words, about 60 MB; in natural text of one language, 80% of the words are among the first 10⁵
+_LONG: Final = 64  # characters; longer words aren't cached
 _ALIKE: Final = frozenset(".,;:!?()\"'")
 _ID: Final = np.dtype(np.int32)
 
 
 class WordIds(dict[str, bytes]):
-    """What stands between two spaces, to its ids: int32, as bytes, without special tokens.
+    """Maps what stands between two spaces to its ids: int32, as bytes, without special tokens.
 
-    Exact because BERT's normaliser changes each character by itself, its words end at every space, and
-    each word gets its ids by itself; the ids of an unknown word come from the tokenizer. Safe to use from
-    several threads: at worst two of them ask for the same word.
+    This is exact, because BERT's normaliser changes each character by itself, its words end at every space, and each
+    word's ids depend on the word alone; an unknown word goes to the tokenizer. Safe to use from several threads: at
+    worst, two of them tokenise the same word.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -31,13 +31,13 @@ class WordIds(dict[str, bytes]):
 
     @classmethod
     def of(cls, tokenizer: Tokenizer) -> WordIds | None:
-        """None for a tokenizer that isn't BERT's, in which words may depend on their neighbours."""
+        """None for a tokenizer that isn't BERT's, whose words may depend on their neighbours."""
         plain = (
             isinstance(tokenizer.normalizer, normalizers.BertNormalizer)
             and isinstance(tokenizer.pre_tokenizer, pre_tokenizers.BertPreTokenizer)
             and isinstance(tokenizer.model, models.WordPiece)
         )
-        # A text without "[" must hold no special token, and each text get one token before and one after.
+        # A text without "[" must contain no special token, and each text must get one token before and one after.
         bracketed = all("[" in token.content for token in tokenizer.get_added_tokens_decoder().values())
         if not plain or not bracketed:
             return None
@@ -45,11 +45,11 @@ class WordIds(dict[str, bytes]):
         return cls(tokenizer) if whole[1:-1] == bare and len(whole) == len(bare) + 2 else None
 
     def knows(self, text: str) -> bool:
-        """Whether `text` can be read word by word, and is made of words; Chinese, for one, has no spaces."""
+        """Whether `text` can be tokenised word by word; Chinese, for one, has no spaces between words."""
         return "[" not in text and len(text) <= _LONG + 16 * text.count(" ")
 
     def ids(self, text: str) -> bytes:
-        """The ids of a text that `knows` says yes to."""
+        """The ids of a text for which `knows` is true."""
         return b"".join(map(self.__getitem__, text.split(" ")))
 
     def __missing__(self, word: str) -> bytes:
@@ -61,7 +61,7 @@ class WordIds(dict[str, bytes]):
         return ids
 
     def _find(self, word: str) -> bytes:
-        """From a simpler word where there is one: half of all new words are known but for a comma or a capital."""
+        """From a simpler word if possible: half of all new words are known apart from a comma or a capital."""
         if word.isascii() and len(word) <= _LONG:
             if self._lowercase and (lower := word.lower()) != word:
                 return self[lower]

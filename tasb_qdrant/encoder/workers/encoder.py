@@ -1,4 +1,4 @@
-"""An encoder over several devices: a worker process each, and the texts shared out among them."""
+"""An encoder over several devices, with a worker process for each and the texts distributed among them."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from tasb_qdrant.errors import InvalidInputError, ModelError
 from tasb_qdrant.records import ModelContract
 
 _ROUNDS: Final = 4
-"""Chunks of a call for each worker, so that they end at about the same time however fast each is."""
+"""Chunks per worker in a call, so that all workers finish at about the same time, whatever their speed."""
 
 _LARGEST: Final = 4
-"""Of the smallest chunk. A chunk costs a fraction of a millisecond beyond its texts, so larger ones gain nothing."""
+"""Times the smallest chunk. A chunk's overhead is a fraction of a millisecond, so larger ones gain nothing."""
 
 
 class ParallelEncoder:
-    """An Encoder whose forward passes run in worker processes, one a device; tokenising is shared by all of them.
+    """An Encoder whose forward passes run in worker processes, one per device; tokenising is shared by all of them.
 
-    The workers end with it. `smallest_chunk` is in tokens, padding included, and should fill a device.
+    The workers end with it. `smallest_chunk` is in tokens, padding included, and should keep a device busy.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ParallelEncoder:
         self._pool: WorkerPool[Chunk, Encoded] = WorkerPool(named)
         held = ExitStack()
         held.callback(self._pool.close)
-        # The threads of the pool know the pool and not the encoder, which can so be garbage.
+        # The pool's threads refer to the pool but not to the encoder, so that it can be garbage-collected.
         self._end = weakref.finalize(self, held.close)
         try:
             self._tokenize = tokenization()
@@ -75,7 +75,7 @@ class ParallelEncoder:
         return self._pool.pids
 
     def close(self) -> None:
-        """Ends the workers at once; calls under way, and later ones, raise WorkerError."""
+        """End the workers at once; current and later calls raise WorkerError."""
         self._end()
 
     def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
@@ -102,7 +102,7 @@ class ParallelEncoder:
         vectors = np.empty((len(tokens), self.contract.dim), dtype=np.float32)
         chunks = self._chunks(tokens)
         makes = [partial(_chunk, tokens, rows) for rows in chunks]
-        # One small batch goes ahead of a long ingest, but a million queries are an ingest themselves.
+        # One small batch goes ahead of a long ingest, but a million queries are as long as an ingest.
         with closing(self._pool.run(makes, urgent=urgent and len(chunks) == 1)) as results:
             for position, encoded in results:
                 rows = chunks[position]
@@ -113,7 +113,7 @@ class ParallelEncoder:
         return vectors
 
     def _chunks(self, tokens: TokenBatch) -> list[NDArray[np.int64]]:
-        """Which texts go together: the longest first, so that the last chunks are about equally quick."""
+        """Which texts go together: longest first, so that the last chunks take about equally long."""
         share = tokens.tokens // (_ROUNDS * len(self._later))
         budget = min(max(share, self._smallest), _LARGEST * self._smallest)
         lengths = tokens.lengths

@@ -1,8 +1,8 @@
-"""Objects through a pipe between a process and its worker, arrays without a copy on the way."""
+"""Objects sent through a pipe between a process and its worker, with arrays not copied on the way."""
 
 from __future__ import annotations
 
-import pickle  # both ends are this program, and nobody else can write into the pipe between them
+import pickle  # both ends are this program, and nobody else can write to the pipe
 import struct
 from io import FileIO
 from typing import Final
@@ -12,7 +12,7 @@ _SIZE: Final = struct.Struct("<Q")
 
 
 def write_frame(stream: FileIO, value: object) -> None:
-    """Raises OSError where nobody reads any more."""
+    """Raises OSError if the reader is gone."""
     apart: list[pickle.PickleBuffer] = []
     body = pickle.dumps(value, protocol=5, buffer_callback=apart.append)
     arrays = [buffer.raw() for buffer in apart]
@@ -23,7 +23,7 @@ def write_frame(stream: FileIO, value: object) -> None:
 
 
 def read_frame(stream: FileIO) -> object:
-    """What was written. Raises EOFError where the other end is closed, be it in the middle of a frame."""
+    """The object that was written. Raises EOFError if the other end is closed, even in the middle of a frame."""
     (count,) = _COUNT.unpack(_read(stream, _COUNT.size))
     sizes = [size for (size,) in _SIZE.iter_unpack(_read(stream, count * _SIZE.size))]
     body, *arrays = (_read(stream, size) for size in sizes)

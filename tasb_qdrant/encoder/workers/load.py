@@ -1,4 +1,4 @@
-"""An encoder over several devices: what each worker loads, and what the person is told of it."""
+"""An encoder over several devices: what each worker loads, and the notes for the user."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def load_parallel(
 ) -> ParallelEncoder:
     """An encoder for `model` with a worker process for each of `devices`.
 
-    One precision for all, chosen for the first. Raises as load_encoder does, and WorkerError if a worker ends.
+    All use one precision, chosen for the first. Raises what load_encoder does, and WorkerError if a worker ends.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Work spread over worker processes: each takes the next piece when it has room, and none is waited for in vain."""
+"""Work distributed over worker processes: each takes the next piece when it has room, and a dead one is noticed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ W = TypeVar("W")
 R = TypeVar("R")
 
 QUEUED: Final = 2
-"""Pieces of work at a worker: the one that it does, and the next, so that it never waits for the pipe."""
+"""Pieces of work sent to a worker at a time: the current one and the next, so that it never waits for the pipe."""
 
 _JOIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Call:
-    """One caller's pieces; what becomes of each arrives in `done`, in whichever order."""
+    """One caller's pieces; the outcome of each arrives in `done`, in any order."""
 
     urgent: bool
     done: SimpleQueue[tuple[int, object] | TasbQdrantError] = field(default_factory=SimpleQueue)
@@ -41,7 +41,7 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Worker:
-    """`waiting` is for this worker alone; `sent` is what it hasn't answered yet, by number."""
+    """`waiting` is work for this worker only; `sent` is what it hasn't answered yet, by number."""
 
     process: WorkerProcess
     waiting: deque[_Piece] = field(default_factory=deque)
@@ -55,13 +55,13 @@ class _Worker:
 class WorkerPool(Generic[W, R]):
     """Processes that do pieces of work. Safe to use from several threads.
 
-    When one of them ends, all are ended, and that is what every caller is told, then and later. The owner
-    calls `close`; the threads keep the pool itself alive until then.
+    If one of them ends, all are ended, and every current and later caller gets that error. The owner calls `close`;
+    the threads keep the pool itself alive until then.
     """
 
     def __init__(self, tasks: Sequence[tuple[str, Task]]) -> None:
-        """Starts a process for each (name, task) and returns at once; `opened` waits for them. The name is what
-        messages begin with."""
+        """Start a process for each (name, task) and return at once; `opened` waits for them. Messages begin with the
+        name."""
         # Reentrant, because the garbage collector may run `close` in a thread that holds it.
         self._changed = threading.Condition(threading.RLock())
         self._numbers = count()
@@ -91,20 +91,20 @@ class WorkerPool(Generic[W, R]):
 
     @property
     def is_open(self) -> bool:
-        """Whether no worker is still at its start. `opened` doesn't wait then; only before it is called."""
+        """Whether all workers have started, so that `opened` won't wait. Only meaningful before `opened` is called."""
         return self._opening.done.qsize() >= len(self._workers) or bool(self._failure)
 
     def opened(self) -> list[object]:
-        """What each task said at its start, in their order. Raises what kept any of them from it."""
+        """What each task reported on starting, in their order. Raises whatever kept one from starting."""
         said = dict(self._finished(self._opening, len(self._workers)))
         return [said[position] for position in range(len(said))]
 
     def run(self, makes: Sequence[Callable[[], W]], *, urgent: bool = False) -> Generator[tuple[int, R], None, None]:
-        """(position, result) of each piece of work, as they are done. `makes` make them when there is room,
-        in another thread.
+        """(position, result) of each piece of work, as they are finished. `makes` create the pieces when there is
+        room, in another thread.
 
-        Urgent work goes ahead of what waits. Raises WorkerError when a worker ended, and what a worker raised
-        if it is a TasbQdrantError.
+        Urgent work goes ahead of waiting work. Raises WorkerError if a worker ended, and what a worker raised if it
+        is a TasbQdrantError.
         """
         for worker in self._workers:
             if not worker.process.is_running:
@@ -121,7 +121,7 @@ class WorkerPool(Generic[W, R]):
         yield from cast("Iterator[tuple[int, R]]", self._finished(call, len(pieces)))
 
     def close(self) -> None:
-        """Ends the processes. Calls under way, and later ones, raise WorkerError."""
+        """End the processes. Current and later calls raise WorkerError."""
         self._fail("the worker processes were ended by close(); load the encoder again")
         for thread in self._threads:
             if thread is not threading.current_thread():
@@ -153,7 +153,7 @@ class WorkerPool(Generic[W, R]):
                     waiting.extend(kept)
 
     def _send(self, worker: _Worker) -> None:
-        """A thread for each worker: callers don't send, because Ctrl-C would leave half a request in the pipe."""
+        """Runs in a thread per worker: callers don't send, because Ctrl-C would leave half a request in the pipe."""
         try:
             while picked := self._next(worker):
                 number, piece = picked
@@ -161,10 +161,10 @@ class WorkerPool(Generic[W, R]):
         except OSError:
             self._fail(f"{worker.process.name} {worker.process.death()}")
         except BaseException as error:  # it reaches the callers, who would otherwise wait for ever
-            self._fail(f"no work can be sent to {worker.process.name} ({type(error).__name__}: {error})")
+            self._fail(f"can't send work to {worker.process.name} ({type(error).__name__}: {error})")
 
     def _next(self, worker: _Worker) -> tuple[int, _Piece] | None:
-        """What to send to `worker`, waiting for it; None at the end."""
+        """Wait for the next piece to send to `worker`; None at the end."""
         with self._changed:
             while not self._failure:
                 pieces = worker.waiting or (self._waiting if self._has_room(worker) else None)
@@ -177,7 +177,7 @@ class WorkerPool(Generic[W, R]):
         return None
 
     def _has_room(self, worker: _Worker) -> bool:
-        """Whether it is this worker's turn: nobody gets a second piece before everybody has a first."""
+        """Whether it is this worker's turn: none gets a second piece before all have a first."""
         return len(worker.sent) == min(len(other.sent) for other in self._workers) < QUEUED
 
     def _receive(self, worker: _Worker) -> None:
@@ -189,7 +189,7 @@ class WorkerPool(Generic[W, R]):
         except EOFError:
             self._fail(f"{name} {worker.process.death()}")
         except BaseException as error:  # it reaches the callers, who would otherwise wait for ever
-            self._fail(f"no answer can be read from {name} ({type(error).__name__}: {error})")
+            self._fail(f"can't read an answer from {name} ({type(error).__name__}: {error})")
 
     def _settle(self, worker: _Worker, reply: Reply) -> None:
         with self._changed:
@@ -198,7 +198,7 @@ class WorkerPool(Generic[W, R]):
         piece.call.done.put(reply.error or (piece.position, reply.result))
 
     def _fail(self, reason: str) -> None:
-        """Ends everything, for the first of all reasons."""
+        """End everything; the first reason given is the one that callers get."""
         with self._changed:
             if self._failure:
                 return

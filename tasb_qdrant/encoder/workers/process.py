@@ -1,4 +1,4 @@
-"""A worker process seen from its parent: started, spoken to, and its death explained."""
+"""A worker process as its parent sees it: starting it, talking to it, and explaining its death."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _TAIL_BYTES: Final = 4096
 
 
 class WorkerProcess:
-    """A process of this program's own, which ends with it, however that ends. `name` says in messages what it is.
+    """A child process that ends with this program, however that ends. Messages call it `name`.
 
-    Not multiprocessing's: that runs the program's main module again in each process, and a script without
+    It doesn't use multiprocessing, which runs the program's main module again in each process: a script without
     `if __name__ == "__main__"` would start workers in its workers.
     """
 
@@ -41,7 +41,7 @@ class WorkerProcess:
         except OSError as error:
             self._errors.close()
             raise WorkerError(f"{name} can't be started ({error}); give a single --device") from error
-        # Unbuffered pipes of bytes, which is what these two are.
+        # Popen's unbuffered binary pipes are FileIO objects.
         self._requests = cast("FileIO", self._process.stdin)
         self._replies = cast("FileIO", self._process.stdout)
 
@@ -54,16 +54,16 @@ class WorkerProcess:
         return self._process.poll() is None
 
     def send(self, request: Request) -> None:
-        """Raises OSError if the process has ended. To be called from one thread that no signal interrupts:
-        the rest of half a request can't be found again."""
+        """Raises OSError if the process has ended. Call it from a single thread that no signal interrupts: after half
+        a request, the stream can't be resynchronised."""
         write_frame(self._requests, request)
 
     def receive(self) -> Reply:
-        """The next reply. Raises EOFError when the process has ended."""
+        """The next reply. Raises EOFError if the process has ended."""
         return cast("Reply", read_frame(self._replies))
 
     def death(self) -> str:
-        """Why the process ended, as half a sentence. One that hung up without ending is ended."""
+        """Why the process ended, as part of a sentence. A process that closed its pipe but still runs is killed."""
         try:
             status = self._process.wait(_DYING_SECONDS)
         except subprocess.TimeoutExpired:
@@ -79,11 +79,11 @@ class WorkerProcess:
         return f"{cause}: {said}" if said else cause
 
     def kill(self) -> None:
-        """Ends the process, which keeps nothing that could be lost, in the middle of whatever it does."""
+        """Kill the process, whatever it is doing: it has no state that could be lost."""
         self._process.kill()
 
     def close(self) -> None:
-        """Waits for the end of a killed process and frees what is left of it."""
+        """Wait for a killed process to end, and release its resources."""
         self._process.wait()
         for stream in (self._requests, self._replies, self._errors):
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""What a worker process runs: it takes requests from its parent until the parent is gone."""
+"""What a worker process runs: it serves requests from its parent until the parent is gone."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tasb_qdrant.errors import TasbQdrantError
 
 
 class Task(Protocol):
-    """What a worker does; it travels as a pickle."""
+    """What a worker does; it is sent as a pickle."""
 
     def open(self) -> tuple[object, Callable[[Any], object]]:
-        """(What to tell the parent at the start, what answers each request). Runs in the worker."""
+        """(what to tell the parent on starting, the function that answers requests). Runs in the worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`work` for the worker's task; the first one of all is the task itself. Urgent ones are taken first."""
+    """`work` for the worker's task; the very first request is the task itself. Urgent requests are taken first."""
 
     number: int
     urgent: bool
@@ -34,7 +34,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to request `number`. `error` is the fault of the request, `failure` what ends the worker."""
+    """The answer to request `number`. `error` is the request's fault; a `failure` ends the worker."""
 
     number: int
     result: object = None
@@ -44,8 +44,8 @@ class Reply:
 
 def main() -> None:
     """Serve the parent on standard input and output."""
-    # Ctrl-C reaches every process of the terminal, and a service manager's SIGTERM every one of the service; the
-    # parent decides what they mean, and then hangs up.
+    # Ctrl-C reaches every process of the terminal, and a service manager's SIGTERM every process of the service;
+    # the parent decides what they mean, and then closes the pipe.
     for ignored in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ignored, signal.SIG_IGN)
     requests, replies = _take_over_standard_streams()
@@ -64,13 +64,13 @@ def main() -> None:
             reply = Reply(number, result)
         except TasbQdrantError as error:
             reply = Reply(number, error=error)
-        except Exception as error:  # handed on: after CUDA's errors, for one, nothing works any more
+        except Exception as error:  # passed on: after a CUDA error, for one, nothing works any more
             reply = Reply(number, failure=f"{type(error).__name__}: {error}")
         answered.put(reply)
 
 
 def _take_over_standard_streams() -> tuple[FileIO, FileIO]:
-    """The pipes. What libraries print goes where standard error goes, and children inherit neither pipe."""
+    """Take the two pipes. What libraries print goes to standard error, and child processes inherit neither pipe."""
     requests, replies = FileIO(os.dup(0)), FileIO(os.dup(1), "w")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -80,25 +80,25 @@ def _take_over_standard_streams() -> tuple[FileIO, FileIO]:
 
 
 def _receive(requests: FileIO, waiting: PriorityQueue[tuple[bool, int, object]]) -> None:
-    """Always reading: the parent never waits for a worker that computes, and its end shows at once."""
+    """Always reading, so that the parent never waits for a busy worker, and its end is noticed at once."""
     while isinstance(request := read_frame(requests), Request):
         waiting.put((not request.urgent, request.number, request.work))
 
 
 def _reply(replies: FileIO, answered: SimpleQueue[Reply]) -> None:
-    """While the next piece is worked on: vectors take a quarter of the time that a large GPU computes them in."""
+    """Send replies while the next piece is computed: sending vectors takes a quarter of a large GPU's time for them."""
     while True:
         write_frame(replies, answered.get())
 
 
 def _or_end(run: Callable[[FileIO, Any], None], stream: FileIO, queue: object) -> None:
-    """Runs a thread without which the worker is of no use."""
+    """Run a thread that the worker can't do without: if it fails, the worker ends."""
     status = 1
     try:
         run(stream, queue)
     except (EOFError, BrokenPipeError):
         status = 0  # the parent has gone
     except Exception:
-        traceback.print_exc()  # where the parent looks when a worker is gone
+        traceback.print_exc()  # where the parent looks when a worker has died
     finally:
         os._exit(status)

@@ -1,4 +1,4 @@
-"""What worker processes do for an encoder over several devices."""
+"""The work of the worker processes of an encoder over several devices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An encoder that a worker has loaded."""
+    """What a worker reports about the encoder that it has loaded."""
 
     contract: ModelContract
     notes: tuple[str, ...]
@@ -27,7 +27,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """A few texts of a call: `rows`, int64, says which."""
+    """Some of the texts of a call; `rows`, int64, says which."""
 
     tokens: TokenBatch
     rows: NDArray[np.int64]
@@ -35,7 +35,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """The vectors of a chunk, float32 (texts, dim), and what the worker numbered `worker` noted since its start."""
+    """The vectors of a chunk, float32 (texts, dim), and the notes that worker number `worker` added since its start."""
 
     vectors: NDArray[np.float32]
     worker: int
@@ -44,7 +44,7 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class EncodingTask:
-    """An encoder on one device. `threads` are torch's, 0 for as many as it likes."""
+    """Load an encoder on one device. `threads` is the number of torch threads, 0 for torch's default."""
 
     worker: int
     folder: Path
@@ -64,7 +64,7 @@ class EncodingTask:
         if self.threads:
             torch.set_num_threads(self.threads)
         if self.device.startswith("cuda"):
-            torch.cuda.set_device(self.device)  # else some of what torch finds out would be about cuda:0
+            torch.cuda.set_device(self.device)  # otherwise some of torch's queries would be about cuda:0
         encoder = load_single(
             find_model(self.folder, allow_pickle=self.allow_pickle),
             device=self.device,
@@ -82,7 +82,7 @@ class EncodingTask:
 
 
 def _encoded(encoder: Encoder, chunk: Chunk) -> NDArray[np.float32]:
-    """Raises EncodingError with the text's position in the whole call."""
+    """The vectors of a chunk. Raises EncodingError with the text's position in the whole call."""
     try:
         return encoder.encode_tokens(chunk.tokens)
     except EncodingError as error:

@@ -1,1 +1,1 @@
-"""The first stage: passages from a source, checked, told apart, cut into windows."""
+"""The first stage: passages from a source, checked, rid of repeats, cut into windows."""

@@ -1,4 +1,4 @@
-"""A passage's payload as content: in Python's own types, as bytes to compare, and against what is stored."""
+"""A passage's payload as content: in plain Python types, as bytes to compare, and compared with what is stored."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from tasb_qdrant.records import Passage
 from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import PayloadKeys
 
-# Stores parse JSON with serde_json, whose quick way of reading a float is off by a unit in the last place
-# for one in a few: 1.5844572126090433e+32 comes back as …0432e+32. Such a passage is no other one.
+# Stores parse JSON with serde_json, whose fast float parser is off by a unit in the last place for one float
+# in a few: 1.5844572126090433e+32 comes back as …0432e+32. That doesn't make it another passage.
 _FLOAT_ERROR: Final = 1e-15
 
 
 def canonical(payload: Mapping[str, Any]) -> bytes:
-    """The payload as JSON whose bytes are equal just when the payloads are: 1, 1.0 and true differ."""
+    """The payload as JSON, whose bytes are equal exactly when the payloads are: 1, 1.0 and true differ."""
     return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS)
 
 
 def is_same(stored: Mapping[str, Any], content: bytes) -> bool:
-    """Whether a stored payload is the canonical `content`, as exactly as a store keeps floats."""
+    """Whether a stored payload is the canonical `content`, to the precision with which stores keep floats."""
     return canonical(stored) == content or _agree(stored, orjson.loads(content))
 
 
 def difference(
     passage: Passage, content: bytes, stored: Mapping[str, Any] | None, keys: PayloadKeys
 ) -> Difference | None:
-    """How the stored payload (None where there is no such point) differs from the passage's, canonical `content`.
+    """How the stored payload (None if there is no such point) differs from the passage's, canonical `content`.
 
-    None where both are the same.
+    None if they are the same.
     """
     if stored is None:
         return Difference.MISSING
@@ -43,7 +43,7 @@ def difference(
 
 
 def plain(value: Any) -> Any:
-    """A copy of JSON in Python's own types: a payload may hold mappings, tuples and subclasses of them."""
+    """A copy of JSON in plain Python types: a payload may hold mappings, tuples and subclasses of them."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, Mapping):
@@ -68,7 +68,7 @@ def _agree(one: Any, other: Any) -> bool:
 
 
 def _encoder_text(stored: Mapping[str, Any], keys: PayloadKeys) -> str | None:
-    """The text that the encoder read; None where another program stored something else there."""
+    """The text that the encoder read; None if another program stored something else there."""
     text, title = stored.get(keys.text), stored.get(keys.title)
     if not isinstance(text, str) or not isinstance(title, str | None):
         return None

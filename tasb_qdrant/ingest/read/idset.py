@@ -1,4 +1,4 @@
-"""Any number of point ids in bounded memory, in the order in which collections give theirs."""
+"""Any number of point ids in bounded memory, in the order in which collections list theirs."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.errors import SettingsError
 
 CACHE_KIB: Final = 65_536
-"""Of a source's ids; sets of what was found are many, mostly small, and have less each."""
+"""For the ids of a source. Sets of findings are many and mostly small, and get less each."""
 
 _SET_CACHE_KIB: Final = 16_384
 
-# Few and big statements: the interpreter's lock is given up at each, and can take 5 ms to come back while
-# other stages run Python. Every SQLite allows 999 placeholders.
+# Few and large statements: each gives up the interpreter's lock, and getting it back can take 5 ms while other
+# stages run Python. Every SQLite allows 999 placeholders.
 LOOK_UP_ROWS: Final = 996
 
 BATCH_ROWS: Final = 1_000
-"""Ids in a batch of those that are iterated over."""
+"""Ids in a batch of an iteration."""
 
 
 def key_of(point_id: PointId) -> bytes:
@@ -40,7 +40,7 @@ def temporary_database(table: str, *, cache_kib: int = CACHE_KIB, any_thread: bo
     """A private SQLite database with this one table.
 
     It stays in memory while it is small, spills to disk beyond its cache, and vanishes with the process. A
-    set in memory would take 1 GB at 9 million ids. With `any_thread` the caller sees to it that threads take turns.
+    set in memory would take 1 GB at 9 million ids. With `any_thread` the caller makes sure that threads take turns.
     """
     database = sqlite3.connect("", isolation_level=None, check_same_thread=not any_thread)
     database.execute(f"PRAGMA cache_size = -{cache_kib}")
@@ -52,7 +52,7 @@ def temporary_database(table: str, *, cache_kib: int = CACHE_KIB, any_thread: bo
 
 @contextmanager
 def named_failure() -> Iterator[None]:
-    """What SQLite raises becomes SettingsError: the temporary file can't grow."""
+    """Turn what SQLite raises into SettingsError: the temporary file can't grow."""
     try:
         yield
     except sqlite3.Error as error:
@@ -74,7 +74,7 @@ def key_batches(database: sqlite3.Connection, table: str) -> Iterator[list[bytes
 
 
 class IdSet:
-    """Point ids, each once. To be used by one thread at a time."""
+    """Point ids, each once. For one thread at a time."""
 
     def __init__(self, ids: Iterable[PointId] = ()) -> None:
         table = "CREATE TABLE ids (id BLOB PRIMARY KEY) WITHOUT ROWID"
@@ -83,7 +83,7 @@ class IdSet:
         self.add(ids)
 
     def add(self, ids: Iterable[PointId]) -> int:
-        """Take in the ids that aren't there yet; returns how many those are. Raises SettingsError."""
+        """Add the ids; returns how many of them are new. Raises SettingsError."""
         keys = [key_of(point_id) for point_id in ids]
         added = 0
         with named_failure():
@@ -97,7 +97,7 @@ class IdSet:
         return added
 
     def among(self, ids: Sequence[PointId]) -> set[PointId]:
-        """Those of the ids that are there."""
+        """Those of the ids that are in the set."""
         if not self._count:
             return set()
         found: set[PointId] = set()

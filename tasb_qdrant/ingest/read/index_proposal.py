@@ -25,7 +25,7 @@ class IndexProposal:
         self._kinds: dict[str, set[IndexType | None]] = {}
 
     def look_at(self, payload: Mapping[str, Any]) -> None:
-        """Take one more payload into account; the first SAMPLE_SIZE count."""
+        """Take one more payload into account; only the first SAMPLE_SIZE count."""
         if self._looked_at >= SAMPLE_SIZE:
             return
         self._looked_at += 1
@@ -44,7 +44,7 @@ class IndexProposal:
 
 
 def _common(kinds: set[IndexType | None]) -> IndexType | None:
-    """The one type that holds them all, or None where there is none, or nothing to judge by."""
+    """The one type that suits them all; None if there isn't one, or nothing to judge by."""
     if None in kinds or not kinds:
         return None
     if kinds <= {"integer", "float"}:

@@ -1,4 +1,4 @@
-"""Payload values against the payload indexes: a value of another type would never be found by a filter."""
+"""Payload values checked against the payload indexes: no filter would ever find a value of another type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tasb_qdrant.settings import IndexType
 
 _SHOWN_CHARS: Final = 80
 
-# What the embedded engine and the servers from 1.16 all read. Their parser takes more, and guesses:
+# What the embedded engine and the servers from 1.16 all read. Their parsers accept more, and guess:
 # "202-01-31" is the year 202 to it, and "2024-1-257:2:3" a quarter of a day.
 _DATETIME: Final = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})"
@@ -26,7 +26,7 @@ _UUID: Final = re.compile(rf"{_HEX}{{32}}|(?:urn:uuid:)?{_HYPHENATED}|\{{{_HYPHE
 
 
 class _Field(NamedTuple):
-    """An indexed field. `plain` is its name where that is all of the path, `quick` a type that always fits."""
+    """An indexed field. `plain` is its name if the path has no more to it, `quick` a type that always fits."""
 
     name: str
     kind: IndexType
@@ -43,7 +43,7 @@ class TypeCheck:
         for name, kind in indexes.items():
             try:
                 path = parse_path(name)
-            except FilterError:  # another program's index, in a spelling that no filter of ours can say
+            except FilterError:  # another program's index, in a spelling that our filters don't have
                 continue
             plain = path[0].name if len(path) == 1 and not path[0].elements else None
             self._fields.append(_Field(name, kind, path, plain, _QUICK.get(kind)))
@@ -59,7 +59,7 @@ class TypeCheck:
                 if not _fits(value, kind):
                     raise InvalidPassageError(
                         f"field {field!r} is indexed as {kind}, got {_shown(value)}, which no filter on it would "
-                        f"find; {_ADVICE.get(kind, 'convert the value')}, or index the field otherwise",
+                        f"find; {_ADVICE.get(kind, 'convert the value')}, or index the field as another type",
                         field="payload",
                     )
 
@@ -85,7 +85,7 @@ _ADVICE: Final[Mapping[IndexType, str]] = {
 def values_at(payload: Mapping[str, Any], path: Sequence[Segment], *, field: str) -> list[Any]:
     """What Qdrant indexes at the path: the values there, those of an array one by one, without nulls.
 
-    Raises InvalidPassageError where the path says [] and there is no array, or the other way round.
+    Raises InvalidPassageError if the path says [] and there is no array, or the other way round.
     """
     found: list[Any] = [payload]
     for segment in path:
@@ -106,7 +106,7 @@ def values_at(payload: Mapping[str, Any], path: Sequence[Segment], *, field: str
 
 def _elements(value: Any, element: int | None, name: str, field: str) -> Sequence[Any]:
     if not isinstance(value, list | tuple):
-        raise _path_misses(field, f"{name!r} is no array, and takes no []")
+        raise _path_misses(field, f"{name!r} is not an array, so it takes no []")
     chosen = value if element is None else value[element : element + 1]
     return [item for item in chosen if item is not None]
 
@@ -120,7 +120,7 @@ def _path_misses(field: str, why: str) -> InvalidPassageError:
 
 def _fits(value: Any, kind: IndexType) -> bool:
     match kind:
-        case "integer":  # 3.0 is none: Qdrant 1.16 doesn't index it
+        case "integer":  # but not 3.0: Qdrant 1.16 doesn't index it
             return isinstance(value, int) and not isinstance(value, bool)
         case "float":
             return isinstance(value, int | float) and not isinstance(value, bool)
@@ -164,7 +164,7 @@ def is_uuid(text: str) -> bool:
 
 
 def is_geo(value: Mapping[str, Any]) -> bool:
-    """Whether it is {"lon": …, "lat": …} in degrees; other fields beside them don't matter."""
+    """Whether it is {"lon": …, "lat": …} in degrees; other fields don't matter."""
     return _within(value.get("lon"), 180) and _within(value.get("lat"), 90)
 
 

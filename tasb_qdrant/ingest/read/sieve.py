@@ -1,4 +1,4 @@
-"""Between reading and encoding: what the collection holds already is left out, or given its new payload alone."""
+"""Between reading and encoding: what the collection holds already is left out, or only gets its new payload."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from tasb_qdrant.records.verification import Difference
 
 
 class Sieve(Protocol):
-    """Lets through what is to be encoded. `replaced` counts those of it that are in the collection already."""
+    """Lets through what has to be encoded; `replaced` counts how many of these replace a stored passage."""
 
     replaced: int
 
     def sift(self, window: Window) -> Window:
-        """The window with the passages that are to be encoded and stored."""
+        """The window with only the passages that have to be encoded and stored."""
         ...
 
 
 class ContentSieve:
-    """Lets through what the collection doesn't hold with just this title and text.
+    """Lets through what the collection doesn't hold with the same title and text.
 
-    A passage of which only other fields differ gets its payload replaced here.
+    A passage in which only other fields differ gets its payload replaced here.
     """
 
     def __init__(self, collection: Collection, counters: Counters) -> None:
@@ -36,7 +36,7 @@ class ContentSieve:
         self.replaced = 0
 
     def sift(self, window: Window) -> Window:
-        """The window with the passages that are to be encoded and stored."""
+        """The window with only the passages that have to be encoded and stored."""
         keys = self._collection.keys
         kept: list[int] = []
         updates: dict[PointId, Mapping[str, Any]] = {}

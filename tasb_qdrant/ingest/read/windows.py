@@ -68,10 +68,10 @@ def read_windows(
     proposal: IndexProposal,
     seen: SeenIds | None = None,
 ) -> Generator[Window, None, None]:
-    """The passages that can be stored, in order, in windows of consecutive ones of the source.
+    """The passages that can be stored, in the order of the source, in windows of consecutive ones.
 
-    A second passage with an id that was there before is skipped if it is the same to the letter, and
-    rejected if it isn't. The ids are kept in `seen` where that is given; closing it is left to its owner.
+    A passage whose id has occurred before is skipped if it is the same to the letter, and rejected if it isn't.
+    The ids are kept in `seen` if that is given, which its owner closes.
     """
     own = seen is None
     seen = SeenIds() if seen is None else seen
@@ -100,7 +100,7 @@ def read_windows(
         if draft.passages:
             yield _without_repeats(number, draft, seen, rejects, counters)
     except RejectedError:
-        _without_repeats(number, draft, seen, rejects, counters)  # a repeat further up is the first reject
+        _without_repeats(number, draft, seen, rejects, counters)  # a repeated id further up is the first reject
         raise
     finally:
         if own:
@@ -131,4 +131,4 @@ def _without_repeats(number: int, draft: _Draft, seen: SeenIds, rejects: RejectL
 def _reason(passage: Passage, source: str, before: Seen) -> str:
     spelled = "" if str(passage.point_id) == passage.id else f" (point {passage.point_id})"
     place = f"line {before.line}" if before.source == source else f"line {before.line} of {before.source}"
-    return f"id {passage.id!r}{spelled} was there already, in {place}, with other content; ids must be unique"
+    return f"id {passage.id!r}{spelled} has already occurred in {place} with other content; ids must be unique"

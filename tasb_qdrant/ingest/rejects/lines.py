@@ -23,7 +23,8 @@ class RejectedLines:
         self.sources: Sequence[str] = sorted({source for source, _ in self.places})
         if unnamed := [source for source in self.sources if source.startswith("<")]:
             raise SettingsError(
-                f"{self.path}: some came from {unnamed[0]}, which can't be read again; ingest that anew with --rejects"
+                f"{self.path}: some rejects came from {unnamed[0]}, which can't be read again; "
+                "ingest that anew with --rejects"
             )
 
 

@@ -18,7 +18,7 @@ REJECTS: Final = LineKind("--rejects", "a reject", "rejects", ("source", "line",
 class RejectLog:
     """Takes rejects as they come: a JSONL file of {source, line, reason}, or RejectedError at the first.
 
-    Each run makes the file anew, even if it stays empty, so that it never tells of an earlier run; with `staged`,
+    Each run makes the file anew, even if it stays empty, so that it never holds an earlier run's; with `staged`,
     it is replaced when the source was read to its end. Repeated ids are found a window at a time, so they may stand
     a few lines below a later reject.
     """
@@ -47,7 +47,7 @@ class RejectLog:
             self._file.create(sources=sources)
 
     def add(self, reject: Reject) -> None:
-        """Keep it; it is in the file on return. RejectedError where there is no file, SettingsError, and
+        """Keep it; it is in the file on return. RejectedError if there is no file, SettingsError, and
         TooManyRejectsError at one more than the limit."""
         if self._file is None or not self._file.is_open:
             raise RejectedError(source=reject.source, line=reject.line, reason=reject.reason)

@@ -1,4 +1,4 @@
-"""The rejects file of a run, which is another one where rejects are tried again."""
+"""The rejects file of a run, which is a different one when rejects are tried again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def reject_log(
             raise SettingsError(f"what is still rejected goes to {source.path} itself; leave --rejects out")
         return RetryLog(source, on_reject=on_reject, limit=limit)
     if limit is not None and path is None:
-        raise SettingsError("--max-rejects counts what goes to the file of --rejects; name one")
+        raise SettingsError("--max-rejects counts what goes to the --rejects file; name one")
     return RejectLog(None if path is None else Path(path), on_reject=on_reject, limit=limit)
 
 
@@ -40,7 +40,7 @@ class RetryLog(RejectLog):
         self._met: set[tuple[str, int]] = set()
 
     def unwanted(self, places: Sequence[tuple[str, int]]) -> Collection[int]:
-        """The rows, of inputs at these (source, line), that were no rejects."""
+        """The rows, of inputs at these (source, line), that weren't rejects."""
         wanted = [place in self._lines.places for place in places]
         self._met.update(place for place, is_wanted in zip(places, wanted, strict=True) if is_wanted)
         return {row for row, is_wanted in enumerate(wanted) if not is_wanted}

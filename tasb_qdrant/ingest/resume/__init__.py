@@ -1,1 +1,1 @@
-"""What outlives a killed run, and what the next one goes on from."""
+"""What outlives a killed run, and lets the next one resume it."""

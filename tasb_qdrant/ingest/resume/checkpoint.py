@@ -17,9 +17,10 @@ FORMAT: Final = 1
 
 
 class Counts(BaseModel):
-    """What the first `windows` of a source came to. `points` are in the collection, by these windows or before.
+    """What the first `windows` of a source came to. Their `points` are in the collection.
 
-    `skipped` of them were there already; `truncated` and `tokens` are of the others.
+    Of these, `stored` were stored by the run and `skipped` were there already; `truncated` and `tokens` count only
+    those stored.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,7 +38,7 @@ class Counts(BaseModel):
 
 
 class Checkpoint(BaseModel):
-    """What an interrupted run goes on from: these windows of this source are in this collection."""
+    """What an interrupted run resumes from: these windows of this source are in this collection."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,7 +59,7 @@ class Checkpoint(BaseModel):
         except ValidationError:
             raise StateCorruptError(
                 f"{place}: the checkpoint can't be read, perhaps because a later version wrote it; "
-                "upgrade tasb-qdrant, or begin anew with --restart"
+                "upgrade tasb-qdrant, or start over with --restart"
             ) from None
 
 
@@ -71,7 +72,7 @@ class _Open:
 
 
 class Ledger:
-    """Which windows are acknowledged as a whole. Batches are so in any order; the leading windows count.
+    """Which windows are acknowledged as a whole. Batches may be acknowledged in any order; only leading windows count.
 
     Safe to use from several threads.
     """
@@ -86,12 +87,12 @@ class Ledger:
 
     @property
     def done(self) -> Counts:
-        """Of the leading windows that are acknowledged as a whole, those of earlier runs among them."""
+        """The counts of the leading windows that are acknowledged as a whole, earlier runs' included."""
         with self._lock:
             return self._done
 
     def begin(self, window: int, counts: Counts) -> None:
-        """A window that was read, and what it will have come to; one with nothing to store is done."""
+        """A window was read, and will come to these counts; one with nothing to store is done at once."""
         with self._lock:
             self._under_way[window] = _Open(counts)
             if not counts.stored:
@@ -102,7 +103,7 @@ class Ledger:
         with self._lock:
             self._under_way[window].batches = len(batches)
             for batch in batches:
-                self._window_of[id(batch)] = (batch, window)  # kept, so that no other gets its id
+                self._window_of[id(batch)] = (batch, window)  # kept alive, so that no other batch gets its id
 
     def acknowledged(self, batch: PointBatch) -> None:
         """The collection has confirmed a whole batch."""

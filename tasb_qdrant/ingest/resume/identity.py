@@ -1,4 +1,4 @@
-"""What a run reads, and into what it writes: an interrupted run goes on only where neither has changed."""
+"""What a run reads, and what it writes to: an interrupted run is resumed only if neither has changed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Change = tuple[str, object, object]
 
 
 class FileIdentity(BaseModel):
-    """A file as far as it can be told apart without reading all of it. `head` and `tail` are sha256."""
+    """A file, as far as it can be identified without reading all of it. `head` and `tail` are sha256."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -80,7 +80,7 @@ class ReadIdentity(BaseModel):
     window: tuple[int, int] = (WINDOW_SIZE, WINDOW_BYTES)
 
     def differences(self, now: ReadIdentity) -> list[Change]:
-        """Where `now` is another."""
+        """What has changed in `now`."""
         then_paths, now_paths = ([file.path for file in one.files] for one in (self, now))
         found: list[Change] = []
         if sorted(then_paths) == sorted(now_paths):
@@ -91,8 +91,8 @@ class ReadIdentity(BaseModel):
                 found += _differences(dict(file.facts()), dict(by_path[file.path].facts()))
         else:
             gone, new = set(then_paths) - set(now_paths), set(now_paths) - set(then_paths)
-            found += [(f"the file {path}", "a source", "none") for path in then_paths if path in gone]
-            found += [(f"the file {path}", "no source", "one") for path in now_paths if path in new]
+            found += [(f"the file {path}", "a source", "no longer one") for path in then_paths if path in gone]
+            found += [(f"the file {path}", "not a source", "one") for path in now_paths if path in new]
         found += _differences(self.options, now.options)
         found += _differences(self._window_facts(), now._window_facts())
         return found
@@ -127,22 +127,22 @@ class TargetIdentity(BaseModel):
         )
 
     def model_differences(self, contract: ModelContract) -> list[Change]:
-        """Where another contract makes other vectors; here precision and program count, too."""
+        """What another contract changes in the vectors; here precision and program count, too."""
         found: list[Change] = [*self.contract.differences(contract)]
         if self.contract.precision != contract.precision:
             found.append(("the precision", self.contract.precision, contract.precision))
         if self.contract.version != contract.version:
-            # Another version may read a file otherwise, and so cut other windows.
+            # Another version may read a file differently, and so cut other windows.
             found.append(("the version of tasb-qdrant", self.contract.version, contract.version))
         return found
 
     def differences(self, now: TargetIdentity) -> list[Change]:
-        """Where `now` is another."""
+        """What has changed in `now`."""
         found = self.model_differences(now.contract)
         if self.id != now.id:
             found.append((f"collection {self.collection!r}", _id(self.id), f"{_id(now.id)}, made since"))
         if self.bm25 != now.bm25:
-            found += [("BM25", "none", "there")] if self.bm25 is None else [("BM25", "there", "other, or none")]
+            found += [("BM25", "off", "on")] if self.bm25 is None else [("BM25", "on", "different, or off")]
         found += _differences(
             {f"the payload's name of the {part}": name for part, name in self.keys.model_dump().items()},
             {f"the payload's name of the {part}": name for part, name in now.keys.model_dump().items()},
@@ -155,7 +155,7 @@ class TargetIdentity(BaseModel):
 
 
 def identify(files: Sequence[Path | Literal["-"]]) -> tuple[FileIdentity, ...] | None:
-    """Each file's identity; None where one of them is a stream, which can't be read again. Raises SourceError."""
+    """Each file's identity; None if one of them is a stream, which can't be read again. Raises SourceError."""
     paths = [path for path in files if path != "-" and stat.S_ISREG(_mode(path))]
     return tuple(FileIdentity.of(path) for path in paths) if paths and len(paths) == len(files) else None
 
@@ -189,4 +189,4 @@ def _names(paths: Sequence[str]) -> str:
 
 
 def _id(identifier: str) -> str:
-    return f"number {identifier[:_SHOWN_DIGITS]}" if identifier else "one without a number"
+    return f"number {identifier[:_SHOWN_DIGITS]}" if identifier else "unnumbered"

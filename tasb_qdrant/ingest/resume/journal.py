@@ -1,4 +1,4 @@
-"""A run's journal: what of its source is stored for sure, kept in files, and what an earlier run has left there."""
+"""A run's journal: which part of its source is stored for sure, kept in files, and what an earlier run left there."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from tasb_qdrant.records import ModelContract
 from tasb_qdrant.settings import StoreSettings, user_state_folder
 
 STATE_FOLDER: Final = ".ingest"
-"""In the embedded store's folder: no collection can have such a name, and a folder as a source passes over it."""
+"""In the embedded store's folder: no collection can have this name, and a source folder skips it."""
 
 EVERY_SECONDS: Final = 1.0
 """The least time between two checkpoints."""
 
 _SHARE: Final = 50
-"""A checkpoint may take one part of so many of the time: a slow disk, or a large store to flush, gets fewer."""
+"""Checkpoints may take one part in so many of the time: a slow disk, or a large store to flush, gets fewer."""
 
 _POLL_SECONDS: Final = 0.1
 
 
 class Journal:
-    """What of a run's source is acknowledged (`ledger`), with a checkpoint of it now and then.
+    """Which part of a run's source is acknowledged (`ledger`), with a checkpoint of it now and then.
 
     Without `files` (for a source that can't be read again) nothing is kept.
     """
@@ -63,16 +63,16 @@ class Journal:
 
     @classmethod
     def none(cls, collection: str, *, notes: Sequence[str] = ()) -> Journal:
-        """One that keeps nothing, for what can't be gone on from."""
+        """A journal that keeps nothing, for a run that can't be resumed."""
         return cls(None, ReadIdentity(files=(), options={}), collection=collection, notes=notes)
 
     @property
     def resumed(self) -> Counts:
-        """What earlier runs have done, and this one doesn't do again."""
+        """What earlier runs did, and this one doesn't repeat."""
         return self.ledger.start
 
     def check_model(self, contract: ModelContract, *, collection_exists: Callable[[], bool]) -> None:
-        """Refuse to go on with another model, or into a collection that is gone. Raises ResumeRefusedError."""
+        """Refuse to resume with another model, or into a collection that is gone. Raises ResumeRefusedError."""
         if self._earlier is None:
             return
         found = self._earlier.target.model_differences(contract)
@@ -81,8 +81,8 @@ class Journal:
         self._refuse(found)
 
     def begin(self, collection: Collection, contract: ModelContract) -> None:
-        """The journal is about this collection now. Raises ResumeRefusedError if an earlier run's was another one,
-        or held more."""
+        """From now on the journal is about this collection. Raises ResumeRefusedError if the interrupted run's was
+        another one, or held more."""
         if self._files is None:
             return
         self._collection = collection
@@ -110,12 +110,12 @@ class Journal:
         self._finished.set()
 
     def save(self) -> None:
-        """A checkpoint of what is acknowledged now, made to last in the collection first. Raises StateError."""
+        """Flush the collection, and save a checkpoint of what is acknowledged now. Raises StateError."""
         if self._files is None or self._collection is None or self._target is None:
             return
         with self._saving:
             done = self.ledger.done
-            # Nothing stored, nothing to go on from: and the collection may be deleted again, as an empty one is.
+            # With nothing stored there is nothing to resume; and an empty collection may be deleted again.
             if done.windows == self._saved or not done.points:
                 return
             self._collection.flush()
@@ -124,7 +124,7 @@ class Journal:
 
     @contextmanager
     def saved_at_the_end(self) -> Iterator[None]:
-        """However the block ends, what is acknowledged by then is saved. It must have ended its threads."""
+        """However the block ends, what is acknowledged by then is saved. Its threads must have ended with it."""
         try:
             yield
         except BaseException as error:
@@ -137,7 +137,7 @@ class Journal:
         self.save()
 
     def forget(self) -> None:
-        """The run is done: there is nothing to go on from. Raises StateError."""
+        """The run is done: there is nothing left to resume. Raises StateError."""
         if self._files is not None:
             self._files.forget()
 
@@ -157,10 +157,10 @@ def open_journal(
     state: str | Path | None,
     restart: bool,
 ) -> Iterator[Journal]:
-    """The journal of a run, held against other runs of the same sources into the same collection.
+    """The journal of a run, locked against other runs of the same sources into the same collection.
 
-    `options` are those that decide what is read. Goes on from what an interrupted run has left, unless
-    `restart`; the journal's notes say so. Raises StateError and its kinds, ResumeRefusedError among them.
+    `options` are those that decide what is read. It resumes what an interrupted run left, unless `restart`; the
+    journal's notes say so. Raises StateError and its kinds, ResumeRefusedError among them.
     """
     identities = identify(source.files) if names else None
     if identities is None:
@@ -193,7 +193,7 @@ def _opened(files: StateFiles, reading: ReadIdentity, *, collection: str, restar
 
 
 def _folder(names: Sequence[str | Path], store: StoreSettings, *, collection: str, state: str | Path | None) -> Path:
-    """The folder of this collection and these sources: the store's own, the one named, or the user's."""
+    """The folder for this collection and these sources: in the store, in `state`, or in the user's state folder."""
     told_apart = [os.path.abspath(name) for name in names]
     if state is None and store.path is not None:
         root = store.path / STATE_FOLDER  # moves with the store, wherever that is

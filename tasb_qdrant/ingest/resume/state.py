@@ -1,6 +1,6 @@
 """The state of a run in files that outlast it, in a folder that one run holds at a time.
 
-FOLDER/checkpoint            what was saved last, behind the sha256 of it
+FOLDER/checkpoint            what was saved last, preceded by its sha256
 FOLDER/checkpoint.previous   what was saved before
 FOLDER/lock                  held by the run, whose process it names
 """
@@ -43,14 +43,14 @@ _REMEDIES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What was saved last, and whether the copy before it had to be taken, since the last one is damaged."""
+    """What was saved last; `is_previous` if the last copy is damaged, and this is the one before it."""
 
     content: bytes
     is_previous: bool
 
 
 class StateFiles:
-    """The files of one run, in a folder of their own. Everything raises StateError and its kinds."""
+    """The files of one run, in a folder of their own. Every method raises StateError and its kinds."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -65,10 +65,10 @@ class StateFiles:
                 self._make_folders()
                 if self._try_lock():
                     return
-        raise StateError(f"{self.folder}: is made and deleted by other programs all the time; name another --state")
+        raise StateError(f"{self.folder}: other programs keep making and deleting it; name another --state")
 
     def load(self) -> Saved | None:
-        """What was saved last, None if nothing was. Raises StateCorruptError where no copy is whole."""
+        """What was saved last, None if nothing was. Raises StateCorruptError if no copy is whole."""
         damaged = False
         for name in (CHECKPOINT, PREVIOUS):
             with self._named("can't be read"):
@@ -82,17 +82,17 @@ class StateFiles:
             damaged = True
         if damaged:
             raise StateCorruptError(
-                f"{self.folder}: the state of an interrupted run is damaged, and so is the copy before it; begin anew "
-                "with --restart: what is stored with the same content is skipped then, too"
+                f"{self.folder}: the state of an interrupted run is damaged, and so is the copy before it; start "
+                "over with --restart, which skips what is already stored unchanged"
             )
         return None
 
     def save(self, content: bytes) -> None:
-        """Keep `content` instead of what was saved before, which is there until the disk has the new one."""
+        """Replace what was saved before with `content`; the old copy stays until the disk has the new one."""
         data = hashlib.sha256(content).hexdigest().encode() + b"\n" + content
         with self._named("can't be written"):
             self._write(_NEW, data)
-            if self._has_good:  # and never a damaged one, over the only copy that is whole
+            if self._has_good:  # never move a damaged copy over the only whole one
                 self._has_good = False
                 os.replace(self.folder / CHECKPOINT, self.folder / PREVIOUS)
             os.replace(self.folder / _NEW, self.folder / CHECKPOINT)
@@ -100,7 +100,7 @@ class StateFiles:
             self._sync_folder()
 
     def forget(self) -> None:
-        """Delete what was saved; the latest goes last, so that never an earlier one alone is left."""
+        """Delete what was saved; the latest goes last, so that an earlier one is never left alone."""
         with self._named("can't be deleted"):
             gone = [self._unlink(name) for name in (_NEW, PREVIOUS, CHECKPOINT)]
             self._has_good = False
@@ -108,7 +108,7 @@ class StateFiles:
                 self._sync_folder()
 
     def release(self) -> None:
-        """Let others have the folder, and leave none where nothing is saved. Twice is fine."""
+        """Let others have the folder, and remove it if nothing is saved. Twice is fine."""
         if self._lock is None:
             return
         with suppress(OSError):  # what is left is an empty folder, or one that the next run uses
@@ -126,13 +126,13 @@ class StateFiles:
         missing = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
         for folder in reversed(missing):
             with suppress(FileExistsError):
-                # The two that only hold state are nobody else's business.
+                # The two that hold nothing but state are private.
                 os.mkdir(folder, _OWN_FOLDER if folder in (self.folder, self.folder.parent) else 0o777)
                 if folder != self.folder:
                     self._made.append(folder)
 
     def _try_lock(self) -> bool:
-        """Whether the lock is held now; not where its file was deleted a moment ago. Raises StateLockedError."""
+        """Whether the lock is held now; False if its file was deleted a moment ago. Raises StateLockedError."""
         path = self.folder / LOCK
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _OWN_FILE)
@@ -154,7 +154,7 @@ class StateFiles:
         except portalocker.exceptions.LockException as error:
             file.close()
             raise StateError(
-                f"{self.folder}: can't be locked ({error}); name a folder with --state, on a disk that has file locks"
+                f"{self.folder}: can't be locked ({error}); name a folder with --state, on a disk with file locks"
             ) from error
         except BaseException:
             file.close()
@@ -205,15 +205,15 @@ class StateFiles:
         try:
             yield
         except OSError as error:
-            remedy = _REMEDIES.get(error.errno or 0, "look after the disk")
+            remedy = _REMEDIES.get(error.errno or 0, "check the disk")
             raise StateError(
                 f"{self.folder}: the state of this run {what} ({error.strerror or error}); {remedy}, or name another "
-                "folder with --state. What is stored stays stored, and the same command goes on"
+                "folder with --state. What is stored stays stored, and the same command resumes"
             ) from error
 
 
 def _checked(data: bytes) -> bytes | None:
-    """What follows the checksum, if it is what the checksum was made of."""
+    """What follows the checksum, if the checksum is right."""
     checksum, newline, content = data.partition(b"\n")
     return content if newline and checksum == hashlib.sha256(content).hexdigest().encode() else None
 

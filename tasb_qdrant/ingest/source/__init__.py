@@ -1,1 +1,1 @@
-"""What a person names as a source, as passages: files, memory, standard input."""
+"""Whatever a caller gives as the source, as passages: files, memory, standard input."""

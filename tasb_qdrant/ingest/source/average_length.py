@@ -18,25 +18,25 @@ from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings
 
 MOST: Final = 1_000_000
-"""Passages that are looked at, of a source that can be read again. An average that is off by a tenth changes
+"""The most passages that are read, of a source that can be read again. An average that is off by a tenth changes
 hardly any ranking: reading on for minutes would gain nothing."""
 
 EACH: Final = 20_000
 EVERY: Final = 20
-"""The words of so many passages are counted, and then of every so manieth."""
+"""The words of the first EACH passages are counted, and then those of one passage in EVERY."""
 
 SECONDS: Final = 30.0
-"""The longest that this may take, where passages are long or slow to read."""
+"""The longest that this may take if passages are long or slow to read."""
 
 AHEAD: Final = 10_000
 AHEAD_BYTES: Final = 32 * 2**20
 AHEAD_SECONDS: Final = 10.0
-"""Of a stream: what is read ahead of the run, and kept for it."""
+"""How far a stream is read ahead of the run; what was read is kept for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Average:
-    """An average length in words, of so many passages. `source` has all that the source had before."""
+    """The average length in words of so many `passages`. `source` has all that the reader had before."""
 
     words: float
     passages: int
@@ -46,8 +46,8 @@ class Average:
     def note(self) -> str:
         """For people."""
         if not self.passages:
-            return f"BM25: there is no passage to measure, so avg_len is {self.words:g}."
-        return f"BM25: avg_len is {self.words:g}, the average of {self.passages:,} passages in words."
+            return f"BM25: there are no passages to measure, so avg_len is {self.words:g}."
+        return f"BM25: avg_len is {self.words:g} words, the average of {self.passages:,} passages."
 
 
 def average_length(
@@ -58,8 +58,8 @@ def average_length(
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Average:
-    """Measured on the source, read `again` where that can be, else on its beginning. Nothing is rejected here: of
-    what can't be stored, the run itself will say so. Raises SourceError."""
+    """Measured on the source, read `again` if it can be, else on its beginning. Nothing is rejected here: the run
+    itself will report what can't be stored. Raises SourceError."""
     counters.phase("measuring the passages' length")
     length = _Length(Bm25Encoder(bm25))
     started = clock()
@@ -81,7 +81,7 @@ def average_length(
 
 
 class _Length:
-    """The average of what was looked at; passages whose words weren't counted are like those that were."""
+    """The average over all passages seen; those whose words weren't counted are taken to be like the others."""
 
     def __init__(self, encoder: Bm25Encoder) -> None:
         self._encoder = encoder
@@ -97,7 +97,7 @@ class _Length:
 
     @property
     def average(self) -> float:
-        """To a tenth of a word; Qdrant's default where there is no word."""
+        """To a tenth of a word; Qdrant's default if there are no words."""
         return round(self._words / self._weight, 1) or DEFAULT_AVG_LEN if self._weight else DEFAULT_AVG_LEN
 
 
@@ -109,9 +109,9 @@ class _Place:
 
 
 class Ahead:
-    """A PassageReader whose first passages were read already, by `read`. They come again, each in its place.
+    """A PassageReader whose first passages were read already, by `read`. They come again, each with its place.
 
-    What ended the reading early, such as a reject, is raised where it belongs: after them.
+    What ended that reading early, such as a reject, is raised where it belongs: after them.
     """
 
     def __init__(self, source: PassageReader) -> None:
@@ -129,7 +129,7 @@ class Ahead:
                 self._read.append((passage, _Place(self._source.source, self._source.line, self._source.bytes_read)))
                 self.size += len(passage.text) + len(canonical(passage.payload))
                 yield passage
-        except Exception as error:  # whatever it is, it is raised when the run comes to it
+        except Exception as error:  # whatever it is, it is raised when the run gets there
             self._failure = error
 
     @property

@@ -49,7 +49,7 @@ class Source:
     """What a caller gave as the source, and how to read it, as often as it can be read.
 
     `format`, `fields` and `payload` are those of SourceOptions. `indexes` give the columns of CSV files their types;
-    `ignored` is a file of ours, of rejects or findings, that may lie in a folder of sources.
+    `ignored` is our own file of rejects or findings, which may lie in a folder of sources.
     """
 
     given: SourceLike

@@ -1,4 +1,4 @@
-"""A payload model at the door: passages whose payload is no instance of it are rejects."""
+"""A payload model at the door: passages whose payload isn't an instance of it are rejected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ModelledPassages:
-    """The passages of a source whose payload is an instance of `model`; the others go to `on_reject`."""
+    """The passages of a reader whose payload is an instance of `model`; the others go to `on_reject`."""
 
     def __init__(self, passages: PassageReader, model: type[BaseModel], *, on_reject: Callable[[Reject], None]) -> None:
         self._passages, self._model, self._on_reject = passages, model, on_reject
@@ -67,13 +67,13 @@ def checked_by(
     model: type[BaseModel] | None,
     on_reject: Callable[[Reject], None],
 ) -> Iterator[PassageReader]:
-    """The opened source, its payloads checked where there is a model."""
+    """The opened source, its payloads checked if there is a model."""
     with opened as passages:
         yield passages if model is None else ModelledPassages(passages, model, on_reject=on_reject)
 
 
 def with_indexes_of(model: type[BaseModel] | None, settings: CollectionSettings) -> CollectionSettings:
-    """The settings with the indexes that the model asks for, too. Raises SettingsError where they differ."""
+    """The settings with the indexes that the model asks for, too. Raises SettingsError if the two contradict."""
     if model is None:
         return settings
     wanted: Mapping[str, IndexType] = indexes_of(model)

@@ -17,12 +17,12 @@ def patient_stdin(stopped: threading.Event) -> BinaryIO | None:
     """Standard input whose `read1` raises StoppedError when `stopped` is set while nothing comes.
 
     A thread that waits inside Python's own sys.stdin holds its lock: the interpreter can't end without
-    it and aborts, and what comes later is taken by a thread that nobody waits for. None where standard
-    input is no file that can be waited for.
+    it and aborts, and what comes later is taken by a thread that was abandoned. None if standard input
+    is nothing that can be polled.
     """
     try:
         return cast("BinaryIO", _PatientInput(sys.stdin.buffer, stopped))
-    except (AttributeError, OSError):  # none at all, an object of a test's, or a system without poll
+    except (AttributeError, OSError):  # no standard input, a test's own object, or a system without poll
         return None
 
 

@@ -12,11 +12,10 @@ from tasb_qdrant.records import Passage
 
 
 class IndexDeferral:
-    """Puts the vector index off where building it once, at the end, is less work than building it along.
+    """Defers the vector index when building it once, at the end, is less work than building it during the load.
 
-    That is so for an empty collection, for one whose load did not finish, and once a load has more than
-    doubled a collection. Before, the index is built along, so that searches stay fast in a collection
-    that is in use.
+    That is so for an empty collection, for one whose load did not finish, and once a load has more than doubled a
+    collection. Until then the index is built as passages come, so that searches of a collection in use stay fast.
     """
 
     def __init__(self, collection: Collection, *, points_before: int) -> None:
@@ -27,7 +26,7 @@ class IndexDeferral:
             self._defer()
 
     def stored(self, passages: int) -> None:
-        """So many are stored by now."""
+        """Note how many passages this load has stored by now."""
         if not self._deferred and passages > self._points_before:
             self._defer()
 
@@ -46,10 +45,10 @@ def build_index(collection: Collection, counters: Counters) -> None:
     )
 
 
-def check_limits(collection: Collection, source: PassageReader, given: object) -> tuple[str, ...]:
-    """What limits of the store this load may meet, a sentence each. `given` is what `source` was made from.
+def check_limits(collection: Collection, reader: PassageReader, given: object) -> tuple[str, ...]:
+    """The limits of the store that this load may reach, a sentence each. `given` is what the reader was made from.
 
-    Raises RequestRefusedError when it can't fit, which is known of passages in memory alone.
+    Raises RequestRefusedError if the load can't fit, which is only known for passages in memory.
     """
     limits = collection.limits
     if limits == StoreLimits():
@@ -57,11 +56,11 @@ def check_limits(collection: Collection, source: PassageReader, given: object) -
     stored = collection.count()
     coming = _distinct(given, limits.points)
     limits.check_room(stored, coming, place=f"{collection.location}, collection {collection.name!r}")
-    return limits.notes(stored, payload_bytes=source.bytes_total, indexed=bool(collection.indexes()))
+    return limits.notes(stored, payload_bytes=reader.bytes_total, indexed=bool(collection.indexes()))
 
 
 def _distinct(given: object, most: int | None) -> int | None:
-    """How many passages a list has, repeats left out; None where nobody can tell, or needs to."""
+    """How many different passages a list has; None if that isn't known, or doesn't matter."""
     if most is None or not isinstance(given, Sequence) or len(given) <= most:
         return None
     if not all(isinstance(each, Passage) for each in given):

@@ -1,4 +1,4 @@
-"""How many requests may be under way at once: as many as the server works on, and no more."""
+"""How many requests may be under way at once: as many as the server can work on, and no more."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 MOST: Final = 6
-"""Requests under way to a server. On loopback three keep it busy; a cluster far away takes more."""
+"""The most requests under way. On loopback three keep a server busy; a distant cluster takes more."""
 
 FIRST: Final = 3
 FEWEST: Final = 2
@@ -16,20 +16,20 @@ FEWEST: Final = 2
 
 _TOO_FEW_QUEUED: Final = 1.0
 _TOO_MANY_QUEUED: Final = 3.0
-"""Requests of ours that wait in the server, as TCP Vegas estimates them: limit x (1 - best / this latency)."""
+"""Our requests that are queued in the server, as TCP Vegas estimates them: limit x (1 - best / this latency)."""
 
 _REMEMBERED: Final = 256
-"""Answers after which the best latency is measured anew, with few requests under way: a collection that grows
-answers more slowly, and with many under way the best is a latency with a queue in it."""
+"""Answers after which the best latency is measured anew, with few requests under way: a growing collection
+answers more slowly, and with many requests under way even the best latency includes a queue."""
 
 _POLL_SECONDS: Final = 0.1
 
 
 class Pace:
-    """A limit that closes its own loop. Several threads use it; `clock` is injectable for tests.
+    """A limit that regulates itself. Several threads use it; `clock` is injectable for tests.
 
-    More where answers come as quickly as the best ones, fewer where they show that requests queue up, half
-    as many when the server refuses one or says that its updates pile up.
+    It rises while answers come as quickly as the best ones, falls when they show that requests queue up, and is
+    halved when the server refuses a request or says that its updates pile up.
     """
 
     def __init__(self, *, most: int = MOST, clock: Callable[[], float] = time.monotonic) -> None:
@@ -50,7 +50,7 @@ class Pace:
         return int(self._limit)
 
     def enter(self, check: Callable[[], None]) -> float:
-        """Wait until a request may be sent; the moment, for `leave`. `check` is called now and then, and may raise."""
+        """Wait until a request may be sent; the time now, for `leave`. `check` is called meanwhile, and may raise."""
         with self._free:
             while self._under_way >= self.limit:
                 check()
@@ -59,7 +59,7 @@ class Pace:
         return self._clock()
 
     def leave(self, entered: float, size: int, *, answered: bool) -> None:
-        """The request, of `size` bytes, has ended; `answered` if the server did what it was asked at the first try."""
+        """The request, of `size` bytes, has ended; `answered` if it succeeded at the first try."""
         seconds = self._clock() - entered
         with self._free:
             if answered and seconds > 0:
@@ -68,7 +68,7 @@ class Pace:
             self._free.notify_all()
 
     def refused(self) -> None:
-        """The server failed or refused a request: half as many, once for all that were under way by then."""
+        """The server failed or refused a request: halve the limit, once for all that are under way."""
         with self._free:
             now = self._clock()
             if now - self._halved >= max(1.0, self._latency):
@@ -76,13 +76,13 @@ class Pace:
                 self._limit = max(1.0, self._limit / 2)
 
     def queued(self, updates: int) -> None:
-        """The server's own count of updates that it has taken and not yet applied, those of others too."""
+        """The server's count of updates that it has accepted and not yet applied, other clients' included."""
         if updates > 2 * self._most:
             self.refused()
 
     def _learn(self, seconds: float, size: int) -> None:
         self._largest = max(self._largest, size)
-        if 2 * size < self._largest:  # the last of a source, which tells more of the network than of the server
+        if 2 * size < self._largest:  # the last of a source, which says more about the network than the server
             return
         cost = seconds / size
         self._latency = seconds
@@ -93,7 +93,7 @@ class Pace:
             self._answers, self._best = 0, 0.0
             self._limit = min(self._limit, FEWEST)
         elif queued < _TOO_FEW_QUEUED:
-            if self._under_way >= self.limit:  # else it isn't this limit that holds anything up
+            if self._under_way >= self.limit:  # else it isn't this limit that slows things down
                 self._limit = min(self._most, self._limit + 1 / self._limit)
         elif queued > _TOO_MANY_QUEUED:
             self._limit = max(min(self._limit, FEWEST), self._limit - 1 / self._limit)

@@ -35,21 +35,21 @@ _JSON_WORD: Final = 34
 """The same in JSON."""
 
 READY: Final = 2
-"""Batches that wait for a thread of the uploader's."""
+"""Batches that wait for one of the uploader's threads."""
 
 QUEUE_SECONDS: Final = 5.0
-"""Between two questions for the server's update queue, which take it up to 50 ms."""
+"""Between two questions about the server's update queue, each of which takes it up to 50 ms."""
 
 FLUSH_EVERY: Final = 25_000
-"""Passages between two flushes. Without any, the embedded engine holds a million of 8 numbers in 360 MB
-(with them: 160), and reads them all from its log again after a kill. They take 4% of its time."""
+"""Passages between two flushes. Without flushes, the embedded engine takes 360 MB for a million vectors of 8 numbers
+(with them: 160 MB), and replays them all from its log after a kill. Flushing takes 4% of its time."""
 
 
 class Uploader:
     """Stores what comes through `batches`; a passage counts as stored when the collection says so.
 
-    `on_stored` is then called with its batch, in another thread. As many requests are under way as the pace
-    finds to be of use; none is begun once the flow has ended.
+    `on_stored` is then called with its batch, in another thread. The pace decides how many requests are under way;
+    none is begun once the flow has ended.
     """
 
     def __init__(
@@ -114,9 +114,9 @@ def batches_of(
     sparse: SparseVectors | None = None,
     limits: UpsertLimits | None = None,
 ) -> Iterator[PointBatch]:
-    """The window cut so that no request passes the store's limits, BATCH_BYTES or REST_BYTES.
+    """The window, cut so that no request exceeds the store's limits, BATCH_BYTES or REST_BYTES.
 
-    One passage alone may be larger in bytes.
+    A single passage may have more bytes.
 
     Raises EncodingError before the first batch unless the vectors are finite float32 (n, dim).
     """

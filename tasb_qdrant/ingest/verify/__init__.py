@@ -1,4 +1,4 @@
-"""A collection beside its source: compared, repaired, made equal."""
+"""A collection and its source: compared, repaired, made equal."""
 
 from tasb_qdrant.ingest.verify.run import verify
 

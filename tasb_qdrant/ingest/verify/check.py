@@ -1,4 +1,4 @@
-"""A collection beside its source: every id, every payload and a sample of vectors, on every replica."""
+"""A collection compared with its source: every id, every payload and a sample of vectors, on every replica."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from tasb_qdrant.records.verification import Difference, Repair, VerifyReport
 from tasb_qdrant.settings import StoreSettings
 
 SAMPLE: Final = 100
-"""Passages whose vectors are compared, unless another number is asked for."""
+"""Passages whose vectors are compared by default."""
 
 _NAMED_AT_ONCE: Final = 500
 
 
 @dataclass(slots=True)
 class Check:
-    """A comparison of a source with a collection, seen from `views`, that can be repaired and made again.
+    """A comparison of a source with each of a collection's `views`; what differs can be repaired.
 
-    `encoder` is asked for only if vectors are to be compared or made. `unchecked` says what the views don't
-    show. With `extra_allowed`, ids that the source doesn't have are counted and don't matter.
+    `encoder` is called only if vectors have to be compared or made. `unchecked` says what the views don't show.
+    With `extra_allowed`, ids that the source doesn't have are counted but aren't differences.
     """
 
     source: Source
@@ -57,10 +57,10 @@ class Check:
     _seed: int = field(default_factory=lambda: random.SystemRandom().getrandbits(32))
 
     def run(self, *, repair: bool = False) -> VerifyReport:
-        """What differs; with `repair`, after what can be was put right."""
+        """What differs; with `repair`, what still differs after repairing."""
         started = time.monotonic()
         if self.sample:
-            self.encoder()  # a model that can't be had shows now, and not after hours
+            self.encoder()  # a model that can't be loaded fails now, and not after hours
         with Findings(self.report) as findings:
             found = self._look(findings, started)
             if not repair or not findings.count(*Difference.mended_by(Repair.ENCODE, Repair.PAYLOAD)):
@@ -148,16 +148,16 @@ class Check:
             return ""
         return (
             f"{view.name or self.collection.location} lists {listed:,} points and counts {count:,}; if nothing was "
-            "written meanwhile, look into the server's log"
+            "written meanwhile, check the server's log"
         )
 
     def _names(self, ids: Sequence[PointId], collection: Collection) -> dict[PointId, str]:
-        """The passage ids that points have in their payloads, and else their own."""
+        """The passage ids in the points' payloads, or the points' own."""
         stored = collection.payloads(ids)
         return {one: str(stored.get(one, {}).get(self.collection.keys.id, one)) for one in ids}
 
     def _compare_vectors(self, sample: Sample, findings: Findings, counters: Counters) -> tuple[int, float | None]:
-        """How many were compared in the view with most of them, and the lowest cosine of all."""
+        """How many were compared, in the view that has most of them, and the lowest cosine of all views."""
         ids: list[PointId] = [passage.point_id for passage in sample.passages]
         known = findings.among((Difference.MISSING, Difference.TEXT), ids)
         passages = [passage for passage in sample.passages if passage.point_id not in known]
@@ -180,7 +180,7 @@ class Check:
         return compared, min(cosines, default=None)
 
     def _repair(self, findings: Findings) -> tuple[int, int]:
-        """How many passages were encoded again, and how many got a new payload alone."""
+        """How many passages were encoded again, and how many got only a new payload."""
         counters = Counters(on_progress=self.on_progress)
         rejects = CountedRejects()
         sieve = RepairSieve(findings, self.collection, counters)
@@ -231,8 +231,8 @@ def verified(
     alone: bool,
     on_progress: Callable[[Progress], None] | None,
 ) -> VerifyReport:
-    """What a source shows beside the collection that it was stored in. Unless it is `alone` in it, other ids don't
-    matter."""
+    """How a source differs from the collection that it was stored in. Unless it is `alone` in it, ids of other
+    sources don't matter."""
     with views_of(collection, store, peers) as views:
         check = Check(
             source,

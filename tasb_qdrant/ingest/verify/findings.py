@@ -1,4 +1,4 @@
-"""What differs between a source and a collection: counted, the first named, all of it in a file."""
+"""What differs between a source and a collection: counted, the first ids named, all of them in a file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Findings:
             self._file.create(sources=sources)
 
     def add(self, difference: Difference, ids: Mapping[PointId, str], *, where: str = "") -> None:
-        """Count these: point id -> the name for a person, its passage id where that is known."""
+        """Count these: point id -> the name for people, its passage id if that is known."""
         if not ids:
             return
         known = self._ids[difference]

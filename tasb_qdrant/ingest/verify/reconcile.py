@@ -1,4 +1,4 @@
-"""A source beside a collection: every passage with what is stored under its id, and every id with every other."""
+"""A source compared with a collection: each passage with what is stored under its id, and all ids with all ids."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import PayloadKeys
 
 PAGE_IDS: Final = 5_000
-"""Ids in a page. A server in strict mode may allow fewer, which are asked for then."""
+"""Ids in a page. A server in strict mode may allow fewer; smaller pages are asked for then."""
 
 _FEWEST_IDS: Final = 10
 
 _AHEAD: Final = 3
-"""Windows whose stored payloads are under way while another is compared."""
+"""Windows whose stored payloads are fetched while another is compared."""
 
 _Payloads = Mapping[PointId, Mapping[str, Any]]
 
@@ -49,7 +49,7 @@ def views_in(views: Views) -> list[View]:
 
 
 class SourceIds(SeenIds):
-    """The ids of a source; those that come again with other content are findings."""
+    """The ids of a source; those that recur with other content are findings."""
 
     def __init__(self, findings: Findings | None = None, *, id_key: str = "") -> None:
         super().__init__()
@@ -147,8 +147,8 @@ def compare_ids(
         if keys:
             if any(key < before for key, before in zip(keys, [last, *keys], strict=False)):
                 raise StoreCorruptError(
-                    f"{collection.location}: the ids of collection {collection.name!r} come in no order, so it can't "
-                    "be compared; look into the server's log"
+                    f"{collection.location}: the ids of collection {collection.name!r} are not in order, so it can't "
+                    "be compared; check the server's log"
                 )
             here = set(keys) - {last}  # the first may be the last of the page before once more
             last = keys[-1]

@@ -1,4 +1,4 @@
-"""What a verification found, put right: encoded and stored again, or given another payload alone."""
+"""What a verification found, put right: encoded and stored again, or only given a new payload."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from tasb_qdrant.records.verification import Difference, Repair
 
 
 class RepairSieve:
-    """Lets through what is missing or has another text or vector, on whichever replica.
+    """Lets through what is missing or has another text or vector, on any replica.
 
-    What the collection itself says isn't asked for: it may come from a replica that is whole.
+    The collection itself isn't asked: its answer may come from an intact replica.
     """
 
     def __init__(self, findings: Findings, collection: Collection, counters: Counters) -> None:
@@ -28,7 +28,7 @@ class RepairSieve:
         self.replaced = 0
 
     def sift(self, window: Window) -> Window:
-        """The window with the passages that are to be encoded and stored."""
+        """The window with only the passages that have to be encoded and stored."""
         ids = list(window.ids)
         encode = self._findings.among(Difference.mended_by(Repair.ENCODE), ids)
         payload = self._findings.among(Difference.mended_by(Repair.PAYLOAD), ids) - encode

@@ -46,7 +46,7 @@ def verify(
     the addresses of a cluster's other nodes, if they can't be derived; what can't be reached is in the report's
     `unchecked`. Every finding goes to the file `report`, as a JSON line. With `repair`, what is missing or
     differs is ingested again (only the payload if only that differs), and all is compared once more; ids
-    that the source doesn't have are named and left. Nothing is changed otherwise. The rest is as in `ingest`.
+    that the source doesn't have are named and left. Nothing else is ever changed. The other options are `ingest`'s.
     """
     check_whole_number("sample", sample)
     store = store_settings(**chosen(StoreOptions, options))

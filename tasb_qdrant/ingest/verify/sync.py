@@ -26,7 +26,7 @@ Identity = tuple[tuple[str, int, int], ...]
 
 
 class Survey:
-    """A source looked over from start to end: its ids, its rejects, and what of a collection it doesn't have."""
+    """A survey of a source from start to end: its ids, its rejects, and the points of a collection that it lacks."""
 
     def __init__(self, source: Source, collection: Collection, views: Sequence[View], findings: Findings) -> None:
         self.source = source
@@ -39,13 +39,13 @@ class Survey:
         self.files: Identity = ()
 
     def run(self, counters: Counters, *, compare: bool) -> None:
-        """Read all of it; with `compare`, find what is missing or differs as well."""
+        """Read all of it; with `compare`, also find what is missing or differs."""
         with (
             self.source.open(self.rejects, counters) as passages,
             closing(SourceIds()) as ids,
         ):
             self.files = _identity(self.rejects.files)
-            counters.compare("looking over the source", None)
+            counters.compare("surveying the source", None)
             reading = read_windows(
                 passages,
                 keys=self.collection.keys,
@@ -88,7 +88,7 @@ class Survey:
         if self.deletions >= self.points:
             return "the source is empty" if not self.read else "the source has none of the collection's passages"
         if self.rejects.count:
-            return f"{self.rejects.count:,} inputs of the source can't be stored, and theirs may be among them"
+            return f"{self.rejects.count:,} inputs of the source can't be stored, and these points may be theirs"
         return ""
 
     @property
@@ -98,15 +98,16 @@ class Survey:
             return "the collection holds nothing that the source doesn't; nothing will be deleted"
         return (
             f"{self.deletions:,} of the collection's {self.points:,} points are not in the source, and will be deleted "
-            "when all the rest is stored"
+            "once everything else is stored"
         )
 
     def check_unchanged(self) -> None:
-        """Raises SourceError where a file was written to since: what it holds now isn't known."""
+        """Raises SourceError if a file was written to since: what it holds now isn't known."""
         for before, now in zip(self.files, _identity(tuple(Path(name) for name, _, _ in self.files)), strict=True):
             if before != now:
                 raise SourceError(
-                    "it was changed while it was read, so nothing was deleted; run the same again", source=before[0]
+                    "it was changed while it was read, so nothing was deleted; run the same command again",
+                    source=before[0],
                 )
 
 
@@ -122,11 +123,11 @@ def deletions(
     wanted: bool,
     anyway: bool,
 ) -> Iterator[Callable[[], None]]:
-    """What deletes the points that the source doesn't have, found and told before anything is changed.
+    """A function that deletes the points that the source doesn't have; what it will delete is found, and
+    announced, before anything is changed.
 
-    To be called when all the rest is stored; it does nothing unless `wanted`. Raises RejectedError at the first
-    reject where `rejects` keeps none, and DeletionRefusedError (not with `anyway`) where deleting is likely to
-    be a mistake.
+    Call it once everything else is stored; it does nothing unless `wanted`. Raises RejectedError at the first
+    reject if `rejects` keeps none, and DeletionRefusedError (not with `anyway`) if deleting is likely a mistake.
     """
     if not wanted:
         yield lambda: None

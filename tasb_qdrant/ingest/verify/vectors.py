@@ -1,4 +1,4 @@
-"""A sample of the source encoded again, beside the vectors that are stored."""
+"""A sample of the source, encoded again and compared with the vectors that are stored."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _LIMITS: Final = {"fp32": (0.9999, 0.005), "bf16": (0.999, 0.01), "fp16": (0.999
 
 
 class Sample:
-    """Up to `size` passages of the source, each as likely as every other."""
+    """Up to `size` passages of the source, each equally likely."""
 
     def __init__(self, size: int, *, seed: int) -> None:
         self._size = size
-        self._random = random.Random(seed)  # noqa: S311  # a sample, no secret
+        self._random = random.Random(seed)  # noqa: S311  # a sample, not a secret
         self._seen = 0
         self.passages: list[Passage] = []
 
@@ -50,7 +50,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Of the vectors that were there to compare: how many, their lowest cosine, and whose differ."""
+    """How many vectors could be compared, their lowest cosine, and the passages whose vectors differ."""
 
     compared: int
     lowest_cosine: float | None
@@ -65,9 +65,9 @@ def compare_vectors(
     precision: str,
     sparse: SparseVectors | None = None,
 ) -> Comparison:
-    """The stored vectors beside `vectors`, float32 (n, dim), row for row, made in `precision`, and beside `sparse`.
+    """Compare the stored vectors with `vectors`, float32 (n, dim), row for row, encoded in `precision`.
 
-    Passages that aren't stored are left out.
+    Sparse ones are compared with `sparse`, if it is given. Passages that aren't stored are left out.
     """
     cosine, length = _limits(precision, collection.contract.precision)
     compared, lowest, differing = 0, None, []
@@ -82,9 +82,9 @@ def compare_vectors(
             if (there := stored.get(point_id)) is None:
                 continue
             compared += 1
-            likeness, ratio = _likeness(there.astype(np.float64), vector.astype(np.float64))
-            lowest = likeness if lowest is None else min(lowest, likeness)
-            alike = likeness >= cosine and abs(ratio - 1.0) <= length
+            similarity, ratio = _similarity(there.astype(np.float64), vector.astype(np.float64))
+            lowest = similarity if lowest is None else min(lowest, similarity)
+            alike = similarity >= cosine and abs(ratio - 1.0) <= length
             if not alike or (sparse is not None and not _same_words(stored_words.get(point_id), sparse[row])):
                 differing.append(passage)
     return Comparison(compared, lowest, differing)
@@ -96,14 +96,14 @@ def _limits(*precisions: str) -> tuple[float, float]:
 
 
 def _same_words(stored: SparseVector | None, made: SparseVector) -> bool:
-    """Words are no matter of precision; their values may be rounded on their way through JSON."""
+    """Sparse vectors don't depend on precision, but their values may be rounded on the way through JSON."""
     if stored is None or not np.array_equal(stored.indices, made.indices):
         return False
     return bool(np.allclose(stored.values, made.values, rtol=1e-5, atol=0.0))
 
 
-def _likeness(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
-    """Cosine and ratio of lengths; (0, 0) where a vector of nothing but zeros meets another."""
+def _similarity(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[float, float]:
+    """Cosine and ratio of lengths; (0, 0) if just one of them is all zeros, or their sizes differ."""
     if one.shape != other.shape:
         return 0.0, 0.0
     lengths = float(np.linalg.norm(one)), float(np.linalg.norm(other))

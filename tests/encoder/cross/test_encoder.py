@@ -33,6 +33,7 @@ from tests.encoder.conftest import point_hub_at
 from tests.encoder.model.fake_hub import COMMIT, FakeHub, silent_listener
 from tests.encoder.model.test_weights import Canary, save, tensors_of, to_pickle
 from tests.models import make_cross_encoder, minilm_folder
+from tests.waiting import sooner_than
 
 pytestmark = pytest.mark.usefixtures("hub_cache")
 
@@ -108,12 +109,12 @@ def test_of_two_labels_the_second_one_means_relevant(tmp_path: Path) -> None:
     scorer = load(folder)
     logits = by_transformers(folder, 512, TEXTS)
     np.testing.assert_allclose(scorer.score(QUERY, TEXTS), logits[:, 1] - logits[:, 0], rtol=0, atol=1e-5)
-    assert "A score is the logit of the model's label 1 (yes) less that of label 0 (no)." in scorer.notes
+    assert "A score is the logit of the model's label 1 (yes) minus that of label 0 (no)." in scorer.notes
 
 
 def test_more_labels_are_no_score(tmp_path: Path) -> None:
     folder = make_cross_encoder(tmp_path / "three", labels=3)
-    with pytest.raises(ModelError, match=r"tells 3 labels apart \(LABEL_0, LABEL_1, LABEL_2\); .*one label, or of two"):
+    with pytest.raises(ModelError, match=r"has 3 labels \(LABEL_0, LABEL_1, LABEL_2\); .*one label, or with two"):
         load(folder)
 
 
@@ -140,16 +141,16 @@ def test_only_the_passage_is_cut_and_what_is_cut_off_counts_for_nothing(bert: Pa
     np.testing.assert_allclose(scores[1:3], scores[0], rtol=0, atol=1e-5)
     assert abs(scores[3] - scores[0]) > 1e-4
     assert scorer.truncated == 2
-    assert scorer.notes[-1].startswith("Passages cut at their end so far: 2; with the query they had more than the 512")
+    assert scorer.notes[-1].startswith("Passages truncated so far: 2; with the query they had more than the 512")
     other = scorer.score(QUERY + " at night", [long + "end"])
     assert abs(other[0] - scores[0]) > 1e-4
 
 
 def test_a_passage_of_megabytes_takes_no_longer_than_its_beginning(scorer: CrossEncoder) -> None:
     text = "漢字の文章。" * 700_000
-    begin = time.monotonic()
+    begin = time.process_time()  # which doesn't pass while others have the cores
     scores = scorer.score(QUERY, [text, text[:3000]])
-    assert time.monotonic() - begin < 3
+    assert time.process_time() - begin < 3
     np.testing.assert_allclose(scores[0], scores[1], rtol=0, atol=1e-5)
 
 
@@ -175,7 +176,7 @@ def test_a_length_that_sentence_transformers_keeps_is_kept_to(copy: Path) -> Non
     assert scorer.identity.max_length == 64
     np.testing.assert_allclose(scorer.score(QUERY, TEXTS), by_transformers(copy, 64, TEXTS)[:, 0], rtol=0, atol=1e-5)
     change(copy / "sentence_bert_config.json", max_seq_length=3)
-    with pytest.raises(CorruptModelError, match="reads 3 tokens, which leaves none for query and passage"):
+    with pytest.raises(CorruptModelError, match="reads only 3 tokens, which leaves none for query and passage"):
         load(copy)
 
 
@@ -189,10 +190,10 @@ def test_a_length_that_sentence_transformers_keeps_is_kept_to(copy: Path) -> Non
         (
             "cats " * 509,
             ["a"],
-            r"the query \(2,545 characters\) leaves nothing to the passage of the 512 tokens .*; shorten the query",
+            r"the query \(2,545 characters\) leaves no room for the passage in the 512 tokens .*; shorten the query",
         ),
-        ("漢字。" * 1_000_000, ["a"], "leaves nothing to the passage of the 512 tokens"),
-        ("x" * 9000, ["a"], "leaves nothing to the passage of the 512 tokens"),
+        ("漢字。" * 1_000_000, ["a"], "leaves no room for the passage in the 512 tokens"),
+        ("x" * 9000, ["a"], "leaves no room for the passage in the 512 tokens"),
         ("cats", "a text", "found a single string"),
         ("cats", ["a", None], "text 1 must be a string"),
         ("cats", ["\udfff"], "text 0 has half of a surrogate pair"),
@@ -234,7 +235,7 @@ def torch_out_of_memory() -> Exception:
 def test_a_full_memory_halves_the_batch_and_loses_nothing(scorer: CrossEncoder) -> None:
     small = limited(scorer, 520, torch_out_of_memory)
     np.testing.assert_allclose(small.score(QUERY, TEXTS), scorer.score(QUERY, TEXTS), rtol=0, atol=1e-5)
-    assert any("instead of 10000: the memory of cpu was too small" in note for note in small.notes)
+    assert any("instead of 10000: cpu ran out of memory" in note for note in small.notes)
     with pytest.raises(EncodingError, match=r"passage 5 and the query \(512 tokens\) alone don't fit") as caught:
         limited(scorer, 300, MemoryError).score(QUERY, TEXTS)
     assert caught.value.index == 5
@@ -275,7 +276,7 @@ def test_a_score_that_is_not_finite_is_refused_with_its_position(copy: Path) -> 
 
 def test_an_encoder_has_no_classifier_and_never_gets_a_random_one(tiny_original: Path) -> None:
     with pytest.raises(
-        ModelError, match=r"is no cross-encoder: .* lack the classifier's \(classifier\.bias and 3 more"
+        ModelError, match=r"is not a cross-encoder: .* lack the classifier's \(classifier\.bias and 3 more"
     ):
         load(tiny_original)
     with pytest.raises(ModelError, match="chains Transformer, Pooling, Normalize; a cross-encoder is"):
@@ -371,8 +372,9 @@ def test_sentence_transformers_files_are_read(copy: Path, scorer: CrossEncoder) 
     (copy / "modules.json").write_text(json.dumps(alone))
     change(copy / "config_sentence_transformers.json", activation_fn="torch.nn.modules.activation.Sigmoid")
     loaded = load(copy)
-    assert "Scores are logits: the model's own activation, Sigmoid, is left out, which leaves the order as it is." in (
-        loaded.notes
+    assert (
+        "Scores are logits: the model's own activation, Sigmoid, is not applied, which doesn't change the order."
+        in (loaded.notes)
     )
     np.testing.assert_allclose(loaded.score(QUERY, TEXTS), scorer.score(QUERY, TEXTS), rtol=0, atol=1e-5)
     change(copy / "config_sentence_transformers.json", default_prompt_name="query")
@@ -423,7 +425,7 @@ def test_options_that_can_not_be_are_named(
 
 
 def test_tas_b_is_no_cross_encoder_which_needs_no_download_to_know(hub: FakeHub) -> None:
-    with pytest.raises(ModelError, match="tas-b gives vectors, and is no cross-encoder"):
+    with pytest.raises(ModelError, match="tas-b gives vectors and is not a cross-encoder"):
         load_cross_encoder("tas-b")
     assert hub.requests == []
 
@@ -480,10 +482,11 @@ def test_a_hub_repository_loads_and_its_cached_copy_serves_when_the_hub_is_gone(
 def test_a_hub_that_never_answers_is_noticed_in_time(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with silent_listener() as url:
         point_hub_at(url, monkeypatch)
-        begin = time.monotonic()
-        with pytest.raises(HubUnreachableError, match="can't be reached to load some/reranker"):
+        with (
+            sooner_than(10),  # which the hub's own library takes
+            pytest.raises(HubUnreachableError, match="can't be reached to load some/reranker"),
+        ):
             load_cross_encoder("some/reranker", hub_timeout=0.5)
-        assert time.monotonic() - begin < 2
 
 
 def test_loading_and_scoring_print_nothing(bert: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -47,7 +47,7 @@ def test_a_kernel_is_used_once_it_has_given_what_torchs_give() -> None:
         notes: list[str] = []
         assert _tried("doubling", candidate, summed, lambda run: run(numbers), notes) is expected
         assert len(notes) == (note is not None)
-        assert all(said.startswith("For doubling, there are torch's kernels") for said in notes)
+        assert all(said.startswith("For doubling, torch's kernels are used") for said in notes)
         assert all(note in said for said in notes if note)
 
 

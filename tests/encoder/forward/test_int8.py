@@ -186,7 +186,7 @@ def test_a_model_whose_values_are_not_finite_is_refused(tiny: Path) -> None:
     tensors = load_file(tiny / "model.safetensors")
     tensors["embeddings.LayerNorm.weight"][3] = torch.nan
     layout, here = read_layout(tiny), Hardware("cpu", "int8", ())
-    with pytest.raises(CorruptModelError, match="not finite for ordinary texts, so int8 has no scale"):
+    with pytest.raises(CorruptModelError, match="non-finite values for ordinary texts, so int8 has no scale"):
         build_forward("auto", read_config(tiny), tensors, layout=layout, hardware=here)
 
 

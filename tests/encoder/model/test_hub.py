@@ -18,6 +18,7 @@ from tasb_qdrant.encoder.model.resolve import ORIGINAL, PORT, ModelSource, resol
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError, UnsafeWeightsError
 from tests.encoder.conftest import point_hub_at
 from tests.encoder.model.fake_hub import COMMIT, FakeHub, silent_listener
+from tests.waiting import PATIENCE, sooner_than
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens, so the connection is refused
 
@@ -123,7 +124,7 @@ def test_the_cache_serves_offline_and_asks_nobody(
     offline = resolve("some/model")
     assert offline.folder == online.folder
     assert offline.notes == ("some/model comes from the cache: HF_HUB_OFFLINE is set.",)
-    with pytest.raises(HubUnreachableError, match="isn't in the cache, and HF_HUB_OFFLINE forbids asking"):
+    with pytest.raises(HubUnreachableError, match="isn't cached, and HF_HUB_OFFLINE forbids asking"):
         resolve("another/model")
     with pytest.raises(HubUnreachableError, match="HF_HUB_OFFLINE"):
         resolve("tas-b")
@@ -194,10 +195,11 @@ def test_a_hub_that_accepts_and_never_answers_is_noticed_in_time(
 ) -> None:
     with silent_listener() as url:
         point_hub_at(url, monkeypatch)
-        begin = time.monotonic()
-        with pytest.raises(HubUnreachableError, match=f"{url} can't be reached to load {ORIGINAL}.*--model DIR"):
+        with (
+            sooner_than(10),  # which the hub's own library takes
+            pytest.raises(HubUnreachableError, match=f"{url} can't be reached to load {ORIGINAL}.*--model DIR"),
+        ):
             resolve(hub_timeout=0.5)
-        assert time.monotonic() - begin < 2
 
 
 def test_a_name_lookup_that_hangs_is_noticed_in_time(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,16 +209,14 @@ def test_a_name_lookup_that_hangs_is_noticed_in_time(hub_cache: Path, monkeypatc
     release = threading.Event()
 
     def hang(*args: object, **kwargs: object) -> list[object]:
-        release.wait(30)
+        release.wait(PATIENCE)
         raise socket.gaierror(socket.EAI_AGAIN, "released")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
     point_hub_at("http://hub.invalid", monkeypatch)
-    begin = time.monotonic()
     try:
-        with pytest.raises(HubUnreachableError, match="no answer within"):
+        with sooner_than(PATIENCE), pytest.raises(HubUnreachableError, match="no answer within"):
             resolve(hub_timeout=0.3)
-        assert time.monotonic() - begin < 2
     finally:
         release.set()
 
@@ -233,7 +233,9 @@ def test_the_environments_endpoint_is_honoured_and_its_password_kept_secret(tmp_
             "HF_HOME": str(tmp_path),
             "HF_HUB_OFFLINE": "0",
         }
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=PATIENCE
+        )
     assert done.stderr == ""
     assert done.stdout.startswith(f"HubUnreachableError the model hub at {url} can't be reached")
     assert "secret" not in done.stdout
@@ -245,18 +247,18 @@ def test_importing_the_encoder_imports_neither_torch_nor_transformers() -> None:
         "import sys, tasb_qdrant.encoder\n"
         "print([m for m in ('torch', 'transformers', 'tokenizers', 'huggingface_hub') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     assert done.stdout == "[]\n"
 
 
 def test_the_real_hub_where_it_can_not_be_reached_is_named(hub_cache: Path) -> None:
     begin = time.monotonic()
     try:
-        resolve(PORT, hub_timeout=5)
+        resolve(PORT, hub_timeout=0.5)
     except HubUnreachableError as error:
         named = str(error)
     else:
         pytest.skip("the hub can be reached from here; the paths without it run on loopback")
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 10  # promised to users: an unreachable hub is noticed by then
     assert named.startswith("the model hub at http")
     assert "--model DIR" in named

@@ -35,7 +35,7 @@ def test_a_folder_without_a_layout_means_cls_without_normalising(tasb_fp32: Enco
     contract = tasb_fp32.contract
     assert (contract.pooling, contract.normalized, contract.distance) == ("cls", False, "Dot")
     assert (contract.dim, contract.max_length) == (768, 512)
-    assert any("CLS without normalising" in note for note in tasb_fp32.notes)
+    assert any("CLS, not normalised" in note for note in tasb_fp32.notes)
 
 
 def test_minilms_layout_means_the_normalised_mean_of_256_tokens(minilm_fp32: Encoder) -> None:
@@ -93,7 +93,7 @@ def test_the_transformer_may_lie_in_its_own_folder(tiny: Path, tmp_path: Path) -
 
 def test_a_layout_that_leads_out_of_its_folder_is_refused(tiny: Path) -> None:
     set_modules(tiny, "Transformer", "Pooling", pooling={}, transformer="../tiny")
-    with pytest.raises(CorruptModelError, match="leads out of the folder"):
+    with pytest.raises(CorruptModelError, match="points outside the folder"):
         load_encoder(tiny)
 
 

@@ -31,7 +31,7 @@ def test_a_name_that_can_be_no_folder_is_refused(name: str, message: str) -> Non
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.symlink_to("nowhere"), "is a link to a file that isn't there; complete the folder"),
+        (lambda path: path.symlink_to("nowhere"), "is a broken link; complete the folder"),
         (lambda path: path.mkdir(), "is not a file; complete the folder"),
     ],
     ids=["dangling link", "folder"],

@@ -114,7 +114,7 @@ def test_sharded_weights_are_joined(tiny: Path) -> None:
         load(tiny)
     index["weight_map"][names[0]] = "../model-00001-of-00002.safetensors"
     (tiny / "model.safetensors.index.json").write_text(json.dumps(index))
-    with pytest.raises(CorruptModelError, match="which is no weight file"):
+    with pytest.raises(CorruptModelError, match="which is not a weight file"):
         load(tiny)
 
 
@@ -137,7 +137,7 @@ def test_a_damaged_safetensors_file_is_corrupt(tiny: Path, damage: Any) -> None:
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(damage(content))
-    with pytest.raises(CorruptModelError, match=r"model\.safetensors is no valid safetensors file"):
+    with pytest.raises(CorruptModelError, match=r"model\.safetensors is not a valid safetensors file"):
         load(tiny)
 
 
@@ -259,7 +259,7 @@ def test_a_damaged_or_strange_pickle_is_corrupt(tiny: Path) -> None:
         load(tiny, allow_pickle=True)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("nothing", b"")
-    with pytest.raises(CorruptModelError, match="no valid file of weights"):
+    with pytest.raises(CorruptModelError, match="not a valid weight file"):
         load(tiny, allow_pickle=True)
 
 

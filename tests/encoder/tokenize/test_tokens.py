@@ -78,9 +78,9 @@ def test_a_text_of_exactly_the_maximum_is_not_truncated() -> None:
 )
 def test_a_text_of_16_mib_is_read_as_fast_as_its_beginning(piece: str) -> None:
     text = piece * (2**24 // len(piece.encode()))
-    begin = time.monotonic()
+    begin = time.process_time()  # which doesn't pass while others have the cores
     batch = tokenization(512)([text])
-    assert time.monotonic() - begin < 5  # reading all of it takes 7 to 46 s
+    assert time.process_time() - begin < 5  # reading all of it takes 7 to 46 s
     beginning = tokenization(512)([piece * (LONG * 512 // len(piece))])
     assert batch[0].tolist() == beginning[0].tolist()
     assert batch.truncated == (piece != "x")

@@ -26,6 +26,7 @@ from tasb_qdrant.encoder.workers.tokenizing import SharedTokenization, processes
 from tasb_qdrant.errors import EncodingError, InvalidInputError, ModelError, ModelNotFoundError
 from tests.encoder.workers.test_pool import watched
 from tests.encoder.workers.worker_tasks import CONTRACT, DIM, NOTED, STUCK, BagTask, around, bags, minilm_tokenization
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 SICK_WORD = "zebra"
@@ -309,7 +310,7 @@ def test_the_workers_end_with_their_program_however_it_ends(tmp_path: Path, end:
         with watched(tuple(pids)) as all_end:
             if isinstance(end, int):
                 os.killpg(program.pid, end) if end == signal.SIGINT else program.kill()
-            _, errors = program.communicate(timeout=30)
+            _, errors = program.communicate(timeout=PATIENCE)
             all_end()
     assert program.returncode == (0 if end == "return" else -int(end))
     assert errors.count("Traceback") == (1 if end == signal.SIGINT else 0), errors

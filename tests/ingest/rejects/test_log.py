@@ -80,7 +80,7 @@ def test_without_a_file_the_first_reject_stops_the_run_and_names_its_line(tmp_pa
 def test_a_repeat_above_another_reject_is_the_first(tmp_path: Path) -> None:
     source = tmp_path / "p.jsonl"
     source.write_text('{"id": "1", "text": "one"}\n{"id": "1", "text": "two"}\nno json\n')
-    with pytest.raises(RejectedError, match=r"p\.jsonl:2: id '1' was there already, in line 1"):
+    with pytest.raises(RejectedError, match=r"p\.jsonl:2: id '1' has already occurred in line 1"):
         ingest(source, collection="c", path=tmp_path / "s", encoder=StubEncoder())
 
 

@@ -135,7 +135,7 @@ def test_a_file_of_something_else_is_named(tmp_path: Path, content: str) -> None
 
 def test_rejects_of_a_stream_can_not_be_tried_again(tmp_path: Path) -> None:
     (tmp_path / "r").write_text('{"source":"<stdin>","line":1,"reason":"r"}\n')
-    with pytest.raises(SettingsError, match="some came from <stdin>, which can't be read again"):
+    with pytest.raises(SettingsError, match="some rejects came from <stdin>, which can't be read again"):
         RejectedLines(tmp_path / "r")
 
 

@@ -17,6 +17,7 @@ from tasb_qdrant.settings import CollectionSettings
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -31,9 +32,9 @@ def kill_at(line: str, *arguments: str) -> bool:
         assert victim.stdout is not None
         if any(said == f"{line}\n" for said in victim.stdout):
             os.kill(victim.pid, signal.SIGKILL)
-            assert victim.wait(30) == -signal.SIGKILL
+            assert victim.wait(PATIENCE) == -signal.SIGKILL
             return True
-        assert victim.wait(30) == 0
+        assert victim.wait(PATIENCE) == 0
         return False
 
 

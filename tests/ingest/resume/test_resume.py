@@ -229,11 +229,13 @@ def test_files_that_came_went_or_changed_places_are_refused(tmp_path: Path, stor
     stored.write_jsonl(folder / "b.jsonl", stored.numbered(COUNT))
     interrupted(folder, store)
     new = stored.write_jsonl(folder / "a.jsonl", stored.numbered(3, start=COUNT))
-    with pytest.raises(ResumeRefusedError, match=r"the file .*a\.jsonl was no source, is one"):
+    with pytest.raises(ResumeRefusedError, match=r"the file .*a\.jsonl was not a source, is one"):
         run(folder, store)
     new.unlink()
     (folder / "b.jsonl").rename(folder / "c.jsonl")
-    with pytest.raises(ResumeRefusedError, match=r"b\.jsonl was a source, is none; the file .*c\.jsonl was no source"):
+    with pytest.raises(
+        ResumeRefusedError, match=r"b\.jsonl was a source, is no longer one; the file .*c\.jsonl was not a source"
+    ):
         run(folder, store)
 
 

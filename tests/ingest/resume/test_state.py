@@ -231,7 +231,7 @@ def a_life(folder: Path) -> list[bytes]:
             saved.append(b"save %d" % number)
     except StateError as error:
         said = str(error)
-        saved.append(b"failed" if "--state" in said and "the same command goes on" in said else said.encode())
+        saved.append(b"failed" if "--state" in said and "the same command resumes" in said else said.encode())
     finally:
         files.release()
     return saved

@@ -10,6 +10,7 @@ import pytest
 
 from tasb_qdrant.ingest.flow import StoppedError
 from tasb_qdrant.ingest.upload.pace import FEWEST, FIRST, MOST, Pace
+from tests.waiting import PATIENCE
 
 
 class World:
@@ -111,10 +112,10 @@ def test_no_more_threads_pass_than_the_limit_and_each_that_leaves_lets_one_in() 
 
     thread = threading.Thread(target=wait)
     thread.start()
-    assert asked.wait(10)
+    assert asked.wait(PATIENCE)
     assert not inside.is_set()
     pace.leave(entered[0], 1, answered=True)
-    assert inside.wait(10)
+    assert inside.wait(PATIENCE)
     thread.join()
 
 

@@ -108,7 +108,7 @@ def test_an_id_that_a_collection_lists_twice_is_told(limit: int) -> None:
 
 def test_a_collection_without_an_order_can_not_be_compared() -> None:
     seen = source_of([1, 2])
-    with pytest.raises(StoreCorruptError, match="the ids of collection 'counting' come in no order"):
+    with pytest.raises(StoreCorruptError, match="the ids of collection 'counting' are not in order"):
         joined(compare_ids(seen, Listed([2, 1])))
     seen.close()
 

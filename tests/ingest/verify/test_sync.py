@@ -92,7 +92,9 @@ def test_how_many_will_be_deleted_is_told_before_anything_is_encoded(where: Wher
     load(stored.numbered(20), where)
     told: list[Progress] = []
     ingest(stored.numbered(18), encoder=StubEncoder(), sync=True, on_progress=told.append, **where)
-    sentence = "2 of the collection's 20 points are not in the source, and will be deleted when all the rest is stored"
+    sentence = (
+        "2 of the collection's 20 points are not in the source, and will be deleted once everything else is stored"
+    )
     first = next(now for now in told if sentence in now.notes)
     assert (first.read, first.deleted) == (0, 0)
     assert told[-1].deleted == 2

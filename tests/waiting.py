@@ -1,0 +1,31 @@
+"""Waits for what others do, and bounds on time that a busy machine keeps to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+PATIENCE: Final = 120.0
+"""Seconds until what is waited for is said to be stuck: far more than it takes on the busiest machine."""
+
+
+@contextmanager
+def sooner_than(seconds: float) -> Iterator[None]:
+    """The block doesn't make the wait of so many seconds that it could make by mistake.
+
+    No measure of speed: the bound is what the mistake itself takes, so choose one that is long.
+    """
+    began = time.monotonic()
+    yield
+    took = time.monotonic() - began
+    assert took < seconds, f"took {took:.1f} s: it has waited for what takes {seconds} s"
+
+
+def until(holds: Callable[[], object], what: str) -> None:
+    """Return when it holds; nothing tells when, so it is asked again and again."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, f"{what}: not within {PATIENCE} s"
+        time.sleep(0.02)
