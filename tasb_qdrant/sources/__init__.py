@@ -10,8 +10,9 @@ of text files.
 
 from tasb_qdrant.sources.fields import FieldsTaken, SourceFields
 from tasb_qdrant.sources.formats import FORMATS
+from tasb_qdrant.sources.memory import open_records
 from tasb_qdrant.sources.open import open_sources
 from tasb_qdrant.sources.options import TextOptions
 from tasb_qdrant.sources.reader import SourceReader
 
-__all__ = ["open_sources", "SourceReader", "SourceFields", "TextOptions", "FieldsTaken", "FORMATS"]
+__all__ = ["open_sources", "open_records", "SourceReader", "SourceFields", "TextOptions", "FieldsTaken", "FORMATS"]

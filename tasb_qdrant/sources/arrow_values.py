@@ -64,9 +64,9 @@ def json_type(kind: pa.DataType) -> tuple[pa.DataType, Convert | None]:
     if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_null(kind):
         return kind, None
     if is_string(kind):
-        return kind, None
+        return pa.large_string() if types.is_string_view(kind) else kind, None
     if is_bytes(kind):
-        return kind, _utf8
+        return pa.large_binary() if types.is_binary_view(kind) else kind, _utf8
     raise UnsupportedTypeError(str(kind))
 
 

@@ -174,7 +174,9 @@ def _plain(column: Any) -> Any:
         elif isinstance(column.type, pa.BaseExtensionType) and column.type.extension_name != "arrow.bool8":
             column = column.storage
         elif pa.types.is_dictionary(column.type) and not pa.types.is_string(column.type.value_type):
-            column = column.dictionary_decode()
+            # Arrow takes no values out of a dictionary of views, which Polars' categories are.
+            values = column.dictionary.cast(json_type(column.type.value_type)[0])
+            column = pa.DictionaryArray.from_arrays(column.indices, values).dictionary_decode()
         else:
             return column
 
