@@ -119,7 +119,8 @@ class DelimitedTable:
         comma = self._dialect.decimal_comma
         convert: dict[str, Convert] = {}
         if self._types is not None:
-            kinds = self._types.verdicts(self._typed)
+            # Indexes of the collection become known only once it is open, after the cells were looked at.
+            kinds = self._types.verdicts(name for name in self._typed if name not in self._indexed)
             convert |= inferred(kinds, sampled=self._types.sampled, decimal_comma=comma)
         convert |= converters(self._indexed, self._payload, source=self._origin.name, decimal_comma=comma)
         at = self._names.index

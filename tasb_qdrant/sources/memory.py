@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tasb_qdrant.errors import InvalidPassageError, SourceError
 from tasb_qdrant.records import Passage, Reject
@@ -24,6 +24,12 @@ _BATCH_BYTES: Final = 8 * 1024 * 1024
 
 RECORDS: Final = Origin("<records>", "row")
 """Ids that are made of rows begin with this label."""
+
+
+class SupportsArrow(Protocol):
+    """What exports an Arrow stream: tables of Arrow, Polars, DuckDB and, from 2.2 on, pandas."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object: ...
 
 
 def is_records(given: object) -> bool:

@@ -61,7 +61,7 @@ def open_sources(
     """
     check_format(format)
     found = discover(sources, endings=endings_of(format), excluded=excluded)
-    opening = _Opening(format, fields, options, column_types or {}, _origins(found, fields))
+    opening = _Opening(format, fields, options, {} if column_types is None else column_types, _origins(found, fields))
     opened: list[tuple[Input, Source]] = []
     try:
         for one in found:

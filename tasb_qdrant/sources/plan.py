@@ -48,7 +48,7 @@ class FieldPlan:
     """The paths of id, text and title in the records of one source; everything else is payload.
 
     With `flatten`, the fields of BEIR's `metadata` object become payload fields themselves. Without a path of the id,
-    `id_from` says how it is made.
+    `id_from` says how it is made. `titled`: the title was seen, and isn't just looked for.
     """
 
     id: FieldPath | None
@@ -59,6 +59,7 @@ class FieldPlan:
     choice: Choice | None
     id_from: IdFrom | None = None
     payload: tuple[str, ...] = ()
+    titled: bool = False
 
     def passage(self, record: dict[str, Any], cursor: Cursor, line: int) -> Passage:
         """The passage built from the record of this line, which is consumed. Raises InvalidPassageError."""
@@ -95,7 +96,7 @@ class FieldPlan:
             format=file_format,
             id=None if self.id is None else ".".join(self.id),
             text=".".join(self.text),
-            title=None if self.title is None else ".".join(self.title),
+            title=".".join(self.title) if self.title is not None and self.titled else None,
             id_from=self.id_from,
             payload=self.payload,
         )
@@ -184,11 +185,12 @@ def plan_fields(
     if title is None and fields.title is not None:
         raise missing("title", fields.title)
     # Titles may be sparse, so one that isn't in the samples is still recognised later.
+    titled = title is not None
     if title is None and "title" not in asked:
         title = ("title",)
     flatten = identifier == (_BEIR_ID,)
     payload = _payload_names([*samples, origin.partition], {identifier, text, title}, flatten=flatten)
-    return FieldPlan(identifier, text, title, flatten, origin, choice, fields.id_from, payload)
+    return FieldPlan(identifier, text, title, flatten, origin, choice, fields.id_from, payload, titled)
 
 
 def _recognised(samples: Sequence[Mapping[str, Any]], names: Sequence[str], asked: set[str]) -> FieldPath | None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tasb_qdrant.errors import RejectedError
+from tasb_qdrant.settings import IndexType
 from tasb_qdrant.sources import SourceFields, TextOptions, open_sources
 from tests.sources.corpus import read, read_with_rejects, write
 
@@ -128,3 +129,11 @@ def test_the_reader_says_what_it_took_before_it_reads(tmp_path: Path) -> None:
     assert (taken.id, taken.text, taken.title) == ("passage_id", "text", None)
     assert taken.payload == ("docid", "year", "price", "lang")
     assert taken.types == {"year": "integer", "price": "float", "lang": "keyword"}
+
+
+def test_indexes_that_become_known_after_the_file_was_opened_go_first_too(tmp_path: Path) -> None:
+    file = write(tmp_path / "c.csv", "id,text,code,year\n1,t,7,2011.0\n")
+    known: dict[str, IndexType] = {}
+    with open_sources([file], column_types=known) as reader:
+        known.update({"code": "keyword", "year": "integer"})
+        assert [passage.payload for passage in reader] == [{"code": "7", "year": 2011}]

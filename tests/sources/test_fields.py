@@ -38,7 +38,7 @@ def test_what_was_taken_is_known_before_anything_is_read(tmp_path: Path) -> None
     second = write(tmp_path / "b.jsonl", json_lines({"_id": "1", "title": "T", "text": "t", "metadata": {"year": 1}}))
     with open_sources([first, second], fields=SourceFields()) as reader:
         assert reader.fields_taken == (
-            FieldsTaken(str(first), "jsonl", "pid", "passage", "title", None, ("docid", "meta")),
+            FieldsTaken(str(first), "jsonl", "pid", "passage", None, None, ("docid", "meta")),
             FieldsTaken(str(second), "jsonl", "_id", "text", "title", None, ("year",)),
         )
 
