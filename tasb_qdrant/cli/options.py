@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import functools
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from tasb_qdrant.ingest.source.open import SourceOptions
+    from tasb_qdrant.sources.fields import IdFrom
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -146,15 +148,39 @@ def _source_options(
     id_field: str | None,
     text_field: str | None,
     title_field: str | None,
+    kept: tuple[str, ...] | None,
+    drop: tuple[str, ...] | None,
+    id_from: IdFrom | None,
+    delimiter: str | None,
+    encoding: str | None,
+    escape: str | None,
+    no_header: bool,
+    columns: tuple[str, ...] | None,
+    no_types: bool,
     payload_model: str | None,
 ) -> SourceOptions:
-    from tasb_qdrant.sources import SourceFields
+    from tasb_qdrant.sources import SourceFields, TextOptions
 
     return {
         "format": format_name,
-        "fields": SourceFields(id=id_field, text=text_field, title=title_field),
+        "fields": SourceFields(
+            id=id_field, text=text_field, title=title_field, fields=kept, drop=drop or (), id_from=id_from
+        ),
+        "text_options": TextOptions(
+            delimiter=delimiter,
+            encoding=encoding,
+            escape=escape,
+            header=not no_header,
+            columns=columns,
+            typed=not no_types,
+        ),
         "payload": model_named(payload_model),
     }
+
+
+def _listed(_: click.Context, __: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Names between commas, by the rules of CSV: a name that has a comma itself stands in quotes."""
+    return None if value is None else tuple(name.strip() for name in next(csv.reader([value]), []))
 
 
 source_options = grouped(
@@ -163,12 +189,27 @@ source_options = grouped(
     click.option(
         "--format",
         "format_name",
-        type=click.Choice(["msmarco", "jsonl", "csv", "tsv", "parquet"]),
-        help="Format of the source; needed for standard input, recognised otherwise.",
+        type=click.Choice(["msmarco", "jsonl", "csv", "tsv", "parquet", "text"]),
+        help="Format of the source; needed for standard input and text, recognised otherwise.",
     ),
     click.option("--id-field", help="Field or column of the id; dots reach into objects. [default: recognised]"),
     click.option("--text-field", help="The same for the text."),
     click.option("--title-field", help="The same for the title."),
+    click.option(
+        "--fields", "kept", metavar="A,B", callback=_listed, help="Keep only these other fields. [default: all]"
+    ),
+    click.option("--drop", metavar="A,B", callback=_listed, help="Leave these fields out."),
+    click.option(
+        "--id-from",
+        type=click.Choice(["text", "row"]),
+        help="Make the ids: from title and text, or from the file's name and the row.",
+    ),
+    click.option("--delimiter", metavar="CHAR", help="Character between the cells of CSV. [default: recognised]"),
+    click.option("--encoding", help="Encoding of text files, such as cp1252. [default: UTF-8, or by its mark]"),
+    click.option("--escape", metavar="CHAR", help="Character before a quote inside a quoted cell of CSV."),
+    click.option("--no-header", is_flag=True, help="CSV has no line of column names; give them with --columns."),
+    click.option("--columns", metavar="A,B", callback=_listed, help="Names for the columns of CSV, all of them."),
+    click.option("--no-types", is_flag=True, help="Read every cell of CSV as a string."),
     click.option(
         "--payload-model",
         metavar="MODULE:CLASS",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tasb_qdrant.ingest.progress import Progress
     from tasb_qdrant.ingest.source.open import SourceLike
     from tasb_qdrant.settings import Bm25Settings, CollectionSettings, Transport
-    from tasb_qdrant.sources import SourceFields
+    from tasb_qdrant.sources import SourceFields, TextOptions
 
 
 # Every option is spelled out, as editors complete them only then; a test holds them to IngestOptions.
@@ -40,6 +40,7 @@ def ingest(
     encoder: Encoder | None = None,
     format: str | None = None,  # noqa: A002  # the option's name everywhere
     fields: SourceFields | None = None,
+    text_options: TextOptions | None = None,
     payload: type[BaseModel] | None = None,
     settings: CollectionSettings | None = None,
     bm25: bool | Bm25Settings = False,
@@ -57,7 +58,8 @@ def ingest(
 ) -> IngestReport:
     """Encode the passages of `source` and store them in `collection`, which is made if it isn't there.
 
-    `source` is a file, folder, glob or "-", several of them, or an iterable of `Passage`. Passages already stored
+    `source` is a file, folder, glob or "-", several of them, an iterable of `Passage` or of dicts, or a table: a
+    DataFrame of pandas or Polars, an Arrow table, a Dataset. Passages already stored
     with the same content are skipped (not with `overwrite`), so the same call twice changes nothing. For files,
     checkpoints of what is stored are kept in the folder `state` (by default in the embedded store's folder, or the
     user's state folder): a call that was killed resumes where it stopped, and `restart` starts over. An input that

@@ -35,11 +35,12 @@ _READER_SECONDS: Final = 2.0
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What the counters don't tell: the points that were there before, how many of them were replaced (None if
-    that isn't known), and the payload indexes that would suit."""
+    that isn't known), the payload indexes that would suit, and the indexed fields that no passage has."""
 
     points_before: int
     replaced: int | None
     proposal: dict[str, IndexType]
+    unseen: tuple[str, ...] = ()
 
 
 def run_pipeline(
@@ -67,7 +68,7 @@ def run_pipeline(
     if sieve is None and points_before and not overwrite:
         sieve = ContentSieve(collection, counters)
     words = None if collection.bm25 is None else Bm25Encoder(collection.bm25)
-    proposal = IndexProposal()
+    proposal = IndexProposal(collection.indexes())
     at_once = windows_at_once(encoder.device)
     with journal.saved_at_the_end(), counters.loading(), Flow(stopped) as flow:
         windows: Channel[Window] = flow.channel(2)
@@ -98,6 +99,7 @@ def run_pipeline(
         points_before=points_before,
         replaced=sieve.replaced if sieve is not None else (None if points_before else 0),
         proposal=proposal.indexes(),
+        unseen=proposal.unseen,
     )
 
 

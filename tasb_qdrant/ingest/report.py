@@ -22,8 +22,9 @@ def report_of(
     *,
     rejects_file: str | None,
     notes: Sequence[str],
+    warnings: Sequence[str] = (),
 ) -> IngestReport:
-    """The report; the collection is flushed and its points counted first. `notes` are the run's own."""
+    """The report; the collection is flushed and its points counted first. `notes` and `warnings` are the run's own."""
     collection.flush()
     points = collection.reads.count()
     now = counters.finish()
@@ -49,7 +50,7 @@ def report_of(
         stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
         rejects_file=rejects_file,
         notes=(*encoder.notes, *collection.notes, *notes),
-        warnings=_warnings(collection, encoder),
+        warnings=(*warnings, *_warnings(collection, encoder)),
         proposed_indexes={} if collection.indexes() else outcome.proposal,
         resumed=resumed.model_dump() if resumed.windows else {},
     )

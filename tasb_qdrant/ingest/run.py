@@ -27,12 +27,14 @@ from tasb_qdrant.ingest.resume.journal import Journal, open_journal
 from tasb_qdrant.ingest.source.average_length import average_length
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
 from tasb_qdrant.ingest.source.payload_model import with_indexes_of
+from tasb_qdrant.ingest.source.recognised import exact_indexes, what_was_missed, what_was_recognised
 from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
 from tasb_qdrant.ingest.verify.check import verified
 from tasb_qdrant.ingest.verify.sync import deletions
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import IngestReport
 from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings, CollectionSettings, StoreOptions, store_settings
+from tasb_qdrant.sources import SourceReader
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -61,9 +63,16 @@ class IngestRun:
             limit=self._choice.max_rejects,
             on_reject=lambda: self._counters.add(rejected=1),
         )
-        self._source = Source(source, **reading, indexes=self._settings.indexes, ignored=self._rejects.own_file)
-        self._check_source()
         self._notes: tuple[str, ...] = ()
+        self._reader: SourceReader | None = None
+        self._source = Source(
+            source,
+            **reading,
+            indexes=self._settings.indexes,
+            ignored=self._rejects.own_file,
+            opened=self._look_at,
+        )
+        self._check_source()
 
     def run(self) -> IngestReport:
         """Store the passages. Raises the kinds of TasbQdrantError."""
@@ -86,6 +95,17 @@ class IngestRun:
                 report = self._report(outcome, encoder, collection, journal)
                 journal.forget()
                 return self._verified(report, outcome, encoder, collection) if self._choice.verify else report
+
+    def _look_at(self, reader: SourceReader) -> None:
+        """Say what was recognised, before anything is stored; the source may be opened again for other purposes."""
+        if self._reader is not None:
+            return
+        self._reader = reader
+        notes = what_was_recognised(reader.fields_taken)
+        self._notes += notes
+        self._counters.note(notes)
+        exact = exact_indexes(self._settings.indexes, reader.fields_taken)
+        self._settings = self._settings.model_copy(update={"indexes": exact})
 
     def _check_source(self) -> None:
         if self._choice.sync and isinstance(self._source.given, RejectedLines):
@@ -136,6 +156,7 @@ class IngestRun:
                 self._name, store, contract=encoder.contract, settings=self._settings, avg_len=avg_len
             )
             with closed_after(collection):
+                self._source.index_as(collection.indexes())
                 yield collection
 
     def _announce(self, collection: Collection, encoder: Encoder, reader: PassageReader, journal: Journal) -> None:
@@ -181,6 +202,7 @@ class IngestRun:
             journal,
             rejects_file=self._rejects.name,
             notes=self._notes,
+            warnings=what_was_missed(self._reader, [name for name in outcome.unseen if name in self._settings.indexes]),
         )
 
     def _verified(

@@ -11,6 +11,7 @@ from hashlib import sha1
 from typing import Any, Final
 
 from tasb_qdrant.errors import InvalidPassageError
+from tasb_qdrant.records.json_values import json_value
 
 MAX_ID_CHARS: Final = 1024
 """Longer passage ids are refused: an id that long is text from the wrong column."""
@@ -61,7 +62,9 @@ def _uuid5(name: str) -> str:
 class Passage:
     """A text to be searched, with its id, title and payload.
 
-    `payload` is any JSON object; its fields can be filtered on by name. A passage that can't be stored
+    The text may be empty where the title isn't: some articles of TREC-COVID have no abstract.
+    `payload` is any JSON object; its fields can be filtered on by name. Dates, times, decimals, UUIDs and
+    NumPy's scalars become the JSON that they become from Parquet, too. A passage that can't be stored
     can't be constructed: InvalidPassageError names the part and the reason.
     """
 
@@ -82,16 +85,19 @@ class Passage:
             )
         if not _storable(text):
             raise _unstorable(text, "text", field="text")
-        if not text or text.isspace():
-            raise InvalidPassageError("the text is empty", field="text")
         if self.title is not None and not _storable(self.title):
             raise _unstorable(self.title, "title", field="title")
+        if (not text or text.isspace()) and (not self.title or self.title.isspace()):
+            raise InvalidPassageError("the text is empty, and there is no title", field="text")
         # A dict is a Mapping, but checking against the abstract class takes ten times as long.
         if type(payload) is not dict and not isinstance(payload, Mapping):
             raise InvalidPassageError(f"the payload must be an object, got {type(payload).__name__}", field="payload")
-        for key, value in payload.items():
-            _check_key(key)
-            _check_json(value, key, depth=1)
+        try:
+            _check_payload(payload)
+        except _ForeignValueError:
+            payload = json_value(payload)
+            _check_payload(payload)
+            object.__setattr__(self, "payload", payload)
 
     @property
     def point_id(self) -> int | str:
@@ -100,8 +106,8 @@ class Passage:
 
     @property
     def encoder_text(self) -> str:
-        """What the encoder reads: title and text joined by a space, as BEIR does."""
-        return f"{self.title} {self.text}" if self.title else self.text
+        """What the encoder reads: title and text joined by a space, as BEIR does; one alone as it is."""
+        return f"{self.title} {self.text}" if self.title and self.text else self.title or self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +142,16 @@ def _unstorable(value: object, name: str, *, field: str) -> InvalidPassageError:
     )
 
 
+class _ForeignValueError(InvalidPassageError):
+    """A value that isn't JSON as it is, and may stand for one that is."""
+
+
+def _check_payload(payload: Mapping[str, Any]) -> None:
+    for key, value in payload.items():
+        _check_key(key)
+        _check_json(value, key, depth=1)
+
+
 def _check_key(key: object) -> None:
     if not isinstance(key, str):
         raise InvalidPassageError(f"payload field names must be strings, got {type(key).__name__}", field="payload")
@@ -163,7 +179,7 @@ def _check_json(value: object, name: str, *, depth: int) -> None:
     elif isinstance(value, (dict, list, tuple, Mapping)):  # a tuple: a union would be built anew at each call
         _check_nested(value, name, depth=depth)
     else:
-        raise InvalidPassageError(
+        raise _ForeignValueError(
             f"payload field {name!r} has a value of type {type(value).__name__}, which JSON can't represent",
             field="payload",
         )

@@ -4,11 +4,15 @@
         for passage in reader:
             ...
 
-Reads MS MARCO's TSV, JSONL (BEIR's included), CSV and TSV with a header, and Parquet.
+Reads MS MARCO's TSV, JSONL (BEIR's included) and JSON arrays, CSV and TSV, Parquet and Delta Lake tables, and folders
+of text files.
 """
 
-from tasb_qdrant.sources.fields import SourceFields
+from tasb_qdrant.sources.fields import FieldsTaken, SourceFields
 from tasb_qdrant.sources.formats import FORMATS
-from tasb_qdrant.sources.reader import SourceReader, open_sources
+from tasb_qdrant.sources.memory import open_records
+from tasb_qdrant.sources.open import open_sources
+from tasb_qdrant.sources.options import TextOptions
+from tasb_qdrant.sources.reader import SourceReader
 
-__all__ = ["open_sources", "SourceReader", "SourceFields", "FORMATS"]
+__all__ = ["open_sources", "open_records", "SourceReader", "SourceFields", "TextOptions", "FieldsTaken", "FORMATS"]

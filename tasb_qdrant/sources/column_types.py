@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
 
 from tasb_qdrant.errors import InvalidPassageError, SettingsError
 from tasb_qdrant.settings import IndexType
+from tasb_qdrant.sources.cell_types import CellType, ColumnEvidence
 
 Convert = Callable[[str, str], object]
 """(column, cell) -> value; None for an empty cell. Raises InvalidPassageError."""
 
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,19}", re.ASCII)
+_INTEGER: Final = re.compile(r"([+-]?[0-9]{1,19})(?:\.0+)?", re.ASCII)
+"""`2011.0` is how pandas writes the whole numbers of a column that has gaps."""
+
 _FLOAT: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?", re.ASCII)
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 _SHOWN_CHARS: Final = 60
 
 
-def converters(types: Mapping[str, IndexType], columns: Iterable[str], *, source: str) -> dict[str, Convert]:
+def converters(
+    types: Mapping[str, IndexType], columns: Iterable[str], *, source: str, decimal_comma: bool = False
+) -> dict[str, Convert]:
     """Converters from cells to the types of their columns' indexes; keyword and text need none.
 
     Raises SettingsError for a geo index on a column: two numbers in one cell have no agreed order.
@@ -32,7 +37,7 @@ def converters(types: Mapping[str, IndexType], columns: Iterable[str], *, source
             )
     known: dict[str, Convert] = {
         "integer": _integer,
-        "float": _float,
+        "float": _comma_float if decimal_comma else _float,
         "bool": _boolean,
         "datetime": _unless_empty,
         "uuid": _unless_empty,
@@ -44,9 +49,10 @@ def _integer(column: str, cell: str) -> int | None:
     stripped = cell.strip()
     if not stripped:
         return None
-    if not _INTEGER.fullmatch(stripped):
+    match = _INTEGER.fullmatch(stripped)
+    if not match:
         raise _mismatch(column, cell, "integer")
-    return int(stripped)
+    return int(match[1])
 
 
 def _float(column: str, cell: str) -> float | None:
@@ -56,6 +62,46 @@ def _float(column: str, cell: str) -> float | None:
     if not _FLOAT.fullmatch(stripped):
         raise _mismatch(column, cell, "float")
     return float(stripped)
+
+
+def _comma_float(column: str, cell: str) -> float | None:
+    return _float(column, cell.replace(",", ".") if cell.count(",") == 1 and "." not in cell else cell)
+
+
+def inferred(kinds: Mapping[str, CellType], *, sampled: Collection[str], decimal_comma: bool) -> dict[str, Convert]:
+    """What turns the cells of columns into the type that all cells have which were looked at."""
+    of: dict[CellType, Callable[[str], object]] = {
+        "integer": int,
+        "float": (lambda cell: float(cell.replace(",", "."))) if decimal_comma else float,
+        "bool": lambda cell: _BOOLEANS[cell.lower()],
+    }
+
+    def convert(column: str, cell: str) -> object:
+        if not cell:
+            return None
+        if column in sampled:
+            _check_as_before(column, cell, kinds[column], decimal_comma)
+        try:
+            return of[kinds[column]](cell)
+        except (ValueError, KeyError):
+            raise _unlike_before(column, cell, kinds[column]) from None
+
+    return dict.fromkeys(kinds, convert)
+
+
+def _check_as_before(column: str, cell: str, kind: CellType, decimal_comma: bool) -> None:
+    evidence = ColumnEvidence()
+    evidence.look_at([cell], decimal_comma=decimal_comma)
+    if not evidence.could_be(kind):
+        raise _unlike_before(column, cell, kind)
+
+
+def _unlike_before(column: str, cell: str, kind: CellType) -> InvalidPassageError:
+    return InvalidPassageError(
+        f"column {column!r} holds {kind} values as far as it was looked at, and here {_shown(cell)}; read it as "
+        f"strings with --index {column}:keyword, or all columns with --no-types",
+        field="payload",
+    )
 
 
 def _unless_empty(_: str, cell: str) -> str | None:
@@ -73,8 +119,11 @@ def _boolean(column: str, cell: str) -> bool | None:
 
 
 def _mismatch(column: str, cell: str, kind: str) -> InvalidPassageError:
-    shown = cell if len(cell) <= _SHOWN_CHARS else f"{cell[:_SHOWN_CHARS]}…"
     return InvalidPassageError(
-        f"column {column!r} is indexed as {kind}, got {shown!r}; correct the cell, or index it as keyword",
+        f"column {column!r} is indexed as {kind}, got {_shown(cell)}; correct the cell, or index it as keyword",
         field="payload",
     )
+
+
+def _shown(cell: str) -> str:
+    return repr(cell if len(cell) <= _SHOWN_CHARS else f"{cell[:_SHOWN_CHARS]}…")

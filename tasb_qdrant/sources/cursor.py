@@ -9,14 +9,18 @@ from tasb_qdrant.records import Reject
 
 
 class Cursor:
-    """The file and line of the last passage, and the number of rejects. Formats update it, readers expose it."""
+    """The file and line of the last passage, and the numbers of rejects and of values that became null.
 
-    __slots__ = ("_on_reject", "line", "rejected", "source")
+    Formats update it, readers expose it.
+    """
+
+    __slots__ = ("_on_reject", "line", "nulled", "rejected", "source")
 
     def __init__(self, on_reject: Callable[[Reject], None] | None) -> None:
         self.source = ""
         self.line = 0
         self.rejected = 0
+        self.nulled = 0
         self._on_reject = on_reject
 
     def reject(self, line: int, reason: str) -> None:

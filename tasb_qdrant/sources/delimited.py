@@ -1,168 +1,165 @@
-"""CSV and TSV with a header, as Python's csv module reads them: quoted fields may contain line breaks."""
+"""CSV and TSV: the first row names the columns, unless a person does."""
 
 from __future__ import annotations
 
-import csv
-from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
 
-from tasb_qdrant.errors import InvalidPassageError, SourceError
+from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import IndexType
-from tasb_qdrant.sources.column_types import Convert, converters
+from tasb_qdrant.sources.cell_types import ColumnTypes
+from tasb_qdrant.sources.choice import Choice
+from tasb_qdrant.sources.column_types import Convert, converters, inferred
+from tasb_qdrant.sources.csv_rows import csv_rows, sound_rows
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.fields import SourceFields, plan_fields
-from tasb_qdrant.sources.lines import MAX_LINE_BYTES, TOO_LONG, line_blocks, undecodable
-from tasb_qdrant.sources.streams import ByteStream, Head
-
-DELIMITERS: Final[Mapping[str, str]] = {"csv": ",", "tsv": "\t"}
+from tasb_qdrant.sources.dialect import Dialect
+from tasb_qdrant.sources.fields import ID_NAMES, FieldsTaken, SourceFields
+from tasb_qdrant.sources.partitions import contradiction
+from tasb_qdrant.sources.plan import FieldPlan, Origin, made_id, plan_fields
 
 
 @dataclass(frozen=True, slots=True)
-class _Columns:
+class _Cells:
     """Which columns hold the id, text and title, and how the others become payload."""
 
     count: int
-    id: int
+    id: int | None
     text: int
     title: int | None
     payload: tuple[tuple[str, int, Convert | None], ...]
 
-    def passage(self, row: list[str]) -> Passage:
-        """Raises InvalidPassageError."""
-        if len(row) != self.count:
-            plural = "" if len(row) == 1 else "s"
-            raise InvalidPassageError(f"{len(row)} column{plural}, expected {self.count}", field="payload")
-        payload: dict[str, object] = {
-            name: row[at] if convert is None else convert(name, row[at]) for name, at, convert in self.payload
+
+class DelimitedTable:
+    """One file whose header has been looked at. Raises MissingFieldError, SettingsError."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        fields: SourceFields,
+        *,
+        origin: Origin,
+        choice: Choice | None,
+        indexed: Mapping[str, IndexType],
+        file_format: str,
+    ) -> None:
+        self._dialect = dialect
+        self._origin = origin
+        self._format = file_format
+        self._indexed = indexed
+        self._names = dialect.names or ()
+        self._plan = plan_fields([dict.fromkeys(self._names)], fields, origin=origin) if self._names else None
+        roles = set() if self._plan is None else {self._plan.id, self._plan.text, self._plan.title}
+        kept = [name for name in self._names if (name,) not in roles and (choice is None or choice.keeps(name))]
+        self._payload = kept
+        if choice is not None:
+            choice.see(kept)
+        converters(indexed, kept, source=origin.name)  # refuses what can't be
+        # Ids are strings everywhere, also those that a row names of another passage.
+        self._typed = {
+            name: self._names.index(name) for name in kept if name not in indexed and name.lower() not in ID_NAMES
         }
-        title = None if self.title is None else row[self.title] or None
-        return Passage(id=row[self.id], text=row[self.text], title=title, payload=payload)
+        self._types: ColumnTypes | None = None
 
+    def learn_types(self, stream: Iterator[bytes], types: ColumnTypes, *, sampled: bool) -> None:
+        """Look at the rows for the types of columns; `sampled`: these are only the first of a stream."""
+        self._types = types
+        if sampled:
+            types.sampled.update(self._typed)
+        width = len(self._names)
+        whole = (row for row in sound_rows(stream, self._dialect, source=self._origin.name) if len(row) >= width)
+        if types.open_columns(self._typed):
+            types.look_at(whole, self._typed, decimal_comma=self._dialect.decimal_comma)
 
-def check_delimited(
-    head: Head, *, delimiter: str, fields: SourceFields, types: Mapping[str, IndexType], source: str
-) -> None:
-    """Raises MissingFieldError or SourceError for a header that can't be used."""
-    _raise_field_limit()
-    lines = (line.decode(errors="replace") + "\n" for line in head.data.removeprefix(BOM_UTF8).split(b"\n"))
-    try:
-        header = next((row for row in csv.reader(lines, delimiter=delimiter, strict=True) if row), None)
-    except csv.Error as error:
-        raise SourceError(f"the header can't be read: {error}", source=source, line=1) from None
-    if header is not None:
-        _columns(header, fields, types, source=source, line=1)
+    @property
+    def undecided(self) -> bool:
+        """Whether more rows could tell more of the types."""
+        return self._types is not None and bool(self._types.open_columns(self._typed))
 
+    @property
+    def taken(self) -> FieldsTaken | None:
+        """Which columns were taken for what; None for a file without even a header."""
+        if self._plan is None:
+            return None
+        said = self._plan.taken(self._format)
+        kinds = {} if self._types is None else self._types.verdicts(self._typed)
+        indexed = {name: self._indexed[name] for name in self._payload if name in self._indexed}
+        title = said.title if said.title in self._names else None
+        return FieldsTaken(
+            said.source,
+            said.format,
+            said.id,
+            said.text,
+            title,
+            said.id_from,
+            tuple(self._payload),
+            {**kinds, **indexed},
+        )
 
-def read_delimited(
-    stream: ByteStream,
-    cursor: Cursor,
-    *,
-    delimiter: str,
-    fields: SourceFields,
-    types: Mapping[str, IndexType],
-) -> Iterator[Passage]:
-    """The passages in order; `cursor.line` is where the record starts. Blank lines are skipped."""
-    _raise_field_limit()
-    lines = _RecordLines(stream, source=cursor.source)
-    rows = csv.reader(lines, delimiter=delimiter, strict=True)
-    columns: _Columns | None = None
-    while True:
-        start = lines.begin_record()
-        try:
-            row = next(rows, None)
-            if row is None:
-                return
-            if lines.problem is not None:
-                raise InvalidPassageError(lines.problem, field="text")
-            if not row:
+    def read(self, stream: Iterator[bytes], cursor: Cursor) -> Iterator[Passage]:
+        """The passages in order; `cursor.line` is where the record starts."""
+        plan = self._plan
+        if plan is None:
+            return
+        cells = self._cells(plan)
+        make = _plain_passage if plan.id is not None and not self._origin.partition else _passage
+        for start, row in csv_rows(stream, self._dialect, source=cursor.source):
+            if isinstance(row, str):
+                cursor.reject(start, row)
                 continue
-            if columns is None:
-                columns = _columns(row, fields, types, source=cursor.source, line=start)
+            try:
+                passage = make(cells, row if len(row) == cells.count else _fitted(row, cells.count), plan, start)
+            except InvalidPassageError as error:
+                cursor.reject(start, error.reason)
                 continue
-            passage = columns.passage(row)
-        except (csv.Error, InvalidPassageError) as error:
-            reason = _why(error, start, lines.number)
-            if columns is None:
-                raise SourceError(f"the header can't be read: {reason}", source=cursor.source, line=start) from None
-            cursor.reject(start, reason)
-            continue
-        cursor.line = start
-        yield passage
+            cursor.line = start
+            yield passage
+
+    def _cells(self, plan: FieldPlan) -> _Cells:
+        comma = self._dialect.decimal_comma
+        convert: dict[str, Convert] = {}
+        if self._types is not None:
+            # Indexes of the collection become known only once it is open, after the cells were looked at.
+            kinds = self._types.verdicts(name for name in self._typed if name not in self._indexed)
+            convert |= inferred(kinds, sampled=self._types.sampled, decimal_comma=comma)
+        convert |= converters(self._indexed, self._payload, source=self._origin.name, decimal_comma=comma)
+        at = self._names.index
+        return _Cells(
+            count=len(self._names),
+            id=None if plan.id is None else at(plan.id[0]),
+            text=at(plan.text[0]),
+            title=at(plan.title[0]) if plan.title and plan.title[0] in self._names else None,
+            payload=tuple((name, at(name), convert.get(name)) for name in self._payload),
+        )
 
 
-class _RecordLines(Iterator[str]):
-    """Lines for csv.reader, numbered, with a limit on the size of one record.
-
-    A line that isn't UTF-8 is passed on all the same, so that its record ends where it should; `problem` then
-    says why that record can't be used.
-    """
-
-    def __init__(self, stream: ByteStream, *, source: str) -> None:
-        self.number = 0
-        self.problem: str | None = None
-        self._lines = (line for block in line_blocks(stream, source=source) for line in block)
-        self._bytes = 0
-
-    def begin_record(self) -> int:
-        """Start a record; returns the number of the next line."""
-        self.problem = None
-        self._bytes = 0
-        return self.number + 1
-
-    def __next__(self) -> str:
-        raw = next(self._lines)
-        self.number += 1
-        if raw is None:
-            raise InvalidPassageError(TOO_LONG, field="text")
-        self._bytes += len(raw) + 1
-        if self._bytes > MAX_LINE_BYTES + 1:
-            raise InvalidPassageError(
-                f"the record is longer than {MAX_LINE_BYTES:,} bytes; is a quote left open?", field="text"
-            )
-        try:
-            return raw.decode() + "\n"
-        except UnicodeDecodeError:
-            self.problem = undecodable(raw)
-            return raw.decode(errors="replace") + "\n"
+def _plain_passage(cells: _Cells, row: list[str], plan: FieldPlan, line: int) -> Passage:
+    """Raises InvalidPassageError."""
+    payload: dict[str, object] = {
+        name: row[at] if convert is None else convert(name, row[at]) for name, at, convert in cells.payload
+    }
+    title = None if cells.title is None else row[cells.title] or None
+    return Passage(id=row[cells.id or 0], text=row[cells.text], title=title, payload=payload)
 
 
-def _columns(
-    header: list[str], fields: SourceFields, types: Mapping[str, IndexType], *, source: str, line: int
-) -> _Columns:
-    for number, name in enumerate(header, start=1):
-        if not name:
-            raise SourceError(
-                f"column {number} of the header has no name; give it one (pandas: to_csv(index=False))",
-                source=source,
-                line=line,
-            )
-        if header.count(name) > 1:
-            raise SourceError(
-                f"the header has the column {name!r} more than once; give each its own name",
-                source=source,
-                line=line,
-            )
-    plan = plan_fields([dict.fromkeys(header)], fields, source=source)
-    roles = [path[0] for path in (plan.id, plan.text, plan.title) if path is not None]
-    convert = converters(types, [name for name in header if name not in roles], source=source)
-    return _Columns(
-        count=len(header),
-        id=header.index(plan.id[0]),
-        text=header.index(plan.text[0]),
-        title=header.index(plan.title[0]) if plan.title and plan.title[0] in header else None,
-        payload=tuple((name, at, convert.get(name)) for at, name in enumerate(header) if name not in roles),
-    )
+def _passage(cells: _Cells, row: list[str], plan: FieldPlan, line: int) -> Passage:
+    """The same where ids are made, or folders have a say. Raises InvalidPassageError."""
+    payload = {name: row[at] if convert is None else convert(name, row[at]) for name, at, convert in cells.payload}
+    for name, value in plan.origin.partition.items():
+        there = payload.get(name)
+        if there is None or there == "":
+            payload[name] = value
+        elif value is None or str(there).lower() != str(value).lower():
+            raise InvalidPassageError(contradiction(name, there, value), field="payload")
+    title = None if cells.title is None else row[cells.title] or None
+    text = row[cells.text]
+    passage_id = made_id(plan, line, title, text) if cells.id is None else row[cells.id]
+    return Passage(id=passage_id, text=text, title=title, payload=payload)
 
 
-def _raise_field_limit() -> None:
-    """Let csv read fields as long as a line may be. The limit is process-wide, so it is only ever raised."""
-    if csv.field_size_limit() < MAX_LINE_BYTES:
-        csv.field_size_limit(MAX_LINE_BYTES)
-
-
-def _why(error: csv.Error | InvalidPassageError, start: int, end: int) -> str:
-    reason = error.reason if isinstance(error, InvalidPassageError) else f"malformed: {error}"
-    return reason if end <= start else f"{reason} (the record's lines are {start} to {end})"
+def _fitted(row: list[str], count: int) -> list[str]:
+    """The row without cells beyond the last column that hold nothing, as Excel writes them."""
+    if len(row) > count and not any(row[count:]):
+        return row[:count]
+    plural = "" if len(row) == 1 else "s"
+    raise InvalidPassageError(f"{len(row)} column{plural}, expected {count}", field="payload")

@@ -6,23 +6,19 @@ import glob
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, NoReturn
 
 from tasb_qdrant.errors import SettingsError, SourceError
+from tasb_qdrant.sources.folders import files_in, is_hidden
+from tasb_qdrant.sources.partitions import Partition
+from tasb_qdrant.sources.remote import refuse_remote
+from tasb_qdrant.sources.tables import live_files, refuse_part_of_table
 
 STDIN: Final = "-"
 
 COMPRESSED_ENDINGS: Final = (".gz", ".zst", ".zstd")
-
-_ONLY_WHEN_NAMED: Final = (".json",)
-"""Ambiguous endings: most such files are settings, so they are not picked up from a folder."""
-
-_STORE: Final = ("collection.json", "shard")
-_MODEL_FILES: Final = frozenset({"config.json", "modules.json"})
-_BEIR_CORPUS: Final = "corpus.jsonl"
-_BEIR_QUERIES: Final = "queries.jsonl"
 
 _KINDS: Final = (
     (stat.S_ISCHR, "a device"),
@@ -33,12 +29,18 @@ _KINDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Something to read. `path` is None for standard input; `size` in bytes is None for streams."""
+    """Something to read. `path` is None for standard input; `size` in bytes is None for streams.
+
+    `label` is its path below the folder that was named. `partition` is what a table's log says of all its rows;
+    None: the names of the folders say it.
+    """
 
     path: Path | None
     kind: Literal["file", "fifo", "stdin"]
     size: int | None
     identity: tuple[int, int] | None
+    label: str = ""
+    partition: Partition | None = field(default=None, compare=False)
 
     @property
     def name(self) -> str:
@@ -63,12 +65,13 @@ class _Selection:
 def discover(sources: Sequence[str | Path], *, endings: Sequence[str], excluded: Collection[Path] = ()) -> list[Found]:
     """The inputs that the names stand for, in the order given; those from a folder or glob are sorted by path.
 
-    A folder stands for every file below it, however deep, whose name ends in one of `endings` other than
-    `.json`. Skipped are hidden files and folders, links to folders, collections of the embedded store,
-    subfolders that hold a model (`config.json` or `modules.json`), and the files in `excluded`. A folder with
-    `corpus.jsonl` beside `queries.jsonl` (BEIR's layout, compressed or not) stands for the corpus alone. A glob
-    (`**` crosses folders) stands for every file it matches except those in `excluded`, and, unless it has `**`,
-    for the folders it matches too.
+    A folder stands for every file below it, however deep, whose name ends in one of `endings`. Skipped are files
+    and folders whose names begin with `_` or `.`, links to folders, collections of the embedded store, subfolders
+    that hold a model (`config.json` or `modules.json`), and the files in `excluded`. A folder with a corpus beside
+    queries or qrels (BEIR's layout, files or folders of any format) stands for the corpus alone, and a Delta Lake
+    table for the files of its newest version. A glob (`**` crosses folders) stands for every file it matches except
+    those in `excluded`, and, unless it has `**`, for the folders it matches too; it matches names that begin with
+    `_` or `.` only if a part of the pattern begins so.
 
     Raises SourceError for a name that matches nothing or can't be read, and for a file named twice, which
     would duplicate its passages.
@@ -93,6 +96,7 @@ def _expand(source: str | Path, selection: _Selection) -> Iterator[Found]:
     name = str(source)
     if not name:
         raise SettingsError("a source has an empty name; name a file, a folder, a glob, or -")
+    refuse_remote(name)
     if name == STDIN:
         yield Found(path=None, kind="stdin", size=None, identity=None)
     elif glob.has_magic(name) and not os.path.lexists(name):
@@ -101,62 +105,64 @@ def _expand(source: str | Path, selection: _Selection) -> Iterator[Found]:
         yield from _folder_or_file(Path(name), selection)
 
 
-def _folder_or_file(path: Path, selection: _Selection) -> Iterator[Found]:
+def _folder_or_file(path: Path, selection: _Selection, *, label: str | None = None) -> Iterator[Found]:
     status = _stat(path)
     if stat.S_ISDIR(status.st_mode):
-        yield from _folder(path, selection)
+        yield from _folder(path, selection, label=label)
     else:
-        yield _file(path, status)
+        refuse_part_of_table(path)
+        yield _file(path, status, label=label or path.name)
 
 
 def _matches(pattern: str, selection: _Selection) -> Iterator[Found]:
+    fixed = _before_magic(pattern)
+    asked = {part[0] for part in Path(pattern).relative_to(fixed).parts if part.startswith((".", "_"))}
     paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
     if "**" in pattern:
         paths = [path for path in paths if not path.is_dir()]
-    paths = [path for path in paths if selection.allows(path)]
+    paths = [path for path in paths if selection.allows(path) and not _set_aside(path.relative_to(fixed), asked)]
     if not paths:
-        raise SourceError("the pattern matches no file; correct it, or list the files with ls", source=pattern)
+        raise SourceError(
+            "the pattern matches no file (names that begin with _ or . are skipped); correct it, or list the files "
+            "with ls",
+            source=pattern,
+        )
     for path in paths:
-        yield from _folder_or_file(path, selection)
+        yield from _folder_or_file(path, selection, label=path.relative_to(fixed).as_posix())
 
 
-def _folder(folder: Path, selection: _Selection) -> Iterator[Found]:
-    endings = tuple(end for end in selection.endings if end not in _ONLY_WHEN_NAMED)
-    visible = (path for path in _visible_files(folder) if _plain_name(path).endswith(endings))
+def _before_magic(pattern: str) -> Path:
+    """The folder that all matches lie in."""
+    parts = Path(pattern).parts
+    return Path(*parts[: next(at for at, part in enumerate(parts) if glob.has_magic(part))])
+
+
+def _set_aside(path: Path, asked: Collection[str]) -> bool:
+    """Whether a part of the path is hidden, and the pattern doesn't spell out that such ones are meant."""
+    return any(is_hidden(part) and part[0] not in asked for part in path.parts)
+
+
+def _folder(folder: Path, selection: _Selection, *, label: str | None = None) -> Iterator[Found]:
+    visible = files_in(folder, endings=selection.endings, plain_name=_plain_name, on_error=_unreadable)
     paths = sorted(path for path in visible if selection.allows(path))
     if not paths:
         raise SourceError(
-            f"the folder has no file that ends in {', '.join(endings)} (with or without "
-            f"{', '.join(COMPRESSED_ENDINGS)}); name the files, or a glob, with --format",
+            f"the folder has no file that ends in {', '.join(selection.endings)} (with or without "
+            f"{', '.join(COMPRESSED_ENDINGS)}; names that begin with _ or . are skipped); name the files, or a "
+            "glob, with --format",
             source=str(folder),
         )
     for path in paths:
-        yield _file(path, _stat(path))
-
-
-def _visible_files(folder: Path) -> Iterator[Path]:
-    def unreadable(error: OSError) -> NoReturn:
-        raise _unreadable(Path(error.filename), error) from None
-
-    for parent, folders, files in os.walk(folder, onerror=unreadable):
-        here = Path(parent)
-        if (_STORE[0] in files and _STORE[1] in folders) or (here != folder and not _MODEL_FILES.isdisjoint(files)):
-            folders.clear()
-        elif corpus := _beir_corpus(files):
-            folders.clear()
-            yield here / corpus
+        inner = path.relative_to(folder).as_posix()
+        if path.is_dir():
+            yield from _table(path)
         else:
-            folders[:] = (name for name in folders if not name.startswith("."))
-            yield from (here / name for name in files if not name.startswith("."))
+            yield _file(path, _stat(path), label=f"{label}/{inner}" if label else inner)
 
 
-def _beir_corpus(files: Collection[str]) -> str | None:
-    """The corpus of a folder in BEIR's layout, whose queries and judgements are not passages."""
-
-    def first(name: str) -> str | None:
-        return next((name + end for end in ("", *COMPRESSED_ENDINGS) if name + end in files), None)
-
-    return first(_BEIR_CORPUS) if first(_BEIR_QUERIES) else None
+def _table(folder: Path) -> Iterator[Found]:
+    for path, partition in live_files(folder):
+        yield replace(_file(path, _stat(path), label=path.name), partition=partition)
 
 
 def _identities(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
@@ -167,9 +173,9 @@ def _identities(paths: Iterable[Path]) -> Iterator[tuple[int, int]]:
             yield status.st_dev, status.st_ino
 
 
-def _plain_name(path: Path) -> str:
+def _plain_name(name: str) -> str:
     """The name in lower case, without a compression ending."""
-    name = path.name.lower()
+    name = name.lower()
     return next((name.removesuffix(end) for end in COMPRESSED_ENDINGS if name.endswith(end)), name)
 
 
@@ -182,12 +188,12 @@ def _stat(path: Path) -> os.stat_result:
         raise _unreadable(path, error) from None
 
 
-def _file(path: Path, status: os.stat_result) -> Found:
+def _file(path: Path, status: os.stat_result, *, label: str) -> Found:
     identity = (status.st_dev, status.st_ino)
     if stat.S_ISREG(status.st_mode):
-        return Found(path=path, kind="file", size=status.st_size, identity=identity)
+        return Found(path=path, kind="file", size=status.st_size, identity=identity, label=label)
     if stat.S_ISFIFO(status.st_mode):
-        return Found(path=path, kind="fifo", size=None, identity=identity)
+        return Found(path=path, kind="fifo", size=None, identity=identity, label=label)
     kind = next((kind for is_kind, kind in _KINDS if is_kind(status.st_mode)), "not a regular file")
     raise SourceError(
         f"{kind}, but only files, folders and pipes can be read; use - for standard input", source=str(path)
@@ -206,5 +212,5 @@ def _refuse_twice(first: Found, second: Found) -> NoReturn:
 
 def ending(name: str, endings: Iterable[str]) -> str | None:
     """The one of `endings` that the file's name has, apart from a compression ending, or None."""
-    plain = _plain_name(Path(name))
+    plain = _plain_name(Path(name).name)
     return next((end for end in endings if plain.endswith(end)), None)

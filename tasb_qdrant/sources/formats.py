@@ -11,7 +11,7 @@ from tasb_qdrant.sources.discover import ending
 from tasb_qdrant.sources.fields import ID_NAMES, TEXT_NAMES, SourceFields
 from tasb_qdrant.sources.streams import Head, Input
 
-FORMATS: Final = ("msmarco", "jsonl", "csv", "tsv", "parquet")
+FORMATS: Final = ("msmarco", "jsonl", "csv", "tsv", "parquet", "text")
 
 ENDINGS: Final[Mapping[str, tuple[str, ...]]] = {
     ".tsv": ("msmarco", "tsv"),
@@ -20,11 +20,21 @@ ENDINGS: Final[Mapping[str, tuple[str, ...]]] = {
     ".json": ("jsonl",),
     ".csv": ("csv",),
     ".parquet": ("parquet",),
+    ".txt": ("text",),
+    ".md": ("text",),
 }
+
+_ONLY_WHEN_ASKED: Final = (".json", ".txt", ".md")
+"""Ambiguous endings: most such files are settings and notes, so they are picked up from a folder only if their format
+is asked for."""
+
+_TEXT_ENDINGS: Final = (".txt", ".md")
+"""A single file so named may hold anything; that it is one passage has to be said."""
 
 _PARQUET: Final = b"PAR1"
 _TAR: Final = b"ustar"
 _TAR_AT: Final = 257
+_SHOWN_BYTES: Final = 256
 
 # Column names are short. A first line is taken for a passage only if its second cell is longer, or its first
 # is a number, as every MS MARCO id is.
@@ -39,8 +49,10 @@ def check_format(name: str | None) -> None:
 
 
 def endings_of(name: str | None) -> tuple[str, ...]:
-    """The endings that select a folder's files: those of the format, or all of them."""
-    return tuple(end for end, formats in ENDINGS.items() if name is None or name in formats)
+    """The endings that select a folder's files: those of the format, or all unambiguous ones."""
+    if name is None:
+        return tuple(end for end in ENDINGS if end not in _ONLY_WHEN_ASKED)
+    return tuple(end for end, formats in ENDINGS.items() if name in formats)
 
 
 def is_parquet(source: Input, *, given: str | None) -> bool:
@@ -59,11 +71,14 @@ def format_of(source: Input, head: Head, *, given: str | None, fields: SourceFie
     if given is not None:
         return given
     known = None if source.is_stream and source.path is None else ending(source.name, ENDINGS)
+    if known in _TEXT_ENDINGS:
+        known = None
     if known == ".tsv":
         return _kind_of_tsv(head, fields, source=source.name)
     if known is not None:
         return ENDINGS[known][0]
-    if head.data.removeprefix(BOM_UTF8).lstrip()[:1] == b"{":
+    start = head.data.removeprefix(BOM_UTF8).lstrip()
+    if start[:1] == b"{" or (start[:1] == b"[" and start[1:].lstrip()[:1] == b"{"):
         return "jsonl"
     choices = ", ".join(FORMATS)
     if source.is_stream:
@@ -75,18 +90,20 @@ def format_of(source: Input, head: Head, *, given: str | None, fields: SourceFie
 
 
 def check_text(head: Head, *, source: str) -> None:
-    """Raises SourceError for what clearly isn't UTF-8 text: UTF-16, a Parquet file, a tar archive."""
+    """Raises SourceError for what clearly isn't UTF-8 text: UTF-16 without a mark, a Parquet file, a tar archive."""
     data = head.data
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise SourceError(
-            "UTF-16 text, expected UTF-8; convert it with: iconv -f utf-16 -t utf-8 FILE > NEW", source=source
-        )
     if data.startswith(_PARQUET):
         raise SourceError("a Parquet file, expected text; give --format parquet", source=source)
     if data[_TAR_AT : _TAR_AT + len(_TAR)] == _TAR:
         raise SourceError(
             "a tar archive, expected one file; unpack it, or pipe it: "
             "tar -xOf FILE | tasb-qdrant ingest - --format FORMAT",
+            source=source,
+        )
+    if data[:_SHOWN_BYTES].count(0) > len(data[:_SHOWN_BYTES]) // 4:
+        raise SourceError(
+            "a quarter of its first bytes are NUL, expected UTF-8 text; name the encoding: --encoding utf-16-le (or "
+            "utf-16-be)",
             source=source,
         )
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from codecs import BOM_UTF8
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import orjson
 
-from tasb_qdrant.errors import InvalidPassageError, SourceError
+from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.records import MAX_PAYLOAD_DEPTH, Passage
+from tasb_qdrant.sources.choice import Choice
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.fields import FieldPlan, SourceFields, plan_fields
+from tasb_qdrant.sources.fields import SourceFields
 from tasb_qdrant.sources.lines import TOO_LONG, line_blocks, undecodable
-from tasb_qdrant.sources.streams import ByteStream, Head
+from tasb_qdrant.sources.plan import FieldPlan, Origin, plan_fields
+from tasb_qdrant.sources.streams import Head
 
 _SAMPLES: Final = 100
 
@@ -22,35 +25,36 @@ _SAMPLES: Final = 100
 _LOOKED_AT_DEPTH: Final = MAX_PAYLOAD_DEPTH + 1
 
 
-def plan_jsonl(head: Head, fields: SourceFields, *, source: str) -> FieldPlan | None:
-    """Which fields hold what, judging by the first records; None if none of them can be read.
+Plan = Callable[[list[dict[str, Any]]], FieldPlan]
+"""Makes the plan of a source of its first records."""
 
-    Raises MissingFieldError, and SourceError for a single JSON array of all the records.
-    """
-    lines = head.data.removeprefix(BOM_UTF8).lstrip()
-    if lines.startswith(b"["):
-        raise SourceError(
-            "a JSON array, expected one object per line; convert it with: jq -c '.[]' FILE > FILE.jsonl",
-            source=source,
-        )
+
+def planner(fields: SourceFields, *, origin: Origin, choice: Choice | None) -> Plan:
+    """Plans by what is asked for. The plan raises MissingFieldError."""
+    return lambda samples: plan_fields(samples, fields, origin=origin, choice=choice, noun="field")
+
+
+def plan_jsonl(head: Head, plan: Plan) -> FieldPlan | None:
+    """Which fields hold what, judging by the first records; None if none of them can be read."""
     samples: list[dict[str, Any]] = []
     for line in head.lines():
         try:
-            record = orjson.loads(line.removeprefix(BOM_UTF8))
-        except orjson.JSONDecodeError:
+            record = _loads(line.removeprefix(BOM_UTF8))
+        except (ValueError, InvalidPassageError):
             continue
         if type(record) is dict:
             samples.append(record)
         if len(samples) == _SAMPLES:
             break
-    return plan_fields(samples, fields, source=source, noun="field") if samples else None
+    return plan(samples) if samples else None
 
 
-def read_jsonl(stream: ByteStream, cursor: Cursor, plan: FieldPlan | None, fields: SourceFields) -> Iterator[Passage]:
+def read_jsonl(stream: Iterator[bytes], cursor: Cursor, planned: FieldPlan | None, plan_for: Plan) -> Iterator[Passage]:
     """The passages in order. Blank lines are skipped.
 
     Without a plan, one is made from the first record, which can raise MissingFieldError.
     """
+    plan = planned
     number = 0
     for block in line_blocks(stream, source=cursor.source):
         for raw in block:
@@ -60,14 +64,14 @@ def read_jsonl(stream: ByteStream, cursor: Cursor, plan: FieldPlan | None, field
                     cursor.reject(number, TOO_LONG)
                 continue
             try:
-                record = orjson.loads(raw)
+                record = _loads(raw)
                 if type(record) is not dict:
-                    cursor.reject(number, f"expected a JSON object, got {_kind(record)}")
+                    cursor.reject(number, f"expected a JSON object, got {kind_of(record)}")
                     continue
                 if _may_exceed_int64(record):
-                    record = _exact(raw)
-                plan = plan or plan_fields([record], fields, source=cursor.source, noun="field")
-                passage = plan.passage(record)
+                    record = exact(raw)
+                plan = plan or plan_for([record])
+                passage = plan.passage(record, cursor, number)
             except InvalidPassageError as error:
                 cursor.reject(number, error.reason)
                 continue
@@ -77,6 +81,19 @@ def read_jsonl(stream: ByteStream, cursor: Cursor, plan: FieldPlan | None, field
                 continue
             cursor.line = number
             yield passage
+
+
+def _loads(raw: bytes) -> Any:
+    """The line's value. Raises ValueError, InvalidPassageError.
+
+    NaN and Infinity are no JSON, but what Python's own json writes for them: null, once they are counted.
+    """
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        if b"NaN" in raw or b"Infinity" in raw:
+            return exact(raw)
+        raise
 
 
 def _may_exceed_int64(value: dict[str, Any]) -> bool:
@@ -100,12 +117,20 @@ def _exceeds_int64(value: object, depth: int) -> bool:
     return False
 
 
-def _exact(raw: bytes) -> Any:
-    """The record with its integers kept exact. Raises InvalidPassageError, ValueError."""
+def exact(raw: bytes) -> Any:
+    """The record with its integers kept exact, and NaN and Infinity. Raises InvalidPassageError, ValueError."""
     try:
-        return json.loads(raw)
+        return json.loads(raw, parse_float=finite_float)
     except RecursionError:  # orjson reads 1024 levels, the standard library fewer on some versions
         raise InvalidPassageError(f"the record is nested deeper than {MAX_PAYLOAD_DEPTH}", field="payload") from None
+
+
+def finite_float(written: str) -> float:
+    """A number that a float can hold. Raises ValueError: 1e400 is a number, and not what null would stand for."""
+    value = float(written)
+    if not math.isfinite(value):
+        raise ValueError(f"the number {written} doesn't fit a float")
+    return value
 
 
 def _why(raw: bytes, error: ValueError) -> str:
@@ -116,7 +141,8 @@ def _why(raw: bytes, error: ValueError) -> str:
     return f"malformed JSON at column {column}: {message}"
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """For people."""
     if value is None:
         return "null"
     return {list: "an array", str: "a string", bool: "a boolean"}.get(type(value), "a number")

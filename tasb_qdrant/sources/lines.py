@@ -52,7 +52,10 @@ def undecodable(raw: bytes) -> str | None:
     try:
         raw.decode()
     except UnicodeDecodeError as error:
-        return f"invalid UTF-8 (byte 0x{raw[error.start]:02x}) at byte offset {error.start} of the line"
+        return (
+            f"invalid UTF-8 (byte 0x{raw[error.start]:02x}) at byte offset {error.start} of the line; if the file has "
+            "another encoding, name it: --encoding cp1252"
+        )
     return None
 
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from tasb_qdrant.records import Passage
 from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.lines import TOO_LONG, line_blocks, undecodable
-from tasb_qdrant.sources.streams import ByteStream
+from tasb_qdrant.sources.partitions import Partition
 
 
-def read_msmarco(stream: ByteStream, cursor: Cursor) -> Iterator[Passage]:
+def read_msmarco(stream: Iterator[bytes], cursor: Cursor, partition: Partition) -> Iterator[Passage]:
     """The passages in order. Blank lines are skipped; the text is taken as is."""
     number = 0
     for block in line_blocks(stream, source=cursor.source):
@@ -24,7 +24,7 @@ def read_msmarco(stream: ByteStream, cursor: Cursor) -> Iterator[Passage]:
             # checking every good line would cost more than the rest of the loop.
             try:
                 passage_id, text = raw.decode().split("\t")
-                passage = Passage(id=passage_id, text=text.removesuffix("\r"))
+                passage = Passage(id=passage_id, text=text.removesuffix("\r"), payload={**partition})
             except ValueError as error:
                 if not raw.isspace():
                     cursor.reject(number, _why(raw, error))

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasb_qdrant.errors import InvalidPassageError, SourceError
-from tasb_qdrant.records import MAX_PAYLOAD_DEPTH, Passage
-from tasb_qdrant.sources.arrow_values import Convert, UnsupportedTypeError, is_string, json_type
+from tasb_qdrant.errors import SourceError
+from tasb_qdrant.records import Passage
+from tasb_qdrant.sources.choice import Choice
+from tasb_qdrant.sources.columns import DECLARED, plan_columns
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.fields import FieldPath, FieldPlan, SourceFields, plan_fields
+from tasb_qdrant.sources.fields import FieldsTaken, SourceFields
+from tasb_qdrant.sources.plan import Origin
 
 _BATCH_ROWS: Final = 1024
+
+_BATCH_BYTES: Final = 8 * 1024 * 1024
+"""About what a batch takes as Arrow's; as Python's values it takes as much again, and more for short ones."""
+
+_PROBE_ROWS: Final = 16
 
 # Without a buffer, a row group's whole column chunks are read at once, and a row group may be the whole file.
 _BUFFER_BYTES: Final = 1024 * 1024
@@ -24,39 +31,41 @@ _BUFFER_BYTES: Final = 1024 * 1024
 class ParquetSource:
     """A Parquet file whose columns have been checked. Raises MissingFieldError, SourceError."""
 
-    def __init__(self, path: Path, fields: SourceFields) -> None:
+    def __init__(self, path: Path, fields: SourceFields, *, origin: Origin, choice: Choice | None) -> None:
         self._path = path
-        self._source = str(path)
+        self._source = origin.name
         self._file: pq.ParquetFile | None = None
         self._size = path.stat().st_size
         self._rows_read = 0
         with self._open() as file:
             self._rows = file.metadata.num_rows
-            schema = file.schema_arrow
-        _check_depth(schema, source=self._source)
-        self._plan = _plan(schema, fields, source=self._source)
-        self._schema, self._converts = _json_schema(schema, source=self._source)
+            self._columns = plan_columns(_schema(file), fields, origin=origin, choice=choice)
+            self._roots = {name.partition(".")[0] for name in self._columns.names}
+            if self._columns.holds_bytes:
+                for batch in self._rows_of(file, 0, _PROBE_ROWS):
+                    self._columns.check_bytes(batch)
+                    break
 
     @property
     def bytes_read(self) -> int:
         """The file's size times the share of its rows read so far."""
         return self._size * self._rows_read // self._rows if self._rows else self._size
 
+    @property
+    def taken(self) -> FieldsTaken:
+        """Which columns were taken for what."""
+        return self._columns.plan.taken("parquet")
+
     def passages(self, cursor: Cursor) -> Iterator[Passage]:
         """The passages in order; `cursor.line` is the row."""
-        row = 0
         with self._open() as self._file:
-            for batch in self._batches(self._file):
-                for record in _records(batch, self._converts):
-                    row += 1
+            for group in range(self._file.num_row_groups):
+                for batch in self._rows_of(self._file, group, self._batch_rows(self._file, group)):
                     try:
-                        passage = self._plan.passage(_checked(record))
-                    except InvalidPassageError as error:
-                        cursor.reject(row, error.reason)
-                        continue
-                    cursor.line = row
-                    yield passage
-                self._rows_read = row
+                        yield from self._columns.passages(batch, cursor, before=self._rows_read)
+                    except pa.ArrowException as error:
+                        raise self._unreadable(error) from None
+                    self._rows_read += batch.num_rows
 
     def close(self) -> None:
         """Close the file if it is open."""
@@ -65,116 +74,66 @@ class ParquetSource:
 
     def _open(self) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(self._source, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+            return pq.ParquetFile(self._path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
-            raise self._damaged(error) from None
+            raise self._unreadable(error) from None
 
-    def _batches(self, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
-        batches = file.iter_batches(batch_size=_BATCH_ROWS)
+    def _rows_of(self, file: pq.ParquetFile, group: int, size: int) -> Iterator[pa.RecordBatch]:
+        """The row group in batches of `size` rows, with the columns that are read."""
+        if group >= file.num_row_groups:
+            return
+        names = [*self._columns.names]
+        chosen = None if names == file.schema_arrow.names else names
+        batches = file.iter_batches(batch_size=size, row_groups=[group], columns=chosen)
         while True:
             try:
                 batch = next(batches, None)
-                if batch is None:
-                    return
-                batch = batch.cast(self._schema)
             except (pa.ArrowException, OSError) as error:
-                raise self._damaged(error) from None
-            yield batch
+                raise self._unreadable(error) from None
+            if batch is None:
+                return
+            # A column "x.y" is asked for by the same name as the member y of x, and both come.
+            yield batch if chosen is None else batch.select(names)
 
-    def _damaged(self, error: Exception) -> SourceError:
+    def _batch_rows(self, file: pq.ParquetFile, group: int) -> int:
+        """How many rows make a batch of about _BATCH_BYTES.
+
+        The size that the file states is that of the encoded values. Where a dictionary holds one long text that a
+        thousand rows share, it says nothing of what they take, so there the first rows are looked at.
+        """
+        chunks = file.metadata.row_group(group)
+        if not chunks.num_rows:
+            return _BATCH_ROWS
+        read = [chunks.column(at) for at in range(chunks.num_columns)]
+        read = [chunk for chunk in read if chunk.path_in_schema.partition(".")[0] in self._roots]
+        row_bytes = sum(chunk.total_uncompressed_size for chunk in read) // chunks.num_rows
+        # A page is undone whole, and one of long texts is large: it isn't read twice to learn what is known.
+        told = row_bytes > _BATCH_BYTES // _BATCH_ROWS
+        if not told and chunks.num_rows > _PROBE_ROWS and any(chunk.has_dictionary_page for chunk in read):
+            for batch in self._rows_of(file, group, _PROBE_ROWS):
+                row_bytes = max(row_bytes, batch.get_total_buffer_size() // batch.num_rows)
+                break
+        return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
+
+    def _unreadable(self, error: Exception) -> SourceError:
         detail = " ".join(str(error).split())
         line = self._rows_read + 1 if self._file is not None else None
+        if isinstance(error, pa.ArrowNotImplementedError):
+            return SourceError(
+                f"a column has a type or an encoding that pyarrow {pa.__version__} doesn't read ({detail}); leave it "
+                "out with --drop NAME, or write the file with another type",
+                source=self._source,
+                line=line,
+            )
         return SourceError(f"not a valid Parquet file ({detail}); fetch it again", source=self._source, line=line)
 
 
-def _check_depth(schema: pa.Schema, *, source: str) -> None:
-    """Refuse types nested too deep for a payload, before anything recurses into them."""
-    kinds: list[tuple[str, Any, int]] = [(field.name, field.type, 0) for field in schema]
-    while kinds:
-        name, kind, depth = kinds.pop()
-        if depth > MAX_PAYLOAD_DEPTH:
-            raise SourceError(
-                f"the column {name!r} is nested deeper than {MAX_PAYLOAD_DEPTH}, which a payload can't hold; drop it",
-                source=source,
-            )
-        kinds.extend((name, kind.field(at).type, depth + 1) for at in range(kind.num_fields))
-
-
-def _plan(schema: pa.Schema, fields: SourceFields, *, source: str) -> FieldPlan:
-    plan = plan_fields([_tree(schema)], fields, source=source)
-    _check_type(schema, plan.id, "id", source=source)
-    _check_type(schema, plan.text, "text", source=source)
-    if plan.title is not None and plan.title[0] in schema.names:
-        _check_type(schema, plan.title, "title", source=source)
-    return plan
-
-
-def _tree(fields: Any) -> Mapping[str, Any]:
-    """The names of the columns, with those of struct members nested below them, as in a record."""
-    return {field.name: _tree(field.type) if pa.types.is_struct(field.type) else None for field in fields}
-
-
-def _check_type(schema: pa.Schema, path: FieldPath, role: str, *, source: str) -> None:
-    kind: Any = schema.field(path[0]).type
-    for name in path[1:]:
-        kind = kind.field(name).type
-    if is_string(kind) or (role == "id" and pa.types.is_integer(kind)):
-        return
-    expected = "strings or integers" if role == "id" else "strings"
-    raise SourceError(
-        f"the column {'.'.join(path)!r} has the type {kind}, expected {expected} for the {role}; "
-        f"choose another with --{role}-field",
-        source=source,
-    )
-
-
-def _json_schema(schema: pa.Schema, *, source: str) -> tuple[pa.Schema, tuple[Convert | None, ...]]:
-    fields: list[pa.Field[Any]] = []
-    converts: list[Convert | None] = []
-    for name, field in zip(schema.names, schema, strict=True):
-        if not name or schema.names.count(name) > 1:
-            raise SourceError(f"the column name {name!r} is empty or repeated; rename it", source=source)
-        try:
-            kind, convert = json_type(field.type)
-        except UnsupportedTypeError as error:
-            raise SourceError(
-                f"the column {name!r} has the type {error}, which a payload can't hold; drop or convert it",
-                source=source,
-            ) from None
-        fields.append(pa.field(name, kind))
-        converts.append(convert)
-    return pa.schema(fields), tuple(converts)
-
-
-def _records(batch: pa.RecordBatch, converts: Sequence[Convert | None]) -> Iterator[dict[str, Any]]:
-    columns = [_values(column, convert) for column, convert in zip(batch.columns, converts, strict=True)]
-    for row in zip(*columns, strict=True):
-        yield dict(zip(batch.schema.names, row, strict=True))
-
-
-def _values(column: Any, convert: Convert | None) -> list[Any]:
-    """Plain Python values. A value that can't be converted is replaced by the error that says why."""
-    try:
-        values = column.to_pylist()
-        if convert is None:
-            return values  # type: ignore[no-any-return]  # the stubs leave it open
-        return [None if value is None else convert(value) for value in values]
-    except (InvalidPassageError, UnicodeDecodeError):
-        return [_value(scalar, convert) for scalar in column]
-
-
-def _value(scalar: Any, convert: Convert | None) -> Any:
-    try:
-        value = scalar.as_py()
-        return value if value is None or convert is None else convert(value)
-    except InvalidPassageError as error:
-        return error
-    except UnicodeDecodeError as error:
-        return InvalidPassageError(f"invalid UTF-8 at byte offset {error.start} of a string", field="payload")
-
-
-def _checked(record: dict[str, Any]) -> dict[str, Any]:
-    for name, value in record.items():
-        if isinstance(value, InvalidPassageError):
-            raise InvalidPassageError(f"column {name!r}: {value.reason}", field=value.field)
-    return record
+def _schema(file: pq.ParquetFile) -> pa.Schema:
+    """The file's schema as Arrow's; UUIDs and JSON are marked where this version of Arrow has no types for them."""
+    schema = file.schema_arrow
+    leaves = [file.schema.column(at) for at in range(len(file.schema.names))]
+    declared = {leaf.path: leaf.logical_type.type for leaf in leaves if leaf.logical_type.type in ("UUID", "JSON")}
+    for at, field in enumerate(schema):
+        if field.name in declared and not isinstance(field.type, pa.BaseExtensionType):
+            schema = schema.set(at, field.with_metadata({DECLARED: declared[field.name]}))
+    return schema

@@ -13,6 +13,7 @@ from typing import BinaryIO, Final, Self
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.sources.compression import MAGIC_BYTES, decompressed
 from tasb_qdrant.sources.discover import Found
+from tasb_qdrant.sources.encodings import as_utf8
 
 HEAD_BYTES: Final = 64 * 1024
 """How much of a source is peeked at before it is read."""
@@ -34,9 +35,11 @@ class Head:
 
 
 class ByteStream(Iterator[bytes]):
-    """Decompressed bytes in small pieces. `bytes_read` counts the raw ones. Raises SourceError."""
+    """Decompressed text in UTF-8, in small pieces. `bytes_read` counts the raw ones. Raises SourceError."""
 
-    def __init__(self, stream: BinaryIO, *, source: str, first: bytes = b"", owned: bool = True) -> None:
+    def __init__(
+        self, stream: BinaryIO, *, source: str, first: bytes = b"", owned: bool = True, encoding: str | None = None
+    ) -> None:
         self.bytes_read = 0
         self._stream = stream
         self._owned = owned
@@ -47,7 +50,7 @@ class ByteStream(Iterator[bytes]):
         self._head: list[bytes] = []
         self._failure: SourceError | None = None
         magic = self._raw_start()
-        self._pieces = decompressed(self._read, magic, source=source)
+        self._pieces = as_utf8(decompressed(self._read, magic, source=source), encoding, source=source)
 
     def __next__(self) -> bytes:
         if self._head:
@@ -115,15 +118,17 @@ class ByteStream(Iterator[bytes]):
 class Input:
     """One source: a file, which can be opened any number of times, or a stream, which is read once."""
 
-    def __init__(self, found: Found, *, stdin: BinaryIO | None, fifo_wait: float) -> None:
+    def __init__(self, found: Found, *, stdin: BinaryIO | None, fifo_wait: float, encoding: str | None = None) -> None:
+        self.found = found
         self.path: Path | None = found.path
         self.name = found.name
         self.size = found.size
+        self._encoding = encoding
         self._stream: ByteStream | None = None
         if found.kind == "stdin":
-            self._stream = ByteStream(stdin or sys.stdin.buffer, source=self.name, owned=False)
+            self._stream = ByteStream(stdin or sys.stdin.buffer, source=self.name, owned=False, encoding=encoding)
         elif found.kind == "fifo" and found.path is not None:
-            self._stream = _open_fifo(found.path, wait=fifo_wait)
+            self._stream = _open_fifo(found.path, wait=fifo_wait, encoding=encoding)
 
     @property
     def is_stream(self) -> bool:
@@ -146,7 +151,7 @@ class Input:
         except OSError as error:
             raise _unreadable(error, self.name) from None
         try:
-            return ByteStream(file, source=self.name)
+            return ByteStream(file, source=self.name, encoding=self._encoding)
         except SourceError:
             file.close()
             raise
@@ -157,7 +162,7 @@ class Input:
             self._stream.close()
 
 
-def _open_fifo(path: Path, *, wait: float) -> ByteStream:
+def _open_fifo(path: Path, *, wait: float, encoding: str | None) -> ByteStream:
     """The pipe, once a writer has opened it. Raises SourceError when none has within `wait` seconds.
 
     Opening a pipe that has no writer would block for ever, silently. A writer that has opened it may take its
@@ -178,7 +183,8 @@ def _open_fifo(path: Path, *, wait: float) -> ByteStream:
     except BaseException:
         os.close(descriptor)
         raise
-    return ByteStream(os.fdopen(descriptor, "rb", buffering=0), source=source, first=first)
+    stream = os.fdopen(descriptor, "rb", buffering=0)
+    return ByteStream(stream, source=source, first=first, encoding=encoding)
 
 
 def _first_byte(descriptor: int, source: str, wait: float) -> bytes:

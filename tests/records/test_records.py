@@ -101,6 +101,14 @@ def test_a_passage_knows_its_point_and_what_the_encoder_reads() -> None:
     assert Passage("7", "text", "").encoder_text == "text"
 
 
+def test_a_title_alone_is_a_passage_and_all_that_the_encoder_reads() -> None:
+    passage = Passage("7", "", "Remdesivir in hospital patients")
+    assert (passage.text, passage.encoder_text) == ("", "Remdesivir in hospital patients")
+    for title in (None, "", " "):
+        with pytest.raises(InvalidPassageError, match="the text is empty, and there is no title"):
+            Passage("7", "", title)
+
+
 @pytest.mark.parametrize(
     ("parts", "field", "reason"),
     [

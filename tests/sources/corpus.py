@@ -14,7 +14,7 @@ import zstandard
 
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.settings import IndexType
-from tasb_qdrant.sources import SourceFields, SourceReader, open_sources
+from tasb_qdrant.sources import SourceFields, SourceReader, TextOptions, open_sources
 
 COMPRESSIONS = {
     "plain": lambda data: data,
@@ -23,7 +23,7 @@ COMPRESSIONS = {
 }
 
 
-def json_lines(*records: Mapping[str, Any]) -> bytes:
+def json_lines(*records: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> bytes:
     return b"".join(orjson.dumps(record) + b"\n" for record in records)
 
 
@@ -47,12 +47,14 @@ def read(
     fields: SourceFields | None = None,
     column_types: Mapping[str, IndexType] | None = None,
     stdin: bytes | None = None,
+    options: TextOptions | None = None,
 ) -> list[Passage]:
     """Every passage; a reject raises."""
     with open_sources(
         sources,
         format=file_format,
         fields=fields or SourceFields(),
+        options=options or TextOptions(),
         column_types=column_types,
         stdin=None if stdin is None else io.BytesIO(stdin),
     ) as reader:
@@ -60,11 +62,20 @@ def read(
 
 
 def read_with_rejects(
-    *sources: str | Path, file_format: str | None = None, column_types: Mapping[str, IndexType] | None = None
+    *sources: str | Path,
+    file_format: str | None = None,
+    column_types: Mapping[str, IndexType] | None = None,
+    fields: SourceFields | None = None,
 ) -> tuple[list[Passage], list[Reject]]:
     """Every passage and every reject."""
     rejects: list[Reject] = []
-    with open_sources(sources, format=file_format, on_reject=rejects.append, column_types=column_types) as reader:
+    with open_sources(
+        sources,
+        format=file_format,
+        on_reject=rejects.append,
+        column_types=column_types,
+        fields=fields or SourceFields(),
+    ) as reader:
         passages = list(reader)
         assert reader.rejected == len(rejects)
     return passages, rejects

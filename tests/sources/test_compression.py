@@ -152,10 +152,3 @@ def test_a_decompression_bomb_takes_bounded_memory(
     tracemalloc.stop()
     assert (len(passages), len(rejects)) == (1, 1 if filler == b"x" else 0)
     assert peak < 4 * MAX_LINE_BYTES
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le"])
-def test_utf16_is_refused_with_the_way_out(tmp_path: Path, encoding: str) -> None:
-    mark = b"" if encoding == "utf-16" else "\ufeff".encode(encoding)
-    with pytest.raises(SourceError, match=r"UTF-16 text, expected UTF-8.*iconv -f utf-16 -t utf-8"):
-        open_sources([write(tmp_path / "c.tsv", mark + "0\ta\n".encode(encoding))])

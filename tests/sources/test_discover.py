@@ -114,15 +114,15 @@ def test_one_bad_source_among_many_stops_everything_before_the_first_passage(fol
 
 def test_a_name_that_doesnt_tell_the_format_asks_for_it(tmp_path: Path) -> None:
     file = write(tmp_path / "collection", line(1))
-    with pytest.raises(SourceError, match=r"give --format \(msmarco, jsonl, csv, tsv, parquet\)"):
+    with pytest.raises(SourceError, match=r"give --format \(msmarco, jsonl, csv, tsv, parquet, text\)"):
         open_sources([file])
     assert ids(file, file_format="msmarco") == ["1"]
     assert ids(write(tmp_path / "dump", '\n {"id": 1, "text": "t"}\n')) == ["1"]
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path) -> None:
-    assert FORMATS == ("msmarco", "jsonl", "csv", "tsv", "parquet")
-    with pytest.raises(SettingsError, match="--format takes one of msmarco, jsonl, csv, tsv, parquet; got 'xml'"):
+    assert FORMATS == ("msmarco", "jsonl", "csv", "tsv", "parquet", "text")
+    with pytest.raises(SettingsError, match="--format takes one of msmarco, jsonl, csv, tsv, parquet, text; got 'xml'"):
         open_sources([tmp_path], format="xml")
 
 
@@ -133,3 +133,26 @@ def test_sources_must_be_a_list_of_names() -> None:
         open_sources([])
     with pytest.raises(SettingsError, match="has an empty name"):
         open_sources([""])
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "way_out"),
+    [
+        ("s3://bucket/corpus/", "s3://bucket/corpus/", "aws s3 cp --recursive 's3://bucket/corpus/'"),
+        (Path("s3://bucket/c.jsonl"), "s3://bucket/c.jsonl", "aws s3 cp"),
+        ("gs://bucket/*.parquet", "gs://bucket/*.parquet", "gcloud storage cp"),
+        ("hf://datasets/BeIR/scifact", "hf://datasets/BeIR/scifact", "hf download"),
+        (
+            "https://example.com/c.jsonl.gz",
+            "https://example.com/c.jsonl.gz",
+            "curl -L 'https://example.com/c.jsonl.gz'",
+        ),
+        ("abfs://c@a/x.csv", "abfs://c@a/x.csv", "fetch it first, or in Python"),
+        ("file:///data/c.csv", "file:///data/c.csv", "name the file by its path: /data/c.csv"),
+    ],
+)
+def test_a_url_is_an_error_that_says_how_to_fetch_it(name: str | Path, shown: str, way_out: str) -> None:
+    with pytest.raises(SourceError) as refused:
+        open_sources([name])
+    assert refused.value.source == shown
+    assert way_out in refused.value.reason

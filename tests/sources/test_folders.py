@@ -68,7 +68,9 @@ def test_of_beirs_folder_the_corpus_alone_is_taken(tmp_path: Path, end: str) -> 
     assert ids(tmp_path) == ["nfcorpus", "scifact"]
     assert ids(tmp_path / "scifact") == ["scifact"]
     (tmp_path / "scifact" / f"queries.jsonl{end}").unlink()
-    with pytest.raises(SourceError, match=r"qrels/test\.tsv"):
+    assert ids(tmp_path / "scifact") == ["scifact"]
+    (tmp_path / "scifact" / "qrels").rename(tmp_path / "scifact" / "judged")
+    with pytest.raises(SourceError, match=r"judged/test\.tsv"):
         open_sources([tmp_path / "scifact"])
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasb_qdrant.records import Passage
-from tasb_qdrant.sources import open_sources
+from tasb_qdrant.sources import TextOptions, open_sources
 from tests.sources.corpus import COMPRESSIONS, json_lines, with_lines
 
 STORABLE = st.characters(codec="utf-8", exclude_characters="\x00")
@@ -40,7 +40,7 @@ compressions = pytest.mark.parametrize("compression", COMPRESSIONS)
 
 def read_packed(data: bytes, compression: str, file_format: str) -> list[tuple[int, Passage]]:
     stdin = io.BytesIO(COMPRESSIONS[compression](data))
-    with open_sources(["-"], format=file_format, stdin=stdin) as reader:
+    with open_sources(["-"], format=file_format, stdin=stdin, options=TextOptions(typed=False)) as reader:
         return with_lines(reader)
 
 

@@ -49,7 +49,7 @@ def test_standard_input_may_be_compressed() -> None:
 
 def test_standard_input_is_known_by_itself_only_where_it_is_jsonl() -> None:
     assert read("-", stdin=b"\n " + json_lines({"id": 1, "text": "t"})) == [Passage("1", "t")]
-    with pytest.raises(SettingsError, match=r"<stdin>: .*give --format \(msmarco, jsonl, csv, tsv, parquet\)"):
+    with pytest.raises(SettingsError, match=r"<stdin>: .*give --format \(msmarco, jsonl, csv, tsv, parquet, text\)"):
         read("-", stdin=TWO)
 
 

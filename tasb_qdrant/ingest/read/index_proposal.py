@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from tasb_qdrant.ingest.read.index_types import is_datetime, is_geo, is_uuid
+from tasb_qdrant.errors import FilterError
+from tasb_qdrant.ingest.read.index_types import is_datetime, is_geo, is_uuid, values_at
+from tasb_qdrant.records.path import parse_path
 from tasb_qdrant.settings import IndexType
 
 SAMPLE_SIZE: Final = 1_000
@@ -18,11 +20,27 @@ _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]*", re.ASCII)
 
 
 class IndexProposal:
-    """Looks at payloads, and proposes an index for each field whose values all suit one type."""
+    """Looks at payloads, and proposes an index for each field whose values all suit one type.
 
-    def __init__(self) -> None:
+    Of the fields that are `indexed` it keeps in mind which ones no payload has had yet.
+    """
+
+    def __init__(self, indexed: Iterable[str] = ()) -> None:
+        self._unseen = {name: parse_path(name) for name in indexed if _is_path(name)}
         self._looked_at = 0
         self._kinds: dict[str, set[IndexType | None]] = {}
+
+    def see(self, stored: Mapping[str, Any]) -> None:
+        """Take the fields of one more payload, with its id, text and title, off those that are unseen."""
+        if self._unseen:
+            seen = [name for name, path in self._unseen.items() if values_at(stored, path, field=name)]
+            for name in seen:
+                del self._unseen[name]
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The indexed fields that no payload had a value for."""
+        return tuple(self._unseen)
 
     def look_at(self, payload: Mapping[str, Any]) -> None:
         """Take one more payload into account; only the first SAMPLE_SIZE count."""
@@ -41,6 +59,14 @@ class IndexProposal:
             if kind is not None and len(proposal) < _MOST_FIELDS:
                 proposal[field] = kind
         return proposal
+
+
+def _is_path(name: str) -> bool:
+    try:
+        parse_path(name)
+    except FilterError:  # another program's index, in a spelling that our filters don't have
+        return False
+    return True
 
 
 def _common(kinds: set[IndexType | None]) -> IndexType | None:

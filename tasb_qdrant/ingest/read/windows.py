@@ -90,6 +90,7 @@ def read_windows(
                 counters.add(read=1)
                 rejects.add(Reject(source=place[0], line=place[1], reason=error.reason))
                 continue
+            proposal.see(payload)
             proposal.look_at(passage.payload)
             draft.add(passage, place, canonical(payload))
             if draft.is_full:

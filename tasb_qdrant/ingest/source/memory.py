@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tasb_qdrant.errors import InvalidPassageError, SourceError
 from tasb_qdrant.ingest.read.content import plain
 from tasb_qdrant.records import Passage, Reject
+from tasb_qdrant.sources import SourceFields, open_records
+
+_NONE: Any = object()
 
 
 class PassagesInMemory:
@@ -19,8 +23,15 @@ class PassagesInMemory:
     still waits to be stored.
     """
 
-    def __init__(self, passages: Iterable[Passage], *, on_reject: Callable[[Reject], None]) -> None:
+    def __init__(
+        self,
+        passages: Iterable[Passage],
+        *,
+        on_reject: Callable[[Reject], None],
+        fields: SourceFields | None = None,
+    ) -> None:
         self._passages = passages
+        self._fields = fields or SourceFields()
         self._on_reject = on_reject
         self.source = "<passages>"
         self.line = 0
@@ -29,7 +40,12 @@ class PassagesInMemory:
         self.files: tuple[Path | Literal["-"], ...] = ()
 
     def __iter__(self) -> Iterator[Passage]:
-        for passage in self._passages:
+        rest = iter(self._passages)
+        first = next(rest, _NONE)
+        if isinstance(first, Mapping):
+            yield from self._records(chain([first], rest))
+            return
+        for passage in rest if first is _NONE else chain([first], rest):
             self.line += 1
             if not isinstance(passage, Passage):
                 raise SourceError(
@@ -44,3 +60,11 @@ class PassagesInMemory:
                     self._on_reject(Reject(source=self.source, line=self.line, reason=error.reason))
                     continue
             yield passage
+
+    def _records(self, records: Iterable[Any]) -> Iterator[Passage]:
+        """The passages of an iterator of dicts, which only its first item tells from one of passages."""
+        with open_records(records, fields=self._fields, on_reject=self._on_reject) as reader:
+            self.source = reader.source or self.source
+            for passage in reader:
+                self.line = reader.line
+                yield passage

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.ingest.progress import Counters
@@ -20,15 +21,19 @@ from tasb_qdrant.ingest.source.stdin import patient_stdin
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.records.path import parse_path
 from tasb_qdrant.settings import IndexType
-from tasb_qdrant.sources import SourceFields, open_sources
+from tasb_qdrant.sources import SourceFields, SourceReader, TextOptions, open_records, open_sources
+from tasb_qdrant.sources.memory import SupportsArrow, is_records
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-SourceLike = str | Path | Sequence[str | Path] | Iterable[Passage] | RejectedLines
+SourceLike = str | Path | Sequence[str | Path] | Iterable[Passage | Mapping[str, Any]] | SupportsArrow | RejectedLines
 """What callers give: a file, folder, glob or "-", several of them, passages, or the lines of a rejects file."""
 
 _NOT_GIVEN = "not given"
+
+
+def _nothing(_: SourceReader) -> None: ...
 
 
 class SourceOptions(TypedDict, total=False):
@@ -39,6 +44,9 @@ class SourceOptions(TypedDict, total=False):
 
     fields: SourceFields | None
     """The fields or columns that hold id, text and title; None recognises the usual names."""
+
+    text_options: TextOptions | None
+    """How text files are read where they don't say it: delimiter, encoding, escape character, names of columns."""
 
     payload: type[BaseModel] | None
     """A pydantic model of the payload: a passage whose payload is no instance of it is a reject."""
@@ -55,9 +63,12 @@ class Source:
     given: SourceLike
     format: str | None = None
     fields: SourceFields | None = None
+    text_options: TextOptions | None = None
     payload: type[BaseModel] | None = None
     indexes: Mapping[str, IndexType] = field(default_factory=dict)
     ignored: Path | None = None
+    stored: dict[str, IndexType] = field(default_factory=dict)
+    opened: Callable[[SourceReader], None] = _nothing
 
     def open(
         self, log: RejectLog, counters: Counters, *, stopped: threading.Event | None = None
@@ -83,13 +94,17 @@ class Source:
         names = self.names
         if not names:  # a rejects file may name none
             log.open()
-            given = () if names is not None else cast("Iterable[Passage]", self.given)
-            return nullcontext(PassagesInMemory(given, on_reject=reject))
+            given = () if names is not None else self.given
+            if is_records(given):
+                return self._looked_at(open_records(given, fields=self.fields or SourceFields(), on_reject=reject))
+            passages = cast("Iterable[Passage]", given)
+            return nullcontext(PassagesInMemory(passages, fields=self.fields, on_reject=reject))
         reader = open_sources(
             names,
             format=self.format,
             fields=self.fields or SourceFields(),
-            column_types=_column_types(self.indexes),
+            options=self.text_options or TextOptions(),
+            column_types=ChainMap(_column_types(self.indexes), self.stored),
             on_reject=reject,
             stdin=patient_stdin(stopped),
             excluded=() if self.ignored is None else (self.ignored,),
@@ -99,7 +114,19 @@ class Source:
         except BaseException:
             reader.close()
             raise
+        return self._looked_at(reader)
+
+    def _looked_at(self, reader: SourceReader) -> SourceReader:
+        try:
+            self.opened(reader)
+        except BaseException:
+            reader.close()
+            raise
         return reader
+
+    def index_as(self, indexes: Mapping[str, IndexType]) -> None:
+        """Have the columns of CSV that aren't read yet take the types of these indexes, which the collection has."""
+        self.stored.update(_column_types(indexes))
 
     @property
     def names(self) -> list[str | Path] | None:
@@ -130,6 +157,8 @@ class Source:
             **{f"--{part}-field": getattr(fields, part) or _NOT_GIVEN for part in ("id", "text", "title")},
             "--index": " ".join(sorted(f"{name}:{kind}" for name, kind in self.indexes.items())) or _NOT_GIVEN,
             **({} if self.payload is None else {"--payload-model": identified(self.payload)}),
+            **_said(fields, SourceFields(), ("fields", "drop", "id_from")),
+            **_said(self.text_options or TextOptions(), TextOptions(), TextOptions.__slots__),
         }
 
     @property
@@ -148,7 +177,18 @@ class Source:
             )
 
 
+def _said(options: object, defaults: object, names: Iterable[str]) -> dict[str, str]:
+    """Those of the options that aren't as usual: checkpoints of before there were any say nothing of them."""
+    changed = {name: getattr(options, name) for name in names if getattr(options, name) != getattr(defaults, name)}
+    return {
+        f"--{name.replace('_', '-')}": ",".join(value) if isinstance(value, tuple) else str(value)
+        for name, value in changed.items()
+    }
+
+
 def _column_types(indexes: Mapping[str, IndexType]) -> dict[str, IndexType]:
-    """The types of plain columns, by their names: an index is named by a path, which may quote them."""
+    """The types of columns, by their names: an index is named by a path, which may quote them. A column with a dot
+    in its name may also be named as it is."""
     paths = {parse_path(name): kind for name, kind in indexes.items()}
-    return {path[0].name: kind for path, kind in paths.items() if len(path) == 1 and not path[0].elements}
+    plain = {path[0].name: kind for path, kind in paths.items() if len(path) == 1 and not path[0].elements}
+    return {**indexes, **plain}
