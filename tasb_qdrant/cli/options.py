@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from tasb_qdrant.ingest.source.open import SourceOptions
-    from tasb_qdrant.sources.fields import IdFrom
+    from tasb_qdrant.sources.record.fields import IdFrom
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,11 +8,11 @@ Reads MS MARCO's TSV, JSONL (BEIR's included) and JSON arrays, CSV and TSV, Parq
 of text files.
 """
 
-from tasb_qdrant.sources.fields import FieldsTaken, SourceFields
 from tasb_qdrant.sources.formats import FORMATS
 from tasb_qdrant.sources.memory import open_records
 from tasb_qdrant.sources.open import open_sources
 from tasb_qdrant.sources.options import TextOptions
 from tasb_qdrant.sources.reader import SourceReader
+from tasb_qdrant.sources.record.fields import FieldsTaken, SourceFields
 
 __all__ = ["open_sources", "open_records", "SourceReader", "SourceFields", "TextOptions", "FieldsTaken", "FORMATS"]

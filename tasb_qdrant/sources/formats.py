@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from tasb_qdrant.errors import SettingsError, SourceError
-from tasb_qdrant.sources.discover import ending
-from tasb_qdrant.sources.fields import ID_NAMES, TEXT_NAMES, SourceFields
-from tasb_qdrant.sources.streams import Head, Input
+from tasb_qdrant.sources.find.discover import ending
+from tasb_qdrant.sources.input.streams import Head, Input
+from tasb_qdrant.sources.record.fields import ID_NAMES, TEXT_NAMES, SourceFields
 
 FORMATS: Final = ("msmarco", "jsonl", "csv", "tsv", "parquet", "text")
 

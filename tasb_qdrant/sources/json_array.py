@@ -11,10 +11,10 @@ from typing import Any, Final
 from tasb_qdrant.errors import InvalidPassageError, SourceError
 from tasb_qdrant.records import MAX_PAYLOAD_DEPTH, Passage
 from tasb_qdrant.sources.cursor import Cursor
+from tasb_qdrant.sources.input.lines import MAX_LINE_BYTES
+from tasb_qdrant.sources.input.streams import Head
 from tasb_qdrant.sources.jsonl import Plan, finite_float, kind_of
-from tasb_qdrant.sources.lines import MAX_LINE_BYTES
-from tasb_qdrant.sources.plan import FieldPlan
-from tasb_qdrant.sources.streams import Head
+from tasb_qdrant.sources.record.plan import FieldPlan
 
 _SAMPLES: Final = 100
 _SPACE: Final = re.compile(r"[ \t\r\n]*")

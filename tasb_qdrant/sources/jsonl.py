@@ -12,12 +12,12 @@ import orjson
 
 from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.records import MAX_PAYLOAD_DEPTH, Passage
-from tasb_qdrant.sources.choice import Choice
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.fields import SourceFields
-from tasb_qdrant.sources.lines import TOO_LONG, line_blocks, undecodable
-from tasb_qdrant.sources.plan import FieldPlan, Origin, plan_fields
-from tasb_qdrant.sources.streams import Head
+from tasb_qdrant.sources.input.lines import TOO_LONG, line_blocks, undecodable
+from tasb_qdrant.sources.input.streams import Head
+from tasb_qdrant.sources.record.choice import Choice
+from tasb_qdrant.sources.record.fields import SourceFields
+from tasb_qdrant.sources.record.plan import FieldPlan, Origin, plan_fields
 
 _SAMPLES: Final = 100
 

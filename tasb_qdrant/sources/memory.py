@@ -12,11 +12,11 @@ from typing import Any, Final, Protocol
 from tasb_qdrant.errors import InvalidPassageError, SourceError
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.records.json_values import json_value
-from tasb_qdrant.sources.choice import choice_of
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.fields import FieldsTaken, SourceFields
-from tasb_qdrant.sources.plan import FieldPlan, Origin, plan_fields
 from tasb_qdrant.sources.reader import InMemory, Source, SourceReader
+from tasb_qdrant.sources.record.choice import choice_of
+from tasb_qdrant.sources.record.fields import FieldsTaken, SourceFields
+from tasb_qdrant.sources.record.plan import FieldPlan, Origin, plan_fields
 
 _SAMPLES: Final = 100
 _BATCH_ROWS: Final = 1024
@@ -106,7 +106,7 @@ class _RecordSource:
 def _arrow_source(given: Any, fields: SourceFields, choice: Any) -> Source:
     import pyarrow as pa
 
-    from tasb_qdrant.sources.columns import Columns, plan_columns
+    from tasb_qdrant.sources.arrow.columns import Columns, plan_columns
 
     stream = pa.RecordBatchReader.from_stream(given)
     columns: Columns = plan_columns(stream.schema, fields, origin=RECORDS, choice=choice)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from tasb_qdrant.records import Passage
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.lines import TOO_LONG, line_blocks, undecodable
-from tasb_qdrant.sources.partitions import Partition
+from tasb_qdrant.sources.find.partitions import Partition
+from tasb_qdrant.sources.input.lines import TOO_LONG, line_blocks, undecodable
 
 
 def read_msmarco(stream: Iterator[bytes], cursor: Cursor, partition: Partition) -> Iterator[Passage]:

@@ -10,22 +10,22 @@ from typing import BinaryIO, Final
 from tasb_qdrant.errors import MissingFieldError, SettingsError, SourceError
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.settings import IndexType
-from tasb_qdrant.sources.cell_types import ColumnTypes
-from tasb_qdrant.sources.choice import Choice, choice_of
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.delimited import DelimitedTable
-from tasb_qdrant.sources.dialect import dialect_of
-from tasb_qdrant.sources.discover import Found, discover
-from tasb_qdrant.sources.fields import FieldsTaken, SourceFields
+from tasb_qdrant.sources.delimited.cell_types import ColumnTypes
+from tasb_qdrant.sources.delimited.dialect import dialect_of
+from tasb_qdrant.sources.delimited.read import DelimitedTable
+from tasb_qdrant.sources.find.discover import Found, discover
+from tasb_qdrant.sources.find.partitions import Partition, typed_partitions, written_partition
 from tasb_qdrant.sources.formats import check_format, check_text, endings_of, format_of, is_parquet
+from tasb_qdrant.sources.input.streams import ByteStream, Head, Input
 from tasb_qdrant.sources.json_array import is_array, plan_array, read_array
 from tasb_qdrant.sources.jsonl import plan_jsonl, planner, read_jsonl
 from tasb_qdrant.sources.msmarco_tsv import read_msmarco
 from tasb_qdrant.sources.options import TextOptions
-from tasb_qdrant.sources.partitions import Partition, typed_partitions, written_partition
-from tasb_qdrant.sources.plan import Origin
 from tasb_qdrant.sources.reader import Source, SourceReader
-from tasb_qdrant.sources.streams import ByteStream, Head, Input
+from tasb_qdrant.sources.record.choice import Choice, choice_of
+from tasb_qdrant.sources.record.fields import FieldsTaken, SourceFields
+from tasb_qdrant.sources.record.plan import Origin
 from tasb_qdrant.sources.whole_text import read_text
 
 FIFO_WAIT_SECONDS: Final = 10.0
@@ -186,7 +186,7 @@ class _Opening:
             raise SourceError(
                 "Parquet is read from its end and can't come through a pipe; name the file", source=source.name
             )
-        from tasb_qdrant.sources.parquet import ParquetSource  # pyarrow takes 0.1 s, and few need it
+        from tasb_qdrant.sources.arrow.parquet import ParquetSource  # pyarrow takes 0.1 s, and few need it
 
         return ParquetSource(source.path, self._fields, origin=origin, choice=self.choice)
 

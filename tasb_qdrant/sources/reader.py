@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal, Protocol, Self
 
 from tasb_qdrant.records import Passage, Reject
-from tasb_qdrant.sources.choice import Choice
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.fields import FieldsTaken
-from tasb_qdrant.sources.streams import Input
+from tasb_qdrant.sources.input.streams import Input
+from tasb_qdrant.sources.record.choice import Choice
+from tasb_qdrant.sources.record.fields import FieldsTaken
 
 
 class Source(Protocol):

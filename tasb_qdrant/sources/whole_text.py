@@ -10,8 +10,8 @@ from typing import Final
 from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.lines import MAX_LINE_BYTES, undecodable
-from tasb_qdrant.sources.plan import Origin
+from tasb_qdrant.sources.input.lines import MAX_LINE_BYTES, undecodable
+from tasb_qdrant.sources.record.plan import Origin
 
 _HEADING: Final = re.compile(r"\s*#{1,6}[ \t]+(.+?)[ \t]*#*[ \t]*(?:\r?\n|$)")
 

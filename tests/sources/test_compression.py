@@ -9,7 +9,7 @@ import zstandard
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.sources import open_sources
-from tasb_qdrant.sources.lines import MAX_LINE_BYTES
+from tasb_qdrant.sources.input.lines import MAX_LINE_BYTES
 from tests.sources.corpus import COMPRESSIONS, read, read_with_rejects, write
 
 MANY = b"".join(b"%d\tThe text of passage %d, which is %d.\n" % (n, n, n * 7919) for n in range(30_000))

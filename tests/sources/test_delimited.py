@@ -6,7 +6,7 @@ from tasb_qdrant.errors import MissingFieldError, SettingsError, SourceError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import IndexType
 from tasb_qdrant.sources import SourceFields, open_sources
-from tasb_qdrant.sources.lines import MAX_LINE_BYTES
+from tasb_qdrant.sources.input.lines import MAX_LINE_BYTES
 from tests.sources.corpus import read, read_with_rejects, with_lines, write
 
 

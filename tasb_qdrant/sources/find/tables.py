@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import unquote
 
 from tasb_qdrant.errors import SourceError
-from tasb_qdrant.sources.partitions import Partition
+from tasb_qdrant.sources.find.partitions import Partition
 
 if TYPE_CHECKING:
     from deltalake import DeltaTable
@@ -82,7 +82,7 @@ def live_files(folder: Path) -> list[tuple[Path, Partition]]:
 def _added(table: DeltaTable, folder: Path) -> list[tuple[Path, Partition]]:
     import pyarrow as pa
 
-    from tasb_qdrant.sources.arrow_values import json_type
+    from tasb_qdrant.sources.arrow.values import json_type
 
     actions: Any = pa.table(table.get_add_actions(flatten=True))
     names = [name for name in actions.column_names if name.startswith("partition.")]

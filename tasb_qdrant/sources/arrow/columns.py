@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from tasb_qdrant.errors import InvalidPassageError, SourceError
 from tasb_qdrant.records import MAX_PAYLOAD_DEPTH, Passage
-from tasb_qdrant.sources.arrow_values import (
+from tasb_qdrant.sources.arrow.values import (
     Convert,
     UnsupportedTypeError,
     is_bytes,
@@ -21,10 +21,10 @@ from tasb_qdrant.sources.arrow_values import (
     parsed,
     uuid_value,
 )
-from tasb_qdrant.sources.choice import Choice
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.fields import FieldPath, SourceFields
-from tasb_qdrant.sources.plan import FieldPlan, Origin, plan_fields
+from tasb_qdrant.sources.record.choice import Choice
+from tasb_qdrant.sources.record.fields import FieldPath, SourceFields
+from tasb_qdrant.sources.record.plan import FieldPlan, Origin, plan_fields
 
 DECLARED: Final = "tasb_qdrant.declared"
 """The key of a field's metadata under which Parquet's own name of the type stands, where Arrow's lost it."""

@@ -8,7 +8,7 @@ from typing import Final
 
 from tasb_qdrant.errors import InvalidPassageError, SettingsError
 from tasb_qdrant.settings import IndexType
-from tasb_qdrant.sources.cell_types import CellType, ColumnEvidence
+from tasb_qdrant.sources.delimited.cell_types import CellType, ColumnEvidence
 
 Convert = Callable[[str, str], object]
 """(column, cell) -> value; None for an empty cell. Raises InvalidPassageError."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import BinaryIO, Final, Self
 
 from tasb_qdrant.errors import SourceError
-from tasb_qdrant.sources.compression import MAGIC_BYTES, decompressed
-from tasb_qdrant.sources.discover import Found
-from tasb_qdrant.sources.encodings import as_utf8
+from tasb_qdrant.sources.find.discover import Found
+from tasb_qdrant.sources.input.compression import MAGIC_BYTES, decompressed
+from tasb_qdrant.sources.input.encodings import as_utf8
 
 HEAD_BYTES: Final = 64 * 1024
 """How much of a source is peeked at before it is read."""

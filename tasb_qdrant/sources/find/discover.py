@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final, Literal, NoReturn
 
 from tasb_qdrant.errors import SettingsError, SourceError
-from tasb_qdrant.sources.folders import files_in, is_hidden
-from tasb_qdrant.sources.partitions import Partition
-from tasb_qdrant.sources.remote import refuse_remote
-from tasb_qdrant.sources.tables import live_files, refuse_part_of_table
+from tasb_qdrant.sources.find.folders import files_in, is_hidden
+from tasb_qdrant.sources.find.partitions import Partition
+from tasb_qdrant.sources.find.remote import refuse_remote
+from tasb_qdrant.sources.find.tables import live_files, refuse_part_of_table
 
 STDIN: Final = "-"
 

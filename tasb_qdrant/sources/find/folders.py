@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from tasb_qdrant.sources.tables import TABLE_ENDING, is_delta, refuse_other_table
+from tasb_qdrant.sources.find.tables import TABLE_ENDING, is_delta, refuse_other_table
 
 _STORE: Final = ("collection.json", "shard")
 _MODEL_FILES: Final = frozenset({"config.json", "modules.json"})

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from tasb_qdrant.errors import MissingFieldError, SourceError
-from tasb_qdrant.sources.fields import SourceFields
-from tasb_qdrant.sources.lines import MAX_LINE_BYTES
+from tasb_qdrant.sources.input.lines import MAX_LINE_BYTES
+from tasb_qdrant.sources.input.streams import Head
 from tasb_qdrant.sources.options import TextOptions
-from tasb_qdrant.sources.plan import Origin, plan_fields
-from tasb_qdrant.sources.streams import Head
+from tasb_qdrant.sources.record.fields import SourceFields
+from tasb_qdrant.sources.record.plan import Origin, plan_fields
 
 _USUAL: Final = {"csv": ",", "tsv": "\t"}
 _OTHERS: Final = (",", ";", "\t", "|")

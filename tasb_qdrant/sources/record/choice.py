@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tasb_qdrant.sources.fields import FieldPath, SourceFields
+from tasb_qdrant.sources.record.fields import FieldPath, SourceFields
 
 _MISSING = object()
 

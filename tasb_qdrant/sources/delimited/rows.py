@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from itertools import chain, islice
 
 from tasb_qdrant.errors import InvalidPassageError
-from tasb_qdrant.sources.dialect import Dialect, rows_of
-from tasb_qdrant.sources.lines import MAX_LINE_BYTES, TOO_LONG, line_blocks, undecodable
+from tasb_qdrant.sources.delimited.dialect import Dialect, rows_of
+from tasb_qdrant.sources.input.lines import MAX_LINE_BYTES, TOO_LONG, line_blocks, undecodable
 
 
 def csv_rows(stream: Iterator[bytes], dialect: Dialect, *, source: str) -> Iterator[tuple[int, list[str] | str]]:

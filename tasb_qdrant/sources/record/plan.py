@@ -12,9 +12,10 @@ import orjson
 from tasb_qdrant.errors import InvalidPassageError, MissingFieldError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.records.json_values import finite, json_value
-from tasb_qdrant.sources.choice import Choice, take_out
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.fields import (
+from tasb_qdrant.sources.find.partitions import Partition, merge_partition
+from tasb_qdrant.sources.record.choice import Choice, take_out
+from tasb_qdrant.sources.record.fields import (
     ID_NAMES,
     TEXT_NAMES,
     TITLE_NAMES,
@@ -25,7 +26,6 @@ from tasb_qdrant.sources.fields import (
     find_path,
     names_in,
 )
-from tasb_qdrant.sources.partitions import Partition, merge_partition
 
 _BEIR_ID: Final = "_id"
 _METADATA: Final = "metadata"

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import IndexType
-from tasb_qdrant.sources.cell_types import ColumnTypes
-from tasb_qdrant.sources.choice import Choice
-from tasb_qdrant.sources.column_types import Convert, converters, inferred
-from tasb_qdrant.sources.csv_rows import csv_rows, sound_rows
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.dialect import Dialect
-from tasb_qdrant.sources.fields import ID_NAMES, FieldsTaken, SourceFields
-from tasb_qdrant.sources.partitions import contradiction
-from tasb_qdrant.sources.plan import FieldPlan, Origin, made_id, plan_fields
+from tasb_qdrant.sources.delimited.cell_types import ColumnTypes
+from tasb_qdrant.sources.delimited.column_types import Convert, converters, inferred
+from tasb_qdrant.sources.delimited.dialect import Dialect
+from tasb_qdrant.sources.delimited.rows import csv_rows, sound_rows
+from tasb_qdrant.sources.find.partitions import contradiction
+from tasb_qdrant.sources.record.choice import Choice
+from tasb_qdrant.sources.record.fields import ID_NAMES, FieldsTaken, SourceFields
+from tasb_qdrant.sources.record.plan import FieldPlan, Origin, made_id, plan_fields
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.records import Passage
-from tasb_qdrant.sources.choice import Choice
-from tasb_qdrant.sources.columns import DECLARED, plan_columns
+from tasb_qdrant.sources.arrow.columns import DECLARED, plan_columns
 from tasb_qdrant.sources.cursor import Cursor
-from tasb_qdrant.sources.fields import FieldsTaken, SourceFields
-from tasb_qdrant.sources.plan import Origin
+from tasb_qdrant.sources.record.choice import Choice
+from tasb_qdrant.sources.record.fields import FieldsTaken, SourceFields
+from tasb_qdrant.sources.record.plan import Origin
 
 _BATCH_ROWS: Final = 1024
 

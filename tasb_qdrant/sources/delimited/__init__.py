@@ -1,0 +1,1 @@
+"""CSV and TSV: dialects, rows, and the types of columns."""

@@ -1,0 +1,1 @@
+"""The bytes of an input: opened, decompressed, decoded, split into lines."""
