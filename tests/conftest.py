@@ -20,6 +20,12 @@ from tests.qdrant_servers import QdrantServer
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Stores sync each write to disk: in memory the tests of the embedded one take half the time. Containers may give
+# little of it, and who sets TMPDIR has chosen.
+_MEMORY = Path("/dev/shm")
+if "TMPDIR" not in os.environ and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 8 * 2**30:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
 # The same examples in every run of CI; `make fuzz` draws others. A deadline would test how busy the machine is.
 settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 settings.register_profile("fuzz", deadline=None, print_blob=True)
