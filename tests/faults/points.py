@@ -37,6 +37,7 @@ class Point:
 
 
 _EDGE: Final = "tasb_qdrant.collection.edge.collection:EdgeCollection"
+_SHARD: Final = "tasb_qdrant.collection.edge.shard:OpenShard"
 _SERVER: Final = "tasb_qdrant.collection.server.collection:ServerCollection"
 
 _STATE: Final = "tasb_qdrant.ingest.resume.state"
@@ -67,9 +68,9 @@ POINTS: Final[tuple[Point, ...]] = (
     Point("all stored", "after", "tasb_qdrant.ingest.run:run_pipeline"),
     Point("finalising", "before", "tasb_qdrant.ingest.run:build_index"),
     Point("flushed", "after", f"{_EDGE}.flush", ("embedded",)),
-    Point("building the index", "during", f"{_EDGE}._build", ("embedded",)),
+    Point("building the index", "during", f"{_SHARD}.build_index", ("embedded",)),
     Point("building the index", "during", f"{_OPTIMIZERS}:wait_until_indexed", ("server",)),
-    Point("index built", "after", f"{_EDGE}._build", ("embedded",)),
+    Point("index built", "after", f"{_SHARD}.build_index", ("embedded",)),
     Point("index built", "after", f"{_OPTIMIZERS}:wait_until_indexed", ("server",)),
     Point("settings restored", "after", f"{_OPTIMIZERS}:Optimizers._restore", ("server",)),
     Point("finalised", "after", "tasb_qdrant.ingest.run:build_index"),
