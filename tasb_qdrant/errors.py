@@ -269,7 +269,8 @@ class ContractMismatchError(CollectionError):
         self.name = name
         self.differences = tuple(differences)
         listed = "; ".join(
-            f"{what}: the collection has {stored}, this run has {given}" for what, stored, given in self.differences
+            f"{what}: the collection has {_shown(stored)}, this run has {_shown(given)}"
+            for what, stored, given in self.differences
         )
         options = ", ".join(_encoded_by(what, stored) for what, stored, _ in self.differences)
         # Options make up for a difference only if all else is the same: the model, above all.
@@ -278,6 +279,11 @@ class ContractMismatchError(CollectionError):
             f"collection {name!r} doesn't match this run ({listed}); "
             f"use the same model and settings{named}, or another --collection"
         )
+
+
+def _shown(value: object) -> str:
+    """An empty prompt shows as one, and blanks at its end."""
+    return repr(value) if (isinstance(value, str) and value.strip() != value) or value == "" else str(value)
 
 
 def _encoded_by(what: str, stored: object) -> str:

