@@ -269,12 +269,29 @@ class ContractMismatchError(CollectionError):
         self.name = name
         self.differences = tuple(differences)
         listed = "; ".join(
-            f"{what}: the collection has {stored}, this run has {given}" for what, stored, given in self.differences
+            f"{what}: the collection has {_shown(stored)}, this run has {_shown(given)}"
+            for what, stored, given in self.differences
         )
+        options = ", ".join(_encoded_by(what, stored) for what, stored, _ in self.differences)
+        # Options make up for a difference only if all else is the same: the model, above all.
+        named = f" ({options})" if all(_encoded_by(what, stored) for what, stored, _ in self.differences) else ""
         super().__init__(
             f"collection {name!r} doesn't match this run ({listed}); "
-            "use the same model and settings, or another --collection"
+            f"use the same model and settings{named}, or another --collection"
         )
+
+
+def _shown(value: object) -> str:
+    """An empty prompt shows as one, and blanks at its end."""
+    return repr(value) if (isinstance(value, str) and value.strip() != value) or value == "" else str(value)
+
+
+def _encoded_by(what: str, stored: object) -> str:
+    """The option that encodes as the collection does, or ""."""
+    if what == "normalized":
+        return "--normalize" if stored else "--no-normalize"
+    options = {"dim": "--dim", "query prompt": "--query-prompt", "passage prompt": "--passage-prompt"}
+    return f"{options[what]} {stored!r}" if what in options else ""
 
 
 class NotOurCollectionError(CollectionError):

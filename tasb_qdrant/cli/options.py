@@ -116,10 +116,11 @@ store_options = grouped(
 def encoder_options(*, model: str | None) -> Callable[[F], F]:
     """--model (`model` is its default) and what goes with it, as `encoder: EncoderOptions`."""
     default = "[default: the one that made the collection]" if model is None else f"[default: {model}]"
+    own = "[default: as the collection has it, or the model's files say]"
     return grouped(
         "encoder",
         dict,
-        click.option("--model", default=model, help=f"Hub id or folder of the encoder, or tas-b. {default}"),
+        click.option("--model", default=model, help=f"Hub id or folder of the encoder, tas-b, or minilm. {default}"),
         click.option("--revision", help="Branch, tag or commit of the model on the hub."),
         click.option(
             "--allow-pickle",
@@ -139,6 +140,18 @@ def encoder_options(*, model: str | None) -> Callable[[F], F]:
             show_default=True,
             help="auto: fp16 on a GPU, bf16 on a CPU that has it, else fp32. int8 (CPU only) loses more.",
         ),
+        click.option(
+            "--normalize/--no-normalize",
+            default=None,
+            help=f"Vectors of length 1, or as they are. {own}",
+        ),
+        click.option(
+            "--dim",
+            type=click.IntRange(min=1),
+            help=f"Keep so many of the first numbers of each vector, for a model trained for it (Matryoshka). {own}",
+        ),
+        click.option("--query-prompt", help=f"Put before each query; '' is nothing. {own}"),
+        click.option("--passage-prompt", help=f"Put before each passage; '' is nothing. {own}"),
     )
 
 

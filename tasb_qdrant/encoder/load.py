@@ -10,10 +10,12 @@ from tasb_qdrant.encoder.hardware import check_names
 from tasb_qdrant.encoder.model.files import find_model
 from tasb_qdrant.encoder.model.hub import HUB_TIMEOUT
 from tasb_qdrant.encoder.model.resolve import TAS_B
+from tasb_qdrant.encoder.model.wishes import Wishes
 from tasb_qdrant.encoder.protocol import Encoder
 from tasb_qdrant.encoder.single import load_single
 from tasb_qdrant.encoder.threads import spin_less
 from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.records import ModelContract
 
 
 def load_encoder(
@@ -23,11 +25,16 @@ def load_encoder(
     precision: str = "auto",
     revision: str | None = None,
     allow_pickle: bool = False,
+    normalize: bool | None = None,
+    dim: int | None = None,
+    query_prompt: str | None = None,
+    passage_prompt: str | None = None,
+    contract: ModelContract | None = None,
     batch_tokens: int | None = None,
     forward: str = "auto",
     hub_timeout: float = HUB_TIMEOUT,
 ) -> Encoder:
-    """An encoder for `model`: "tas-b", a hub id, or a folder. Its `notes` say what was chosen.
+    """An encoder for `model`: "tas-b", "minilm", a hub id, or a folder. Its `notes` say what was chosen.
 
     `device` is auto, cpu, cuda, cuda:N, or a list ("cuda:0,cuda:1", "cpu,cpu"), which gets a worker
     process for each, as does cuda if there are several GPUs; `precision` is auto, fp32, bf16, fp16 or int8.
@@ -35,6 +42,9 @@ def load_encoder(
     answer (not for a download).
     `forward` is auto, fast or reference: the last is transformers' own, slow, for comparison.
     Pickle weights load only with `allow_pickle`, and then as tensors alone.
+
+    `normalize`, `dim` (the first so many numbers of each vector), `query_prompt` and `passage_prompt` replace what the
+    model's files say; those that are None are as a `contract` has them, where one is given.
 
     Raises ModelNotFoundError, HubUnreachableError, UnsafeWeightsError, CorruptModelError, DeviceError,
     ModelError for an unsupported kind of model, SettingsError.
@@ -44,7 +54,10 @@ def load_encoder(
     check_forward(forward)
     if batch_tokens is not None and batch_tokens < 1:
         raise SettingsError(f"batch_tokens must be at least 1, found {batch_tokens}")
-    found = find_model(model, revision=revision, allow_pickle=allow_pickle, hub_timeout=hub_timeout)
+    wishes = Wishes(normalize, dim, query_prompt, passage_prompt)
+    wishes.check()
+    wishes = wishes if contract is None else wishes.completed(contract)
+    found = find_model(model, revision=revision, allow_pickle=allow_pickle, hub_timeout=hub_timeout, wishes=wishes)
     if len(devices := choose_devices(device)) == 1:
         return load_single(found, device=device, precision=precision, forward=forward, batch_tokens=batch_tokens)
     from tasb_qdrant.encoder.workers.load import load_parallel
@@ -56,4 +69,5 @@ def load_encoder(
         forward=forward,
         batch_tokens=batch_tokens,
         allow_pickle=allow_pickle,
+        wishes=wishes,
     )

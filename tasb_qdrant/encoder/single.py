@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasb_qdrant.encoder.forward.choice import build_forward
 from tasb_qdrant.encoder.hardware import Hardware, choose_hardware, default_batch_tokens
+from tasb_qdrant.encoder.model.adapter import merged
+from tasb_qdrant.encoder.model.chain import final_dim
 from tasb_qdrant.encoder.model.config import ModelConfig, read_config
 from tasb_qdrant.encoder.model.files import ModelFiles
 from tasb_qdrant.encoder.model.weights import hashing, read_tensors
+from tasb_qdrant.encoder.model.wishes import with_dim
 from tasb_qdrant.records import ModelContract
 
 if TYPE_CHECKING:
     from tasb_qdrant.encoder.batching import BatchedEncoder, Tokenizes
+    from tasb_qdrant.encoder.forward.protocol import Forward, PipelinedForward
     from tasb_qdrant.encoder.tokenize.tokens import Tokenization
 
 
@@ -23,8 +28,7 @@ def load_single(
 
     Raises CorruptModelError, DeviceError, ModelError, SettingsError.
     """
-    source, layout = model.source, model.layout
-    with hashing(model.weights.files) as sha256:  # while torch, which takes longer, is imported
+    with hashing(model.hashed) as sha256:  # while torch, which takes longer, is imported
         hardware = choose_hardware(device, precision)
 
         # torch takes a second to import; whoever only imports this package doesn't wait.
@@ -32,19 +36,43 @@ def load_single(
         from tasb_qdrant.encoder.tokenize.files import load_tokenization
 
         weights = sha256()
-    tensors, weight_notes = read_tensors(model.weights, sha256=weights)
-    config = read_config(layout.transformer)
-    tokenization = load_tokenization(layout, config)
+    config = read_config(model.layout.transformer)
+    model = replace(model, layout=with_dim(model.layout, config.dim))
+    tokenization = load_tokenization(model.layout, config)
     contract = _contract(model, config, weights=weights, tokenization=tokenization, hardware=hardware)
-    run, forward_notes = build_forward(forward, config, tensors, layout=layout, hardware=hardware)
+    run, notes = _forward(model, config, sha256=weights, forward=forward, hardware=hardware)
     return BatchedEncoder(
         contract=contract,
         device=hardware.device,
-        notes=(*source.notes, *layout.notes, *weight_notes, *hardware.notes, *forward_notes),
+        notes=(*model.source.notes, *model.layout.notes, *notes),
         tokenization=_tokenizing(tokenization, hardware.device),
         forward=run,
         batch_tokens=batch_tokens or default_batch_tokens(hardware.device),
     )
+
+
+def _forward(
+    model: ModelFiles, config: ModelConfig, *, sha256: str, forward: str, hardware: Hardware
+) -> tuple[Forward | PipelinedForward, tuple[str, ...]]:
+    """From token ids to the model's vectors, whatever its files are; and notes on weights, hardware and the choice."""
+    layout = model.layout
+    tensors, notes = read_tensors(model.weights, sha256=sha256)
+    if model.adapter is not None and layout.adapter is not None:
+        tensors = merged(tensors, read_tensors(model.adapter, sha256=sha256)[0], layout.adapter)
+    # A forward pass normalises what it pools; where something comes between, the head does.
+    pooling = layout if layout.ends_with_pooling else replace(layout, normalized=False)
+    run, forward_notes = build_forward(forward, config, tensors, layout=pooling, hardware=hardware)
+    notes = (*notes, *hardware.notes, *forward_notes)
+    if layout.ends_with_pooling:
+        return run, notes
+    from tasb_qdrant.encoder.forward.head import with_head
+
+    steps = [
+        ({}, ()) if files is None else read_tensors(files, sha256=f"{sha256}-{number}")
+        for number, files in enumerate(model.steps)
+    ]
+    headed = with_head(run, layout, [found for found, _ in steps])
+    return headed, (*notes, *(note for _, step_notes in steps for note in step_notes))
 
 
 def _tokenizing(tokenization: Tokenization, device: str) -> Tokenizes:
@@ -63,16 +91,17 @@ def _contract(
     return ModelContract(
         model=source.id,
         weights=weights,
-        pooling=layout.pooling,
+        pooling="+".join([layout.pooling, *map(str, layout.steps)]),
         normalized=layout.normalized,
         distance="Dot",
-        dim=config.dim,
+        dim=layout.dim or final_dim(layout.steps, config.dim, folder=layout.transformer),
         max_length=tokenization.max_length,
         precision=hardware.precision,
         query_prompt=layout.query_prompt,
         passage_prompt=layout.passage_prompt,
         version=_version(),
         revision=source.commit,
+        truncation_side="left" if tokenization.keep_end else "right",
     )
 
 

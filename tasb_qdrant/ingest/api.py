@@ -37,6 +37,10 @@ def ingest(
     allow_pickle: bool = False,
     device: str = "auto",
     precision: str = "auto",
+    normalize: bool | None = None,
+    dim: int | None = None,
+    query_prompt: str | None = None,
+    passage_prompt: str | None = None,
     encoder: Encoder | None = None,
     format: str | None = None,  # noqa: A002  # the option's name everywhere
     fields: SourceFields | None = None,

@@ -14,7 +14,7 @@ class ModelContract:
     `weights` is the sha256 of the weights file, `precision` the arithmetic of the forward pass
     (fp32, bf16, fp16 or int8; early collections may say fp8), `version` the package version that wrote it.
     `revision` is the commit of the hub repository `model`; "" for a folder, and in contracts written before it
-    was recorded.
+    was recorded. `truncation_side` is the end that texts longer than `max_length` lose: right, or left.
     """
 
     model: str
@@ -29,6 +29,7 @@ class ModelContract:
     passage_prompt: str
     version: str
     revision: str = ""
+    truncation_side: str = "right"
 
     def differences(self, other: ModelContract) -> list[tuple[str, object, object]]:
         """(what, mine, other's) for every difference that makes vectors incomparable.
@@ -46,6 +47,7 @@ class ModelContract:
             "max_length",
             "query_prompt",
             "passage_prompt",
+            "truncation_side",
         )
         found: list[tuple[str, object, object]] = []
         for name in compared:

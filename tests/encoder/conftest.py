@@ -15,6 +15,8 @@ from tests.models import make_tasb_like, minilm_folder
 
 SHARED_DATA = Path(os.environ.get("TASB_QDRANT_DATA", Path(__file__).parents[2].parent / "shared" / "data"))
 
+SHARED_INPUTS = Path(os.environ.get("TASB_QDRANT_INPUTS", Path(__file__).parents[2].parent / "shared" / "inputs"))
+
 
 @pytest.fixture(scope="session")
 def tasb_like(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -17,7 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_SEQUENCE_CLASSIFICA
 from tasb_qdrant.encoder.cross.layout import ClassifierLayout
 from tasb_qdrant.encoder.cross.pairs import PairBatch
 from tasb_qdrant.encoder.forward.reference import check_fit, fill_model, read_config, shown_names
-from tasb_qdrant.encoder.model.layout import read_object
+from tasb_qdrant.encoder.model.json_files import read_object
 from tasb_qdrant.encoder.model.weights import is_unused
 from tasb_qdrant.errors import CorruptModelError, EncodingError, ModelError
 

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tasb_qdrant.encoder.model.json_files import read_modules, read_object
 from tasb_qdrant.encoder.model.layout import (
     check_tokenizer,
-    read_modules,
-    read_object,
     stated_length,
     transformer_settings,
 )

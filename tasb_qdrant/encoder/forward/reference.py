@@ -89,7 +89,8 @@ def build_model(folder: Path, tensors: Mapping[str, Tensor]) -> PreTrainedModel:
     """
     config = read_config(folder)
     kind: Any = MODEL_MAPPING[type(config)]
-    filled = fill_model(kind, config, folder, tensors, attention="sdpa")
+    attention = "sdpa" if kind._supports_sdpa else "eager"  # eager: DeBERTa, and others that have nothing else
+    filled = fill_model(kind, config, folder, tensors, attention=attention)
     prefix = f"{kind.base_model_prefix}."
 
     def used(names: Iterable[str]) -> list[str]:

@@ -62,13 +62,18 @@ def general_config(config: PretrainedConfig) -> ModelConfig:
         heads=int(config.num_attention_heads),
         hidden=int(config.hidden_dim if distil else config.intermediate_size),
         positions=int(config.max_position_embeddings),
-        token_types=0 if distil else int(config.type_vocab_size),
-        eps=_DISTILBERT_EPS if distil else float(config.layer_norm_eps),
-        activation=str(config.activation if distil else config.hidden_act),
+        token_types=0 if distil else int(getattr(config, "type_vocab_size", 0)),
+        eps=_DISTILBERT_EPS if distil else _first(config, "layer_norm_eps", "norm_eps", default=0.0),
+        activation=str(config.activation if distil else _first(config, "hidden_act", "hidden_activation", default="")),
         position_kind=str(getattr(config, "position_embedding_type", "absolute")),
         padding=int(config.pad_token_id or 0),
         plain=False,
     )
+
+
+def _first(config: PretrainedConfig, *names: str, default: Any) -> Any:
+    """The same entry under the names that families give it. What no family here needs may be missing."""
+    return next((getattr(config, name) for name in names if hasattr(config, name)), default)
 
 
 def plain_config(folder: Path) -> ModelConfig:

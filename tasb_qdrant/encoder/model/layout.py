@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from tasb_qdrant.encoder.model import adapter
+from tasb_qdrant.encoder.model.adapter import Adapter, read_adapter
+from tasb_qdrant.encoder.model.chain import Step, read_steps
+from tasb_qdrant.encoder.model.declared import check_lengths, read_declared
+from tasb_qdrant.encoder.model.json_files import read_modules, read_object
 from tasb_qdrant.errors import CorruptModelError, ModelError, ModelNotFoundError
 
 Pooling = Literal["cls", "mean"]
 
-FAMILIES: Final = ("bert", "distilbert", "roberta", "xlm-roberta", "camembert", "electra")
-"""Architectures (`model_type`) known to be encoders whose first token is CLS."""
+FAMILIES: Final = (
+    "bert",
+    "distilbert",
+    "roberta",
+    "xlm-roberta",
+    "camembert",
+    "electra",
+    "mpnet",
+    "albert",
+    "modernbert",
+    "deberta",
+    "deberta-v2",
+    "mobilebert",
+    "ernie",
+    "megatron-bert",
+    "rembert",
+    "nomic_bert",
+    "eurobert",
+    "xlm-roberta-xl",
+    "roberta-prelayernorm",
+)
+"""Architectures (`model_type`) known to be encoders whose first token stands for the whole text. What isn't a plain
+BERT or DistilBERT goes through transformers' own forward pass."""
 
 _OLD_POOLING_KEYS: Final = {
     "pooling_mode_cls_token": "cls",
@@ -22,14 +47,18 @@ _OLD_POOLING_KEYS: Final = {
     "pooling_mode_weightedmean_tokens": "weightedmean",
     "pooling_mode_lasttoken": "lasttoken",
 }
-_PASSAGE_PROMPTS: Final = ("document", "passage", "corpus")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where the transformer's files are, and how its output becomes a vector.
 
-    `max_length` is what the layout says, or None; prompts are prepended to the text as they are.
+    `max_length` is what the layout says, or None; prompts are prepended to the text as they are. A pooled vector goes
+    through `steps`, keeps its first `dim` numbers (None: all), and is normalised at the end if `normalized` says so.
+    `tokenizer` is the folder of the tokenizer where that isn't `transformer`; `adapter` changes the weights there.
+    `modules` describes pooling and steps, "" where no file does; `similarity` is what the files declare, "" if
+    nothing; `leaves_prompt_out` says that the mean has no prompt in it, `dim_required` that a model without so many
+    numbers is refused.
     """
 
     transformer: Path
@@ -40,43 +69,48 @@ class Layout:
     query_prompt: str = ""
     passage_prompt: str = ""
     notes: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    dim: int | None = None
+    dim_required: bool = False
+    modules: str = ""
+    similarity: str = ""
+    leaves_prompt_out: bool = False
+    tokenizer: Path | None = None
+    adapter: Adapter | None = None
+
+    @property
+    def tokenizer_folder(self) -> Path:
+        return self.tokenizer or self.transformer
+
+    @property
+    def ends_with_pooling(self) -> bool:
+        """Whether pooling, and normalising after it, is all that happens to the transformer's output."""
+        return not self.steps and self.dim is None
 
 
 def read_layout(folder: Path) -> Layout:
     """The layout of `folder`, checked to hold config.json and a tokenizer of a known family.
 
+    That of a LoRA adapter, which may have neither, isn't checked: its base has them.
     Raises ModelNotFoundError naming a missing file, CorruptModelError for one that can't be read, ModelError for
-    what isn't supported: another pooling, a Dense module, an unknown architecture.
+    what isn't supported: another pooling, another module, an unknown architecture.
     """
     layout = _sentence_transformers(folder) if (folder / "modules.json").is_file() else _plain(folder)
+    if (layout.transformer / adapter.CONFIG).is_file():  # first, as for transformers
+        return replace(layout, adapter=read_adapter(layout.transformer))
     config = read_object(layout.transformer / "config.json")
     check_tokenizer(layout.transformer)
     _check_architecture(config, layout.transformer)
     return layout
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
-    """One of the modules that sentence-transformers chains: its class name and its folder."""
-
-    kind: str
-    folder: Path
-
-
-def read_modules(folder: Path) -> tuple[Module, ...]:
-    """What modules.json in `folder` chains. Raises CorruptModelError."""
-    try:
-        parts = [(str(part["type"]), str(part["path"])) for part in read_json(folder / "modules.json")]
-    except (TypeError, KeyError) as error:
-        raise CorruptModelError(
-            f"{folder / 'modules.json'} must list modules with type and path; get the file again"
-        ) from error
-    return tuple(Module(kind.rpartition(".")[2], _inside(folder, path)) for kind, path in parts)
+def has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt"))
 
 
 def check_tokenizer(folder: Path) -> None:
     """Raise ModelNotFoundError unless `folder` holds a tokenizer."""
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+    if not has_tokenizer(folder):
         raise ModelNotFoundError(
             f"{folder} has no tokenizer: it needs tokenizer.json or vocab.txt; complete the folder"
         )
@@ -89,33 +123,28 @@ def _plain(folder: Path) -> Layout:
 
 def _sentence_transformers(folder: Path) -> Layout:
     modules = read_modules(folder)
-    kinds = tuple(module.kind for module in modules)
-    if kinds not in (("Transformer", "Pooling"), ("Transformer", "Pooling", "Normalize")):
-        raise ModelError(
-            f"{folder / 'modules.json'} chains {', '.join(kinds) or 'nothing'}; "
-            "supported are Transformer, Pooling and optionally Normalize; choose another --model"
-        )
+    steps, normalized = read_steps(modules, folder / "modules.json")
     transformer, pooling_folder = (module.folder for module in modules[:2])
     pooling_config = read_object(pooling_folder / "config.json")
     pooling = _pooling(pooling_config, pooling_folder)
-    query_prompt, passage_prompt = _prompts(folder)
-    if pooling == "mean" and (query_prompt or passage_prompt) and not pooling_config.get("include_prompt", True):
-        raise ModelError(
-            f"{pooling_folder / 'config.json'} leaves the prompt out of the mean, which is not supported; "
-            "choose another --model"
-        )
+    declared = read_declared(folder)
     settings = transformer_settings(transformer)
-    normalized = "Normalize" in kinds
-    how = f"{'CLS' if pooling == 'cls' else 'mean'}, {'normalised' if normalized else 'not normalised'}"
+    check_lengths(settings, transformer / "sentence_bert_config.json")
+    how = ", then ".join([{"cls": "CLS", "mean": "mean"}[pooling], *map(str, steps)])
     return Layout(
         transformer,
         pooling=pooling,
         normalized=normalized,
         max_length=stated_length(settings, transformer),
         lowercase=settings.get("do_lower_case") is True,
-        query_prompt=query_prompt,
-        passage_prompt=passage_prompt,
-        notes=(f"Pooling is {how}, as the model's modules.json says.",),
+        query_prompt=declared.query_prompt,
+        passage_prompt=declared.passage_prompt,
+        notes=declared.notes,
+        modules=how,
+        steps=steps,
+        dim=declared.dim,
+        similarity=declared.similarity,
+        leaves_prompt_out=not pooling_config.get("include_prompt", True),
     )
 
 
@@ -133,16 +162,6 @@ def _pooling(config: dict[str, Any], folder: Path) -> Pooling:
     raise ModelError(
         f"{folder / 'config.json'} asks for {named} pooling; supported are cls and mean; choose another --model"
     )
-
-
-def _prompts(folder: Path) -> tuple[str, str]:
-    """(query prompt, passage prompt), "" where the model has none."""
-    path = folder / "config_sentence_transformers.json"
-    prompts = (read_object(path).get("prompts") or {}) if path.is_file() else {}
-    if not isinstance(prompts, dict) or not all(isinstance(p, str | None) for p in prompts.values()):
-        raise CorruptModelError(f"{path} must map prompt names to texts; get the file again")
-    passage = next((prompts[name] for name in _PASSAGE_PROMPTS if prompts.get(name)), "")
-    return prompts.get("query") or "", passage
 
 
 def transformer_settings(transformer: Path) -> dict[str, Any]:
@@ -171,31 +190,3 @@ def _check_architecture(config: dict[str, Any], folder: Path) -> None:
     for key in ("quantization_config", "is_decoder"):
         if config.get(key):
             raise ModelError(f"{folder / 'config.json'} sets {key}, which is not supported; choose another --model")
-
-
-def _inside(folder: Path, path: str) -> Path:
-    """`folder / path`; a downloaded file must not point outside its folder."""
-    parts = Path(path).parts
-    if Path(path).is_absolute() or ".." in parts:
-        raise CorruptModelError(f"{folder / 'modules.json'} points outside the folder ({path!r}); don't use this model")
-    return folder / path
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file. Raises ModelNotFoundError, CorruptModelError."""
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise CorruptModelError(f"{path} must hold a JSON object, found {type(value).__name__}; get it again")
-    return value
-
-
-def read_json(path: Path) -> Any:
-    """What a JSON file holds. Raises ModelNotFoundError, CorruptModelError."""
-    try:
-        return json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ModelNotFoundError(f"{path.parent} has no {path.name}; complete the folder") from error
-    except (ValueError, RecursionError) as error:  # ValueError: malformed JSON, or text that isn't UTF-8
-        raise CorruptModelError(f"{path} is not valid JSON ({error}); get the file again") from error
-    except OSError as error:
-        raise ModelNotFoundError(f"{path} can't be read ({error.strerror}); check its permissions") from error

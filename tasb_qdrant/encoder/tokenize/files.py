@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from tokenizers import Tokenizer, normalizers
 
@@ -14,13 +15,15 @@ from tasb_qdrant.encoder.tokenize.plain import OwnTokenizer, plain_tokenizer
 from tasb_qdrant.encoder.tokenize.tokens import Tokenization
 from tasb_qdrant.errors import CorruptModelError
 
+_AFTER_PADDING: Final = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
+
 
 def load_tokenization(layout: Layout, config: ModelConfig) -> Tokenization:
     """The model's tokenizer as transformers loads it, limited to the length that layout, tokenizer and model allow.
 
     Raises CorruptModelError.
     """
-    folder = layout.transformer
+    folder = layout.tokenizer_folder
     own = load_tokenizer(folder, config)
     tokenizer = own.backend
     if layout.lowercase and not getattr(tokenizer.normalizer, "lowercase", False):
@@ -30,7 +33,7 @@ def load_tokenization(layout: Layout, config: ModelConfig) -> Tokenization:
     max_length = min(layout.max_length or own.max_length, _positions(config))
     if max_length <= tokenizer.num_special_tokens_to_add(is_pair=False):
         raise CorruptModelError(f"{folder} reads only {max_length} tokens, which leaves none for the text")
-    return Tokenization(tokenizer, max_length=max_length)
+    return Tokenization(tokenizer, max_length=max_length, keep_end=own.truncated_left)
 
 
 def check_vocabulary(tokenizer: Tokenizer, folder: Path, *, embedded: int) -> None:
@@ -67,11 +70,12 @@ def general_tokenizer(folder: Path) -> OwnTokenizer:
         token_types="token_type_ids" in own.model_input_names,
         padding=own.pad_token_id,
         padded_left=own.padding_side == "left",
+        truncated_left=own.truncation_side == "left",
     )
 
 
 def _positions(config: ModelConfig) -> int:
-    """Tokens that the model has positions for; RoBERTa's start after the padding id."""
-    if config.family in ("roberta", "xlm-roberta", "camembert"):
+    """Tokens that the model has positions for; RoBERTa's start after the padding id, MPNet's always at 2."""
+    if config.family in _AFTER_PADDING:
         return config.positions - config.padding - 1
-    return config.positions
+    return config.positions - 2 if config.family == "mpnet" else config.positions

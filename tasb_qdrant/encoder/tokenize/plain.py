@@ -40,7 +40,8 @@ _UNLIMITED: Final = 10**30
 
 @dataclass(frozen=True, slots=True)
 class OwnTokenizer:
-    """A model's tokenizer, and the number of tokens that it says the model reads.
+    """A model's tokenizer, the number of tokens that it says the model reads, and whether longer texts lose their
+    beginning.
 
     The rest concerns batches of pairs, which only transformers knows about: whether the model gets token types, the
     padding id (None if there is none), and the padding side.
@@ -51,6 +52,7 @@ class OwnTokenizer:
     token_types: bool = False
     padding: int | None = None
     padded_left: bool = False
+    truncated_left: bool = False
 
 
 def plain_tokenizer(folder: Path) -> OwnTokenizer:
@@ -72,7 +74,8 @@ def plain_tokenizer(folder: Path) -> OwnTokenizer:
         raise UnusualModelError(str(error)) from error
     if not isinstance(backend.model, models.WordPiece):
         raise UnusualModelError("model")
-    return OwnTokenizer(backend, _UNLIMITED if limit is None else limit)
+    left = settings.get("truncation_side") == "left"
+    return OwnTokenizer(backend, _UNLIMITED if limit is None else limit, truncated_left=left)
 
 
 def _optional(path: Path) -> dict[str, Any]:

@@ -26,15 +26,18 @@ _CJK: Final = "\u3400-\u4dbf\u4e00-\u9fff"
 
 
 class Tokenization:
-    """A tokenizer that truncates to `max_length` tokens. Safe to use from several threads."""
+    """A tokenizer that truncates to `max_length` tokens, keeping a text's beginning, or its end. Safe to use from
+    several threads."""
 
-    def __init__(self, tokenizer: Tokenizer, *, max_length: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, max_length: int, keep_end: bool = False) -> None:
         self.max_length = max_length
+        self.keep_end = keep_end
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(max_length)
-        self._prefix = Prefix.of(self._tokenizer)
-        self._words = WordIds.of(self._tokenizer)
+        self._tokenizer.enable_truncation(max_length, direction="left" if keep_end else "right")
+        # Both of these find a text's first tokens.
+        self._prefix = None if keep_end else Prefix.of(self._tokenizer)
+        self._words = None if keep_end else WordIds.of(self._tokenizer)
 
     def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
         """The ids of `prompt + text`, with special tokens. Raises InvalidInputError."""

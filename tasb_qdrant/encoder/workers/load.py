@@ -7,6 +7,7 @@ from typing import Final
 from tasb_qdrant.encoder.hardware import choose_hardware
 from tasb_qdrant.encoder.model.config import read_config
 from tasb_qdrant.encoder.model.files import ModelFiles
+from tasb_qdrant.encoder.model.wishes import Wishes
 from tasb_qdrant.encoder.tokenize.files import load_tokenization
 from tasb_qdrant.encoder.workers.encoder import ParallelEncoder
 from tasb_qdrant.encoder.workers.tasks import EncodingTask
@@ -24,6 +25,7 @@ def load_parallel(
     forward: str,
     batch_tokens: int | None,
     allow_pickle: bool,
+    wishes: Wishes,
 ) -> ParallelEncoder:
     """An encoder for `model` with a worker process for each of `devices`.
 
@@ -47,6 +49,8 @@ def load_parallel(
                 batch_tokens=batch_tokens,
                 allow_pickle=allow_pickle,
                 threads=threads,
+                wishes=wishes,
+                name=source.id,
             ),
         )
         for number, device in enumerate(devices)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasb_qdrant.encoder.model.wishes import Wishes
 from tasb_qdrant.encoder.protocol import Encoder, TokenBatch
 from tasb_qdrant.errors import EncodingError
 from tasb_qdrant.records import ModelContract
@@ -44,7 +45,8 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class EncodingTask:
-    """Load an encoder on one device. `threads` is the number of torch threads, 0 for torch's default."""
+    """Load an encoder on one device. `threads` is the number of torch threads, 0 for torch's default; `name` the
+    model's, where `folder` is only where it was found."""
 
     worker: int
     folder: Path
@@ -54,6 +56,8 @@ class EncodingTask:
     batch_tokens: int | None
     allow_pickle: bool
     threads: int
+    wishes: Wishes | None = None
+    name: str = ""
 
     def open(self) -> tuple[Opened, Callable[[Chunk], Encoded]]:
         import torch
@@ -66,7 +70,7 @@ class EncodingTask:
         if self.device.startswith("cuda"):
             torch.cuda.set_device(self.device)  # otherwise some of torch's queries would be about cuda:0
         encoder = load_single(
-            find_model(self.folder, allow_pickle=self.allow_pickle),
+            find_model(self.folder, allow_pickle=self.allow_pickle, wishes=self.wishes, name=self.name),
             device=self.device,
             precision=self.precision,
             forward=self.forward,

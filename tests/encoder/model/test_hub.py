@@ -12,12 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from tasb_qdrant.encoder import load_encoder
 from tasb_qdrant.encoder.model.resolve import ORIGINAL, PORT, ModelSource, resolve_model
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError, UnsafeWeightsError
 from tests.encoder.conftest import point_hub_at
 from tests.encoder.model.fake_hub import COMMIT, FakeHub, silent_listener
+from tests.encoder.model.folders import chained, change
+from tests.encoder.model.test_adapter import adapter_of
+from tests.encoder.model.test_chain import dense, weighted
 from tests.waiting import PATIENCE, sooner_than
 
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nothing listens, so the connection is refused
@@ -69,6 +73,40 @@ def test_tas_b_is_the_port_where_the_original_has_pickles_only(hub: FakeHub, pic
     assert "pytorch_model.bin" not in hub.downloads()
     assert "README.md" not in hub.downloads()
     assert hub.downloads().count("model.safetensors") == 1
+
+
+def test_the_weights_of_modules_after_pooling_come_along(hub: FakeHub, tiny: Path) -> None:
+    chained(tiny, dense(32, 20))
+    weighted(tiny / "2_Dense", nn.Linear(32, 20), "linear")
+    hub.repos["some/model"] = tiny
+    encoder = load_encoder("some/model", device="cpu", precision="fp32")
+    assert hub.downloads().count("model.safetensors") == 2
+    here = load_encoder(tiny, device="cpu", precision="fp32")
+    np.testing.assert_array_equal(encoder.encode_queries(["bees"]), here.encode_queries(["bees"]))
+
+
+def test_an_adapter_and_its_base_come_from_the_hub(
+    hub: FakeHub, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = chained(adapter_of(tiny, tmp_path / "adapter"))
+    expected = load_encoder(adapter, device="cpu", precision="fp32").encode_queries(["bees"])
+    change(adapter / "adapter_config.json", base_model_name_or_path="some/base")
+    hub.repos |= {"some/adapter": adapter, "some/base": tiny}
+    np.testing.assert_array_equal(
+        load_encoder("some/adapter", device="cpu", precision="fp32").encode_queries(["bees"]), expected
+    )
+    point_hub_at(NOWHERE, monkeypatch)
+    cached = load_encoder("some/adapter", device="cpu", precision="fp32")
+    np.testing.assert_array_equal(cached.encode_queries(["bees"]), expected)
+    assert cached.contract.model == "some/adapter"
+
+
+def test_an_adapter_whose_weights_are_not_on_the_hub_is_named(hub: FakeHub, tiny: Path, tmp_path: Path) -> None:
+    adapter = adapter_of(tiny, tmp_path / "adapter")
+    (adapter / "adapter_model.safetensors").unlink()
+    hub.repos["some/adapter"] = adapter
+    with pytest.raises(ModelNotFoundError, match=r"holds no weights that can be loaded \(adapter_model\.safetensors\)"):
+        load_encoder("some/adapter")
 
 
 def test_tas_b_is_the_port_even_where_pickles_are_allowed(hub: FakeHub, pickled: Path, port: Path) -> None:

@@ -74,12 +74,6 @@ def test_another_pooling_is_refused_by_name(tiny: Path, config: dict[str, Any], 
         load_encoder(tiny)
 
 
-def test_a_dense_module_is_refused(tiny: Path) -> None:
-    set_modules(tiny, "Transformer", "Pooling", "Dense", pooling={"pooling_mode": "cls"})
-    with pytest.raises(ModelError, match="chains Transformer, Pooling, Dense"):
-        load_encoder(tiny)
-
-
 def test_the_transformer_may_lie_in_its_own_folder(tiny: Path, tmp_path: Path) -> None:
     outer = tmp_path / "outer"
     outer.mkdir()

@@ -1,0 +1,62 @@
+"""A model's JSON files, read with errors that name them, and the modules that sentence-transformers chains."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasb_qdrant.errors import CorruptModelError, ModelNotFoundError
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One of the modules that sentence-transformers chains: its class name and its folder."""
+
+    kind: str
+    folder: Path
+
+
+def read_modules(folder: Path) -> tuple[Module, ...]:
+    """What modules.json in `folder` chains. Raises CorruptModelError."""
+    try:
+        parts = [(str(part["type"]), str(part["path"])) for part in read_json(folder / "modules.json")]
+    except (TypeError, KeyError) as error:
+        raise CorruptModelError(
+            f"{folder / 'modules.json'} must list modules with type and path; get the file again"
+        ) from error
+    return tuple(Module(kind.rpartition(".")[2], _inside(folder, path)) for kind, path in parts)
+
+
+def _inside(folder: Path, path: str) -> Path:
+    """`folder / path`; a downloaded file must not point outside its folder."""
+    parts = Path(path).parts
+    if Path(path).is_absolute() or ".." in parts:
+        raise CorruptModelError(f"{folder / 'modules.json'} points outside the folder ({path!r}); don't use this model")
+    return folder / path
+
+
+def read_optional(path: Path) -> dict[str, Any]:
+    """The JSON object in a file, {} if there is none. Raises ModelNotFoundError, CorruptModelError."""
+    return read_object(path) if path.is_file() else {}
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises ModelNotFoundError, CorruptModelError."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise CorruptModelError(f"{path} must hold a JSON object, found {type(value).__name__}; get it again")
+    return value
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises ModelNotFoundError, CorruptModelError."""
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ModelNotFoundError(f"{path.parent} has no {path.name}; complete the folder") from error
+    except (ValueError, RecursionError) as error:  # ValueError: malformed JSON, or text that isn't UTF-8
+        raise CorruptModelError(f"{path} is not valid JSON ({error}); get the file again") from error
+    except OSError as error:
+        raise ModelNotFoundError(f"{path} can't be read ({error.strerror}); check its permissions") from error
