@@ -52,7 +52,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for kind in needed_by([item.function, *fixtures]):
             item.add_marker(kind)
     # First what takes long, so that no process is left with it at the end while the others have nothing to do.
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=_seconds, reverse=True)
+
+
+def _seconds(item: pytest.Item) -> float:
+    """About how long a test takes that is marked as slow; 0 for others."""
+    marker = item.get_closest_marker("slow")
+    return 0.0 if marker is None else marker.kwargs.get("seconds", 10.0)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -27,7 +27,7 @@ stems otherwise (Porter; Qdrant's English is Snowball), with its k1 of 0.9 and b
 MODES: tuple[Mode, ...] = ("dense", "bm25", "hybrid")
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(seconds=180),
     pytest.mark.skipif(not DATA.is_dir(), reason=f"SciFact is not in {DATA}; name its parent with TASB_QDRANT_DATA"),
 ]
 
