@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, PayloadKeys
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder, stub_vector
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize("count", [0, 1, 511, 512, 513, 1025])
@@ -166,14 +168,21 @@ def test_passages_are_taken_from_a_generator_once_and_only_as_far_ahead_as_neede
 
 def test_windows_that_a_gpu_encodes_together_are_stored_each_with_its_own_vectors(tmp_path: Path) -> None:
     sizes: list[int] = []
+    others_wait = threading.Event()
+
+    def tokenizing(number: int) -> None:
+        if number == 4:  # the three after the first are waiting to be encoded
+            others_wait.set()
 
     class Watching(StubEncoder):
         def encode_tokens(self, tokens, *, on_progress=None):  # type: ignore[no-untyped-def]
+            assert others_wait.wait(PATIENCE)
             sizes.append(len(tokens))
             return super().encode_tokens(tokens, on_progress=on_progress)
 
     passages = list(stored.numbered(20 * WINDOW_SIZE + 3))
-    report = ingest(passages, collection="c", path=tmp_path, encoder=Watching(device="cuda:0"), optimize=False)
+    encoder = Watching(device="cuda:0", before_tokenize=tokenizing)
+    report = ingest(passages, collection="c", path=tmp_path, encoder=encoder, optimize=False)
     assert report.stored == sum(sizes) == len(passages)
     assert WINDOW_SIZE < max(sizes) <= 8 * WINDOW_SIZE
     there = stored.embedded(tmp_path)
