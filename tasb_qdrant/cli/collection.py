@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -102,6 +102,7 @@ def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
             ],
             *([["words", _words(info.bm25)]] if info.bm25 is not None else []),
             ["longest passage", f"{contract.max_length} tokens"],
+            ["point ids", f"numbers below {_BELOW[info.integer_ids]} as they are, else UUIDs"],
             ["payload keys", f"{info.keys.id}, {info.keys.text}, {info.keys.title}"],
             ["made by", f"tasb-qdrant {contract.version}"],
         ],
@@ -174,6 +175,9 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     else:
         stdout().print(f"Deleted {collection!r} at {settings.location}.", markup=False)
     return DONE
+
+
+_BELOW: Final = {"u53": "2^53", "u64": "2^64, as in earlier versions; JavaScript clients round those from 2^53 up"}
 
 
 def _words(bm25: Bm25Settings) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +33,12 @@ class PointBatch:
 
     @property
     def point_ids(self) -> Sequence[PointId]:
-        """The passages' point ids."""
+        """The passages' point ids, unless they were made already those of a new collection."""
         return self.ids if self.ids is not None else [passage.point_id for passage in self.passages]
+
+    def identified(self, point_id: Callable[[str], PointId]) -> PointBatch:
+        """The same, with the ids that `point_id` gives, unless it has ids."""
+        return self if self.ids is not None else replace(self, ids=[point_id(one.id) for one in self.passages])
 
     def part(self, start: int, end: int) -> PointBatch:
         """The rows from `start` to before `end`."""

@@ -10,7 +10,7 @@ from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.schema import CollectionSchema
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys, StoreSettings
 
 
@@ -32,6 +32,15 @@ class Collection(Protocol):
 
     @property
     def contract(self) -> ModelContract: ...
+
+    @property
+    def integer_ids(self) -> IntegerIds:
+        """Which passage ids are integers as point ids: "u53" in new collections, "u64" in old ones."""
+        ...
+
+    def point_id(self, passage_id: str) -> PointId:
+        """The id of the point that holds this passage, if any does."""
+        ...
 
     @property
     def keys(self) -> PayloadKeys: ...

@@ -77,6 +77,7 @@ def run_pipeline(
         reading = read_windows(
             source,
             keys=collection.keys,
+            integer_ids=collection.integer_ids,
             indexes=collection.indexes(),
             rejects=rejects,
             counters=counters,

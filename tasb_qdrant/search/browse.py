@@ -10,7 +10,7 @@ from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where, check_count
 from tasb_qdrant.errors import PassageNotFoundError, SettingsError
 from tasb_qdrant.filters import Filter
-from tasb_qdrant.records import FacetCount, Hit, point_id
+from tasb_qdrant.records import FacetCount, Hit
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.options import Filterable
 from tasb_qdrant.search.ranking import payload_fields
@@ -51,7 +51,7 @@ def get(
     """Those of the passages that are there, by their id, in the order asked for."""
     wanted = checked_ids(ids)
     read = ReadOptions(timeout=timeout)
-    points = [point_id(name) for name in wanted]
+    points = [session.collection.point_id(name) for name in wanted]
     payload = session.hits.fields(True)
     found = yield from session.reads.retrieve(points, payload=payload, vectors=with_vectors, read=read)
     by_point = {point.id: point for point in found}
@@ -74,7 +74,7 @@ def _id(name: object) -> str:
 
 def required(session: Session[T], ids: Sequence[str], read: ReadOptions) -> Steps[list[PointId]]:
     """The point ids of passages that must be there. Raises PassageNotFoundError."""
-    points = [point_id(name) for name in ids]
+    points = [session.collection.point_id(name) for name in ids]
     found = yield from session.reads.retrieve(points, payload=False, read=read)
     known = {point.id for point in found}
     if missing := [name for name, point in zip(ids, points, strict=True) if point not in known]:
@@ -155,7 +155,7 @@ def _without(session: Session[T], where: Where | None, points: frozenset[PointId
     if isinstance(where, Filter):
         fields = frozenset(leaf.field for leaf in leaves(where))
         indexes = yield from session.reads.filtering.indexes(fields)
-        must = [to_qdrant(where, indexes=indexes)]
+        must = [to_qdrant(where, indexes=indexes, integer_ids=session.collection.integer_ids)]
     elif where is not None:
         must = [where]
     return models.Filter(must=must or None, must_not=[models.HasIdCondition(has_id=list(points))])

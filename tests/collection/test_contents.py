@@ -12,7 +12,7 @@ from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.reads.questions import ScoredPoint
 from tasb_qdrant.errors import CollectionError
-from tasb_qdrant.records import Passage
+from tasb_qdrant.records import Passage, point_id
 from tests.collection.helpers import (
     Place,
     fill,
@@ -49,8 +49,9 @@ def test_pages_give_every_id_once_numbers_first_and_then_uuids(place: Place, sha
     ids = [*map(str, numbers), *uuids, *names]
     rng.shuffle(ids)
     with place.collection(shards=None if place.embedded else shards) as collection:
-        collection.upsert(PointBatch(passages(ids), random_vectors(len(ids))))
-        expected = sorted((Passage(one, "x").point_id for one in ids), key=_scroll_order)
+        points = [point_id(one, "u64") for one in ids]  # other programs, and earlier versions, use all of u64
+        collection.upsert(PointBatch(passages(ids), random_vectors(len(ids)), points))
+        expected = sorted(points, key=_scroll_order)
         for limit in (1, 7, len(ids), len(ids) + 1):
             pages = _pages(collection, limit=limit)
             assert [point.id for page in pages for point in page] == expected

@@ -55,6 +55,8 @@ from tests.waiting import PATIENCE
 ODD_IDS = [
     "0",
     "42",
+    str(2**53 - 1),
+    str(2**53),
     str(2**64 - 1),
     str(2**64),
     "007",

@@ -174,8 +174,7 @@ def test_earlier_versions_see_by_the_format_that_they_must_not_write(place: Plac
             with place.client() as client:
                 stored = client.get_collection(name).config.metadata
         formats[bm25] = stored[METADATA_KEY]["format"]
-    assert formats == {None: 1, ENGLISH: 2}
-    assert CollectionSchema.of(CONTRACT, CollectionSettings()).format == 1
+    assert formats == {None: 3, ENGLISH: 3}
 
 
 def test_half_precision_and_vectors_on_disk_go_with_words(place: Place) -> None:

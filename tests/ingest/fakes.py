@@ -18,7 +18,7 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.reads.questions import ScoredPoint, Where
 from tasb_qdrant.collection.reads.run import Reads
 from tasb_qdrant.encoder import TokenBatch
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract, point_id
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
 
 BATCH = 64
@@ -161,6 +161,13 @@ class FaultyCollection:
         return self._inner.contract
 
     @property
+    def integer_ids(self) -> IntegerIds:
+        return self._inner.integer_ids
+
+    def point_id(self, passage_id: str) -> PointId:
+        return self._inner.point_id(passage_id)
+
+    @property
     def keys(self) -> PayloadKeys:
         return self._inner.keys
 
@@ -252,6 +259,7 @@ class CountingCollection:
     notes: tuple[str, ...] = ()
     limits = StoreLimits()
     bm25: Bm25Settings | None = None
+    integer_ids: IntegerIds = "u53"
 
     def __init__(self, dim: int = 8) -> None:
         self.contract = stub_contract(dim)
@@ -259,6 +267,9 @@ class CountingCollection:
         self.points = 0
         self._lock = threading.Lock()
         self.reads: Reads = CountingReads(self)
+
+    def point_id(self, passage_id: str) -> PointId:
+        return point_id(passage_id)
 
     def upsert(self, batch: PointBatch) -> None:
         with self._lock:

@@ -26,7 +26,7 @@ from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.schema import index_conflicts
 from tasb_qdrant.errors import RequestRefusedError
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
 from tasb_qdrant.steps import Deadline
 
@@ -64,6 +64,15 @@ class EdgeCollection:
     def contract(self) -> ModelContract:
         """What made the vectors."""
         return self._schema.contract
+
+    @property
+    def integer_ids(self) -> IntegerIds:
+        """Which passage ids are integers as point ids."""
+        return self._schema.integer_ids
+
+    def point_id(self, passage_id: str) -> PointId:
+        """The id of the point that holds this passage, if any does."""
+        return self._schema.point_id(passage_id)
 
     @property
     def keys(self) -> PayloadKeys:
@@ -105,6 +114,7 @@ class EdgeCollection:
         """Store the batch; on return it is in the write-ahead log, which a killed process leaves intact."""
         if not batch.passages:
             return
+        batch = batch.identified(self.point_id)
         check_size(batch.vectors, name=self.name, dim=self.contract.dim)
         check_sparse(batch, self.bm25, name=self.name)
         check_representable(batch.vectors, self._schema.vectors)
@@ -188,6 +198,7 @@ class EdgeCollection:
                 keys=self.keys,
                 contract=self.contract,
                 bm25=self.bm25,
+                integer_ids=self.integer_ids,
             )
 
     def queued_updates(self) -> None:

@@ -18,7 +18,7 @@ from tasb_qdrant.collection.reads.questions import (
     Where,
 )
 from tasb_qdrant.collection.reads.wire import Wire
-from tasb_qdrant.records import FacetCount
+from tasb_qdrant.records import FacetCount, IntegerIds
 from tasb_qdrant.steps import Requests, StoreSteps
 
 BATCH_POINTS: Final = 2_000
@@ -32,11 +32,19 @@ class BrowseSteps:
     """The reads of one collection that need no query. `limits` are those of one request, and `has_sparse` says whether
     points have sparse vectors."""
 
-    def __init__(self, wire: Wire[Any], *, limits: StoreLimits, has_sparse: bool, most_compared: int) -> None:
+    def __init__(
+        self,
+        wire: Wire[Any],
+        *,
+        limits: StoreLimits,
+        has_sparse: bool,
+        most_compared: int,
+        integer_ids: IntegerIds,
+    ) -> None:
         self._wire = wire
         self._limits = limits
         self._has_sparse = has_sparse
-        self.filtering = Filtering(wire, most_compared=most_compared)
+        self.filtering = Filtering(wire, most_compared=most_compared, integer_ids=integer_ids)
 
     def facet(
         self,

@@ -27,7 +27,7 @@ from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import RequestRefusedError
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
 
 T = TypeVar("T")
@@ -102,6 +102,15 @@ class ServerCollection:
         return self._schema.contract
 
     @property
+    def integer_ids(self) -> IntegerIds:
+        """Which passage ids are integers as point ids."""
+        return self._schema.integer_ids
+
+    def point_id(self, passage_id: str) -> PointId:
+        """The id of the point that holds this passage, if any does."""
+        return self._schema.point_id(passage_id)
+
+    @property
     def keys(self) -> PayloadKeys:
         """The payload's names for id, text and title."""
         return self._schema.keys
@@ -134,6 +143,7 @@ class ServerCollection:
         """Store the batch; returns when the server answered `completed` for it."""
         if not batch.passages:
             return
+        batch = batch.identified(self.point_id)
         check_size(batch.vectors, name=self._name, dim=self.contract.dim)
         check_sparse(batch, self.bm25, name=self._name)
         check_representable(batch.vectors, self._schema.vectors)
@@ -211,6 +221,7 @@ class ServerCollection:
             keys=self.keys,
             contract=self.contract,
             bm25=self.bm25,
+            integer_ids=self.integer_ids,
         )
 
     def queued_updates(self) -> int | None:

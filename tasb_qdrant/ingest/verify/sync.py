@@ -49,6 +49,7 @@ class Survey:
             reading = read_windows(
                 passages,
                 keys=self.collection.keys,
+                integer_ids=self.collection.integer_ids,
                 indexes=self.collection.indexes(),
                 rejects=self.rejects,
                 counters=counters,
