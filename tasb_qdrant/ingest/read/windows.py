@@ -6,12 +6,12 @@ from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
+from tasb_qdrant.collection.index_types import TypeCheck
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.errors import InvalidPassageError, RejectedError
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.content import canonical
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
-from tasb_qdrant.ingest.read.index_types import TypeCheck
 from tasb_qdrant.ingest.read.seen import Seen, SeenIds
 from tasb_qdrant.ingest.rejects.log import RejectLog
 from tasb_qdrant.ingest.window import WINDOW_BYTES, WINDOW_SIZE, Window

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from qdrant_client import models
 
 from tasb_qdrant.collection.edge.engine import INDEX_TYPES
+from tasb_qdrant.collection.index_types import TypeCheck, is_datetime, is_uuid
 from tasb_qdrant.collection.open import open_collection
 from tasb_qdrant.errors import InvalidPassageError, RejectedError
 from tasb_qdrant.filters import parse_filter
 from tasb_qdrant.ingest import ingest
-from tasb_qdrant.ingest.read.index_types import TypeCheck, is_datetime, is_uuid
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, IndexType
 from tests.collection.helpers import payloads_of
