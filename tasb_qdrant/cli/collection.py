@@ -1,13 +1,15 @@
-"""`tasb-qdrant collection`: list, info, verify, optimize, delete."""
+"""`tasb-qdrant collection`: list, info, verify, optimize, index, passage, delete."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from tasb_qdrant.cli.options import collection_option, json_option, store_options
+from tasb_qdrant.cli.asking_first import agreed
+from tasb_qdrant.cli.options import collection_option, json_option, store_options, yes_option
+from tasb_qdrant.cli.passage import passage_group
+from tasb_qdrant.cli.payload_index import index_group
 from tasb_qdrant.cli.verify import verify_command
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("collection")
 def collection_group() -> None:
-    """List, describe, verify, optimize and delete collections.
+    """List, describe, verify, optimize, edit and delete collections.
 
     \b
     Examples:
@@ -49,12 +51,13 @@ def list_command(*, store: StoreOptions, as_json: bool) -> int:
         note(f"No collections at {settings.location}.")
     else:
         print_table(
-            ["name", "points", "model", "remark"],
+            ["name", "points", "model", "aliases", "remark"],
             [
                 [
                     listed.name,
                     "" if listed.info is None else f"{listed.info.points}",
                     "" if listed.info is None else listed.info.contract.model,
+                    ", ".join(listed.aliases),
                     listed.remark,
                 ]
                 for listed in found
@@ -88,7 +91,8 @@ def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
     print_table(
         ["", ""],
         [
-            ["collection", info.name],
+            ["collection", f"{info.name} (an alias of {info.alias_of})" if info.alias_of else info.name],
+            *([["aliases", ", ".join(info.aliases)]] if info.aliases else []),
             ["at", f"{info.location} ({info.store})"],
             ["status", info.status],
             ["passages", f"{info.points:,}"],
@@ -111,6 +115,8 @@ def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
 
 
 collection_group.add_command(verify_command)
+collection_group.add_command(index_group)
+collection_group.add_command(passage_group)
 
 
 @collection_group.command("optimize")
@@ -146,7 +152,7 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
 @collection_group.command("delete")
 @collection_option
 @store_options
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@yes_option
 @json_option
 def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: bool) -> int:
     """Delete a collection and everything in it.
@@ -158,16 +164,20 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     from tasb_qdrant.cli.main import DONE, NAMED_ERROR
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_store_at
-    from tasb_qdrant.collection.schema import check_name
+    from tasb_qdrant.collection.schema import check_name, check_no_alias
     from tasb_qdrant.settings import store_settings
 
     settings = store_settings(**store)
     opened = open_store_at(settings)
     try:
-        if not yes and not _agreed(f"Delete collection {collection!r} at {settings.location} and everything in it?"):
+        aliases = opened.aliases()
+        check_no_alias(check_name(collection), aliases, location=settings.location)
+        others = ", ".join(sorted(alias for alias in aliases if aliases[alias] == collection))
+        named = f"{collection!r} (also called {others})" if others else f"{collection!r}"
+        if not yes and not agreed(f"Delete collection {named} at {settings.location} and everything in it?"):
             click.echo("Nothing was deleted.", err=True)
             return NAMED_ERROR
-        opened.delete(check_name(collection))
+        opened.delete(collection)
     finally:
         opened.close()
     if as_json:
@@ -193,9 +203,3 @@ def _why_so_few(info: CollectionInfo) -> str:
         " (deferred by a load that is under way or did not finish; the same ingest again, or "
         f"tasb-qdrant collection optimize --collection {info.name}, finishes it)"
     )
-
-
-def _agreed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask at; say --yes to delete the collection")
-    return click.confirm(question, err=True)

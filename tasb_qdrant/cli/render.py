@@ -134,7 +134,7 @@ def print_report(report: IngestReport) -> None:
             f"the collection should hold {report.points_expected:,} passages and holds {report.points:,}; "
             "is another program writing to it? Run the same command again to check"
         )
-    for warning in report.warnings:
+    for warning in (*report.refused_indexes.values(), *report.warnings):
         warn(warning)
     if report.proposed_indexes:
         options = " ".join(f"--index {field}:{kind}" for field, kind in report.proposed_indexes.items())

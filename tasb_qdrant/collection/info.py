@@ -26,6 +26,7 @@ class CollectionInfo:
     `index_deferred` says that a load which is under way, or did not finish, keeps the vector index from
     being built; `vectors` how the vectors are stored; `bm25` how the sparse vectors were made, if there are any;
     `integer_ids` which passage ids are integers as point ids: those below 2**53 ("u53"), or 2**64 ("u64", old ones).
+    `alias_of` is the collection's own name if `name` is an alias, else ""; `aliases` are all of its aliases.
     """
 
     name: str
@@ -42,6 +43,8 @@ class CollectionInfo:
     contract: ModelContract
     bm25: Bm25Settings | None = None
     integer_ids: IntegerIds = "u53"
+    alias_of: str = ""
+    aliases: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As printed by --json."""
@@ -56,6 +59,8 @@ class CollectionInfo:
             "contract": asdict(self.contract),
             "bm25": None if self.bm25 is None else self.bm25.model_dump(),
             "integer_ids": self.integer_ids,
+            "alias_of": self.alias_of,
+            "aliases": list(self.aliases),
         }
 
 

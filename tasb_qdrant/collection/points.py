@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasb_qdrant.errors import EncodingError, RequestRefusedError
+from tasb_qdrant.errors import EncodingError, RequestRefusedError, SettingsError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.records.sparse import SparseVectors
 from tasb_qdrant.settings import Bm25Settings
@@ -65,6 +65,19 @@ class PointBatch:
             raise EncodingError(
                 f"the vector of passage {bad.id!r} is not finite; try --precision fp32, or check the model"
             )
+
+
+def checked_ids(ids: Iterable[str]) -> list[str]:
+    """The ids as a list. Raises SettingsError for anything but passage ids."""
+    if isinstance(ids, str):
+        raise SettingsError(f"expected a list of passage ids, got the string {ids!r}; write [{ids!r}]")
+    return [_checked_id(name) for name in ids]
+
+
+def _checked_id(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise SettingsError(f"passage ids are strings, got {name!r}")
+    return name
 
 
 def check_size(vectors: NDArray[np.float32], *, name: str, dim: int) -> None:

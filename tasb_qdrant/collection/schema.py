@@ -7,10 +7,16 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.errors import ContractMismatchError, NotOurCollectionError, SettingsError, StoreCorruptError
+from tasb_qdrant.errors import (
+    ContractMismatchError,
+    NotOurCollectionError,
+    RequestRefusedError,
+    SettingsError,
+    StoreCorruptError,
+)
 from tasb_qdrant.records import IntegerIds, ModelContract, point_id
 from tasb_qdrant.settings import (
     DEFAULT_AVG_LEN,
@@ -24,6 +30,9 @@ from tasb_qdrant.settings import (
 )
 
 METADATA_KEY: Final = "tasb_qdrant"
+EDITED_KEY: Final = "tasb_qdrant_edited"
+"""Its own key, as it is written without reading the rest: others may be writing that."""
+
 FORMAT: Final = 3
 """The latest: ids from 2**53 up aren't integers. Earlier versions must not write here, as they would store a second
 point for each of those. Format 2 had BM25, format 1 was without; both keep the ids that they have."""
@@ -39,6 +48,7 @@ class CollectionSchema(BaseModel):
     `indexing_threshold_kb` and `prevent_unoptimized` (None: never set) are what the person wants of the
     optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors.
     `integer_ids` says which passage ids are integers as point ids; older collections don't, and mean "u64".
+    `edited` names the last edit of passages one by one, and is kept beside the record; "" if there was none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,6 +63,7 @@ class CollectionSchema(BaseModel):
     prevent_unoptimized: bool | None = None
     bm25: Bm25Settings | None = None
     integer_ids: IntegerIds = "u64"
+    edited: str = Field(default="", exclude=True)
 
     @classmethod
     def of(cls, contract: ModelContract, settings: CollectionSettings, *, avg_len: float = DEFAULT_AVG_LEN) -> Self:
@@ -78,6 +89,11 @@ class CollectionSchema(BaseModel):
         return {METADATA_KEY: self.model_dump(mode="json")}
 
 
+def edit_mark() -> dict[str, Any]:
+    """Metadata that names a new edit, to be put beside the record."""
+    return {EDITED_KEY: uuid.uuid4().hex}
+
+
 def read_schema(metadata: Mapping[str, Any] | None, *, name: str, location: str) -> CollectionSchema:
     """The inverse of `to_metadata`. Raises NotOurCollectionError, StoreCorruptError."""
     stored = (metadata or {}).get(METADATA_KEY)
@@ -94,7 +110,8 @@ def read_schema(metadata: Mapping[str, Any] | None, *, name: str, location: str)
             f"reads {FORMAT}); upgrade tasb-qdrant"
         )
     try:
-        return CollectionSchema.model_validate(stored)
+        schema = CollectionSchema.model_validate(stored)
+        return schema.model_copy(update={"edited": str((metadata or {}).get(EDITED_KEY, ""))})
     except (ValidationError, SettingsError) as error:
         problem = first_problem(error) if isinstance(error, ValidationError) else error
         raise StoreCorruptError(
@@ -142,6 +159,15 @@ def check_name(name: str) -> str:
             f"a collection's name has 1 to 200 letters, digits, '_', '-' or '.', not first a '.' or '-'; got {name!r}"
         )
     return name
+
+
+def check_no_alias(name: str, aliases: Mapping[str, str], *, location: str) -> None:
+    """Refuse to delete a collection by another name than its own. Raises RequestRefusedError."""
+    if (target := aliases.get(name)) is not None:
+        raise RequestRefusedError(
+            f"{name!r} at {location} is an alias of collection {target!r}, so nothing was deleted; to delete that "
+            f"collection, with its aliases, say --collection {target}"
+        )
 
 
 def check_contract(name: str, stored: ModelContract, given: ModelContract) -> None:

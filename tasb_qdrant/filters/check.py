@@ -54,24 +54,27 @@ def check_filter(
     *,
     indexes: Mapping[str, IndexType],
     seen: Mapping[str, frozenset[str]] | None = None,
+    empty: Collection[str] = (),
 ) -> list[str]:
     """Warnings: unknown fields with the closest names, and values of a kind that the field doesn't hold.
 
     `indexes` are the collection's payload indexes; `seen` is `seen_kinds` of a sample of its payloads,
-    or None if there is none, in which case only the indexes are checked. Raises FilterTypeError for a
-    value that can't match the field's index, and for a condition that needs another index.
+    or None if there is none, in which case only the indexes are checked. `empty` are the indexes that hold
+    nothing, and so don't vouch for their fields. Raises FilterTypeError for a value that can't match the field's
+    index, and for a condition that needs another index.
     """
     kinds = {canonical_path(field): kind for field, kind in indexes.items()}
+    holding = {canonical_path(field): kind for field, kind in indexes.items() if field not in empty}
     sampled = {canonical_path(field): found for field, found in (seen or {}).items()}
     warnings: list[str] = []
     for leaf in leaves(where):
         kind = kinds.get(leaf.field)
         if kind is not None:
             _check_indexed(leaf, kind)
-            continue
-        _check_unindexed(leaf)
-        if sampled:
-            warnings.extend(_warn(leaf, sampled, kinds))
+        else:
+            _check_unindexed(leaf)
+        if sampled and leaf.field not in holding:
+            warnings.extend(_warn(leaf, sampled, holding))
     return list(dict.fromkeys(warnings))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder import Encoder
@@ -23,8 +23,10 @@ def report_of(
     rejects_file: str | None,
     notes: Sequence[str],
     warnings: Sequence[str] = (),
+    refused_indexes: Mapping[str, str] | None = None,
 ) -> IngestReport:
-    """The report; the collection is flushed and its points counted first. `notes` and `warnings` are the run's own."""
+    """The report; the collection is flushed and its points counted first. `notes` and `warnings` are the run's own,
+    and `refused_indexes` those that could not be made."""
     collection.flush()
     points = collection.reads.count()
     now = counters.finish()
@@ -50,6 +52,7 @@ def report_of(
         stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
         rejects_file=rejects_file,
         notes=(*encoder.notes, *collection.notes, *notes),
+        refused_indexes=refused_indexes or {},
         warnings=(*warnings, *_warnings(collection, encoder)),
         proposed_indexes={} if collection.indexes() else outcome.proposal,
         resumed=resumed.model_dump() if resumed.windows else {},

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.points import PointId, checked_ids
 from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where, check_count
-from tasb_qdrant.errors import PassageNotFoundError, SettingsError
+from tasb_qdrant.errors import PassageNotFoundError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import FacetCount, Hit
 from tasb_qdrant.search.hits import Hits
@@ -57,19 +57,6 @@ def get(
     by_point = {point.id: point for point in found}
     pairs = [(name, by_point[point]) for name, point in zip(wanted, points, strict=True) if point in by_point]
     return {name: session.hits.hit(point) for name, point in pairs}
-
-
-def checked_ids(ids: Iterable[str]) -> list[str]:
-    """The ids as a list. Raises SettingsError for anything but passage ids."""
-    if isinstance(ids, str):
-        raise SettingsError(f"expected a list of passage ids, got the string {ids!r}; write [{ids!r}]")
-    return [_id(name) for name in ids]
-
-
-def _id(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise SettingsError(f"passage ids are strings, got {name!r}")
-    return name
 
 
 def required(session: Session[T], ids: Sequence[str], read: ReadOptions) -> Steps[list[PointId]]:

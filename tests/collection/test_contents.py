@@ -103,9 +103,9 @@ def test_deleting_takes_those_points_alone_and_twice_is_fine(collection: Collect
     collection.upsert(PointBatch(passages([*range(5), "name"]), random_vectors(6)))
     name = Passage("name", "x").point_id
     for _ in range(2):
-        collection.delete([1, 3, name, 77])
+        collection.delete_points([1, 3, name, 77])
         assert [point.id for point in collection.reads.scroll().points] == [0, 2, 4]
-    collection.delete([])
+    collection.delete_points([])
     assert collection.reads.count() == 3
 
 
@@ -132,6 +132,10 @@ def test_payloads_are_replaced_as_a_whole_and_vectors_stay(collection: Collectio
 def test_a_closed_collection_says_so(place: Place) -> None:
     with place.collection() as collection:
         pass
-    for work in (collection.reads.scroll, lambda: collection.delete([1]), lambda: collection.replace_payloads({1: {}})):
+    for work in (
+        collection.reads.scroll,
+        lambda: collection.delete_points([1]),
+        lambda: collection.replace_payloads({1: {}}),
+    ):
         with pytest.raises(CollectionError, match="is closed; open"):
             work()

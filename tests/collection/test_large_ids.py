@@ -8,20 +8,12 @@ from tasb_qdrant import F, Passage, Searcher, ingest, verify
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.ingest import plan_sync
 from tasb_qdrant.records import IntegerIds
-from tasb_qdrant.settings import CollectionSettings, StoreOptions
-from tests.collection.helpers import Place, fresh_name
+from tasb_qdrant.settings import CollectionSettings
+from tests.collection.helpers import Place, fresh_name, options_of
 from tests.ingest.fakes import StubEncoder, stub_contract
 
 LARGE = [str(number) for number in (2**53 - 1, 2**53, 2**53 + 1, 1234567890123456789, 2**64 - 1)]
 TEXTS = [Passage(one, f"text of {one}") for one in LARGE]
-
-
-def options_of(place: Place) -> StoreOptions:
-    settings = place.settings
-    if settings.path is not None:
-        return {"path": settings.path}
-    key, transport = settings.api_key, settings.transport
-    return {"url": settings.url, "grpc_port": settings.grpc_port, "api_key": key, "transport": transport}
 
 
 def filled(place: Place, integer_ids: IntegerIds) -> str:

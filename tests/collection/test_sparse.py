@@ -97,7 +97,7 @@ def test_another_payload_leaves_both_vectors(lexical: Collection) -> None:
     lexical.replace_payloads({0: {"passage_id": "0", "text": "t", "n": 9}})
     assert words_of(lexical, 0) == {0: given_words(stored)[0]}
     assert vectors_of(lexical, [0])[0].tolist() == stored.vectors[0].tolist()
-    lexical.delete([0])
+    lexical.delete_points([0])
     assert words_of(lexical, 0) == {}
 
 

@@ -157,6 +157,10 @@ class FaultyCollection:
         return self._inner.identity
 
     @property
+    def edited(self) -> str:
+        return self._inner.edited
+
+    @property
     def contract(self) -> ModelContract:
         return self._inner.contract
 
@@ -195,8 +199,8 @@ class FaultyCollection:
             self._before_upsert(number)
         self._inner.upsert(batch)
 
-    def delete(self, ids: Sequence[PointId]) -> None:
-        self._inner.delete(ids)
+    def delete_points(self, ids: Sequence[PointId]) -> None:
+        self._inner.delete_points(ids)
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         self._inner.replace_payloads(payloads)
@@ -206,6 +210,9 @@ class FaultyCollection:
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         self._inner.ensure_indexes(indexes)
+
+    def remove_index(self, field: str, *, retry: bool = True) -> None:
+        self._inner.remove_index(field, retry=retry)
 
     def index_deferred(self) -> bool:
         return self._inner.index_deferred()
@@ -256,6 +263,7 @@ class CountingCollection:
     name = "counting"
     location = "nowhere"
     identity = "1"
+    edited = ""
     notes: tuple[str, ...] = ()
     limits = StoreLimits()
     bm25: Bm25Settings | None = None
@@ -275,7 +283,7 @@ class CountingCollection:
         with self._lock:
             self.points += len(batch.passages)
 
-    def delete(self, ids: Sequence[PointId]) -> None:
+    def delete_points(self, ids: Sequence[PointId]) -> None:
         raise NotImplementedError
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
@@ -285,6 +293,9 @@ class CountingCollection:
         return {}
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
+        raise NotImplementedError
+
+    def remove_index(self, field: str, *, retry: bool = True) -> None:
         raise NotImplementedError
 
     def index_deferred(self) -> bool:

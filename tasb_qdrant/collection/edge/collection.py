@@ -19,19 +19,19 @@ from tasb_qdrant.collection.edge.optimize import INDEX_EVERYTHING_KB
 from tasb_qdrant.collection.edge.shard import OpenShard, closed_error
 from tasb_qdrant.collection.edge.vectors import edge_vectors
 from tasb_qdrant.collection.edge.wire import EdgeRequest
+from tasb_qdrant.collection.editing import Edits
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress, dense_indexed
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_representable
-from tasb_qdrant.collection.payload import to_payload
+from tasb_qdrant.collection.payload import plain_payload, to_payload
+from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
-from tasb_qdrant.collection.schema import index_conflicts
-from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records import IntegerIds, ModelContract
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
 from tasb_qdrant.steps import Deadline
 
 
-class EdgeCollection:
+class EdgeCollection(Edits):
     """An open embedded collection, over a shard that others may share. `let_go` is called when it is closed.
 
     Its methods may be called from several threads; they take turns.
@@ -59,6 +59,11 @@ class EdgeCollection:
     def identity(self) -> str:
         """What tells it from a later collection of the same name; "" if it is older than that."""
         return self._schema.id
+
+    @property
+    def edited(self) -> str:
+        """What names the last edit of single passages before the collection was opened; "" if there was none."""
+        return self._schema.edited
 
     @property
     def contract(self) -> ModelContract:
@@ -125,7 +130,7 @@ class EdgeCollection:
         with self._engine("storing passages") as shard:
             shard.update(edge.UpdateOperation.upsert_points(points))
 
-    def delete(self, ids: Sequence[PointId]) -> None:
+    def delete_points(self, ids: Sequence[PointId]) -> None:
         """Delete these points; on return that is in the write-ahead log."""
         if ids:
             with self._engine("deleting passages") as shard:
@@ -137,6 +142,24 @@ class EdgeCollection:
             for point_id, payload in payloads.items():
                 shard.update(edge.UpdateOperation.overwrite_payload([point_id], dict(payload)))
 
+    def patch_payloads(self, ids: Sequence[PointId], fields: Mapping[str, Any], removed: Sequence[str]) -> None:
+        """Set these fields of these points, and remove others; on return that is in the write-ahead log."""
+        with self._engine("patching payloads") as shard:
+            if fields:
+                shard.update(edge.UpdateOperation.set_payload(list(ids), plain_payload(fields)))
+            if removed:
+                shard.update(edge.UpdateOperation.delete_payload(list(ids), list(removed)))
+
+    def mark_edited(self) -> None:
+        """Note in the sidecar that passages are edited now."""
+        self._check_open()
+        self._shard.mark_edited()
+
+    @property
+    def alias_of(self) -> str:
+        """Nothing: there are no aliases."""
+        return ""
+
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""
         with self._engine("reading the collection's state") as shard:
@@ -145,16 +168,15 @@ class EdgeCollection:
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing."""
         with self._engine("indexing a payload field") as shard:
-            there = indexes_of(shard.info())
-            for field, is_, wanted in index_conflicts(there, indexes):
-                raise RequestRefusedError(
-                    f"{self.location}: field {field!r} of collection {self.name!r} is indexed as {is_}, not as "
-                    f"{wanted}; drop that index, or ask for {field}:{is_}"
-                )
-            for field, kind in indexes.items():
-                if field not in there:
-                    self._shard.steps.filtering.known.forget()
-                    shard.update(edge.UpdateOperation.create_field_index(field, index_schema(kind)))
+            for field, kind in check_indexes(self, indexes).items():
+                self._shard.steps.filtering.known.forget()
+                shard.update(edge.UpdateOperation.create_field_index(field, index_schema(kind)))
+
+    def remove_index(self, field: str, *, retry: bool = True) -> None:
+        """Drop the payload index of this field, if there is one."""
+        with self._engine("dropping an index") as shard:
+            self._shard.steps.filtering.known.forget()
+            shard.update(edge.UpdateOperation.delete_field_index(field))
 
     def index_deferred(self) -> bool:
         """No: nothing but `optimize` builds the index, and `info` says how much is in it."""

@@ -16,7 +16,7 @@ from typing import Any, Final
 import qdrant_edge as edge
 
 from tasb_qdrant.collection.edge.engine import engine_error, is_engine_error, load_shard
-from tasb_qdrant.collection.edge.files import EdgeLock, in_memory, load_schema, shard_folder
+from tasb_qdrant.collection.edge.files import EdgeLock, in_memory, load_schema, mark_edited, shard_folder
 from tasb_qdrant.collection.edge.optimize import build_in_child
 from tasb_qdrant.collection.edge.wire import EdgeRequest, EdgeWire
 from tasb_qdrant.collection.limits import StoreLimits
@@ -93,6 +93,11 @@ class OpenShard:
                 raise engine_error(error, f"{self.folder}, building the vector index") from error
             finally:
                 self._shard = load_shard(shard_folder(self.folder))
+
+    def mark_edited(self) -> None:
+        """Note in the sidecar that passages are edited now."""
+        with self._turn:
+            self.schema = mark_edited(self.folder)
 
     def flush(self) -> None:
         """Return when everything stored so far is on disk."""

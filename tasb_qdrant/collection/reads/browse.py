@@ -17,7 +17,7 @@ from tasb_qdrant.collection.reads.questions import (
     Selection,
     Where,
 )
-from tasb_qdrant.collection.reads.wire import Wire
+from tasb_qdrant.collection.reads.wire import Indexes, Wire
 from tasb_qdrant.records import FacetCount, IntegerIds
 from tasb_qdrant.steps import Requests, StoreSteps
 
@@ -121,6 +121,12 @@ class BrowseSteps:
         condition = None if where is None else (yield from self.filtering.translated(where))
         (count,) = yield Requests([self._wire.count(condition, exact=exact, read=read)])
         return int(count)
+
+    def indexes(self) -> StoreSteps[Indexes]:
+        """The payload indexes, as they are now."""
+        found: Indexes
+        (found,) = yield Requests([self._wire.indexes()])
+        return found
 
     def sample(self, limit: int, *, read: ReadOptions = DEFAULT_READ) -> StoreSteps[list[Mapping[str, Any]]]:
         """The whole payloads of up to `limit` points, no matter which."""
