@@ -97,13 +97,19 @@ class EditSteps:
     def _change(self, points: Sequence[PointId], change: Change) -> None:
         if points:
             self._collection.mark_edited()
-        for start in range(0, len(points), BATCH):
-            change(points[start : start + BATCH])
+        for start in range(0, len(points), self._at_once):
+            change(points[start : start + self._at_once])
+
+    @property
+    def _at_once(self) -> int:
+        """Passages of one request: what a server's strict mode allows, and no more than BATCH."""
+        limits = self._collection.limits
+        return min(BATCH, limits.page or BATCH, limits.upsert.points or BATCH)
 
     def _page_by_page(self, where: Where, change: Change) -> Steps[int]:
         """How many points were changed: those that match, in the order of their ids."""
         changed, start, marked = 0, None, False
-        limit = min(BATCH, self._collection.limits.page or BATCH)
+        limit = self._at_once
         while True:
             page = yield from self._reads.scroll(where, start=start, limit=limit, payload=False)
             if page.points and not marked:

@@ -67,7 +67,8 @@ class TypeCheck:
         if (misfit := self.misfit(payload)) is not None:
             raise InvalidPassageError(
                 f"field {misfit.field!r} is indexed as {misfit.kind}, got {misfit.shown}, which no filter on it would "
-                f"find; {_ADVICE.get(misfit.kind, 'convert the value')}, or index the field as another type",
+                f"find; {_ADVICE.get(misfit.kind, 'convert the value')}, or index the field as another type (an index "
+                f"that is there already is dropped with: tasb-qdrant collection index drop {misfit.field})",
                 field="payload",
             )
 

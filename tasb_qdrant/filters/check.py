@@ -69,7 +69,9 @@ def check_filter(
     warnings: list[str] = []
     for leaf in leaves(where):
         kind = kinds.get(leaf.field)
-        if kind is not None:
+        if kind is not None and leaf.field not in holding:
+            _check_idle(leaf, kind)
+        elif kind is not None:
             _check_indexed(leaf, kind)
         else:
             _check_unindexed(leaf)
@@ -112,6 +114,20 @@ def _check_indexed(leaf: Filter, kind: IndexType) -> None:
         case Between(field, low, high):
             for value in (low, high):
                 _check_range(field, kind, value, f"{field} between … ")
+
+
+def _check_idle(leaf: Filter, kind: IndexType) -> None:
+    """The same for an index that holds nothing: it may be the mistake."""
+    try:
+        _check_indexed(leaf, kind)
+    except FilterTypeError as error:
+        raise FilterTypeError(
+            field=error.field,
+            indexed_as=kind,
+            value=error.value,
+            hint="that index holds no passage; if it is a mistake, drop it: "
+            f"tasb-qdrant collection index drop {error.field}",
+        ) from None
 
 
 def _check_equal(field: str, kind: IndexType, value: Scalar) -> None:

@@ -285,8 +285,9 @@ def test_the_reason_names_field_index_value_and_remedy(tmp_path: Path) -> None:
         ingest(passages, collection="c", path=tmp_path, encoder=StubEncoder(), settings=settings)
     assert str(caught.value) == (
         "<passages>:2: field 'year' is indexed as integer, got \"2021\", which no filter on it would find; write it "
-        "without quotes and fraction, or index the field as another type; correct the line, or keep such lines in a file "
-        "with --rejects FILE"
+        "without quotes and fraction, or index the field as another type (an index that is there already is dropped "
+        "with: tasb-qdrant collection index drop year); correct the line, or keep such lines in a file with --rejects "
+        "FILE"
     )
 
 

@@ -206,12 +206,13 @@ class EdgeCollection(Edits):
         """What the collection is and holds now."""
         with self._engine("reading the collection's state") as shard:
             described = shard.info()
+            points = self._reads.count()
             return CollectionInfo(
                 name=self.name,
                 location=self.location,
                 store="embedded",
-                points=self._reads.count(),
-                indexed=self._indexed(described),
+                points=points,
+                indexed=min(points, self._indexed(described)),  # which counts vectors that were deleted, too
                 status="open",
                 index_deferred=False,
                 indexes=indexes_of(described),
