@@ -58,7 +58,7 @@ def list_command(*, store: StoreOptions, as_json: bool) -> int:
                     "" if listed.info is None else f"{listed.info.points}",
                     "" if listed.info is None else listed.info.contract.model,
                     ", ".join(listed.aliases),
-                    listed.remark,
+                    listed.remark or _remark(listed.info),
                 ]
                 for listed in found
             ],
@@ -106,7 +106,7 @@ def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
             ],
             *([["words", _words(info.bm25)]] if info.bm25 is not None else []),
             ["longest passage", f"{contract.max_length} tokens"],
-            ["point ids", f"numbers below {_BELOW[info.integer_ids]} as they are, else UUIDs"],
+            ["point ids", f"{_NUMBERS[info.integer_ids]}, else UUIDs"],
             ["payload keys", f"{info.keys.id}, {info.keys.text}, {info.keys.title}"],
             ["made by", f"tasb-qdrant {contract.version}"],
         ],
@@ -187,7 +187,15 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     return DONE
 
 
-_BELOW: Final = {"u53": "2^53", "u64": "2^64, as in earlier versions; JavaScript clients round those from 2^53 up"}
+def _remark(info: CollectionInfo | None) -> str:
+    """What tells a collection of an earlier version."""
+    return "integer ids up to 2^64" if info is not None and info.integer_ids == "u64" else ""
+
+
+_NUMBERS: Final = {
+    "u53": "numbers below 2^53",
+    "u64": "numbers below 2^64 (as in earlier versions; JavaScript's clients round those from 2^53 up)",
+}
 
 
 def _words(bm25: Bm25Settings) -> str:

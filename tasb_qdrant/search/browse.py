@@ -42,7 +42,10 @@ def facet(
     check_count("limit", limit, least=1)
     read = ReadOptions(timeout=timeout)
     resolved = yield from session.where.resolve(where)
-    return (yield from session.reads.facet(name, where=resolved, limit=limit, exact=exact, read=read))
+    found = yield from session.reads.facet(name, where=resolved, limit=limit, exact=exact, read=read)
+    if not found:
+        yield from session.where.check_field(name)
+    return found
 
 
 def get(
@@ -121,6 +124,8 @@ def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scro
         following = replace(at, start=page.following, done=page.following is None)
     elif len(page.points) < at.size:
         following = replace(at, done=True)
+        if not page.points and at.order.start_from is None:
+            yield from session.where.check_field(at.order.field)
     else:
         last = page.order_values[-1]
         same = {p.id for p, value in zip(page.points, page.order_values, strict=True) if value == last}

@@ -65,6 +65,10 @@ class WhereChecker:
         if not messages:
             self._passed.put(where, indexes)
 
+    def check_field(self, field: str) -> StoreSteps[None]:
+        """Warns of a field that no passage seems to have, when nothing was found by it: its index may be empty."""
+        yield from self.check(F(field).exists())
+
     def resolve(self, where: str | Where | bool | None) -> StoreSteps[Where | None]:
         """The filter to send, parsed and checked."""
         parsed = None if where is None else parsed_filter(where)

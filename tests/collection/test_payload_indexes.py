@@ -160,9 +160,20 @@ def test_an_index_without_passages_does_not_vouch_for_its_field(place: Place, na
             assert searcher.search("text", where='topci = "tea"') == []
         with pytest.warns(FilterWarning, match="topic holds strings, which a number never matches"):
             assert searcher.search("text", where="topic = 3") == []
+        collection = searcher.collection
+        collection.drop_indexes(["topic"])
+        collection.add_indexes({"page": "integer", "topic": "keyword"})
+        for found in (
+            lambda: searcher.facet("topci"),
+            lambda: searcher.search_groups("text", by="topci"),
+            lambda: list(searcher.scroll(order_by="page")),
+        ):
+            with pytest.warns(FilterWarning, match='no field "(topci|page)" in this collection'):
+                assert found() == []
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert searcher.search("text", where="year = 2001")
+            assert searcher.facet("topic", where="year = 1") == []
 
 
 def test_an_empty_collection_says_nothing_of_its_indexes(place: Place) -> None:
