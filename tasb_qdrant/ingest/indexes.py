@@ -46,9 +46,13 @@ class RunIndexes:
         )
 
     def make(self, counters: Counters) -> None:
-        """Make those that hold all that is stored."""
-        if not self._to_make:
-            return
+        """Make those that hold all that is stored; where inputs were rejected, only those that hold anything stay."""
+        if self._to_make:
+            self._make(counters)
+        if rejected := counters.snapshot().rejected:
+            self._drop_empty(rejected)
+
+    def _make(self, counters: Counters) -> None:
         counters.compare("looking at the values to index", self._collection.reads.count())
         found: Mapping[str, IndexMismatchError] = check_stored(
             self._collection, self._to_make, on_page=counters.compared
@@ -56,6 +60,18 @@ class RunIndexes:
         self.refused = {field: str(problem) for field, problem in found.items()}
         counters.phase("indexing payload fields")
         self._collection.ensure_indexes({name: kind for name, kind in self._to_make.items() if name not in found})
+
+    def _drop_empty(self, rejected: int) -> None:
+        """Drop those that hold nothing: they may be why inputs were rejected, and would be again."""
+        points = self._collection.reads.indexes().points
+        for field, kind in {**self._made, **self._to_make}.items():
+            if field in points and not points[field]:
+                self._collection.remove_index(field)
+                self.refused = {
+                    **self.refused,
+                    field: f"field {field!r} is not indexed as {kind}: {rejected:,} inputs were rejected, and no stored "
+                    "passage has such a value; correct the type, or the source",
+                }
 
     @contextmanager
     def undone(self) -> Iterator[None]:

@@ -67,6 +67,19 @@ def test_nor_does_one_whose_misfits_go_to_a_rejects_file(place: Place, name: str
     assert indexes_of(place, name) == {}
 
 
+@pytest.mark.parametrize("is_new", [True, False])
+def test_nor_does_one_whose_misfits_are_all_that_there_is(place: Place, tmp_path: Path, is_new: bool) -> None:
+    name = fresh_name()
+    if not is_new:
+        load(place, name, [Passage("plain", "text")])
+    wrong: dict[str, IndexType] = {**WRONG, "year": "integer"}
+    docs = [*DOCS, Passage("good", "text", payload={"year": 2000})]
+    report = load(place, name, docs, wrong, rejects=tmp_path / "rejects.jsonl")
+    assert (report.stored, report.rejected, list(report.refused_indexes)) == (1, len(DOCS), ["topic"])
+    assert indexes_of(place, name) == {"year": "integer"}
+    assert load(place, name, DOCS).stored == len(DOCS)
+
+
 def test_nor_does_one_that_only_what_is_stored_does_not_fit(place: Place, name: str) -> None:
     report = load(place, name, [Passage("new", "text")], {**WRONG, "year": "integer"})
     assert (report.stored, indexes_of(place, name)) == (1, {"year": "integer"})
