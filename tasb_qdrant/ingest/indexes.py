@@ -69,8 +69,8 @@ class RunIndexes:
                 self._collection.remove_index(field)
                 self.refused = {
                     **self.refused,
-                    field: f"field {field!r} is not indexed as {kind}: {rejected:,} inputs were rejected, and no stored "
-                    "passage has such a value; correct the type, or the source",
+                    field: f"field {field!r} is not indexed as {kind}: {rejected:,} inputs were rejected, and no "
+                    "stored passage has such a value; correct the type, or the source",
                 }
 
     @contextmanager
