@@ -7,23 +7,23 @@ last edit that it knew of, and so is never resumed over passages that have chang
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeAlias
 
 from tasb_qdrant.collection.index_types import TypeCheck
 from tasb_qdrant.collection.payload import hit_of
-from tasb_qdrant.collection.payload_indexes import check_indexes, check_stored
 from tasb_qdrant.collection.points import PointId, checked_ids
 from tasb_qdrant.collection.protocol import EditableCollection
-from tasb_qdrant.collection.reads.questions import Where
+from tasb_qdrant.collection.reads.questions import ScoredPoint, Where
 from tasb_qdrant.errors import FilterError, InvalidPassageError, SettingsError
 from tasb_qdrant.filters import F, Filter, check_filter, parse_filter, seen_kinds
 from tasb_qdrant.filters.conditions import Leaf, leaves
 from tasb_qdrant.records import Passage
 from tasb_qdrant.records.edit import EditKind, EditReport
 from tasb_qdrant.records.path import Segment, qdrant_path, write_path
-from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys
-from tasb_qdrant.steps import Requests, Steps, Work, carry_out, work
+from tasb_qdrant.settings import PayloadKeys
+from tasb_qdrant.steps import Steps, work
 
 BATCH: Final = 1_000
 """Passages that are changed in one request."""
@@ -41,11 +41,29 @@ Change: TypeAlias = Callable[[Sequence[PointId]], None]
 """Changes some points."""
 
 
-class EditSteps:
-    """The edits of one collection that need no encoder."""
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """Fields at the top of a payload that are set, and the names of those that are removed; `paths` are the same
+    names as Qdrant spells them."""
 
-    def __init__(self, collection: EditableCollection) -> None:
+    fields: Mapping[str, Any]
+    removed: tuple[str, ...]
+    paths: tuple[str, ...]
+
+    def applied(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """The payload as it will be."""
+        return {name: value for name, value in {**payload, **self.fields}.items() if name not in self.removed}
+
+
+class EditSteps:
+    """The edits of one collection that need no encoder. A `check` is called with each payload, as it will be after a
+    patch, and the passage's id; it raises for one that must not be."""
+
+    def __init__(
+        self, collection: EditableCollection, *, check: Callable[[Mapping[str, Any], str], None] | None = None
+    ) -> None:
         self._collection = collection
+        self._check = check
         self._reads = collection.reads.steps
 
     def delete(self, ids: Iterable[str]) -> Steps[EditReport]:
@@ -71,7 +89,9 @@ class EditSteps:
         """Set some fields of these passages, and remove others."""
         patch = yield from self._patch(fields or {}, remove)
         there, missing = yield from self._looked_up(ids)
-        yield from work(lambda: self._change(there, patch))
+        for start in range(0, len(there) if self._check else 0, self._at_once):
+            self._check_patched((yield from self._reads.retrieve(there[start : start + self._at_once])), patch)
+        yield from work(lambda: self._change(there, self._patching(patch)))
         return self._report("patched", len(there), missing=missing)
 
     def patch_where(
@@ -80,8 +100,22 @@ class EditSteps:
         """The same for the passages that match."""
         patch = yield from self._patch(fields or {}, remove)
         resolved = yield from self._resolved(where)
-        changed = yield from self._page_by_page(resolved, patch)
+        start, unchecked = None, self._check is not None
+        while unchecked:
+            page = yield from self._reads.scroll(resolved, start=start, limit=self._at_once)
+            self._check_patched(page.points, patch)
+            start, unchecked = page.following, page.following is not None
+        changed = yield from self._page_by_page(resolved, self._patching(patch))
         return self._report("patched", changed)
+
+    def _patching(self, patch: Patch) -> Change:
+        return lambda points: self._collection.patch_payloads(points, patch.fields, patch.paths)
+
+    def _check_patched(self, points: Iterable[ScoredPoint], patch: Patch) -> None:
+        """Check the payloads of these points as they will be."""
+        if self._check is not None:
+            for hit in (hit_of(point, self._collection.keys) for point in points):
+                self._check(patch.applied(hit.payload), hit.id)
 
     def _looked_up(self, ids: Iterable[str]) -> Steps[tuple[list[PointId], tuple[str, ...]]]:
         """The points that are there, and the ids that aren't."""
@@ -121,9 +155,8 @@ class EditSteps:
             if (start := page.following) is None:
                 return changed
 
-    def _patch(self, fields: Mapping[str, Any], remove: Iterable[str]) -> Steps[Change]:
-        """What patches points, once it is checked that all of them may be. Raises SettingsError,
-        InvalidPassageError."""
+    def _patch(self, fields: Mapping[str, Any], remove: Iterable[str]) -> Steps[Patch]:
+        """The patch, if passages may get it. Raises SettingsError, InvalidPassageError, FilterError."""
         if isinstance(remove, str):
             raise SettingsError(f"expected a list of fields to remove, got the string {remove!r}; write [{remove!r}]")
         removed = list(dict.fromkeys(remove))
@@ -136,8 +169,7 @@ class EditSteps:
         checked = Passage("?", "?", payload=dict(fields)).payload
         indexes = yield from work(self._collection.indexes)
         TypeCheck(indexes)(checked)
-        paths = [qdrant_path(write_path([Segment(name)])) for name in removed]
-        return lambda points: self._collection.patch_payloads(points, checked, paths)
+        return Patch(checked, tuple(removed), tuple(qdrant_path(write_path([Segment(name)])) for name in removed))
 
     def _resolved(self, where: Filterable) -> Steps[Where]:
         """The filter, if it may be acted on: what a search would only warn of is refused where no passage agrees."""
@@ -191,93 +223,3 @@ def check_patchable(names: Iterable[str], keys: PayloadKeys) -> None:
                 f"field {name!r} is what the passage's vector was made of; replace the passage, which encodes it again",
                 field="payload",
             )
-
-
-class Edits:
-    """What collections of both stores offer to people who change them. Every method raises CollectionError or one of
-    its kinds, and what is named."""
-
-    def delete(self: EditableCollection, ids: Iterable[str]) -> EditReport:
-        """Delete these passages, by their ids; the report names those that aren't there. Returning means deleted."""
-        return _carried_out(self, EditSteps(self).delete(ids))
-
-    def delete_where(self: EditableCollection, where: Filterable, *, dry_run: bool = False) -> EditReport:
-        """Delete the passages that match a filter, as text or F(...); a `dry_run` counts them and shows some.
-
-        A condition that no passage meets because of an unknown field, or a value of another type, raises FilterError.
-        """
-        return _carried_out(self, EditSteps(self).delete_where(where, dry_run=dry_run))
-
-    def patch(
-        self: EditableCollection,
-        ids: Iterable[str],
-        fields: Mapping[str, Any] | None = None,
-        *,
-        remove: Iterable[str] = (),
-    ) -> EditReport:
-        """Set these payload `fields` of passages, and `remove` others; their text, title and vectors stay.
-
-        Names are those at the top of the payload. Raises InvalidPassageError for a value that can't be stored, that a
-        payload index doesn't hold, or that is id, text or title; nothing is changed then.
-        """
-        return _carried_out(self, EditSteps(self).patch(ids, fields, remove=remove))
-
-    def patch_where(
-        self: EditableCollection,
-        where: Filterable,
-        fields: Mapping[str, Any] | None = None,
-        *,
-        remove: Iterable[str] = (),
-    ) -> EditReport:
-        """The same for the passages that match a filter, which is checked as in `delete_where`."""
-        return _carried_out(self, EditSteps(self).patch_where(where, fields, remove=remove))
-
-    def add_indexes(
-        self: EditableCollection, indexes: Mapping[str, IndexType], *, on_page: Callable[[int], None] | None = None
-    ) -> dict[str, IndexType]:
-        """Make those of these payload indexes that are missing, once all that is stored was looked at; returns them.
-
-        `on_page` is called with the number of passages of each page that was looked at. Raises IndexMismatchError
-        where an index would not hold what is stored, and RequestRefusedError where the field has one of another type;
-        no index is made then.
-        """
-        wanted = CollectionSettings(indexes=dict(indexes)).indexes
-        missing = check_indexes(self, wanted)
-        for problem in check_stored(self, missing, on_page=on_page).values():
-            raise problem
-        self.ensure_indexes(missing)
-        return missing
-
-    def drop_indexes(self: EditableCollection, fields: Iterable[str]) -> dict[str, IndexType]:
-        """Drop the payload indexes of these fields; returns them. The values stay, and filters on them get slower.
-
-        Raises SettingsError if there is none on one of them; none is dropped then.
-        """
-        if isinstance(fields, str):
-            raise SettingsError(f"expected a list of fields, got the string {fields!r}; write [{fields!r}]")
-        there = self.indexes()
-        spelled = [field if field in there else qdrant_path(field) for field in fields]
-        if unknown := [field for field in spelled if field not in there]:
-            listed = ", ".join(sorted(there)) or "none"
-            raise SettingsError(
-                f"collection {self.name!r} has no payload index on {', '.join(unknown)}; indexed are: {listed}"
-            )
-        for field in spelled:
-            self.remove_index(field)
-        return {field: there[field] for field in spelled}
-
-    def index_points(self: EditableCollection) -> dict[str, tuple[IndexType, int]]:
-        """The payload indexes, each with its type and the number of passages that it holds, by the store's estimate."""
-        found = self.reads.indexes()
-        return {field: (kind, found.points.get(field, 0)) for field, kind in found.types.items()}
-
-
-def _carried_out(collection: EditableCollection, steps: Steps[EditReport]) -> EditReport:
-    def carry(step: Any, deadline: Any) -> Any:
-        match step:
-            case Requests(requests):
-                return collection.reads.send(requests, deadline)
-            case Work(run):
-                return run()
-
-    return carry_out(steps, carry)

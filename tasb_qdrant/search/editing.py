@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from tasb_qdrant.collection.editing import EditSteps
 from tasb_qdrant.collection.index_types import TypeCheck
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.points import PointBatch, PointId
@@ -23,6 +24,11 @@ T = TypeVar("T")
 
 BATCH: Final = 100
 """Passages that are encoded and stored at a time."""
+
+
+def edits(session: Session[Any]) -> EditSteps:
+    """The edits that need no encoder, and that keep to the payload's model, if there is one."""
+    return EditSteps(session.collection, check=session.hits.check if session.hits.is_typed else None)
 
 
 def replace(session: Session[T], passages: Passage | Iterable[Passage]) -> Steps[EditReport]:
@@ -62,7 +68,7 @@ def _checked(session: Session[T], passages: Passage | Iterable[Passage]) -> Step
     for passage in [passages] if isinstance(passages, Passage) else passages:
         _check_kind(passage)
         check(to_payload(passage, session.collection.keys))
-        session.hits.check(passage)
+        session.hits.check(dict(passage.payload), passage.id)
         point = session.collection.point_id(passage.id)
         if point in given:
             raise SettingsError(f"passage {passage.id!r} is given twice; leave out one of them")

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
 from tasb_qdrant import AsyncSearcher, CollectionSettings, F, Passage, Searcher, ingest, open_collection, verify
 from tasb_qdrant.errors import (
@@ -215,6 +216,24 @@ def test_a_payload_model_is_kept_to(place: Place, name: str) -> None:
         pytest.raises(PayloadInvalidError),
     ):
         searcher.replace(Passage("bees", "text", payload={"n": 1}))
+
+
+class Numbered(BaseModel):
+    n: int
+    topic: str = ""
+
+
+def test_a_patch_keeps_to_the_model_too(place: Place, name: str) -> None:
+    with Searcher(name, payload=Numbered, encoder=StubEncoder(), store=place.store) as searcher:
+        for fields, remove in (({"topic": 3}, []), ({}, ["n"])):
+            with pytest.raises(PayloadInvalidError, match="not a valid Numbered"):
+                searcher.patch(["42", "bees"], fields, remove=remove)
+            with pytest.raises(PayloadInvalidError, match="not a valid Numbered"):
+                searcher.patch_where("n >= 0", fields, remove=remove)
+        assert searcher.get(["bees"])["bees"].payload == Numbered(n=0, topic="even")
+        assert searcher.patch(["bees"], {"topic": "new"}).changed == 1
+        assert searcher.patch_where("n < 2", remove=["topic"]).changed == 2
+        assert searcher.get(["bees"])["bees"].payload == Numbered(n=0)
 
 
 def test_an_edit_is_seen_by_the_next_search_of_a_cache(place: Place, name: str) -> None:

@@ -19,7 +19,7 @@ from tasb_qdrant.collection.edge.optimize import INDEX_EVERYTHING_KB
 from tasb_qdrant.collection.edge.shard import OpenShard, closed_error
 from tasb_qdrant.collection.edge.vectors import edge_vectors
 from tasb_qdrant.collection.edge.wire import EdgeRequest
-from tasb_qdrant.collection.editing import Edits
+from tasb_qdrant.collection.edits import Edits
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress, dense_indexed
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_representable
 from tasb_qdrant.collection.payload import plain_payload, to_payload

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar, get_args
 
 from qdrant_client import models
 
-from tasb_qdrant.collection.editing import Edits
+from tasb_qdrant.collection.edits import Edits
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress, dense_indexed
 from tasb_qdrant.collection.limits import StoreLimits, check_representable
 from tasb_qdrant.collection.payload import plain_payload, to_payload
