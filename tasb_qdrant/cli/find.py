@@ -106,7 +106,7 @@ find_options = grouped(
     click.option(
         "--deadline",
         type=click.FloatRange(min=0, min_open=True),
-        help="Seconds that a whole search may take, retries included.",
+        help="Seconds that a whole search may take, encoding and retries included. [default: as --read-timeout has it]",
     ),
     click.option(
         "--consistency",

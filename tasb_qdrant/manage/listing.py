@@ -34,7 +34,7 @@ class ListedCollection:
 
 def list_collections(settings: StoreSettings) -> list[ListedCollection]:
     """Every collection of the store, sorted by name; also those of others, and those open elsewhere."""
-    store = open_store_at(settings)
+    store = open_store_at(settings, patient=False)
     try:
         return [_look_at(store, name) for name in store.names()]
     finally:

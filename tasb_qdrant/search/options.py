@@ -71,7 +71,7 @@ class ReadingOptions(TypedDict, total=False):
     """How the collection is read."""
 
     timeout: float | None
-    """Seconds for the whole call, encoding and retries included; None is the store's own for each request."""
+    """Seconds for the whole call, encoding and retries included; None is the store's `read_timeout` for each answer."""
 
     consistency: Consistency | None
     """How many replicas of a cluster must agree: a number, "majority", "quorum" or "all"; None asks one."""

@@ -14,6 +14,8 @@ from tasb_qdrant.settings.environment import user_state_folder, waiting_is_chose
 from tasb_qdrant.settings.store import (
     DEFAULT_STORE,
     MAX_SECONDS,
+    READ_SECONDS,
+    ReadingStoreOptions,
     StoreOptions,
     StoreSettings,
     Transport,
@@ -30,6 +32,8 @@ __all__ = [
     "MAX_SECONDS",
     "PayloadKeys",
     "Quantization",
+    "READ_SECONDS",
+    "ReadingStoreOptions",
     "StoreOptions",
     "StoreSettings",
     "Transport",

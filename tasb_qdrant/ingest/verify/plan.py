@@ -62,7 +62,7 @@ def plan_sync(
     """
     store = store_settings(**chosen(StoreOptions, options))
     with (
-        open_existing(collection, store) as target,
+        open_existing(collection, store, patient=True) as target,
         views_of(target, store, peers) as views,
         Findings() as findings,
     ):

@@ -51,7 +51,7 @@ def verify(
     check_whole_number("sample", sample)
     store = store_settings(**chosen(StoreOptions, options))
     choice = EncoderChoice(**chosen(EncoderOptions, options))
-    with open_existing(collection, store) as target, views_of(target, store, peers) as views:
+    with open_existing(collection, store, patient=True) as target, views_of(target, store, peers) as views:
         notes: list[str] = []
 
         @cache
