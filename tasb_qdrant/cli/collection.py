@@ -125,14 +125,15 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
     Example:
       tasb-qdrant collection optimize --collection docs
     """
+    from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.main import DONE
-    from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_collection
+    from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.ingest.progress import Progress
 
     with open_collection(collection, **store) as opened:
-        with ProgressDisplay() as display:
+        with ProgressDisplay(quiet=is_quiet()) as display:
             opened.optimize(lambda index: display(Progress(phase="building the vector index", index=index)))
         info = opened.info()
     if as_json:

@@ -10,7 +10,7 @@ from tasb_qdrant.settings.collection import (
     VectorType,
     parse_indexes,
 )
-from tasb_qdrant.settings.environment import user_state_folder, waiting_is_chosen
+from tasb_qdrant.settings.environment import log_level, user_state_folder, waiting_is_chosen
 from tasb_qdrant.settings.store import (
     DEFAULT_STORE,
     MAX_SECONDS,
@@ -40,6 +40,7 @@ __all__ = [
     "VectorType",
     "check_whole_number",
     "first_problem",
+    "log_level",
     "parse_indexes",
     "store_settings",
     "user_state_folder",

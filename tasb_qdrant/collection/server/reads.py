@@ -24,7 +24,7 @@ from tasb_qdrant.collection.server.transports import (
     RestTransport,
     SyncTransport,
 )
-from tasb_qdrant.collection.watch import Watch
+from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, Watch
 from tasb_qdrant.errors import CollectionError, SearchTimeoutError
 from tasb_qdrant.settings import StoreSettings
 from tasb_qdrant.steps import Deadline
@@ -132,6 +132,7 @@ class ServerReading:
             "doing": request.doing,
             "retry_seconds": deadline.left(self._settings.retry_seconds),
             "watch": self._watch,
+            "slow": SLOW_READ_SECONDS,
             "name": partial(read_error, timeout=deadline.allowed or self._settings.timeout),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -31,6 +32,8 @@ from tasb_qdrant.errors import (
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 
 T = TypeVar("T")
+
+log: Final = logging.getLogger(__name__)
 
 _TURBO_SINCE: Final = (1, 18, 0)
 
@@ -95,6 +98,8 @@ class ServerStore:
         notes = [*kept_settings(schema, wanted), *self._untold.pop(name, ())]
         if wanted is None and is_deferred(described.config.optimizer_config, schema):
             notes.append(deferred_note(name))  # a writer will finish it
+        for sentence in notes:
+            log.info("%s", sentence)
         return ServerCollection(
             name,
             connection=self._connection,
