@@ -77,7 +77,12 @@ class ServerCollection:
         self._reading = ServerReading(name, connection, settings, wait=wait, sleep=sleep, watch=watch)
         self._reads = Reads(self._steps, self._reading.send)
         self._optimizers = Optimizers(
-            name, connection=connection, schema=schema, describe=self._describe, call=self._call, sleep=sleep
+            name,
+            connection=connection,
+            schema=schema,
+            describe=self._describe_patiently,
+            call=self._call,
+            sleep=sleep,
         )
         self._edits = ServerEdits(
             self._client,
@@ -258,6 +263,11 @@ class ServerCollection:
         payloads = [to_payload(passage, self.keys) for passage in batch.passages]
         return rest_sender(self._client, self._name, rest_points(batch, payloads))
 
+    def _describe_patiently(self) -> models.CollectionInfo:
+        """For those who change what it says: that may take the server a while."""
+        doing = "reading the collection's state"
+        return self._of_dense(self._call(lambda: self._client.get_collection(self._name), doing))
+
     def _describe(self) -> models.CollectionInfo:
         self._reading.check_open()
         described = ask(
@@ -268,6 +278,9 @@ class ServerCollection:
             sleep=self._sleep,
             watch=self._watch,
         )
+        return self._of_dense(described)
+
+    def _of_dense(self, described: models.CollectionInfo) -> models.CollectionInfo:
         if self.bm25 is not None:
             described.indexed_vectors_count = dense_indexed(described.indexed_vectors_count, described.points_count)
         return described

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -221,6 +222,20 @@ def test_what_is_opened_for_reading_waits_longer_for_its_writes(server: QdrantSe
         assert connection.asking is not connection.client
         assert connection.client._client._timeout == 60
         assert connection.asking._client._timeout == 1
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_building_the_index_outlasts_a_readers_patience(server: QdrantServer, transport: Transport) -> None:
+    with _opened(server, transport, 1.0) as collection:
+        server.pause()
+        woken = threading.Timer(4.0, server.resume)  # longer than a read waits
+        woken.start()
+        try:
+            collection.optimize()
+        finally:
+            woken.cancel()
+            server.resume()
+        assert collection.reads.count() == 20
 
 
 def test_a_readers_patience_holds_for_a_second_try() -> None:
