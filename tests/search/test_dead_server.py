@@ -23,6 +23,9 @@ SHORT: Final = 1.0
 MOST: Final = 30.0
 """Seconds: far less than the two minutes for which a load tries."""
 
+STOPPED: Final = (SearchTimeoutError, ServerUnreachableError)
+"""Over gRPC the second, where a new connection is waited for: the kernel takes it, and the server says nothing."""
+
 CALLS: Final[dict[str, Callable[[Any], Any]]] = {
     "search": lambda s: s.search(BEES),
     "search with a filter": lambda s: s.search(BEES, where="year > 1900"),
@@ -88,10 +91,10 @@ def test_every_awaited_call_ends_in_seconds_when_the_server_stops(
             server.pause()
             try:
                 for call in CALLS.values():
-                    with sooner_than(MOST), pytest.raises(SearchTimeoutError, match="no answer within 1 s"):
+                    with sooner_than(MOST), pytest.raises(STOPPED):
                         await call(searcher)
                 for walk in WALKS.values():
-                    with sooner_than(MOST), pytest.raises(SearchTimeoutError):
+                    with sooner_than(MOST), pytest.raises(STOPPED):
                         [hit async for hit in walk(searcher)]
             finally:
                 server.resume()

@@ -139,7 +139,8 @@ def test_awaited_reads_end_as_soon(server: QdrantServer, transport: Transport) -
 
     with _opened(server, transport) as collection, _stopped(server):
         for count in (1, 500):
-            with sooner_than(MOST), pytest.raises(SearchTimeoutError):
+            # Over gRPC a new connection, which the kernel takes, may be what nobody answers on.
+            with sooner_than(MOST), pytest.raises((SearchTimeoutError, ServerUnreachableError)):
                 asyncio.run(ask(collection, count))
 
 
