@@ -20,6 +20,7 @@ from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import CollectionError, SearchTimeoutError, ServerUnreachableError
 from tasb_qdrant.manage.listing import list_collections
 from tasb_qdrant.settings import READ_SECONDS, CollectionSettings, StoreSettings, Transport, store_settings
+from tests.collection.faults import HttpFault, HttpProxy
 from tests.collection.helpers import CONTRACT, fill
 from tests.qdrant_servers import QdrantServer, free_port
 from tests.waiting import sooner_than
@@ -195,6 +196,28 @@ def test_opening_a_collection_of_a_store_that_stopped_ends_in_seconds(
         for ask in (lambda: store.open("c"), store.names, lambda: store.exists("c")):
             with sooner_than(MOST), pytest.raises(SearchTimeoutError, match="no answer within 2 s"):
                 ask()
+    store.close()
+
+
+def test_a_listing_ends_at_the_first_collection_that_is_waited_for_in_vain(server: QdrantServer) -> None:
+    store = open_store_at(_settings(server))
+    for name in ("d", "e", "f"):
+        open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings()).close()
+    with HttpProxy(server) as proxy:
+        described = proxy.when = lambda method, path: path.startswith("/collections/") and not path.endswith("/exists")
+        proxy.always = HttpFault(504, seconds=600)
+        settings = store_settings(url=proxy.url, transport="rest", read_timeout=SHORT)
+        with sooner_than(MOST), pytest.raises(SearchTimeoutError, match="reading the collection's state"):
+            list_collections(settings)
+        proxy.delays.end()
+        proxy.when = lambda method, path: described(method, path) and path.endswith("/d/points/count")
+        listed = {one.name: one for one in list_collections(settings)}
+        assert listed["d"].info is None
+        assert "counting: no answer within 2 s" in listed["d"].remark
+        assert listed["e"].info is not None
+        proxy.delays.end()
+    for name in ("d", "e", "f"):
+        store.delete(name)
     store.close()
 
 
