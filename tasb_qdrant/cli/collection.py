@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from tasb_qdrant.cli.asking_first import agreed
-from tasb_qdrant.cli.options import collection_option, json_option, store_options, yes_option
+from tasb_qdrant.cli.options import collection_option, json_option, reading_store_options, store_options, yes_option
 from tasb_qdrant.cli.passage import passage_group
 from tasb_qdrant.cli.payload_index import index_group
 from tasb_qdrant.cli.verify import verify_command
 
 if TYPE_CHECKING:
     from tasb_qdrant.collection.info import CollectionInfo
-    from tasb_qdrant.settings import Bm25Settings, StoreOptions
+    from tasb_qdrant.settings import Bm25Settings, ReadingStoreOptions, StoreOptions
 
 
 @click.group("collection")
@@ -29,9 +29,9 @@ def collection_group() -> None:
 
 
 @collection_group.command("list")
-@store_options
+@reading_store_options
 @json_option
-def list_command(*, store: StoreOptions, as_json: bool) -> int:
+def list_command(*, store: ReadingStoreOptions, as_json: bool) -> int:
     """List the collections of the store.
 
     \b
@@ -68,9 +68,9 @@ def list_command(*, store: StoreOptions, as_json: bool) -> int:
 
 @collection_group.command("info")
 @collection_option
-@store_options
+@reading_store_options
 @json_option
-def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
+def info_command(*, collection: str, store: ReadingStoreOptions, as_json: bool) -> int:
     """Show what a collection is and holds.
 
     \b
@@ -132,14 +132,15 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
     Example:
       tasb-qdrant collection optimize --collection docs
     """
+    from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.main import DONE
-    from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_collection
+    from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.ingest.progress import Progress
 
     with open_collection(collection, **store) as opened:
-        with ProgressDisplay() as display:
+        with ProgressDisplay(quiet=is_quiet()) as display:
             opened.optimize(lambda index: display(Progress(phase="building the vector index", index=index)))
         info = opened.info()
     if as_json:
@@ -168,7 +169,7 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     from tasb_qdrant.settings import store_settings
 
     settings = store_settings(**store)
-    opened = open_store_at(settings)
+    opened = open_store_at(settings, patient=False)
     try:
         aliases = opened.aliases()
         check_no_alias(check_name(collection), aliases, location=settings.location)

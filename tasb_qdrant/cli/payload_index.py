@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tasb_qdrant.cli.options import collection_option, json_option, store_options
+from tasb_qdrant.cli.options import collection_option, json_option, reading_store_options, store_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,16 +39,17 @@ def add_command(*, indexes: tuple[str, ...], collection: str, store: StoreOption
     Example:
       tasb-qdrant collection index add year:integer --collection docs
     """
+    from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.main import DONE
-    from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import print_json, stdout, warn
     from tasb_qdrant.collection.open import open_collection
+    from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.ingest.progress import Counters
     from tasb_qdrant.settings import parse_indexes
 
     wanted = parse_indexes(indexes)
     with open_collection(collection, **store) as opened:
-        with ProgressDisplay() as display:
+        with ProgressDisplay(quiet=is_quiet()) as display:
             counters = Counters(on_progress=display)
             counters.compare("looking at the values to index", None)
             added = opened.add_indexes(wanted, on_page=counters.compared)
@@ -95,7 +96,7 @@ def drop_command(*, fields: tuple[str, ...], collection: str, store: StoreOption
 
 @index_group.command("list")
 @collection_option
-@store_options
+@reading_store_options
 @json_option
 def list_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
     """List the payload indexes: the type of each, and how many passages it holds.

@@ -48,14 +48,15 @@ class WhereChecker:
         self._seen: Cache[Mapping[str, frozenset[str]]] = Cache(1, ttl=MAX_AGE)
         self._sampled = 0
 
-    def check(self, where: Where | None) -> StoreSteps[None]:
-        """Raises FilterError; warns with FilterWarning where the package was called."""
+    def check(self, where: Where | None) -> StoreSteps[tuple[str, ...]]:
+        """What looks like a slip, a sentence each, which is also warned of with FilterWarning where the package was
+        called. Raises FilterError."""
         if not isinstance(where, Filter):
-            return
+            return ()
         fields = frozenset(leaf.field for leaf in leaves(where))
         indexes = yield from self._reads.filtering.indexes(fields)
         if self._passed.get(where) is indexes:
-            return
+            return ()
         seen = yield from self._fields()
         # Where there is nothing yet, every index is empty.
         empty = self._reads.filtering.known.indexes.empty if self._sampled else frozenset()
@@ -64,10 +65,11 @@ class WhereChecker:
             warnings.warn(message, FilterWarning, stacklevel=_frames_of_the_package())
         if not messages:
             self._passed.put(where, indexes)
+        return tuple(messages)
 
-    def check_field(self, field: str) -> StoreSteps[None]:
-        """Warns of a field that no passage seems to have, when nothing was found by it: its index may be empty."""
-        yield from self.check(F(field).exists())
+    def check_field(self, field: str) -> StoreSteps[tuple[str, ...]]:
+        """The same for a field that nothing was found by: its index may be empty."""
+        return (yield from self.check(F(field).exists()))
 
     def resolve(self, where: str | Where | bool | None) -> StoreSteps[Where | None]:
         """The filter to send, parsed and checked."""
