@@ -117,6 +117,12 @@ collection_options = grouped(
     click.option(
         "--bm25-avg-len", type=float, metavar="WORDS", help="Average length of the passages. [default: measured]"
     ),
+    click.option(
+        "--split",
+        metavar="tokens:N,overlap:N",
+        help="Split texts into passages of up to N tokens, title included, which share up to N; for a new collection. "
+        "Search it with --best-per doc_id.",
+    ),
     click.option("--id-key", help="Payload field for the id. [default: passage_id]"),
     click.option("--text-key", help="Payload field for the text. [default: text]"),
     click.option("--title-key", help="Payload field for the title. [default: title]"),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, VectorType
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, VectorType
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,8 @@ class CollectionInfo:
     """What a collection is and holds. `points` is an exact count, `indexed` the store's own estimate.
 
     `index_deferred` says that a load which is under way, or did not finish, keeps the vector index from
-    being built; `vectors` how the vectors are stored; `bm25` how the sparse vectors were made, if there are any.
+    being built; `vectors` how the vectors are stored; `bm25` how the sparse vectors were made, if there are any;
+    `split` how long texts were split, if they were.
     """
 
     name: str
@@ -40,6 +41,7 @@ class CollectionInfo:
     keys: PayloadKeys
     contract: ModelContract
     bm25: Bm25Settings | None = None
+    split: SplitSettings | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As printed by --json."""
@@ -53,6 +55,7 @@ class CollectionInfo:
             "keys": self.keys.model_dump(),
             "contract": asdict(self.contract),
             "bm25": None if self.bm25 is None else self.bm25.model_dump(),
+            "split": None if self.split is None else self.split.model_dump(),
         }
 
 

@@ -8,7 +8,14 @@ from contextlib import contextmanager, nullcontext
 from typing import Final, TypeAlias, Unpack
 
 from tasb_qdrant.collection.protocol import Collection, OpenCollection, Store
-from tasb_qdrant.collection.schema import CollectionSchema, check_bm25, check_contract, check_keys, check_name
+from tasb_qdrant.collection.schema import (
+    CollectionSchema,
+    check_bm25,
+    check_contract,
+    check_keys,
+    check_name,
+    check_split,
+)
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import RequestRefusedError, SettingsError
 from tasb_qdrant.keywords import chosen, expanded_signature
@@ -106,7 +113,7 @@ def open_for_writing(
     avg_len: float = DEFAULT_AVG_LEN,
     lock_wait: float = LOCK_WAIT,
 ) -> Collection:
-    """The collection, made if it isn't there; one that is there must agree in contract, key names and BM25.
+    """The collection, made if it isn't there; one that is there must agree in contract, key names, BM25 and split.
 
     `avg_len` is the passages' average length for the BM25 of a new one, if the settings don't give it. Payload
     indexes that are missing are made; its notes say which other wanted settings it does not adopt.
@@ -127,6 +134,7 @@ def open_for_writing(
             check_contract(name, collection.contract, contract)
             check_keys(name, collection.keys, settings.keys)
             check_bm25(name, collection.bm25, settings.bm25)
+            check_split(name, collection.split, settings.split)
             collection.ensure_indexes(settings.indexes)
         except BaseException:
             collection.close()

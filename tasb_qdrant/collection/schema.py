@@ -18,14 +18,15 @@ from tasb_qdrant.settings import (
     IndexType,
     PayloadKeys,
     Quantization,
+    SplitSettings,
     VectorType,
     first_problem,
 )
 
 METADATA_KEY: Final = "tasb_qdrant"
-FORMAT: Final = 2
-"""The latest, of collections with BM25. Others are of format 1, which earlier versions write into, too: they
-don't know about the second vector, and would omit it, or leave the old one beside a new text."""
+FORMAT: Final = 3
+"""The latest, of collections whose texts are split. Those with BM25 are of format 2, and others of format 1, which
+earlier versions write into, too: they would store texts whole, and not know about the second vector."""
 
 # Qdrant uses the name as a folder's name, and so does the embedded store.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}", re.ASCII)
@@ -36,7 +37,8 @@ class CollectionSchema(BaseModel):
 
     `id` tells a collection from one of the same name that was made later; older ones have none, "".
     `indexing_threshold_kb` and `prevent_unoptimized` (None: never set) are what the person wants of the
-    optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors.
+    optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors, `split`
+    if texts are stored whole.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,12 +52,13 @@ class CollectionSchema(BaseModel):
     indexing_threshold_kb: int
     prevent_unoptimized: bool | None = None
     bm25: Bm25Settings | None = None
+    split: SplitSettings | None = None
 
     @classmethod
     def of(cls, contract: ModelContract, settings: CollectionSettings, *, avg_len: float = DEFAULT_AVG_LEN) -> Self:
         """What a new collection with these settings records; `avg_len` is that of BM25, unless they have one."""
         return cls(
-            format=1 if settings.bm25 is None else FORMAT,
+            format=FORMAT if settings.split is not None else 1 if settings.bm25 is None else 2,
             id=uuid.uuid4().hex,
             contract=contract,
             keys=settings.keys or PayloadKeys(),
@@ -63,6 +66,7 @@ class CollectionSchema(BaseModel):
             vectors=settings.vectors,
             indexing_threshold_kb=settings.indexing_threshold_kb,
             bm25=None if settings.bm25 is None else settings.bm25.measured(avg_len),
+            split=settings.split,
         )
 
     def to_metadata(self) -> dict[str, Any]:
@@ -149,6 +153,12 @@ def check_bm25(name: str, stored: Bm25Settings | None, given: Bm25Settings | Non
     differences = [("BM25", "none", "BM25 vectors")] if stored is None else stored.differences(given)
     if differences:
         raise ContractMismatchError(name, differences)
+
+
+def check_split(name: str, stored: SplitSettings | None, given: SplitSettings | None) -> None:
+    """Refuse to split texts in another way than those that are there; None accepts how they are."""
+    if given is not None and given != stored:
+        raise ContractMismatchError(name, [("split", "none" if stored is None else str(stored), str(given))])
 
 
 def check_keys(name: str, stored: PayloadKeys, given: PayloadKeys | None) -> None:

@@ -11,6 +11,7 @@ from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.resume.journal import Journal
 from tasb_qdrant.records import IngestReport
+from tasb_qdrant.settings import IndexType
 
 
 def report_of(
@@ -35,6 +36,8 @@ def report_of(
         model=encoder.contract.model,
         device=encoder.device,
         precision=encoder.contract.precision,
+        documents=None if collection.split is None else now.documents,
+        max_length=encoder.contract.max_length,
         read=now.read,
         stored=now.stored,
         updated=now.updated,
@@ -50,10 +53,16 @@ def report_of(
         stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
         rejects_file=rejects_file,
         notes=(*encoder.notes, *collection.notes, *notes),
-        warnings=(*warnings, *_warnings(collection, encoder)),
-        proposed_indexes={} if collection.indexes() else outcome.proposal,
+        warnings=(*warnings, *_long_titles(now.titles_split), *_warnings(collection, encoder)),
+        proposed_indexes=_proposed(outcome, collection),
         resumed=resumed.model_dump() if resumed.windows else {},
     )
+
+
+def _proposed(outcome: Outcome, collection: Collection) -> dict[str, IndexType]:
+    """The indexes that would suit, if there are none but the one that comes with a split."""
+    own = set() if collection.split is None else {collection.split.field}
+    return {} if collection.indexes().keys() - own else {k: v for k, v in outcome.proposal.items() if k not in own}
 
 
 def _expected(outcome: Outcome, now: Progress, *, points: int, in_source: int) -> int | None:
@@ -62,6 +71,13 @@ def _expected(outcome: Outcome, now: Progress, *, points: int, in_source: int) -
     if points < in_source:  # another program deletes while this one loads, or did so before it was resumed
         return max(expected or 0, in_source)
     return expected
+
+
+def _long_titles(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    verbs = ("title takes", "was") if count == 1 else ("titles take", "were")
+    return (f"{count:,} {verbs[0]} more than half of a passage, and {verbs[1]} split with the text",)
 
 
 def _warnings(collection: Collection, encoder: Encoder) -> tuple[str, ...]:

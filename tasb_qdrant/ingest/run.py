@@ -28,12 +28,20 @@ from tasb_qdrant.ingest.source.average_length import average_length
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
 from tasb_qdrant.ingest.source.payload_model import with_indexes_of
 from tasb_qdrant.ingest.source.recognised import exact_indexes, what_was_missed, what_was_recognised
+from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
 from tasb_qdrant.ingest.verify.check import verified
 from tasb_qdrant.ingest.verify.sync import deletions
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import IngestReport
-from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings, CollectionSettings, StoreOptions, store_settings
+from tasb_qdrant.settings import (
+    DEFAULT_AVG_LEN,
+    Bm25Settings,
+    CollectionSettings,
+    SplitSettings,
+    StoreOptions,
+    store_settings,
+)
 from tasb_qdrant.sources import SourceReader
 
 if TYPE_CHECKING:
@@ -84,8 +92,10 @@ class IngestRun:
         ):
             encoder = self._load_encoder()
             journal.check_model(encoder.contract, collection_exists=lambda: store.exists(self._name))
+            self._split_as(self._settings.split, encoder)
             reader, avg_len = self._measure(reader, store)
             with self._open_collection(store, encoder, avg_len) as collection:
+                self._split_as(collection.split, encoder)
                 self._announce(collection, encoder, reader, journal)
                 with self._deletions(collection) as delete:
                     outcome = self._load(reader, encoder, collection, journal)
@@ -139,6 +149,10 @@ class IngestRun:
         self._counters.note(encoder.notes)
         return encoder
 
+    def _split_as(self, split: SplitSettings | None, encoder: Encoder) -> None:
+        """Have texts that aren't read yet split, in every reading of the source."""
+        self._source.split_by(None if split is None else Splitter(split, encoder))
+
     def _measure(self, reader: PassageReader, store: Store) -> tuple[PassageReader, float]:
         """The average length for a new collection's BM25, and what is to be read now: measuring may have read ahead."""
         bm25 = self._settings.bm25
@@ -153,7 +167,7 @@ class IngestRun:
         """The collection, made if it isn't there; deleted again if the run fails and has stored nothing."""
         with opening.no_leftover(self._name, store):
             collection = opening.open_for_writing(
-                self._name, store, contract=encoder.contract, settings=self._settings, avg_len=avg_len
+                self._name, store, contract=encoder.contract, settings=_indexed(self._settings), avg_len=avg_len
             )
             with closed_after(collection):
                 self._source.index_as(collection.indexes())
@@ -161,6 +175,9 @@ class IngestRun:
 
     def _announce(self, collection: Collection, encoder: Encoder, reader: PassageReader, journal: Journal) -> None:
         """Check the load against the store's limits and an interrupted run; tell what was chosen."""
+        if collection.split is not None:
+            own = "" if self._settings.split else ", as those that the collection has"
+            self._notes += (f"Texts are split into passages of up to {collection.split.in_words}{own}.",)
         self._notes += check_limits(collection, reader, self._source.given)
         self._counters.note((*collection.notes, *self._notes))
         journal.begin(collection, encoder.contract)
@@ -222,12 +239,21 @@ class IngestRun:
 
 
 def _collection_settings(choice: RunChoice, payload: type[BaseModel] | None) -> CollectionSettings:
-    """The settings with what other options say of them: the payload model's indexes, and BM25."""
+    """The settings with what other options say of them: the payload model's indexes, BM25, and the split."""
     settings = with_indexes_of(payload, choice.settings or CollectionSettings())
+    if choice.split is not None:
+        settings = CollectionSettings(**{**dict(settings), "split": choice.split})
     if not choice.bm25:
         return settings
     bm25 = (settings.bm25 or Bm25Settings()) if choice.bm25 is True else choice.bm25
     return settings.model_copy(update={"bm25": bm25})
+
+
+def _indexed(settings: CollectionSettings) -> CollectionSettings:
+    """The settings with an index of documents' ids, without which finding documents reads every payload."""
+    if settings.split is None:
+        return settings
+    return settings.model_copy(update={"indexes": {settings.split.field: "keyword", **settings.indexes}})
 
 
 @contextmanager

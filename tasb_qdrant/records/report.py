@@ -21,6 +21,9 @@ class IngestReport:
     `notes` say what was chosen on the user's behalf. `loading_seconds` is the part of `seconds` in which passages
     moved from the source to the collection, `stages` the busy seconds of each stage, which overlap.
 
+    Where texts are split, `documents` counts those of the source (None elsewhere), and everything else passages;
+    `max_length` is how many tokens the model reads of one.
+
     `resumed` is empty, or says what the interrupted runs had done whose checkpoint this run resumed from: the
     `windows` they finished, the `points` in those, how many of them they `stored` and `skipped`, and the `tokens`
     they encoded. In this report those points count as skipped; only `truncated` includes theirs.
@@ -49,6 +52,8 @@ class IngestReport:
     proposed_indexes: Mapping[str, str] = field(default_factory=dict)
     resumed: Mapping[str, int] = field(default_factory=dict)
     deleted: int = 0
+    documents: int | None = None
+    max_length: int = 0
     verification: VerifyReport | None = None
 
     @property

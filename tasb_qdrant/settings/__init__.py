@@ -11,6 +11,7 @@ from tasb_qdrant.settings.collection import (
     parse_indexes,
 )
 from tasb_qdrant.settings.environment import user_state_folder, waiting_is_chosen
+from tasb_qdrant.settings.split import SplitSettings
 from tasb_qdrant.settings.store import (
     DEFAULT_STORE,
     MAX_SECONDS,
@@ -30,6 +31,7 @@ __all__ = [
     "MAX_SECONDS",
     "PayloadKeys",
     "Quantization",
+    "SplitSettings",
     "StoreOptions",
     "StoreSettings",
     "Transport",

@@ -19,7 +19,7 @@ from tasb_qdrant.collection.reads.questions import ScoredPoint, Where
 from tasb_qdrant.collection.reads.run import Reads
 from tasb_qdrant.encoder import TokenBatch
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 
 BATCH = 64
 """Passages of one device batch of the stub."""
@@ -169,6 +169,10 @@ class FaultyCollection:
         return self._inner.bm25
 
     @property
+    def split(self) -> SplitSettings | None:
+        return self._inner.split
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return self._inner.notes
 
@@ -252,6 +256,7 @@ class CountingCollection:
     notes: tuple[str, ...] = ()
     limits = StoreLimits()
     bm25: Bm25Settings | None = None
+    split: SplitSettings | None = None
 
     def __init__(self, dim: int = 8) -> None:
         self.contract = stub_contract(dim)

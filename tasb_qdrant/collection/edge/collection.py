@@ -27,7 +27,7 @@ from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.schema import index_conflicts
 from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 from tasb_qdrant.steps import Deadline
 
 
@@ -74,6 +74,11 @@ class EdgeCollection:
     def bm25(self) -> Bm25Settings | None:
         """How the sparse vectors were made."""
         return self._schema.bm25
+
+    @property
+    def split(self) -> SplitSettings | None:
+        """How long texts were split."""
+        return self._schema.split
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -188,6 +193,7 @@ class EdgeCollection:
                 keys=self.keys,
                 contract=self.contract,
                 bm25=self.bm25,
+                split=self.split,
             )
 
     def queued_updates(self) -> None:

@@ -28,7 +28,7 @@ from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, StoreSettings
 
 T = TypeVar("T")
 
@@ -110,6 +110,11 @@ class ServerCollection:
     def bm25(self) -> Bm25Settings | None:
         """How the sparse vectors were made."""
         return self._schema.bm25
+
+    @property
+    def split(self) -> SplitSettings | None:
+        """How long texts were split."""
+        return self._schema.split
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -211,6 +216,7 @@ class ServerCollection:
             keys=self.keys,
             contract=self.contract,
             bm25=self.bm25,
+            split=self.split,
         )
 
     def queued_updates(self) -> int | None:

@@ -78,6 +78,7 @@ def read_windows(
     check = TypeCheck(indexes)
     draft = _Draft()
     number = 0
+    refused: tuple[str, int] | None = None
     try:
         for passage in source:
             place = (source.source, source.line)
@@ -85,8 +86,10 @@ def read_windows(
                 payload = to_payload(passage, keys)
                 check(payload)
             except InvalidPassageError as error:
-                if rejects.unwanted([place]):
+                # The passages of a document that was split are all in its place, and are one reject.
+                if place == refused or rejects.unwanted([place]):
                     continue
+                refused = place
                 counters.add(read=1)
                 rejects.add(Reject(source=place[0], line=place[1], reason=error.reason))
                 continue
@@ -124,12 +127,13 @@ def _without_repeats(number: int, draft: _Draft, seen: SeenIds, rejects: RejectL
         else:
             counters.add(read=1)
             source, line = draft.places[index]
-            rejects.add(Reject(source=source, line=line, reason=_reason(draft.passages[index], source, before)))
+            rejects.add(Reject(source=source, line=line, reason=repeated(draft.passages[index], source, before)))
     counters.add(read=len(kept) + repeats, skipped=repeats)
     return Window(number, draft.passages, ids, draft.payloads).only(kept)
 
 
-def _reason(passage: Passage, source: str, before: Seen) -> str:
+def repeated(passage: Passage, source: str, before: Seen) -> str:
+    """Why a passage of this source can't be stored whose id occurred before, with other content."""
     spelled = "" if str(passage.point_id) == passage.id else f" (point {passage.point_id})"
     place = f"line {before.line}" if before.source == source else f"line {before.line} of {before.source}"
     return f"id {passage.id!r}{spelled} has already occurred in {place} with other content; ids must be unique"

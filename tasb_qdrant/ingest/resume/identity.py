@@ -16,7 +16,7 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.ingest.window import WINDOW_BYTES, WINDOW_SIZE
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import Bm25Settings, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, PayloadKeys, SplitSettings
 
 END_BYTES: Final = 64 * 1024
 """How much of a file's start and end is hashed: a corpus is too long to be read twice."""
@@ -113,6 +113,7 @@ class TargetIdentity(BaseModel):
     indexes: dict[str, str]
     contract: ModelContract
     bm25: Bm25Settings | None = None
+    split: SplitSettings | None = None
 
     @classmethod
     def of(cls, collection: Collection, contract: ModelContract) -> TargetIdentity:
@@ -124,6 +125,7 @@ class TargetIdentity(BaseModel):
             indexes={str(field): str(kind) for field, kind in collection.indexes().items()},
             contract=contract,
             bm25=collection.bm25,
+            split=collection.split,
         )
 
     def model_differences(self, contract: ModelContract) -> list[Change]:
@@ -143,6 +145,8 @@ class TargetIdentity(BaseModel):
             found.append((f"collection {self.collection!r}", _id(self.id), f"{_id(now.id)}, made since"))
         if self.bm25 != now.bm25:
             found += [("BM25", "off", "on")] if self.bm25 is None else [("BM25", "on", "different, or off")]
+        if self.split != now.split:
+            found.append(("the split of long texts", self.split or "none", now.split or "none"))
         found += _differences(
             {f"the payload's name of the {part}": name for part, name in self.keys.model_dump().items()},
             {f"the payload's name of the {part}": name for part, name in now.keys.model_dump().items()},

@@ -35,6 +35,7 @@ class Survey:
         self.findings = findings
         self.rejects = CountedRejects()
         self.read = 0
+        self.documents: int | None = None
         self.points = 0
         self.files: Identity = ()
 
@@ -58,6 +59,7 @@ class Survey:
             with closing(reading) as windows:
                 self._compare(windows, counters, payloads=compare)
             self.read = ids.count
+            self.documents = None if self.collection.split is None else counters.snapshot().documents
             self.points = self.collection.reads.count()
             for view in self.views:
                 counters.compare("comparing ids", view.collection.reads.count())
