@@ -6,24 +6,24 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, Unpack
 
-from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.questions import Nearest, Query, QueryOptions
-from tasb_qdrant.filters import Filter, format_filter
+from tasb_qdrant.collection.reads.questions import Nearest, Query, QueryOptions, ScoredPoint
+from tasb_qdrant.filters import F, Filter, format_filter
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import HitGroup
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.options import PartOptions, RankedOptions, SearchOptions
 from tasb_qdrant.search.ranking import Ranking, query_options
 from tasb_qdrant.search.session import Session
-from tasb_qdrant.steps import Steps, encode_queries
+from tasb_qdrant.steps import Steps, encode_queries, together
 
 T = TypeVar("T")
 
 
 def search(session: Session[T], texts: Sequence[str], options: SearchOptions) -> Steps[list[Hits[T]]]:
     """For each query its hits, best first: those that the cache hasn't are encoded together and sent as one."""
-    ranking = Ranking.of(options, diversity=options.get("diversity"))
+    ranking = Ranking.of(options, diversity=options.get("diversity"), best_per=options.get("best_per"))
     wanted = yield from _wanted(session, options, **chosen(PartOptions, options))
+    yield from _check_field(session, ranking)
     found: dict[int, Hits[T]] = {}
     keys = [_key(text, ranking, wanted) for text in texts] if session.cache.on else []
     for index, key in enumerate(keys):
@@ -32,8 +32,9 @@ def search(session: Session[T], texts: Sequence[str], options: SearchOptions) ->
     missing = [index for index in range(len(texts)) if index not in found]
     if missing:
         queries = yield from _queries(session, [texts[index] for index in missing], ranking, wanted)
-        answers = yield from session.reads.query(queries, wanted)
-        for index, points in zip(missing, answers, strict=True):
+        answers = yield from _answers(session, queries, ranking, wanted)
+        for index, answer in zip(missing, answers, strict=True):
+            points = list({point.id: point for point in answer.values()}.values())
             if keys:
                 session.cache.put(keys[index], points)
             found[index] = session.hits.hits(points)
@@ -53,22 +54,28 @@ def search_groups(
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Where a walk through the hits of one query is. `seen` keeps a hit from coming twice: a deeper approximate
-    search may rank them differently."""
+    """Where a walk through the hits of one query is. `seen` keeps a hit, or a document, from coming twice: a deeper
+    approximate search may rank them differently."""
 
     query: Query
     ranking: Ranking
     wanted: QueryOptions
-    seen: frozenset[PointId] = frozenset()
+    seen: frozenset[Hashable] = frozenset()
     done: bool = False
 
 
 def begin_pages(
-    session: Session[T], text: str, *, page_size: int = 10, **options: Unpack[RankedOptions]
+    session: Session[T],
+    text: str,
+    *,
+    page_size: int = 10,
+    best_per: str | None = None,
+    **options: Unpack[RankedOptions],
 ) -> Steps[Paging]:
     """Before the first page."""
-    ranking = Ranking.of(options)
+    ranking = Ranking.of(options, best_per=best_per)
     wanted = yield from _wanted(session, options, limit=page_size)
+    yield from _check_field(session, ranking)
     [query] = yield from _queries(session, [text], ranking, wanted)
     return Paging(query, ranking, wanted)
 
@@ -76,15 +83,33 @@ def begin_pages(
 def next_page(session: Session[T], at: Paging) -> Steps[tuple[Hits[T], Paging]]:
     """The page, and what the next one goes on from."""
     wanted = at.wanted
-    [points] = yield from session.reads.query([at.ranking.deepened(at.query, wanted)], wanted)
-    fresh = [point for point in points if point.id not in at.seen]
+    [answer] = yield from _answers(session, [at.ranking.deepened(at.query, wanted)], at.ranking, wanted)
+    fresh = {point.id: point for key, point in answer.items() if key not in at.seen and point.id not in at.seen}
     following = replace(
         at,
-        wanted=replace(wanted, offset=wanted.offset + len(points)),
-        seen=at.seen.union(point.id for point in fresh),
-        done=len(points) < wanted.limit,
+        wanted=replace(wanted, offset=wanted.offset + len(answer)),
+        seen=at.seen.union(answer, fresh),
+        done=len(answer) < wanted.limit,
     )
-    return session.hits.hits(fresh), following
+    return session.hits.hits(list(fresh.values())), following
+
+
+def _answers(
+    session: Session[T], queries: Sequence[Query], ranking: Ranking, wanted: QueryOptions
+) -> Steps[list[dict[Hashable, ScoredPoint]]]:
+    """For each query its points by what must not come twice: their ids, or the values of a field."""
+    if (field := ranking.best_per) is None:
+        lists = yield from session.reads.query(queries, wanted)
+        return [{point.id: point for point in points} for points in lists]
+    plans = [session.reads.query_groups(query, wanted, by=field, size=1) for query in queries]
+    grouped = yield from together(plans)
+    return [{("value", group.value): group.points[0] for group in groups} for groups in grouped]
+
+
+def _check_field(session: Session[T], ranking: Ranking) -> Steps[None]:
+    """Warn of a field that no passage seems to have: nothing would be found."""
+    if ranking.best_per is not None:
+        yield from session.where.check(F(ranking.best_per).exists())
 
 
 def _wanted(session: Session[T], options: RankedOptions, **part: Unpack[PartOptions]) -> Steps[QueryOptions]:
