@@ -101,6 +101,7 @@ def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
                 f"{contract.dim} {info.vectors}, {contract.pooling} pooling, {normalised}, {contract.distance}",
             ],
             *([["words", _words(info.bm25)]] if info.bm25 is not None else []),
+            *([["texts", f"split into passages of up to {info.split.in_words}"]] if info.split is not None else []),
             ["longest passage", f"{contract.max_length} tokens"],
             ["payload keys", f"{info.keys.id}, {info.keys.text}, {info.keys.title}"],
             ["made by", f"tasb-qdrant {contract.version}"],

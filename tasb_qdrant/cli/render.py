@@ -19,6 +19,12 @@ from tasb_qdrant.cli.highlight import excerpt, spans_in
 from tasb_qdrant.doctor import Check
 from tasb_qdrant.records import Hit, HitGroup, IngestReport
 
+_MANY: Final = 100
+"""One passage in so many."""
+
+_USUAL_TOKENS: Final = 256
+"""Of a passage; docs/long-texts.md says what other lengths bring."""
+
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -112,6 +118,7 @@ def print_report(report: IngestReport) -> None:
         Text.assemble(
             ("Stored ", "bold"),
             (f"{report.stored:,} passages", "bold green"),
+            "" if report.documents is None else f" of {report.documents:,} documents",
             f" in collection {report.collection!r} at {report.location}, which now holds {report.points:,}.",
         )
     )
@@ -126,7 +133,10 @@ def print_report(report: IngestReport) -> None:
     if not report.read:
         warn("the source holds no passages")
     if report.truncated:
-        warn(f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded")
+        warn(
+            f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded"
+            f"{_split_instead(report)}"
+        )
     if report.rejected:
         warn(f"{report.rejected:,} inputs were rejected; see {report.rejects_file}")
     if report.points_expected is not None and report.points != report.points_expected:
@@ -139,6 +149,14 @@ def print_report(report: IngestReport) -> None:
     if report.proposed_indexes:
         options = " ".join(f"--index {field}:{kind}" for field, kind in report.proposed_indexes.items())
         console.print(Text(f"To filter fast on payload fields, run the same again with: {options}"))
+
+
+def _split_instead(report: IngestReport) -> str:
+    """How not to lose what is cut off, where that is much of the source."""
+    if report.documents is not None or not report.max_length or _MANY * report.truncated < report.read:
+        return ""
+    tokens = min(report.max_length, _USUAL_TOKENS)
+    return f". To find the rest too, ingest into a new collection with --split tokens:{tokens},overlap:{tokens // 8}"
 
 
 def print_checks(checks: Sequence[Check]) -> None:

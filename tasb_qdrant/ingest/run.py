@@ -92,7 +92,8 @@ class IngestRun:
         ):
             encoder = self._load_encoder()
             journal.check_model(encoder.contract, collection_exists=lambda: store.exists(self._name))
-            self._split_as(self._settings.split, encoder)
+            if self._settings.split is not None and not store.exists(self._name):
+                self._split_as(self._settings.split, encoder)
             reader, avg_len = self._measure(reader, store)
             with self._open_collection(store, encoder, avg_len) as collection:
                 self._split_as(collection.split, encoder)
@@ -219,7 +220,10 @@ class IngestRun:
             journal,
             rejects_file=self._rejects.name,
             notes=self._notes,
-            warnings=what_was_missed(self._reader, [name for name in outcome.unseen if name in self._settings.indexes]),
+            warnings=(
+                *what_was_missed(self._reader, [name for name in outcome.unseen if name in self._settings.indexes]),
+                *(() if self._choice.sync else outcome.surplus),
+            ),
         )
 
     def _verified(
@@ -242,7 +246,9 @@ def _collection_settings(choice: RunChoice, payload: type[BaseModel] | None) -> 
     """The settings with what other options say of them: the payload model's indexes, BM25, and the split."""
     settings = with_indexes_of(payload, choice.settings or CollectionSettings())
     if choice.split is not None:
-        settings = CollectionSettings(**{**dict(settings), "split": choice.split})
+        split = SplitSettings.parse(choice.split) if isinstance(choice.split, str) else choice.split
+        others = {name: getattr(settings, name) for name in CollectionSettings.model_fields}
+        settings = CollectionSettings(**{**others, "split": split})
     if not choice.bm25:
         return settings
     bm25 = (settings.bm25 or Bm25Settings()) if choice.bm25 is True else choice.bm25

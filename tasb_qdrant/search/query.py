@@ -83,13 +83,18 @@ def begin_pages(
 def next_page(session: Session[T], at: Paging) -> Steps[tuple[Hits[T], Paging]]:
     """The page, and what the next one goes on from."""
     wanted = at.wanted
-    [answer] = yield from _answers(session, [at.ranking.deepened(at.query, wanted)], at.ranking, wanted)
-    fresh = {point.id: point for key, point in answer.items() if key not in at.seen and point.id not in at.seen}
+    size, asked = wanted.limit, wanted
+    if at.ranking.best_per is not None:
+        # From the first on: with more candidates, a document may have changed places with one of an earlier page.
+        asked = replace(wanted, offset=0, limit=wanted.offset + size)
+    [answer] = yield from _answers(session, [at.ranking.deepened(at.query, asked)], at.ranking, asked)
+    unseen = [key for key in answer if key not in at.seen]
+    fresh = {answer[key].id: answer[key] for key in unseen[:size]}
     following = replace(
         at,
-        wanted=replace(wanted, offset=wanted.offset + len(answer)),
-        seen=at.seen.union(answer, fresh),
-        done=len(answer) < wanted.limit,
+        wanted=replace(wanted, offset=wanted.offset + (len(answer) if asked is wanted else len(unseen[:size]))),
+        seen=at.seen.union(unseen[:size]),
+        done=len(answer) < asked.limit and len(unseen) <= size,
     )
     return session.hits.hits(list(fresh.values())), following
 

@@ -47,8 +47,8 @@ class CollectionSettings(Frozen):
     `vectors` is how vectors are stored; they are passed and scored as float32 either way. `replicas` "auto" is 3,
     with a write consistency of 2, on a cluster of three or more nodes, and 1 elsewhere.
     `keys` None means those of the collection, or the defaults for a new one. `bm25` adds a BM25 sparse vector to
-    every passage; None means what the collection has, which for a new one is none. The same holds for `split`, which
-    may be given as text, "tokens:200,overlap:32".
+    every passage; None means what the collection has, which for a new one is none. The same holds for `split`:
+    whether long texts become several passages.
     """
 
     indexes: dict[str, IndexType] = Field(default_factory=dict)
@@ -64,11 +64,6 @@ class CollectionSettings(Frozen):
     keys: PayloadKeys | None = None
     bm25: Bm25Settings | None = None
     split: SplitSettings | None = None
-
-    @field_validator("split", mode="before")
-    @classmethod
-    def _spelled_out(cls, split: object) -> object:
-        return SplitSettings.parse(split) if isinstance(split, str) else split
 
     @model_validator(mode="after")
     def _room_for_the_document(self) -> Self:

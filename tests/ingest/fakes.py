@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,6 +97,9 @@ class StubEncoder:
         np.cumsum([len(ids) for ids in rows], out=offsets[1:])
         ids = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
         return TokenBatch(ids, offsets, sum(len(text.split()) > 16 for text in texts))
+
+    def token_places(self, text: str) -> NDArray[np.int64]:
+        return np.array([match.start() for match in re.finditer(r"\S+", text)], dtype=np.int64)
 
     def encode_tokens(
         self, tokens: TokenBatch, *, on_progress: Callable[[int], None] | None = None

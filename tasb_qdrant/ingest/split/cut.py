@@ -47,7 +47,9 @@ def cut(text: str, places: NDArray[np.int64], *, room: int, overlap: int) -> lis
         spans.append((start, _without_spaces(text, start, end)))
         following = int(np.searchsorted(places, end))
         shared = min(overlap, (following - first) // 2)
-        start = _begin(text, ends, int(places[following - shared]), end) if shared else _skip_spaces(text, end)
+        begin = _begin(text, ends, int(places[following - shared]), end) if shared else end
+        # Of several tokens at one character, none can be shared alone.
+        start = _skip_spaces(text, begin if begin > start else end)
         first = int(np.searchsorted(places, start))
     if start < len(text) and (first < len(places) or not spans):
         spans.append((start, _without_spaces(text, start, len(text))))
