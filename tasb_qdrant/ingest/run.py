@@ -28,6 +28,7 @@ from tasb_qdrant.ingest.source.average_length import average_length
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
 from tasb_qdrant.ingest.source.payload_model import with_indexes_of
 from tasb_qdrant.ingest.source.recognised import exact_indexes, what_was_missed, what_was_recognised
+from tasb_qdrant.ingest.split.reader import SplitPassages
 from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
 from tasb_qdrant.ingest.verify.check import verified
@@ -199,7 +200,7 @@ class IngestRun:
 
     def _load(self, reader: PassageReader, encoder: Encoder, collection: Collection, journal: Journal) -> Outcome:
         outcome = run_pipeline(
-            reader,
+            reader.itself if isinstance(reader, SplitPassages) else reader,
             encoder=encoder,
             collection=collection,
             rejects=self._rejects,

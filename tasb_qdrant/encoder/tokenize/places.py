@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -19,8 +19,8 @@ _WORD: Final = re.compile(r"[\S\x0b\x0c\x1c-\x1f\x85]+")
 _LONG: Final = 64
 """Characters. Longer words aren't cached, and are divided within: Chinese, for one, has no spaces between words."""
 
-_FEW: Final = 8
-"""Tokens. A word of more than that is divided within, too."""
+_MANY: Final = 9
+"""Tokens. A word of so many is divided within, too."""
 
 _CHUNK: Final = 4096
 _AT_ONCE: Final = 16
@@ -45,31 +45,39 @@ class TokenPlaces:
     def __call__(self, text: str) -> NDArray[np.int64]:
         """Ascending, int64 (tokens,), without special tokens. Where a text has no spaces for thousands of characters,
         a token or two may be missing or too many."""
-        places = self._by_tokenizer(text, 0) if self._words is None else self._by_words(text, self._words)
-        pairs = np.fromiter(places, dtype=[("place", np.int64), ("tokens", np.int64)])
-        return np.repeat(pairs["place"], pairs["tokens"])
-
-    def _by_words(self, text: str, words: WordIds) -> Iterator[tuple[int, int]]:
-        """Places, and how many tokens begin at each."""
-        for match in _WORD.finditer(text):
-            word, start = match[0], match.start()
-            # With a bracket it may be a special token, which isn't cached.
-            cached = len(word) <= _LONG and "[" not in word
-            tokens = len(words[word]) // 4 if cached else 0
-            if cached and tokens <= _FEW:
-                yield start, tokens
-            else:
-                yield from self._by_tokenizer(word, start)
-
-    def _by_tokenizer(self, text: str, start: int) -> Iterator[tuple[int, int]]:
         chunks = _chunks(text)
+        found: list[NDArray[np.int64]] = [np.empty(0, dtype=np.int64)]
         while some := list(islice(chunks, _AT_ONCE)):
-            encodings = self._tokenizer.encode_batch([part for _, part in some], add_special_tokens=False)
-            for (offset, part), encoding in zip(some, encodings, strict=True):
-                for begin, end in encoding.offsets:
-                    # Some tokenizers count the space before a word as part of its first token.
-                    spaces = end - begin > 1 and part[begin].isspace()
-                    yield start + offset + begin + spaces, 1
+            if self._words is None:
+                parts = self._by_tokenizer([part for _, part in some])
+            else:
+                parts = [self._by_words(part, self._words) for _, part in some]
+            found += [start + places for (start, _), places in zip(some, parts, strict=True)]
+        return np.concatenate(found)
+
+    def _by_words(self, text: str, words: WordIds) -> NDArray[np.int64]:
+        starts = [match.start() for match in _WORD.finditer(text)]
+        found = _WORD.findall(text)
+        # With a bracket it may be a special token, which isn't cached.
+        tokens = [len(words[word]) // 4 if len(word) <= _LONG and "[" not in word else _MANY for word in found]
+        divided = [row for row, count in enumerate(tokens) if count >= _MANY]
+        within = self._by_tokenizer([found[row] for row in divided])
+        for row, places in zip(divided, within, strict=True):
+            tokens[row] = len(places)
+        every = np.repeat(np.array(starts, dtype=np.int64), tokens)
+        ends = np.cumsum(tokens)
+        for row, places in zip(divided, within, strict=True):
+            every[ends[row] - len(places) : ends[row]] += places
+        return every
+
+    def _by_tokenizer(self, texts: Sequence[str]) -> list[NDArray[np.int64]]:
+        encodings = self._tokenizer.encode_batch(texts, add_special_tokens=False) if texts else []
+        # Some tokenizers count the space before a word as part of its first token.
+        places = (
+            [begin + (end - begin > 1 and text[begin].isspace()) for begin, end in encoding.offsets]
+            for text, encoding in zip(texts, encodings, strict=True)
+        )
+        return [np.array(each, dtype=np.int64) for each in places]
 
 
 def _chunks(text: str) -> Iterator[tuple[int, str]]:

@@ -47,6 +47,11 @@ class SplitPassages:
         self._place: Place | None = None
 
     @property
+    def itself(self) -> PassageReader:
+        """The other reader, if nothing is split: asking it directly for each place saves a microsecond a passage."""
+        return self if self._splitting.splitter is not None else self._documents
+
+    @property
     def source(self) -> str:
         """Where the last passage came from."""
         return self._documents.source if self._place is None else self._place[0]
