@@ -32,7 +32,7 @@ from tests.models import minilm_folder
 DOCUMENT: Final = ROOT / "docs" / "long-texts.md"
 SPLITS: Final = ("none", "tokens:256,overlap:32", "tokens:200,overlap:32", "tokens:128,overlap:16")
 MODES: Final = ("dense", "bm25", "hybrid")
-MEASURES: Final = (ir_measures.nDCG @ 10, ir_measures.R @ 10, ir_measures.R @ 100)
+MEASURES: Final = (ir_measures.nDCG @ 10, ir_measures.R @ 100)
 DEPTH: Final = 100
 
 
