@@ -16,14 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tasb_qdrant.cli.highlight import excerpt, spans_in
+from tasb_qdrant.cli.logs import is_quiet
 from tasb_qdrant.doctor import Check
 from tasb_qdrant.records import Hit, HitGroup, IngestReport
-
-_MANY: Final = 100
-"""One passage in so many."""
-
-_USUAL_TOKENS: Final = 256
-"""Of a passage; docs/long-texts.md says what other lengths bring."""
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
@@ -44,7 +39,9 @@ def warn(message: str) -> None:
 
 
 def note(message: str) -> None:
-    """One line on stderr: what was chosen on the user's behalf."""
+    """One line on stderr, unless -q says no: what was chosen on the user's behalf."""
+    if is_quiet():
+        return
     click.secho(message, err=True, dim=True)
 
 
@@ -130,33 +127,11 @@ def print_report(report: IngestReport) -> None:
     )
     if report.deleted:
         console.print(f"Deleted {report.deleted:,} points that the source doesn't have.")
-    if not report.read:
-        warn("the source holds no passages")
-    if report.truncated:
-        warn(
-            f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded"
-            f"{_split_instead(report)}"
-        )
-    if report.rejected:
-        warn(f"{report.rejected:,} inputs were rejected; see {report.rejects_file}")
-    if report.points_expected is not None and report.points != report.points_expected:
-        warn(
-            f"the collection should hold {report.points_expected:,} passages and holds {report.points:,}; "
-            "is another program writing to it? Run the same command again to check"
-        )
     for warning in report.warnings:
         warn(warning)
     if report.proposed_indexes:
         options = " ".join(f"--index {field}:{kind}" for field, kind in report.proposed_indexes.items())
         console.print(Text(f"To filter fast on payload fields, run the same again with: {options}"))
-
-
-def _split_instead(report: IngestReport) -> str:
-    """How not to lose what is cut off, where that is much of the source."""
-    if report.documents is not None or not report.max_length or _MANY * report.truncated < report.read:
-        return ""
-    tokens = min(report.max_length, _USUAL_TOKENS)
-    return f". To find the rest too, ingest into a new collection with --split tokens:{tokens},overlap:{tokens // 8}"
 
 
 def print_checks(checks: Sequence[Check]) -> None:

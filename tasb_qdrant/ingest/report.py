@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder import Encoder
@@ -11,7 +14,15 @@ from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.resume.journal import Journal
 from tasb_qdrant.records import IngestReport
-from tasb_qdrant.settings import IndexType
+from tasb_qdrant.settings import LEAST_TOKENS, IndexType
+
+log: Final = logging.getLogger(__name__)
+
+_MANY: Final = 100
+"""One passage in so many."""
+
+_USUAL_TOKENS: Final = 256
+"""Of a passage; docs/long-texts.md says what other lengths bring."""
 
 
 def report_of(
@@ -30,14 +41,13 @@ def report_of(
     points = collection.reads.count()
     now = counters.finish()
     resumed = journal.resumed
-    return IngestReport(
+    report = IngestReport(
         collection=collection.name,
         location=collection.location,
         model=encoder.contract.model,
         device=encoder.device,
         precision=encoder.contract.precision,
         documents=None if collection.split is None else now.documents,
-        max_length=encoder.contract.max_length,
         read=now.read,
         stored=now.stored,
         updated=now.updated,
@@ -57,6 +67,38 @@ def report_of(
         proposed_indexes=_proposed(outcome, collection),
         resumed=resumed.model_dump() if resumed.windows else {},
     )
+    report = replace(report, warnings=(*_of_the_counts(report, encoder), *report.warnings))
+    for sentence in report.warnings:
+        log.warning("%s", sentence)
+    return report
+
+
+def _of_the_counts(report: IngestReport, encoder: Encoder) -> tuple[str, ...]:
+    """What a person should know of the counts, a sentence each."""
+    found: list[str] = []
+    if not report.read:
+        found.append("the source holds no passages")
+    if report.truncated:
+        found.append(
+            f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded"
+            f"{_split_instead(report, encoder.contract.max_length)}"
+        )
+    if report.rejected:
+        found.append(f"{report.rejected:,} inputs were rejected; see {report.rejects_file}")
+    if report.points_expected is not None and report.points != report.points_expected:
+        found.append(
+            f"the collection should hold {report.points_expected:,} passages and holds {report.points:,}; "
+            "is another program writing to it? Run the same command again to check"
+        )
+    return tuple(found)
+
+
+def _split_instead(report: IngestReport, longest: int) -> str:
+    """How not to lose what is cut off, where that is much of the source."""
+    tokens = min(longest, _USUAL_TOKENS)
+    if report.documents is not None or _MANY * report.truncated < report.read or tokens < LEAST_TOKENS:
+        return ""
+    return f". To find the rest too, ingest into a new collection with --split tokens:{tokens},overlap:{tokens // 8}"
 
 
 def _proposed(outcome: Outcome, collection: Collection) -> dict[str, IndexType]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tasb_qdrant.records.html import facts
 from tasb_qdrant.records.verification import VerifyReport
 
 
@@ -21,8 +22,7 @@ class IngestReport:
     `notes` say what was chosen on the user's behalf. `loading_seconds` is the part of `seconds` in which passages
     moved from the source to the collection, `stages` the busy seconds of each stage, which overlap.
 
-    Where texts are split, `documents` counts those of the source (None elsewhere), and everything else passages;
-    `max_length` is how many tokens the model reads of one.
+    Where texts are split, `documents` counts those of the source (None elsewhere), and everything else passages.
 
     `resumed` is empty, or says what the interrupted runs had done whose checkpoint this run resumed from: the
     `windows` they finished, the `points` in those, how many of them they `stored` and `skipped`, and the `tokens`
@@ -53,7 +53,6 @@ class IngestReport:
     resumed: Mapping[str, int] = field(default_factory=dict)
     deleted: int = 0
     documents: int | None = None
-    max_length: int = 0
     verification: VerifyReport | None = None
 
     @property
@@ -81,3 +80,12 @@ class IngestReport:
             "passages_per_second": round(self.passages_per_second, 1),
             "tokens_per_second": round(self.tokens_per_second, 1),
         }
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        listed = ("notes", "warnings", "stages", "verification", "proposed_indexes", "resumed", "loading_seconds")
+        values = {name: value for name, value in self.to_dict().items() if name not in listed}
+        values["to filter fast, index"] = ", ".join(f"{field}:{kind}" for field, kind in self.proposed_indexes.items())
+        after = (*self.warnings, *self.notes)
+        shown = facts("IngestReport", values, after=after)
+        return shown if self.verification is None else shown + self.verification._repr_html_()

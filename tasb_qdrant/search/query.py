@@ -10,7 +10,7 @@ from tasb_qdrant.collection.reads.questions import Nearest, Query, QueryOptions,
 from tasb_qdrant.filters import F, Filter, format_filter
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import HitGroup
-from tasb_qdrant.search.hits import Hits
+from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import PartOptions, RankedOptions, SearchOptions
 from tasb_qdrant.search.ranking import Ranking, query_options
 from tasb_qdrant.search.session import Session
@@ -22,13 +22,12 @@ T = TypeVar("T")
 def search(session: Session[T], texts: Sequence[str], options: SearchOptions) -> Steps[list[Hits[T]]]:
     """For each query its hits, best first: those that the cache hasn't are encoded together and sent as one."""
     ranking = Ranking.of(options, diversity=options.get("diversity"), best_per=options.get("best_per"))
-    wanted = yield from _wanted(session, options, **chosen(PartOptions, options))
-    yield from _check_field(session, ranking)
+    wanted, warnings = yield from _wanted(session, options, ranking, **chosen(PartOptions, options))
     found: dict[int, Hits[T]] = {}
     keys = [_key(text, ranking, wanted) for text in texts] if session.cache.on else []
     for index, key in enumerate(keys):
         if (points := session.cache.get(key)) is not None:
-            found[index] = session.hits.hits(points, cached=True)
+            found[index] = session.hits.hits(points, cached=True, warnings=warnings)
     missing = [index for index in range(len(texts)) if index not in found]
     if missing:
         queries = yield from _queries(session, [texts[index] for index in missing], ranking, wanted)
@@ -37,19 +36,20 @@ def search(session: Session[T], texts: Sequence[str], options: SearchOptions) ->
             points = list({point.id: point for point in answer.values()}.values())
             if keys:
                 session.cache.put(keys[index], points)
-            found[index] = session.hits.hits(points)
+            found[index] = session.hits.hits(points, warnings=warnings)
     return [found[index] for index in range(len(texts))]
 
 
 def search_groups(
     session: Session[T], text: str, *, by: str, group_size: int = 3, limit: int = 10, **options: Unpack[RankedOptions]
-) -> Steps[list[HitGroup[T]]]:
+) -> Steps[HitGroups[T]]:
     """The best hits of each value of a field, the group with the best hit first."""
     ranking = Ranking.of(options)
-    wanted = yield from _wanted(session, options, limit=limit)
+    wanted, warnings = yield from _wanted(session, options, ranking, limit=limit)
     [query] = yield from _queries(session, [text], ranking, wanted)
     groups = yield from session.reads.query_groups(query, wanted, by=by, size=group_size)
-    return [HitGroup(group.value, session.hits.hits(group.points)) for group in groups]
+    found = [HitGroup(group.value, session.hits.hits(group.points)) for group in groups]
+    return HitGroups(found, warnings=warnings, notes=session.notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class Paging:
     query: Query
     ranking: Ranking
     wanted: QueryOptions
+    warnings: tuple[str, ...] = ()
     seen: frozenset[Hashable] = frozenset()
     done: bool = False
 
@@ -74,10 +75,9 @@ def begin_pages(
 ) -> Steps[Paging]:
     """Before the first page."""
     ranking = Ranking.of(options, best_per=best_per)
-    wanted = yield from _wanted(session, options, limit=page_size)
-    yield from _check_field(session, ranking)
+    wanted, warnings = yield from _wanted(session, options, ranking, limit=page_size)
     [query] = yield from _queries(session, [text], ranking, wanted)
-    return Paging(query, ranking, wanted)
+    return Paging(query, ranking, wanted, warnings)
 
 
 def next_page(session: Session[T], at: Paging) -> Steps[tuple[Hits[T], Paging]]:
@@ -96,7 +96,7 @@ def next_page(session: Session[T], at: Paging) -> Steps[tuple[Hits[T], Paging]]:
         seen=at.seen.union(unseen[:size]),
         done=len(answer) < asked.limit and len(unseen) <= size,
     )
-    return session.hits.hits(list(fresh.values())), following
+    return session.hits.hits(list(fresh.values()), warnings=at.warnings), following
 
 
 def _answers(
@@ -111,18 +111,17 @@ def _answers(
     return [{("value", group.value): group.points[0] for group in groups} for groups in grouped]
 
 
-def _check_field(session: Session[T], ranking: Ranking) -> Steps[None]:
-    """Warn of a field that no passage seems to have: nothing would be found."""
-    if ranking.best_per is not None:
-        yield from session.where.check(F(ranking.best_per).exists())
-
-
-def _wanted(session: Session[T], options: RankedOptions, **part: Unpack[PartOptions]) -> Steps[QueryOptions]:
-    """The options as a value, checked before anything is encoded."""
+def _wanted(
+    session: Session[T], options: RankedOptions, ranking: Ranking, **part: Unpack[PartOptions]
+) -> Steps[tuple[QueryOptions, tuple[str, ...]]]:
+    """The options as a value, checked before anything is encoded, and what of them looks like a slip."""
     wanted = query_options(session.hits, options, **part)
+    warnings: tuple[str, ...] = ()
     if wanted.where is not None:
-        yield from session.where.check(wanted.where)
-    return wanted
+        warnings += yield from session.where.check(wanted.where)
+    if ranking.best_per is not None:  # by a field that isn't there, nothing would be found
+        warnings += yield from session.where.check(F(ranking.best_per).exists())
+    return wanted, warnings
 
 
 def _queries(session: Session[T], texts: Sequence[str], ranking: Ranking, wanted: QueryOptions) -> Steps[list[Query]]:

@@ -10,11 +10,13 @@ from tasb_qdrant.settings.collection import (
     VectorType,
     parse_indexes,
 )
-from tasb_qdrant.settings.environment import user_state_folder, waiting_is_chosen
-from tasb_qdrant.settings.split import SplitSettings
+from tasb_qdrant.settings.environment import log_level, user_state_folder, waiting_is_chosen
+from tasb_qdrant.settings.split import LEAST_TOKENS, SplitSettings
 from tasb_qdrant.settings.store import (
     DEFAULT_STORE,
     MAX_SECONDS,
+    READ_SECONDS,
+    ReadingStoreOptions,
     StoreOptions,
     StoreSettings,
     Transport,
@@ -28,9 +30,12 @@ __all__ = [
     "DEFAULT_AVG_LEN",
     "DEFAULT_STORE",
     "IndexType",
+    "LEAST_TOKENS",
     "MAX_SECONDS",
     "PayloadKeys",
     "Quantization",
+    "READ_SECONDS",
+    "ReadingStoreOptions",
     "SplitSettings",
     "StoreOptions",
     "StoreSettings",
@@ -38,6 +43,7 @@ __all__ = [
     "VectorType",
     "check_whole_number",
     "first_problem",
+    "log_level",
     "parse_indexes",
     "store_settings",
     "user_state_folder",

@@ -12,6 +12,9 @@ from tasb_qdrant.settings.base import Frozen
 
 SPELLING: Final = "tokens:N,overlap:N,field:NAME"
 
+LEAST_TOKENS: Final = 16
+"""Of a passage: half of them may be title, prompt and special tokens."""
+
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_\-]*", re.ASCII)
 """A name that needs no quotes as a path in a payload."""
 
@@ -24,7 +27,7 @@ class SplitSettings(Frozen):
     `field` holds the document's id.
     """
 
-    tokens: int = Field(ge=16, le=2**20)
+    tokens: int = Field(ge=LEAST_TOKENS, le=2**20)
     overlap: int = Field(default=0, ge=0)
     field: str = "doc_id"
 

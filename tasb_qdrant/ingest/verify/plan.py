@@ -11,6 +11,7 @@ from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.collection.views import views_of
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.ingest.progress import Counters, Progress
+from tasb_qdrant.ingest.showing import showing
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
 from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.ingest.verify.findings import Findings
@@ -58,10 +59,12 @@ def plan_sync(
     *,
     collection: str,
     peers: Sequence[str] = (),
+    progress: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[PlanOptions],
 ) -> SyncPlan:
-    """The counts that `ingest(source, collection=..., sync=True)` would report; nothing is changed.
+    """The counts that `ingest(source, collection=..., sync=True)` would report; nothing is changed. `progress` shows
+    how far it is, as in `ingest`.
 
     The encoder is loaded only if the collection's texts are split.
 
@@ -69,7 +72,8 @@ def plan_sync(
     """
     store = store_settings(**chosen(StoreOptions, options))
     with (
-        open_existing(collection, store) as target,
+        showing(progress, on_progress) as tell,
+        open_existing(collection, store, patient=True) as target,
         views_of(target, store, peers) as views,
         Findings() as findings,
     ):
@@ -79,7 +83,7 @@ def plan_sync(
             check_contract(collection, target.contract, encoder.contract)
             given.split_by(Splitter(target.split, encoder))
         survey = Survey(given, target, views_in(views), findings)
-        survey.run(Counters(on_progress=on_progress), compare=True)
+        survey.run(Counters(on_progress=tell), compare=True)
         encode = findings.count(*Difference.mended_by(Repair.ENCODE))
         update = findings.count(*Difference.mended_by(Repair.PAYLOAD))
         return SyncPlan(
