@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # Tests start Python some thousand times: it is to compile their modules once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo quick test format lint types pytest wheel fuzz faults bench bench-load bench-search bench-quick bench-gpu bench-precision clean
+.PHONY: demo quick test format lint types pytest wheel fuzz faults bench bench-load bench-search bench-quick bench-gpu bench-precision bench-long-texts clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tasb-qdrant demo
@@ -72,6 +72,10 @@ bench-gpu: $(VENV)/.bench
 # What each precision costs in retrieval; needs SciFact (docs/performance.md says where).
 bench-precision: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.precision --write
+
+# What splitting long texts brings in retrieval; needs SciFact, too.
+bench-long-texts: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.long_texts --write
 
 $(VENV)/.python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \

@@ -291,6 +291,8 @@ def _encoded_by(what: str, stored: object) -> str:
     """The option that encodes as the collection does, or ""."""
     if what == "normalized":
         return "--normalize" if stored else "--no-normalize"
+    if what == "split":
+        return "no --split" if stored == "none" else f"--split {stored}"
     options = {"dim": "--dim", "query prompt": "--query-prompt", "passage prompt": "--passage-prompt"}
     return f"{options[what]} {stored!r}" if what in options else ""
 

@@ -77,6 +77,28 @@ def work(run: Callable[[], T]) -> Steps[T]:
     return answer
 
 
+def together(plans: Sequence[StoreSteps[T]]) -> StoreSteps[list[T]]:
+    """What each of the plans returns: side by side, so that what they ask for at the same time is sent together."""
+    results: dict[int, T] = {}
+    asked: dict[int, Requests] = {}
+
+    def go_on(number: int, answer: list[Any] | None) -> None:
+        try:
+            asked[number] = next(plans[number]) if answer is None else plans[number].send(answer)
+        except StopIteration as done:
+            results[number] = done.value
+
+    for number in range(len(plans)):
+        go_on(number, None)
+    while asked:
+        answers = iter((yield Requests([request for step in asked.values() for request in step.requests])))
+        answered = dict(asked)
+        asked.clear()
+        for number, step in answered.items():
+            go_on(number, [next(answers) for _ in step.requests])
+    return [results[number] for number in range(len(plans))]
+
+
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """When a call is to end, with all of its steps and their retries. `allowed` is in seconds, `until` by

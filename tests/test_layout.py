@@ -48,7 +48,7 @@ ROOMS = {
     # Stages don't see each other's flow: the run joins them.
     **{
         f"ingest.{stage}": ["ingest.run", "ingest.pipeline", "ingest.verify"]
-        for stage in ("source", "read", "upload", "resume", "rejects")
+        for stage in ("source", "split", "read", "upload", "resume", "rejects")
     },
 }
 

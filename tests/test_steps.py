@@ -17,9 +17,11 @@ from tasb_qdrant.steps import (
     Requests,
     Step,
     Steps,
+    StoreSteps,
     Work,
     carry_out,
     carry_out_async,
+    together,
     work,
 )
 
@@ -115,3 +117,25 @@ def test_what_is_left_is_never_nothing_and_never_more_than_asked(monkeypatch: py
     with pytest.raises(SearchTimeoutError):
         deadline.check()
     NEVER.check()
+
+
+def test_plans_side_by_side_ask_together_and_get_their_own_answers() -> None:
+    def plan(name: str, rounds: int) -> StoreSteps[list[str]]:
+        found: list[str] = []
+        for number in range(rounds):
+            found += yield Requests([f"{name}{number}{each}" for each in "xy"[: rounds - number]])
+        return found
+
+    asked: list[list[str]] = []
+
+    def carry(step: Requests, _: Deadline) -> list[str]:
+        asked.append(list(step.requests))
+        return [request.upper() for request in step.requests]
+
+    assert carry_out(together([plan("a", 2), plan("b", 0), plan("c", 1)]), carry) == [
+        ["A0X", "A0Y", "A1X"],
+        [],
+        ["C0X"],
+    ]
+    assert asked == [["a0x", "a0y", "c0x"], ["a1x"]]
+    assert carry_out(together([]), carry) == []

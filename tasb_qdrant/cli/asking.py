@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,9 +15,12 @@ from tasb_qdrant.cli.find import Find
 from tasb_qdrant.cli.highlight import words_of
 from tasb_qdrant.cli.output import Output
 from tasb_qdrant.cli.render import note, print_groups, print_hits, print_json, print_json_line
+from tasb_qdrant.collection.reads.grouping import values_of
 from tasb_qdrant.errors import SettingsError, TasbQdrantError
 from tasb_qdrant.evaluation.queries import Query, read_queries
 from tasb_qdrant.evaluation.trec_run import trec_lines
+from tasb_qdrant.records import Hit
+from tasb_qdrant.records.path import parse_path
 
 if TYPE_CHECKING:
     from tasb_qdrant.search import Hits, Searcher
@@ -41,7 +45,7 @@ def ask_once(searcher: Searcher, find: Find, query: str, output: Output) -> None
     if output.form == "json":
         print_json([hit.to_dict() for hit in hits])
     else:
-        _print(Query("1", query), hits, output, headed=False)
+        _print(Query("1", query), hits, output, headed=False, best_per=find.best_per)
 
 
 def ask_like(searcher: Searcher, find: Find, like: Sequence[str], unlike: Sequence[str], output: Output) -> None:
@@ -74,7 +78,7 @@ def ask_file(searcher: Searcher, find: Find, lines: Any, output: Output) -> None
         if output.form == "json":
             every.append(_as_json(query, hits))
         else:
-            _print(query, hits, output, headed=True)
+            _print(query, hits, output, headed=True, best_per=find.best_per)
     if output.form == "json":
         print_json(every)
 
@@ -92,9 +96,9 @@ def _answered(
             note(f"Searched {done:,} queries, {done / (now - began):,.0f} a second.")
 
 
-def _print(query: Query, hits: Hits, output: Output, *, headed: bool) -> None:
+def _print(query: Query, hits: Hits, output: Output, *, headed: bool, best_per: str | None = None) -> None:
     if output.form == "trec":
-        for line in trec_lines(query.id, hits, name=output.run_name):
+        for line in trec_lines(query.id, _documents(hits, best_per), name=output.run_name):
             click.echo(line)
     elif output.form == "jsonl":
         print_json_line(_as_json(query, hits))
@@ -102,6 +106,14 @@ def _print(query: Query, hits: Hits, output: Output, *, headed: bool) -> None:
         if headed:
             click.secho(f"{query.id}  {query.text}", bold=True)
         print_hits(hits, words=_marked(query.text, output))
+
+
+def _documents(hits: Hits, best_per: str | None) -> Sequence[Hit]:
+    """The hits under the ids of what they stand for: judgements are of documents, not of their passages."""
+    if best_per is None:
+        return hits
+    path = parse_path(best_per)
+    return [replace(hit, id=str(next(values_of(hit.payload, path), hit.id))) for hit in hits]
 
 
 def _marked(query: str, output: Output) -> frozenset[str]:

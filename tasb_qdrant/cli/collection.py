@@ -105,6 +105,7 @@ def info_command(*, collection: str, store: ReadingStoreOptions, as_json: bool) 
                 f"{contract.dim} {info.vectors}, {contract.pooling} pooling, {normalised}, {contract.distance}",
             ],
             *([["words", _words(info.bm25)]] if info.bm25 is not None else []),
+            *([["texts", f"split into passages of up to {info.split.in_words}"]] if info.split is not None else []),
             ["longest passage", f"{contract.max_length} tokens"],
             ["point ids", f"{_NUMBERS[info.integer_ids]}, else UUIDs"],
             ["payload keys", f"{info.keys.id}, {info.keys.text}, {info.keys.title}"],

@@ -34,13 +34,21 @@ class Find:
         where: str | None = self.options["where"]
         return where
 
+    @property
+    def best_per(self) -> str | None:
+        """The field of which each value comes once."""
+        best_per: str | None = self.options["best_per"]
+        return best_per
+
     def changed(self, **options: object) -> Find:
         """The same with these options in place of its own."""
         return Find({**self.options, **options}, self.timings)
 
     def batch(self, searcher: Searcher, queries: Sequence[str], *, ids_alone: bool = False) -> list[Hits]:
-        """The hits of each query; with `ids_alone` they have no text, title or payload."""
-        fewer = {"with_payload": False, "with_text": False, "with_vectors": False} if ids_alone else {}
+        """The hits of each query; with `ids_alone` they have no text and title, and of the payload what --best-per
+        names."""
+        told = [self.best_per] if self.best_per else False
+        fewer = {"with_payload": told, "with_text": False, "with_vectors": False} if ids_alone else {}
         answers = searcher.search_batch(queries, **{**self.options, **fewer})
         if answers:
             self._tell(answers[0].timings)
@@ -48,17 +56,18 @@ class Find:
 
     def groups(self, searcher: Searcher, query: str, *, by: str, size: int) -> HitGroups:
         """The best hits of each value of a field."""
-        if self.options["offset"] or self.options["diversity"] is not None:
-            raise click.UsageError("--group-by goes without --offset and --diversity; leave these out")
-        groups = searcher.search_groups(query, by=by, group_size=size, **self._without("offset", "diversity"))
+        if self.options["offset"] or self.options["diversity"] is not None or self.best_per:
+            raise click.UsageError("--group-by goes without --offset, --diversity and --best-per; leave these out")
+        options = self._without("offset", "diversity", "best_per")
+        groups = searcher.search_groups(query, by=by, group_size=size, **options)
         self._tell(groups.timings)
         return groups
 
     def like(self, searcher: Searcher, positive: Sequence[str], negative: Sequence[str]) -> Hits:
         """Passages like some and unlike others."""
-        if self.options["mode"] != "dense" or self.options["diversity"] is not None:
-            raise click.UsageError("--like goes without --mode and --diversity; leave these out")
-        options = self._without("mode", "fusion", "weights", "depth", "diversity")
+        if self.options["mode"] != "dense" or self.options["diversity"] is not None or self.best_per:
+            raise click.UsageError("--like goes without --mode, --diversity and --best-per; leave these out")
+        options = self._without("mode", "fusion", "weights", "depth", "diversity", "best_per")
         hits = searcher.recommend(positive, negative, **options)
         self._tell(hits.timings)
         return hits
@@ -107,6 +116,11 @@ find_options = grouped(
         "--diversity",
         type=click.FloatRange(0, 1),
         help="Prefer hits that differ from each other: 0 not at all, 1 above all.",
+    ),
+    click.option(
+        "--best-per",
+        metavar="FIELD",
+        help="Each value of this payload field once, by its best passage, such as doc_id after ingest --split.",
     ),
     click.option("--score-threshold", type=float, help="Leave out hits with a lower score."),
     click.option("--exact", is_flag=True, help="Compare with every vector instead of using the index."),

@@ -117,7 +117,7 @@ def ingest_command(
 
     check_together(sources, retry_rejects, run, dry_run=dry_run)
     if dry_run:
-        return dry_run_of(sources, collection, store, source, peers=run["peers"], as_json=as_json)
+        return dry_run_of(sources, collection, store, encoder, source, peers=run["peers"], as_json=as_json)
     with ProgressDisplay(quiet=is_quiet()) as display, resumable():
         run["settings"], run["on_progress"] = settings, display
         report = ingest(

@@ -22,11 +22,12 @@ def _copies(text: str) -> int | str:
         raise click.BadParameter(f"expected a number or auto, got {text!r}") from None
 
 
-def _settings(*, indexes: tuple[str, ...], **given: Any) -> CollectionSettings:
-    from tasb_qdrant.settings import CollectionSettings, parse_indexes
+def _settings(*, indexes: tuple[str, ...], split: str | None, **given: Any) -> CollectionSettings:
+    from tasb_qdrant.settings import CollectionSettings, SplitSettings, parse_indexes
 
     bm25, keys = _bm25(_taken(given, "bm25")), _keys(_taken(given, "key"))
-    return CollectionSettings(indexes=parse_indexes(indexes), bm25=bm25, keys=keys, **given)
+    parts = None if split is None else SplitSettings.parse(split)
+    return CollectionSettings(indexes=parse_indexes(indexes), bm25=bm25, keys=keys, split=parts, **given)
 
 
 def _taken(given: dict[str, Any], word: str) -> dict[str, Any]:
@@ -116,6 +117,12 @@ collection_options = grouped(
     ),
     click.option(
         "--bm25-avg-len", type=float, metavar="WORDS", help="Average length of the passages. [default: measured]"
+    ),
+    click.option(
+        "--split",
+        metavar="tokens:N,overlap:N",
+        help="Split texts into passages of up to N tokens, title included, which share up to N; for a new collection. "
+        "Search it with --best-per doc_id.",
     ),
     click.option("--id-key", help="Payload field for the id. [default: passage_id]"),
     click.option("--text-key", help="Payload field for the text. [default: text]"),

@@ -115,6 +115,7 @@ def print_report(report: IngestReport) -> None:
         Text.assemble(
             ("Stored ", "bold"),
             (f"{report.stored:,} passages", "bold green"),
+            "" if report.documents is None else f" of {report.documents:,} documents",
             f" in collection {report.collection!r} at {report.location}, which now holds {report.points:,}.",
         )
     )

@@ -24,7 +24,8 @@ def print_verification(found: VerifyReport) -> None:
         head = (f"{found.differences:,} differences", "bold red")
     else:
         head = ("No differences in what was checked", "bold yellow")
-    console.print(Text.assemble(head, f": {found.read:,} passages of the source, collection {found.collection!r}"))
+    of = "" if found.documents is None else f"{found.documents:,} documents of "
+    console.print(Text.assemble(head, f": {found.read:,} passages of {of}the source, collection {found.collection!r}"))
     for view, points in found.points.items():
         console.print(Text(f"  {points:,} points {f'at {view}' if view else f'in it at {found.location}'}"))
     for each in Difference:

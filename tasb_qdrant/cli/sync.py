@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from tasb_qdrant.encoder.options import EncoderOptions
     from tasb_qdrant.ingest.options import RunOptions
     from tasb_qdrant.ingest.source.open import SourceOptions
     from tasb_qdrant.settings import StoreOptions
@@ -29,6 +30,7 @@ def dry_run_of(
     sources: tuple[str, ...],
     collection: str,
     store: StoreOptions,
+    encoder: EncoderOptions,
     source: SourceOptions,
     *,
     peers: Sequence[str],
@@ -43,7 +45,9 @@ def dry_run_of(
     from tasb_qdrant.ingest.display import ProgressDisplay
 
     with ProgressDisplay(quiet=is_quiet()) as display:
-        plan = plan_sync(list(sources), collection=collection, peers=peers, on_progress=display, **store, **source)
+        plan = plan_sync(
+            list(sources), collection=collection, peers=peers, on_progress=display, **store, **encoder, **source
+        )
     if as_json:
         print_json(plan.to_dict())
     else:

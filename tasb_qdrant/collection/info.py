@@ -8,7 +8,7 @@ from typing import Any
 
 from tasb_qdrant.records import IntegerIds, ModelContract
 from tasb_qdrant.records.html import facts
-from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, VectorType
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, VectorType
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class CollectionInfo:
     being built; `vectors` how the vectors are stored; `bm25` how the sparse vectors were made, if there are any;
     `integer_ids` which passage ids are integers as point ids: those below 2**53 ("u53"), or 2**64 ("u64", old ones).
     `alias_of` is the collection's own name if `name` is an alias, else ""; `aliases` are all of its aliases.
+    `split` how long texts were split, if they were.
     """
 
     name: str
@@ -46,6 +47,7 @@ class CollectionInfo:
     integer_ids: IntegerIds = "u53"
     alias_of: str = ""
     aliases: tuple[str, ...] = ()
+    split: SplitSettings | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As printed by --json."""
@@ -62,6 +64,7 @@ class CollectionInfo:
             "integer_ids": self.integer_ids,
             "alias_of": self.alias_of,
             "aliases": list(self.aliases),
+            "split": None if self.split is None else self.split.model_dump(),
         }
 
     def _repr_html_(self) -> str:

@@ -9,7 +9,14 @@ from typing import Final, TypeAlias, Unpack
 
 from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.protocol import Collection, OpenCollection, Store
-from tasb_qdrant.collection.schema import CollectionSchema, check_bm25, check_contract, check_keys, check_name
+from tasb_qdrant.collection.schema import (
+    CollectionSchema,
+    check_bm25,
+    check_contract,
+    check_keys,
+    check_name,
+    check_split,
+)
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import RequestRefusedError, SettingsError
 from tasb_qdrant.keywords import chosen, expanded_signature
@@ -120,7 +127,7 @@ def open_for_writing(
     avg_len: float = DEFAULT_AVG_LEN,
     lock_wait: float = LOCK_WAIT,
 ) -> Collection:
-    """The collection, made if it isn't there; one that is there must agree in contract, key names and BM25.
+    """The collection, made if it isn't there; one that is there must agree in contract, key names, BM25 and split.
 
     `avg_len` is the passages' average length for the BM25 of a new one, if the settings don't give it. A new one gets
     its payload indexes; of one that is there it is checked that it may have them, and its notes say which other
@@ -142,6 +149,7 @@ def open_for_writing(
             check_contract(name, collection.contract, contract)
             check_keys(name, collection.keys, settings.keys)
             check_bm25(name, collection.bm25, settings.bm25)
+            check_split(name, collection.split, settings.split)
             if there:
                 check_indexes(collection, settings.indexes)
             else:

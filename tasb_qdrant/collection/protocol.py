@@ -13,7 +13,7 @@ from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.records import IntegerIds, ModelContract
 from tasb_qdrant.records.edit import EditReport
-from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys, StoreSettings
+from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys, SplitSettings, StoreSettings
 
 
 class Collection(Protocol):
@@ -55,6 +55,11 @@ class Collection(Protocol):
     @property
     def bm25(self) -> Bm25Settings | None:
         """How the words of each passage become its sparse vector; None if passages have none."""
+        ...
+
+    @property
+    def split(self) -> SplitSettings | None:
+        """How long texts become several passages; None if each is one."""
         ...
 
     @property

@@ -25,6 +25,7 @@ from tasb_qdrant.settings import (
     IndexType,
     PayloadKeys,
     Quantization,
+    SplitSettings,
     VectorType,
     first_problem,
 )
@@ -34,8 +35,9 @@ EDITED_KEY: Final = "tasb_qdrant_edited"
 """Its own key, as it is written without reading the rest: others may be writing that."""
 
 FORMAT: Final = 3
-"""The latest: ids from 2**53 up aren't integers. Earlier versions must not write here, as they would store a second
-point for each of those. Format 2 had BM25, format 1 was without; both keep the ids that they have."""
+"""The latest: ids from 2**53 up aren't integers, and texts may be split. Earlier versions must not write here: they
+would store a second point for each of those ids, and texts whole. Format 2 had BM25, format 1 was without; both keep
+the ids that they have."""
 
 # Qdrant uses the name as a folder's name, and so does the embedded store.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}", re.ASCII)
@@ -46,7 +48,8 @@ class CollectionSchema(BaseModel):
 
     `id` tells a collection from one of the same name that was made later; older ones have none, "".
     `indexing_threshold_kb` and `prevent_unoptimized` (None: never set) are what the person wants of the
-    optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors.
+    optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors, `split`
+    if texts are stored whole.
     `integer_ids` says which passage ids are integers as point ids; older collections don't, and mean "u64".
     `edited` names the last edit of passages one by one, and is kept beside the record; "" if there was none.
     """
@@ -64,6 +67,7 @@ class CollectionSchema(BaseModel):
     bm25: Bm25Settings | None = None
     integer_ids: IntegerIds = "u64"
     edited: str = Field(default="", exclude=True)
+    split: SplitSettings | None = None
 
     @classmethod
     def of(cls, contract: ModelContract, settings: CollectionSettings, *, avg_len: float = DEFAULT_AVG_LEN) -> Self:
@@ -78,6 +82,7 @@ class CollectionSchema(BaseModel):
             indexing_threshold_kb=settings.indexing_threshold_kb,
             bm25=None if settings.bm25 is None else settings.bm25.measured(avg_len),
             integer_ids="u53",
+            split=settings.split,
         )
 
     def point_id(self, passage_id: str) -> PointId:
@@ -183,6 +188,12 @@ def check_bm25(name: str, stored: Bm25Settings | None, given: Bm25Settings | Non
     differences = [("BM25", "none", "BM25 vectors")] if stored is None else stored.differences(given)
     if differences:
         raise ContractMismatchError(name, differences)
+
+
+def check_split(name: str, stored: SplitSettings | None, given: SplitSettings | None) -> None:
+    """Refuse to split texts in another way than those that are there; None accepts how they are."""
+    if given is not None and given != stored:
+        raise ContractMismatchError(name, [("split", "none" if stored is None else str(stored), str(given))])
 
 
 def check_keys(name: str, stored: PayloadKeys, given: PayloadKeys | None) -> None:

@@ -35,6 +35,9 @@ class Tokenizes(Protocol):
     def parts(self, texts: Sequence[str], *, prompt: str = "") -> Iterator[Part]:
         """The same in parts, in any order, as they are finished."""
 
+    def places(self, text: str) -> NDArray[np.int64]:
+        """Where each token of the text begins. Raises InvalidInputError."""
+
 
 _IN_FLIGHT: Final = 3
 """Batches in flight on a device: the one it is computing, and two more, so that it never waits for whoever reads
@@ -96,6 +99,9 @@ class BatchedEncoder:
 
     def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
         return self._tokenize(texts, prompt=self.contract.passage_prompt)
+
+    def token_places(self, text: str) -> NDArray[np.int64]:
+        return self._tokenize.places(text)
 
     def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         parts = self._tokenize.parts(texts, prompt=self.contract.passage_prompt)

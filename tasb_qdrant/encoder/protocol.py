@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,3 +117,12 @@ class Encoder(Protocol):
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of queries; an empty query raises InvalidInputError."""
+
+
+@runtime_checkable
+class PlacesTokens(Protocol):
+    """What an encoder offers, too, if texts can be split by its tokens."""
+
+    def token_places(self, text: str) -> NDArray[np.int64]:
+        """The character at which each token of `text` begins, ascending: int64 (tokens,), without prompt and special
+        tokens, and not truncated. Raises InvalidInputError."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tasb_qdrant.encoder import Encoder
     from tasb_qdrant.ingest.progress import Progress
     from tasb_qdrant.ingest.source.open import SourceLike
-    from tasb_qdrant.settings import Bm25Settings, CollectionSettings, Transport
+    from tasb_qdrant.settings import Bm25Settings, CollectionSettings, SplitSettings, Transport
     from tasb_qdrant.sources import SourceFields, TextOptions
 else:  # who asks for the types at runtime gets an answer
     BaseModel = SecretStr = Encoder = Progress = SourceLike = Any
@@ -51,6 +51,7 @@ def ingest(
     payload: type[BaseModel] | None = None,
     settings: CollectionSettings | None = None,
     bm25: bool | Bm25Settings = False,
+    split: str | SplitSettings | None = None,
     rejects: str | Path | None = None,
     max_rejects: int | None = None,
     overwrite: bool = False,
@@ -81,6 +82,12 @@ def ingest(
     collection keeps having them, or not having them. The average length of the passages is measured before the first
     is stored: the source is read once more for that, a million passages at most. If it can be read only once, its
     first 10,000 passages are read ahead, in this thread.
+
+    `split`, such as "tokens:200,overlap:32", makes a new collection of passages of at most 200 tokens, title included,
+    with up to 32 of the passage before. The document `doc` becomes `doc#0`, `doc#1` …, each with the document's id in
+    the payload field `doc_id`, which is indexed; the report counts `documents`, and everything else passages. An
+    existing collection keeps its own split, and ContractMismatchError refuses another. `search(best_per="doc_id")`
+    finds documents.
 
     `sync` deletes, once everything else is stored, what the collection holds and the source doesn't; if that is
     likely a mistake, DeletionRefusedError is raised before anything is changed (not with `delete_anyway`).

@@ -10,7 +10,7 @@ from typing import TypedDict
 from tasb_qdrant.encoder.options import EncoderOptions
 from tasb_qdrant.ingest.progress import Progress
 from tasb_qdrant.ingest.source.open import SourceOptions
-from tasb_qdrant.settings import Bm25Settings, CollectionSettings, StoreOptions
+from tasb_qdrant.settings import Bm25Settings, CollectionSettings, SplitSettings, StoreOptions
 
 
 class RunOptions(TypedDict, total=False):
@@ -21,6 +21,9 @@ class RunOptions(TypedDict, total=False):
 
     bm25: bool | Bm25Settings
     """Give each passage a sparse vector of its words as well, for lexical and hybrid search."""
+
+    split: str | SplitSettings | None
+    """Split texts into passages of so many tokens: "tokens:200,overlap:32"; None is as the collection has them."""
 
     rejects: str | Path | None
     """A JSONL file for inputs that can't be stored; None stops at the first."""
@@ -65,6 +68,7 @@ class RunChoice:
 
     settings: CollectionSettings | None = None
     bm25: bool | Bm25Settings = False
+    split: str | SplitSettings | None = None
     rejects: str | Path | None = None
     max_rejects: int | None = None
     overwrite: bool = False

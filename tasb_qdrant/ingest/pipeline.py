@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -19,6 +19,7 @@ from tasb_qdrant.ingest.read.windows import PassageReader, read_windows
 from tasb_qdrant.ingest.rejects.log import RejectLog
 from tasb_qdrant.ingest.resume.checkpoint import Counts
 from tasb_qdrant.ingest.resume.journal import Journal
+from tasb_qdrant.ingest.split.surplus import Surplus
 from tasb_qdrant.ingest.upload.index_deferral import IndexDeferral
 from tasb_qdrant.ingest.upload.uploader import Uploader, batches_of
 from tasb_qdrant.ingest.window import Portion, TokenizedWindow, Window, windows_at_once
@@ -35,12 +36,14 @@ _READER_SECONDS: Final = 2.0
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What the counters don't tell: the points that were there before, how many of them were replaced (None if
-    that isn't known), the payload indexes that would suit, and the indexed fields that no passage has."""
+    that isn't known), the payload indexes that would suit, the indexed fields that no passage has, and warnings of
+    what documents had more."""
 
     points_before: int
     replaced: int | None
     proposal: dict[str, IndexType]
     unseen: tuple[str, ...] = ()
+    surplus: tuple[str, ...] = ()
 
 
 def run_pipeline(
@@ -69,6 +72,7 @@ def run_pipeline(
     deferral = IndexDeferral(collection, points_before=points_before)
     if sieve is None and points_before and not overwrite:
         sieve = ContentSieve(collection, counters)
+    surplus = Surplus(collection) if points_before and collection.split is not None else None
     words = None if collection.bm25 is None else Bm25Encoder(collection.bm25)
     indexes = collection.indexes() if indexes is None else indexes
     proposal = IndexProposal(indexes)
@@ -87,7 +91,8 @@ def run_pipeline(
             proposal=proposal,
         )
         flow.spawn("read", lambda: _feed(counters.timed("read", reading), windows), patience=_READER_SECONDS)
-        flow.spawn("tokenize", lambda: _feed(_tokenize(windows, encoder, words, sieve, journal, counters), tokenized))
+        looked_at = windows if surplus is None else _looked_at(windows, surplus, journal)
+        flow.spawn("tokenize", lambda: _feed(_tokenize(looked_at, encoder, words, sieve, journal, counters), tokenized))
         flow.spawn("checkpoint", lambda: journal.keep(flow.check))
         for first in tokenized.items(waiting=counters.tell):
             portion = Portion([first, *tokenized.ready(at_once - 1)])
@@ -104,6 +109,7 @@ def run_pipeline(
         replaced=sieve.replaced if sieve is not None else (None if points_before else 0),
         proposal=proposal.indexes(),
         unseen=proposal.unseen,
+        surplus=() if surplus is None else surplus.warnings,
     )
 
 
@@ -121,6 +127,14 @@ def _send(
     journal.ledger.expect(item.window.number, batches)
     for batch in batches:
         uploader.batches.put(batch, waiting=counters.tell)
+
+
+def _looked_at(windows: Iterable[Window], surplus: Surplus, journal: Journal) -> Iterator[Window]:
+    """The windows; those that aren't known to be stored are looked at for what documents had more."""
+    for window in windows:
+        if window.number >= journal.resumed.windows:
+            surplus.look_at(window)
+        yield window
 
 
 def _tokenize(

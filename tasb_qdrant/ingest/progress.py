@@ -27,10 +27,14 @@ class Progress:
 
     `loading_seconds` is the part of `seconds` in which passages went from the source to the collection.
     `waiting_for` says what holds things up, if anything does, and `notes` what was chosen on the user's
-    behalf so far. A verification counts what it has `compared`, out of `to_compare` if that is known.
+    behalf so far. Where texts are split, `documents` counts those that the passages read belong to, and
+    `titles_split` their titles that were too long to be repeated. A verification counts what it has `compared`,
+    out of `to_compare` if that is known.
     """
 
     phase: str = "starting"
+    documents: int = 0
+    titles_split: int = 0
     read: int = 0
     encoded: int = 0
     stored: int = 0
@@ -96,6 +100,8 @@ class Counters:
     def add(
         self,
         *,
+        documents: int = 0,
+        titles_split: int = 0,
         read: int = 0,
         encoded: int = 0,
         stored: int = 0,
@@ -111,6 +117,8 @@ class Counters:
             now = self._now
             self._now = replace(
                 now,
+                documents=now.documents + documents,
+                titles_split=now.titles_split + titles_split,
                 read=now.read + read,
                 encoded=now.encoded + encoded,
                 stored=now.stored + stored,

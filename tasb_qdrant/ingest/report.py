@@ -14,8 +14,15 @@ from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.resume.journal import Journal
 from tasb_qdrant.records import IngestReport
+from tasb_qdrant.settings import LEAST_TOKENS, IndexType
 
 log: Final = logging.getLogger(__name__)
+
+_MANY: Final = 100
+"""One passage in so many."""
+
+_USUAL_TOKENS: Final = 256
+"""Of a passage; docs/long-texts.md says what other lengths bring."""
 
 
 def report_of(
@@ -42,6 +49,7 @@ def report_of(
         model=encoder.contract.model,
         device=encoder.device,
         precision=encoder.contract.precision,
+        documents=None if collection.split is None else now.documents,
         read=now.read,
         stored=now.stored,
         updated=now.updated,
@@ -58,23 +66,26 @@ def report_of(
         rejects_file=rejects_file,
         notes=(*encoder.notes, *collection.notes, *notes),
         refused_indexes=refused_indexes or {},
-        warnings=(*warnings, *_warnings(collection, encoder)),
-        proposed_indexes={} if collection.indexes() else outcome.proposal,
+        warnings=(*warnings, *_long_titles(now.titles_split), *_warnings(collection, encoder)),
+        proposed_indexes=_proposed(outcome, collection),
         resumed=resumed.model_dump() if resumed.windows else {},
     )
-    report = replace(report, warnings=(*_of_the_counts(report), *report.warnings))
+    report = replace(report, warnings=(*_of_the_counts(report, encoder), *report.warnings))
     for sentence in report.warnings:
         log.warning("%s", sentence)
     return report
 
 
-def _of_the_counts(report: IngestReport) -> tuple[str, ...]:
+def _of_the_counts(report: IngestReport, encoder: Encoder) -> tuple[str, ...]:
     """What a person should know of the counts, a sentence each."""
     found: list[str] = []
     if not report.read:
         found.append("the source holds no passages")
     if report.truncated:
-        found.append(f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded")
+        found.append(
+            f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded"
+            f"{_split_instead(report, encoder.contract.max_length)}"
+        )
     if report.rejected:
         found.append(f"{report.rejected:,} inputs were rejected; see {report.rejects_file}")
     if report.points_expected is not None and report.points != report.points_expected:
@@ -85,12 +96,33 @@ def _of_the_counts(report: IngestReport) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _split_instead(report: IngestReport, longest: int) -> str:
+    """How not to lose what is cut off, where that is much of the source."""
+    tokens = min(longest, _USUAL_TOKENS)
+    if report.documents is not None or _MANY * report.truncated < report.read or tokens < LEAST_TOKENS:
+        return ""
+    return f". To find the rest too, ingest into a new collection with --split tokens:{tokens},overlap:{tokens // 8}"
+
+
+def _proposed(outcome: Outcome, collection: Collection) -> dict[str, IndexType]:
+    """The indexes that would suit, if there are none but the one that comes with a split."""
+    own = set() if collection.split is None else {collection.split.field}
+    return {} if collection.indexes().keys() - own else {k: v for k, v in outcome.proposal.items() if k not in own}
+
+
 def _expected(outcome: Outcome, now: Progress, *, points: int, in_source: int) -> int | None:
     """How many points the collection should hold; None if an overwriting run can't tell."""
     expected = None if outcome.replaced is None else outcome.points_before + now.stored - outcome.replaced - now.deleted
     if points < in_source:  # another program deletes while this one loads, or did so before it was resumed
         return max(expected or 0, in_source)
     return expected
+
+
+def _long_titles(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    verbs = ("title takes", "was") if count == 1 else ("titles take", "were")
+    return (f"{count:,} {verbs[0]} more than half of a passage, and {verbs[1]} split with the text",)
 
 
 def _warnings(collection: Collection, encoder: Encoder) -> tuple[str, ...]:

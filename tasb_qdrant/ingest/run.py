@@ -30,12 +30,21 @@ from tasb_qdrant.ingest.source.average_length import average_length
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
 from tasb_qdrant.ingest.source.payload_model import with_indexes_of
 from tasb_qdrant.ingest.source.recognised import exact_indexes, what_was_missed, what_was_recognised
+from tasb_qdrant.ingest.split.reader import SplitPassages
+from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
 from tasb_qdrant.ingest.verify.check import verified
 from tasb_qdrant.ingest.verify.sync import deletions
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import IngestReport
-from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings, CollectionSettings, StoreOptions, store_settings
+from tasb_qdrant.settings import (
+    DEFAULT_AVG_LEN,
+    Bm25Settings,
+    CollectionSettings,
+    SplitSettings,
+    StoreOptions,
+    store_settings,
+)
 from tasb_qdrant.sources import SourceReader
 
 if TYPE_CHECKING:
@@ -88,8 +97,11 @@ class IngestRun:
         ):
             encoder = self._load_encoder()
             journal.check_model(encoder.contract, collection_exists=lambda: store.exists(self._name))
+            if self._settings.split is not None and not store.exists(self._name):
+                self._split_as(self._settings.split, encoder)
             reader, avg_len = self._measure(reader, store)
             with self._open_collection(store, encoder, avg_len) as (collection, indexes), indexes.undone():
+                self._split_as(collection.split, encoder)
                 self._announce(collection, encoder, reader, journal, indexes)
                 with self._deletions(collection, indexes) as delete:
                     outcome = self._load(reader, encoder, collection, journal, indexes)
@@ -144,6 +156,10 @@ class IngestRun:
         self._counters.note(encoder.notes)
         return encoder
 
+    def _split_as(self, split: SplitSettings | None, encoder: Encoder) -> None:
+        """Have texts that aren't read yet split, in every reading of the source."""
+        self._source.split_by(None if split is None else Splitter(split, encoder))
+
     def _measure(self, reader: PassageReader, store: Store) -> tuple[PassageReader, float]:
         """The average length for a new collection's BM25, and what is to be read now: measuring may have read ahead."""
         bm25 = self._settings.bm25
@@ -161,7 +177,7 @@ class IngestRun:
         is_new = not store.exists(self._name)
         with opening.no_leftover(self._name, store):
             collection = opening.open_for_writing(
-                self._name, store, contract=encoder.contract, settings=self._settings, avg_len=avg_len
+                self._name, store, contract=encoder.contract, settings=_indexed(self._settings), avg_len=avg_len
             )
             with closed_after(collection):
                 self._source.index_as(collection.indexes())
@@ -176,6 +192,9 @@ class IngestRun:
         indexes: RunIndexes,
     ) -> None:
         """Check the load against the store's limits and an interrupted run; tell what was chosen."""
+        if collection.split is not None:
+            own = "" if self._settings.split else ", as those that the collection has"
+            self._notes += (f"Texts are split into passages of up to {collection.split.in_words}{own}.",)
         self._notes += (*check_limits(collection, reader, self._source.given), *indexes.doubts)
         self._counters.note((*collection.notes, *self._notes))
         journal.begin(collection, encoder.contract, indexes.types)
@@ -210,7 +229,7 @@ class IngestRun:
         indexes: RunIndexes,
     ) -> Outcome:
         outcome = run_pipeline(
-            reader,
+            reader.itself if isinstance(reader, SplitPassages) else reader,
             encoder=encoder,
             collection=collection,
             rejects=self._rejects,
@@ -239,7 +258,10 @@ class IngestRun:
             journal,
             rejects_file=self._rejects.name,
             notes=self._notes,
-            warnings=what_was_missed(self._reader, self._unseen(outcome, indexes)),
+            warnings=(
+                *what_was_missed(self._reader, self._unseen(outcome, indexes)),
+                *(() if self._choice.sync else outcome.surplus),
+            ),
             refused_indexes=indexes.refused,
         )
 
@@ -264,12 +286,23 @@ class IngestRun:
 
 
 def _collection_settings(choice: RunChoice, payload: type[BaseModel] | None) -> CollectionSettings:
-    """The settings with what other options say of them: the payload model's indexes, and BM25."""
+    """The settings with what other options say of them: the payload model's indexes, BM25, and the split."""
     settings = with_indexes_of(payload, choice.settings or CollectionSettings())
+    if choice.split is not None:
+        split = SplitSettings.parse(choice.split) if isinstance(choice.split, str) else choice.split
+        others = {name: getattr(settings, name) for name in CollectionSettings.model_fields}
+        settings = CollectionSettings(**{**others, "split": split})
     if not choice.bm25:
         return settings
     bm25 = (settings.bm25 or Bm25Settings()) if choice.bm25 is True else choice.bm25
     return settings.model_copy(update={"bm25": bm25})
+
+
+def _indexed(settings: CollectionSettings) -> CollectionSettings:
+    """The settings with an index of documents' ids, without which finding documents reads every payload."""
+    if settings.split is None:
+        return settings
+    return settings.model_copy(update={"indexes": {settings.split.field: "keyword", **settings.indexes}})
 
 
 @contextmanager

@@ -23,6 +23,8 @@ class IngestReport:
     each with the reason. `notes` say what was chosen on the user's behalf. `loading_seconds` is the part of `seconds`
     in which passages moved from the source to the collection, `stages` the busy seconds of each stage, which overlap.
 
+    Where texts are split, `documents` counts those of the source (None elsewhere), and everything else passages.
+
     `resumed` is empty, or says what the interrupted runs had done whose checkpoint this run resumed from: the
     `windows` they finished, the `points` in those, how many of them they `stored` and `skipped`, and the `tokens`
     they encoded. In this report those points count as skipped; only `truncated` includes theirs.
@@ -52,6 +54,7 @@ class IngestReport:
     resumed: Mapping[str, int] = field(default_factory=dict)
     deleted: int = 0
     refused_indexes: Mapping[str, str] = field(default_factory=dict)
+    documents: int | None = None
     verification: VerifyReport | None = None
 
     @property

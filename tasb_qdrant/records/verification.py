@@ -64,7 +64,8 @@ class VerifyReport:
     whose vector is not the encoder's (`lowest_cosine` over all of them) or whose BM25 vector is not that of the
     text. Ids that the source doesn't have are `extra`, which matters unless `extra_allowed`. `unchecked` says what
     could not be checked. `examples` name the first ids of each kind, `report_file` lists all of them. `encoded`
-    and `updated` count what was repaired beforehand.
+    and `updated` count what was repaired beforehand. Where texts are split, `documents` counts those of the source,
+    and everything else passages.
     """
 
     collection: str
@@ -88,6 +89,7 @@ class VerifyReport:
     notes: tuple[str, ...] = ()
     encoded: int = 0
     updated: int = 0
+    documents: int | None = None
 
     def count(self, difference: Difference) -> int:
         """Ids that differ in this way."""

@@ -110,7 +110,14 @@ class RankedOptions(ModeOptions, HitOptions, total=False):
     """Options of every search by a query."""
 
 
-class PagesOptions(RankedOptions, total=False):
+class BestOptions(TypedDict, total=False):
+    """How often a document comes."""
+
+    best_per: str | None
+    """Only the best passage of each value of this payload field, such as "doc_id"; those without one are left out."""
+
+
+class PagesOptions(RankedOptions, BestOptions, total=False):
     """Options of `search_pages`; its timeout is for each page."""
 
     page_size: int
@@ -124,7 +131,7 @@ class GroupsOptions(LimitOptions, RankedOptions, total=False):
     """The most hits in a group; 3 by default."""
 
 
-class SearchOptions(PartOptions, RankedOptions, total=False):
+class SearchOptions(PartOptions, RankedOptions, BestOptions, total=False):
     """Options of `search` and `search_batch`."""
 
     diversity: float | None

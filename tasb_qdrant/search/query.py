@@ -6,24 +6,23 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, Unpack
 
-from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.questions import Nearest, Query, QueryOptions
-from tasb_qdrant.filters import Filter, format_filter
+from tasb_qdrant.collection.reads.questions import Nearest, Query, QueryOptions, ScoredPoint
+from tasb_qdrant.filters import F, Filter, format_filter
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import HitGroup
 from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import PartOptions, RankedOptions, SearchOptions
 from tasb_qdrant.search.ranking import Ranking, query_options
 from tasb_qdrant.search.session import Session
-from tasb_qdrant.steps import Steps, encode_queries
+from tasb_qdrant.steps import Steps, encode_queries, together
 
 T = TypeVar("T")
 
 
 def search(session: Session[T], texts: Sequence[str], options: SearchOptions) -> Steps[list[Hits[T]]]:
     """For each query its hits, best first: those that the cache hasn't are encoded together and sent as one."""
-    ranking = Ranking.of(options, diversity=options.get("diversity"))
-    wanted, warnings = yield from _wanted(session, options, **chosen(PartOptions, options))
+    ranking = Ranking.of(options, diversity=options.get("diversity"), best_per=options.get("best_per"))
+    wanted, warnings = yield from _wanted(session, options, ranking, **chosen(PartOptions, options))
     found: dict[int, Hits[T]] = {}
     keys = [_key(text, ranking, wanted) for text in texts] if session.cache.on else []
     for index, key in enumerate(keys):
@@ -32,8 +31,9 @@ def search(session: Session[T], texts: Sequence[str], options: SearchOptions) ->
     missing = [index for index in range(len(texts)) if index not in found]
     if missing:
         queries = yield from _queries(session, [texts[index] for index in missing], ranking, wanted)
-        answers = yield from session.reads.query(queries, wanted)
-        for index, points in zip(missing, answers, strict=True):
+        answers = yield from _answers(session, queries, ranking, wanted)
+        for index, answer in zip(missing, answers, strict=True):
+            points = list({point.id: point for point in answer.values()}.values())
             if keys:
                 session.cache.put(keys[index], points)
             found[index] = session.hits.hits(points, warnings=warnings)
@@ -45,7 +45,7 @@ def search_groups(
 ) -> Steps[HitGroups[T]]:
     """The best hits of each value of a field, the group with the best hit first."""
     ranking = Ranking.of(options)
-    wanted, warnings = yield from _wanted(session, options, limit=limit)
+    wanted, warnings = yield from _wanted(session, options, ranking, limit=limit)
     [query] = yield from _queries(session, [text], ranking, wanted)
     groups = yield from session.reads.query_groups(query, wanted, by=by, size=group_size)
     if not groups:
@@ -56,23 +56,28 @@ def search_groups(
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Where a walk through the hits of one query is. `seen` keeps a hit from coming twice: a deeper approximate
-    search may rank them differently."""
+    """Where a walk through the hits of one query is. `seen` keeps a hit, or a document, from coming twice: a deeper
+    approximate search may rank them differently."""
 
     query: Query
     ranking: Ranking
     wanted: QueryOptions
     warnings: tuple[str, ...] = ()
-    seen: frozenset[PointId] = frozenset()
+    seen: frozenset[Hashable] = frozenset()
     done: bool = False
 
 
 def begin_pages(
-    session: Session[T], text: str, *, page_size: int = 10, **options: Unpack[RankedOptions]
+    session: Session[T],
+    text: str,
+    *,
+    page_size: int = 10,
+    best_per: str | None = None,
+    **options: Unpack[RankedOptions],
 ) -> Steps[Paging]:
     """Before the first page."""
-    ranking = Ranking.of(options)
-    wanted, warnings = yield from _wanted(session, options, limit=page_size)
+    ranking = Ranking.of(options, best_per=best_per)
+    wanted, warnings = yield from _wanted(session, options, ranking, limit=page_size)
     [query] = yield from _queries(session, [text], ranking, wanted)
     return Paging(query, ranking, wanted, warnings)
 
@@ -80,25 +85,45 @@ def begin_pages(
 def next_page(session: Session[T], at: Paging) -> Steps[tuple[Hits[T], Paging]]:
     """The page, and what the next one goes on from."""
     wanted = at.wanted
-    [points] = yield from session.reads.query([at.ranking.deepened(at.query, wanted)], wanted)
-    fresh = [point for point in points if point.id not in at.seen]
+    size, asked = wanted.limit, wanted
+    if at.ranking.best_per is not None:
+        # From the first on: with more candidates, a document may have changed places with one of an earlier page.
+        asked = replace(wanted, offset=0, limit=wanted.offset + size)
+    [answer] = yield from _answers(session, [at.ranking.deepened(at.query, asked)], at.ranking, asked)
+    unseen = [key for key in answer if key not in at.seen]
+    fresh = {answer[key].id: answer[key] for key in unseen[:size]}
     following = replace(
         at,
-        wanted=replace(wanted, offset=wanted.offset + len(points)),
-        seen=at.seen.union(point.id for point in fresh),
-        done=len(points) < wanted.limit,
+        wanted=replace(wanted, offset=wanted.offset + (len(answer) if asked is wanted else len(unseen[:size]))),
+        seen=at.seen.union(unseen[:size]),
+        done=len(answer) < asked.limit and len(unseen) <= size,
     )
-    return session.hits.hits(fresh, warnings=at.warnings), following
+    return session.hits.hits(list(fresh.values()), warnings=at.warnings), following
+
+
+def _answers(
+    session: Session[T], queries: Sequence[Query], ranking: Ranking, wanted: QueryOptions
+) -> Steps[list[dict[Hashable, ScoredPoint]]]:
+    """For each query its points by what must not come twice: their ids, or the values of a field."""
+    if (field := ranking.best_per) is None:
+        lists = yield from session.reads.query(queries, wanted)
+        return [{point.id: point for point in points} for points in lists]
+    plans = [session.reads.query_groups(query, wanted, by=field, size=1) for query in queries]
+    grouped = yield from together(plans)
+    return [{("value", group.value): group.points[0] for group in groups} for groups in grouped]
 
 
 def _wanted(
-    session: Session[T], options: RankedOptions, **part: Unpack[PartOptions]
+    session: Session[T], options: RankedOptions, ranking: Ranking, **part: Unpack[PartOptions]
 ) -> Steps[tuple[QueryOptions, tuple[str, ...]]]:
     """The options as a value, checked before anything is encoded, and what of them looks like a slip."""
     wanted = query_options(session.hits, options, **part)
-    if wanted.where is None:
-        return wanted, ()
-    return wanted, (yield from session.where.check(wanted.where))
+    warnings: tuple[str, ...] = ()
+    if wanted.where is not None:
+        warnings += yield from session.where.check(wanted.where)
+    if ranking.best_per is not None:  # by a field that isn't there, nothing would be found
+        warnings += yield from session.where.check(F(ranking.best_per).exists())
+    return wanted, warnings
 
 
 def _queries(session: Session[T], texts: Sequence[str], ranking: Ranking, wanted: QueryOptions) -> Steps[list[Query]]:

@@ -24,6 +24,7 @@ from tasb_qdrant.collection.reads.questions import (
 )
 from tasb_qdrant.errors import InvalidInputError, SettingsError
 from tasb_qdrant.keywords import chosen, expanded_signature
+from tasb_qdrant.records.path import parse_path
 from tasb_qdrant.search.options import Fusion, HitOptions, Mode, ModeOptions, ParamOptions, PartOptions, ReadingOptions
 from tasb_qdrant.search.where import parsed_filter
 
@@ -61,7 +62,7 @@ class Ranking:
     """How passages are ranked: it makes a store's queries from the dense and lexical queries of texts.
 
     `weights` are those of the dense and the bm25 list. `depth` is how many candidates each list of a hybrid search
-    gives, and how many a diverse one chooses from.
+    gives, and how many a diverse one chooses from. `best_per` is the payload field of which each value comes once.
     """
 
     mode: Mode = "dense"
@@ -69,14 +70,15 @@ class Ranking:
     weights: Sequence[float] | None = None
     depth: int | None = None
     diversity: float | None = None
+    best_per: str | None = None
 
     @classmethod
-    def of(cls, options: ModeOptions, *, diversity: float | None = None) -> Ranking:
+    def of(cls, options: ModeOptions, *, diversity: float | None = None, best_per: str | None = None) -> Ranking:
         """Raises SettingsError."""
         given = chosen(ModeOptions, options)
         if (weights := given.get("weights")) is not None:
             given["weights"] = tuple(weights)
-        return cls(**given, diversity=diversity)
+        return cls(**given, diversity=diversity, best_per=best_per)
 
     def __post_init__(self) -> None:
         _check_choice("mode", self.mode, get_args(Mode))
@@ -84,6 +86,8 @@ class Ranking:
         if self.depth is not None:
             check_count("depth", self.depth, least=1)
         self._check_weights()
+        if self.best_per is not None:
+            _check_path("best_per", self.best_per)
         if self.diversity is not None:
             _check_share("diversity", self.diversity)
             if self.mode != "dense":
@@ -163,6 +167,12 @@ def checked_queries(queries: Iterable[str]) -> list[str]:
 def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
         raise SettingsError(f"{name} is one of {', '.join(known)}; got {value!r}")
+
+
+def _check_path(name: str, value: object) -> None:
+    if not isinstance(value, str) or not value:
+        raise SettingsError(f"{name} is the name of a payload field, such as 'doc_id', got {value!r}")
+    parse_path(value)
 
 
 def _is_weight(value: object) -> bool:

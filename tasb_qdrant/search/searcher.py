@@ -106,6 +106,7 @@ class Searcher(SearcherEdits, Generic[P]):
         with_payload: bool | Iterable[str] = True,
         with_text: bool = True,
         with_vectors: bool = False,
+        best_per: str | None = None,
         diversity: float | None = None,
     ) -> Hits[P]:
         """The `limit` passages nearest to the query, best first, without the best `offset`.
@@ -116,6 +117,9 @@ class Searcher(SearcherEdits, Generic[P]):
         both lists, each of `depth` candidates, by reciprocal ranks ("rrf", with `weights` of the dense and the
         bm25 list) or by normalised scores ("dbsf"). `diversity`, from 0 to 1, prefers hits unlike each other, out of
         `depth` candidates (maximal marginal relevance).
+
+        `best_per`, such as "doc_id", gives each document once, by its best passage: `limit` documents, where there are
+        so many. The field may be any that holds strings or integers; passages without it are left out.
 
         `exact` compares with every vector instead of using the index; `hnsw_ef` makes the index more or less
         thorough; `rescore` and `oversampling` say how quantized vectors are used. `with_payload` are the payload

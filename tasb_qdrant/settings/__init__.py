@@ -11,6 +11,7 @@ from tasb_qdrant.settings.collection import (
     parse_indexes,
 )
 from tasb_qdrant.settings.environment import log_level, user_state_folder, waiting_is_chosen
+from tasb_qdrant.settings.split import LEAST_TOKENS, SplitSettings
 from tasb_qdrant.settings.store import (
     DEFAULT_STORE,
     MAX_SECONDS,
@@ -29,11 +30,13 @@ __all__ = [
     "DEFAULT_AVG_LEN",
     "DEFAULT_STORE",
     "IndexType",
+    "LEAST_TOKENS",
     "MAX_SECONDS",
     "PayloadKeys",
     "Quantization",
     "READ_SECONDS",
     "ReadingStoreOptions",
+    "SplitSettings",
     "StoreOptions",
     "StoreSettings",
     "Transport",

@@ -14,6 +14,7 @@ from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.records.path import qdrant_path
 from tasb_qdrant.settings.base import Frozen
 from tasb_qdrant.settings.bm25 import Bm25Settings
+from tasb_qdrant.settings.split import SplitSettings
 
 IndexType = Literal["keyword", "integer", "float", "bool", "datetime", "geo", "text", "uuid"]
 """The payload index types that both stores support."""
@@ -46,7 +47,8 @@ class CollectionSettings(Frozen):
     `vectors` is how vectors are stored; they are passed and scored as float32 either way. `replicas` "auto" is 3,
     with a write consistency of 2, on a cluster of three or more nodes, and 1 elsewhere.
     `keys` None means those of the collection, or the defaults for a new one. `bm25` adds a BM25 sparse vector to
-    every passage; None means what the collection has, which for a new one is none.
+    every passage; None means what the collection has, which for a new one is none. The same holds for `split`:
+    whether long texts become several passages.
     """
 
     indexes: dict[str, IndexType] = Field(default_factory=dict)
@@ -61,6 +63,17 @@ class CollectionSettings(Frozen):
     write_consistency: int | None = Field(default=None, ge=1, le=64)
     keys: PayloadKeys | None = None
     bm25: Bm25Settings | None = None
+    split: SplitSettings | None = None
+
+    @model_validator(mode="after")
+    def _room_for_the_document(self) -> Self:
+        keys = self.keys or PayloadKeys()
+        if self.split is not None and self.split.field in (keys.id, keys.text, keys.title):
+            raise ValueError(
+                f"split would keep documents' ids in the payload field {self.split.field!r}, which is a passage's own "
+                "id, text or title; name another one: tokens:N,field:NAME"
+            )
+        return self
 
     @field_validator("indexes")
     @classmethod

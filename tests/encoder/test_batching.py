@@ -238,6 +238,9 @@ class Backwards:
         for start in reversed(range(0, len(texts), 6)):
             yield Part(start, self(texts[start : start + 6]))
 
+    def places(self, text: str) -> NDArray[np.int64]:
+        return self.encoder.token_places(text)
+
 
 @pytest.mark.parametrize("forward", [bag_of_ids, Overlapping()])
 def test_texts_get_their_own_vectors_in_whichever_order_their_tokens_come(

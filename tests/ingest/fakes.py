@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from tasb_qdrant.collection.reads.questions import ScoredPoint, Where
 from tasb_qdrant.collection.reads.run import Reads
 from tasb_qdrant.encoder import TokenBatch
 from tasb_qdrant.records import IntegerIds, ModelContract, point_id
-from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 
 BATCH = 64
 """Passages of one device batch of the stub."""
@@ -96,6 +97,9 @@ class StubEncoder:
         np.cumsum([len(ids) for ids in rows], out=offsets[1:])
         ids = np.concatenate(rows) if rows else np.empty(0, dtype=np.int32)
         return TokenBatch(ids, offsets, sum(len(text.split()) > 16 for text in texts))
+
+    def token_places(self, text: str) -> NDArray[np.int64]:
+        return np.array([match.start() for match in re.finditer(r"\S+", text)], dtype=np.int64)
 
     def encode_tokens(
         self, tokens: TokenBatch, *, on_progress: Callable[[int], None] | None = None
@@ -178,6 +182,10 @@ class FaultyCollection:
     @property
     def bm25(self) -> Bm25Settings | None:
         return self._inner.bm25
+
+    @property
+    def split(self) -> SplitSettings | None:
+        return self._inner.split
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -268,6 +276,7 @@ class CountingCollection:
     limits = StoreLimits()
     bm25: Bm25Settings | None = None
     integer_ids: IntegerIds = "u53"
+    split: SplitSettings | None = None
 
     def __init__(self, dim: int = 8) -> None:
         self.contract = stub_contract(dim)

@@ -27,7 +27,7 @@ from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.records import IntegerIds, ModelContract
-from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 from tasb_qdrant.steps import Deadline
 
 
@@ -88,6 +88,11 @@ class EdgeCollection(Edits):
     def bm25(self) -> Bm25Settings | None:
         """How the sparse vectors were made."""
         return self._schema.bm25
+
+    @property
+    def split(self) -> SplitSettings | None:
+        """How long texts were split."""
+        return self._schema.split
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -222,6 +227,7 @@ class EdgeCollection(Edits):
                 contract=self.contract,
                 bm25=self.bm25,
                 integer_ids=self.integer_ids,
+                split=self.split,
             )
 
     def queued_updates(self) -> None:

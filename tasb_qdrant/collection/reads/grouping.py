@@ -39,7 +39,7 @@ def group_listed(points: Sequence[ScoredPoint], *, by: str, limit: int, size: in
     path = parse_path(by)
     groups: dict[Value, list[ScoredPoint]] = {}
     for point in points:
-        for value in sorted(set(_values(point.payload or {}, path)), key=value_order):
+        for value in sorted(set(values_of(point.payload or {}, path)), key=value_order):
             groups.setdefault(value, []).append(point)
     return [PointGroup(value, members[:size]) for value, members in list(groups.items())[:limit]]
 
@@ -108,7 +108,7 @@ def _only(request: QueryRequest, by: str, value: Value) -> Any:
     return models.Filter(must=[*conditions, models.FieldCondition(key=by, match=models.MatchValue(value=value))])
 
 
-def _values(payload: Mapping[str, Any], path: Sequence[Segment]) -> Iterator[Value]:
+def values_of(payload: Mapping[str, Any], path: Sequence[Segment]) -> Iterator[Value]:
     """The strings and integers at the path. An array at its end stands for its elements, one level deep."""
     for found in _at(payload, path):
         for value in found if isinstance(found, list) else [found]:

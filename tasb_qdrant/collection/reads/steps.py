@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 BATCH_QUERIES: Final = 50
 """The most of one request: 150 kB of vectors."""
 
+_DEEPER: Final = 4
+"""How many times as many candidates are read where those before have too few groups."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
@@ -104,10 +107,7 @@ class ReadSteps(BrowseSteps):
         limit = options.offset + options.limit
         options, where = yield from self._filtered([query], options)
         if isinstance(query, Fused | Diverse):
-            candidates = replace(options, offset=0, limit=min(limit * size, MAX_COUNT))
-            lists = yield from self._found(self._requests(query, candidates, where), options.read)
-            (points,) = yield from self._filled([combine(query, lists)], _Shown((by,), False), options.read)
-            groups = group_listed(_above(points, query, options), by=by, limit=limit, size=size)
+            groups = yield from self._groups_of_list(query, options, where, by=by, limit=limit, size=size)
         else:
             bare = replace(options, offset=0, payload=(by,), vectors=False)
             (request,) = self._requests(query, bare, where, grouped=True)
@@ -124,6 +124,33 @@ class ReadSteps(BrowseSteps):
         filled = yield from self._filled([group.points for group in groups], shown, options.read)
         pairs = zip(groups, filled, strict=True)
         return [PointGroup(group.value, points) for group, points in pairs if points]
+
+    def _groups_of_list(
+        self,
+        query: Fused | Diverse,
+        options: QueryOptions,
+        where: models.Filter | None,
+        *,
+        by: str,
+        limit: int,
+        size: int,
+    ) -> StoreSteps[list[PointGroup]]:
+        """The groups of a list that is made here, of more and more candidates until these are groups enough."""
+        wanted = replace(options, offset=0, limit=min(limit * size, MAX_COUNT))
+        most = self._limits.page or MAX_COUNT
+        while True:
+            requests = [replace(one, payload=(by,)) for one in self._requests(query, wanted, where)]
+            lists = yield from self._found(requests, options.read)
+            payloads = {point.id: point.payload for points in lists for point in points}
+            combined = [replace(point, payload=payloads[point.id]) for point in combine(query, lists)]
+            above = _above(combined, query, options)
+            groups = group_listed(above, by=by, limit=limit, size=size)
+            depth = requests[0].limit
+            exhausted = depth >= most or all(len(points) < depth for points in lists)
+            # What more candidates would bring is worse than what the threshold leaves out already.
+            if len(groups) >= limit or exhausted or len(above) < len(combined):
+                return groups
+            query = _deeper(query, min(_DEEPER * depth, most))
 
     def _check(self, queries: Sequence[Query]) -> None:
         """Raises RequestRefusedError for vectors of another size, EncodingError for numbers that are not finite: the
@@ -192,6 +219,13 @@ class ReadSteps(BrowseSteps):
         return [
             [replace(by_id[point.id], score=point.score) for point in points if point.id in by_id] for points in lists
         ]
+
+
+def _deeper(query: Fused | Diverse, candidates: int) -> Fused | Diverse:
+    """The same query with so many candidates."""
+    if isinstance(query, Fused):
+        return replace(query, depth=candidates)
+    return replace(query, candidates=candidates)
 
 
 def _vectors(query: Query) -> Iterator[NDArray[np.float32]]:

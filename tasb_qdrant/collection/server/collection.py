@@ -30,7 +30,7 @@ from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.records import IntegerIds, ModelContract
-from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, StoreSettings
 
 T = TypeVar("T")
 
@@ -137,6 +137,11 @@ class ServerCollection(Edits):
     def bm25(self) -> Bm25Settings | None:
         """How the sparse vectors were made."""
         return self._schema.bm25
+
+    @property
+    def split(self) -> SplitSettings | None:
+        """How long texts were split."""
+        return self._schema.split
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -263,6 +268,7 @@ class ServerCollection(Edits):
             integer_ids=self.integer_ids,
             alias_of=aliases.get(self._name, ""),
             aliases=tuple(sorted(alias for alias, name in aliases.items() if name == own_name)),
+            split=self.split,
         )
 
     def queued_updates(self) -> int | None:

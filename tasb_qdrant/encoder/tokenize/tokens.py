@@ -10,10 +10,12 @@ from operator import not_
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers
 
 from tasb_qdrant.encoder.protocol import Part, TokenBatch
 from tasb_qdrant.encoder.tokenize.nano import NanoTokens, nano_tokens
+from tasb_qdrant.encoder.tokenize.places import TokenPlaces
 from tasb_qdrant.encoder.tokenize.words import WordIds
 from tasb_qdrant.errors import InvalidInputError
 
@@ -88,6 +90,15 @@ class Tokenization:
     def parts(self, texts: Sequence[str], *, prompt: str = "") -> Iterator[Part]:
         """The same, in a single part: only this thread works on it."""
         return iter([Part(0, self(texts, prompt=prompt))])
+
+    def places(self, text: str) -> NDArray[np.int64]:
+        """Where each token of the text begins, as TokenPlaces says. Raises InvalidInputError."""
+        check_texts([text])
+        return self._places(text)
+
+    @cached_property
+    def _places(self) -> TokenPlaces:
+        return TokenPlaces(self._tokenizer, WordIds.of(self._tokenizer) if self._words is None else self._words)
 
     def _ids(self, texts: list[str]) -> tuple[list[bytes], int]:
         """The ids of each text as int32 bytes, and the number of texts that were truncated."""

@@ -82,6 +82,9 @@ class ParallelEncoder:
     def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
         return self._tokenize(texts, prompt=self.contract.passage_prompt)
 
+    def token_places(self, text: str) -> NDArray[np.int64]:
+        return self._tokenize.places(text)
+
     def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return self.encode_tokens(self.tokenize_passages(texts))
 

@@ -24,14 +24,16 @@ class Seen:
 class SeenIds:
     """Point id -> content and place of its first occurrence.
 
-    In a temporary database that spills to disk. To be used by one thread.
+    In a temporary database that spills to disk. To be used by one thread, or with `any_thread` by several that take
+    turns.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, any_thread: bool = False) -> None:
         self._sources: dict[str, int] = {}
         self._names: list[str] = []
         self._db = temporary_database(
-            "CREATE TABLE seen (id BLOB PRIMARY KEY, content BLOB, source INTEGER, line INTEGER) WITHOUT ROWID"
+            "CREATE TABLE seen (id BLOB PRIMARY KEY, content BLOB, source INTEGER, line INTEGER) WITHOUT ROWID",
+            any_thread=any_thread,
         )
 
     def add(

@@ -79,6 +79,7 @@ def read_windows(
     check = TypeCheck(indexes)
     draft = _Draft()
     number = 0
+    refused: tuple[str, int] | None = None
     try:
         for passage in source:
             place = (source.source, source.line)
@@ -86,8 +87,10 @@ def read_windows(
                 payload = to_payload(passage, keys)
                 check(payload)
             except InvalidPassageError as error:
-                if rejects.unwanted([place]):
+                # The passages of a document that was split are all in its place, and are one reject.
+                if place == refused or rejects.unwanted([place]):
                     continue
+                refused = place
                 counters.add(read=1)
                 rejects.add(Reject(source=place[0], line=place[1], reason=error.reason))
                 continue
@@ -129,14 +132,14 @@ def _without_repeats(
         else:
             counters.add(read=1)
             source, line = draft.places[index]
-            rejects.add(
-                Reject(source=source, line=line, reason=_reason(draft.passages[index].id, ids[index], source, before))
-            )
+            reason = repeated(draft.passages[index].id, ids[index], source, before)
+            rejects.add(Reject(source=source, line=line, reason=reason))
     counters.add(read=len(kept) + repeats, skipped=repeats)
     return Window(number, draft.passages, ids, draft.payloads).only(kept)
 
 
-def _reason(passage_id: str, point: int | str, source: str, before: Seen) -> str:
+def repeated(passage_id: str, point: int | str, source: str, before: Seen) -> str:
+    """Why what has this id, in this source, can't be stored: the id occurred before, with other content."""
     spelled = "" if str(point) == passage_id else f" (point {point})"
     place = f"line {before.line}" if before.source == source else f"line {before.line} of {before.source}"
     return f"id {passage_id!r}{spelled} has already occurred in {place} with other content; ids must be unique"

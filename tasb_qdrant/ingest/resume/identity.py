@@ -16,7 +16,7 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.ingest.window import WINDOW_BYTES, WINDOW_SIZE
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 
 END_BYTES: Final = 64 * 1024
 """How much of a file's start and end is hashed: a corpus is too long to be read twice."""
@@ -114,6 +114,7 @@ class TargetIdentity(BaseModel):
     contract: ModelContract
     bm25: Bm25Settings | None = None
     edited: str = ""
+    split: SplitSettings | None = None
 
     @classmethod
     def of(cls, collection: Collection, contract: ModelContract, indexes: Mapping[str, IndexType]) -> TargetIdentity:
@@ -126,6 +127,7 @@ class TargetIdentity(BaseModel):
             contract=contract,
             bm25=collection.bm25,
             edited=collection.edited,
+            split=collection.split,
         )
 
     def model_differences(self, contract: ModelContract) -> list[Change]:
@@ -147,6 +149,8 @@ class TargetIdentity(BaseModel):
             found.append(("what is stored", "as the run left it", "edited since"))
         if self.bm25 != now.bm25:
             found += [("BM25", "off", "on")] if self.bm25 is None else [("BM25", "on", "different, or off")]
+        if self.split != now.split:
+            found.append(("the split of long texts", self.split or "none", now.split or "none"))
         found += _differences(
             {f"the payload's name of the {part}": name for part, name in self.keys.model_dump().items()},
             {f"the payload's name of the {part}": name for part, name in now.keys.model_dump().items()},

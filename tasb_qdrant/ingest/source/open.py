@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -18,6 +18,8 @@ from tasb_qdrant.ingest.rejects.log import RejectLog
 from tasb_qdrant.ingest.source.memory import PassagesInMemory
 from tasb_qdrant.ingest.source.payload_model import checked_by, identified
 from tasb_qdrant.ingest.source.stdin import patient_stdin
+from tasb_qdrant.ingest.split.reader import SplitPassages, Splitting
+from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.records.path import parse_path
 from tasb_qdrant.settings import IndexType
@@ -69,6 +71,7 @@ class Source:
     ignored: Path | None = None
     stored: dict[str, IndexType] = field(default_factory=dict)
     opened: Callable[[SourceReader], None] = _nothing
+    splitting: Splitting = field(default_factory=Splitting)
 
     def open(
         self, log: RejectLog, counters: Counters, *, stopped: threading.Event | None = None
@@ -86,7 +89,15 @@ class Source:
             counters.add(read=1)
             log.add(reject)
 
-        return checked_by(self._opened(log, reject, stopped or threading.Event()), self.payload, reject)
+        opened = self._opened(log, reject, stopped or threading.Event())
+        return checked_by(self._split(opened, log, counters), self.payload, reject)
+
+    @contextmanager
+    def _split(
+        self, opened: AbstractContextManager[PassageReader], log: RejectLog, counters: Counters
+    ) -> Iterator[PassageReader]:
+        with opened as documents:
+            yield SplitPassages(documents, self.splitting, log=log, counters=counters)
 
     def _opened(
         self, log: RejectLog, reject: Callable[[Reject], None], stopped: threading.Event
@@ -127,6 +138,10 @@ class Source:
     def index_as(self, indexes: Mapping[str, IndexType]) -> None:
         """Have the columns of CSV that aren't read yet take the types of these indexes, which the collection has."""
         self.stored.update(_column_types(indexes))
+
+    def split_by(self, splitter: Splitter | None) -> None:
+        """Have what isn't read yet split, or left whole."""
+        self.splitting.splitter = splitter
 
     @property
     def names(self) -> list[str | Path] | None:

@@ -27,10 +27,14 @@ class ModelledPassages:
         self._passages, self._model, self._on_reject = passages, model, on_reject
 
     def __iter__(self) -> Iterator[Passage]:
+        refused: tuple[str, int] | None = None
         for passage in self._passages:
+            if (place := (self.source, self.line)) == refused:
+                continue  # another part of the same document
             try:
                 validate_payload(self._model, passage.payload, passage_id=passage.id)
             except PayloadInvalidError as error:
+                refused = place
                 self._on_reject(Reject(source=self.source, line=self.line, reason=str(error)))
                 continue
             yield passage

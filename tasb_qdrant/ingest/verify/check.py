@@ -87,6 +87,7 @@ class Check:
         counters.finish()
         return replace(
             self._report(findings),
+            documents=counters.snapshot().documents if self.collection.split is not None else None,
             read=read,
             rejected=rejects.count,
             points=points,

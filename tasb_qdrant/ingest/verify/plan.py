@@ -1,4 +1,4 @@
-"""What a synchronisation would do, found without changing anything and without a model."""
+"""What a synchronisation would do, found without changing anything, and without a model unless texts are split."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Unpack
 
 from tasb_qdrant.collection.open import open_existing
+from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.collection.views import views_of
+from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.showing import showing
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
+from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.verify.reconcile import views_in
 from tasb_qdrant.ingest.verify.sync import Survey
@@ -23,8 +26,9 @@ from tasb_qdrant.settings import StoreOptions, StoreSettings, store_settings
 class SyncPlan:
     """What `ingest` with `sync` would do now: points to `delete`, passages to `encode`, payloads to `update`.
 
-    `unchanged` passages are stored as the source has them; `rejected` inputs can't be stored. `refusal` says
-    why the deletion would be refused, or is empty; `unchecked` what of a cluster could not be looked at.
+    Where texts are split, `read` counts passages, and `documents` what they are parts of. `unchanged` passages are
+    stored as the source has them; `rejected` inputs can't be stored. `refusal` says why the deletion would be refused,
+    or is empty; `unchecked` what of a cluster could not be looked at.
     """
 
     collection: str
@@ -38,17 +42,18 @@ class SyncPlan:
     rejected: int
     refusal: str = ""
     unchecked: tuple[str, ...] = ()
+    documents: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As printed by --json."""
         return asdict(self)
 
 
-class PlanOptions(StoreOptions, SourceOptions, total=False):
-    """Where the collection lives, and how the source is read."""
+class PlanOptions(StoreOptions, EncoderOptions, SourceOptions, total=False):
+    """Where the collection lives, the encoder that texts are split for, and how the source is read."""
 
 
-@expanded_signature(StoreSettings, Source)
+@expanded_signature(StoreSettings, EncoderChoice, Source)
 def plan_sync(
     source: SourceLike,
     *,
@@ -61,6 +66,8 @@ def plan_sync(
     """The counts that `ingest(source, collection=..., sync=True)` would report; nothing is changed. `progress` shows
     how far it is, as in `ingest`.
 
+    The encoder is loaded only if the collection's texts are split.
+
     Raises CollectionNotFoundError, and what `ingest` raises.
     """
     store = store_settings(**chosen(StoreOptions, options))
@@ -71,6 +78,10 @@ def plan_sync(
         Findings() as findings,
     ):
         given = Source(source, **chosen(SourceOptions, options), indexes=target.indexes())
+        if target.split is not None:
+            encoder = EncoderChoice(**chosen(EncoderOptions, options)).load(target.contract)
+            check_contract(collection, target.contract, encoder.contract)
+            given.split_by(Splitter(target.split, encoder))
         survey = Survey(given, target, views_in(views), findings)
         survey.run(Counters(on_progress=tell), compare=True)
         encode = findings.count(*Difference.mended_by(Repair.ENCODE))
@@ -87,4 +98,5 @@ def plan_sync(
             rejected=survey.rejects.count,
             refusal=survey.objection,
             unchecked=views.unchecked,
+            documents=survey.documents,
         )

@@ -17,6 +17,7 @@ from tasb_qdrant.ingest.json_lines import JsonLines
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.showing import showing
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
+from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.ingest.verify.check import SAMPLE, Check
 from tasb_qdrant.ingest.verify.findings import FINDINGS
 from tasb_qdrant.ingest.verify.reconcile import views_in
@@ -44,7 +45,8 @@ def verify(
 ) -> VerifyReport:
     """Compare `collection` with `source`, which is what `ingest` takes: every id, every payload, on every replica.
 
-    The vectors of `sample` passages are compared with new ones; 0 compares none, and needs no model. `peers` are
+    The vectors of `sample` passages are compared with new ones; 0 compares none, and needs no model unless the
+    collection's texts are split. `peers` are
     the addresses of a cluster's other nodes, if they can't be derived; what can't be reached is in the report's
     `unchecked`. Every finding goes to the file `report`, as a JSON line. With `repair`, what is missing or
     differs is ingested again (only the payload if only that differs), and all is compared once more; ids
@@ -76,6 +78,7 @@ def verify(
             indexes=target.indexes(),
             ignored=None if findings is None else findings.own_path,
         )
+        given.split_by(None if target.split is None else Splitter(target.split, load()))
         if repair:
             given.check_repeatable("--repair")
         check = Check(

@@ -46,6 +46,7 @@ class Survey:
         self.indexes = collection.indexes() if indexes is None else indexes
         self.rejects = CountedRejects()
         self.read = 0
+        self.documents: int | None = None
         self.points = 0
         self.files: Identity = ()
 
@@ -70,6 +71,7 @@ class Survey:
             with closing(reading) as windows:
                 self._compare(windows, counters, payloads=compare)
             self.read = ids.count
+            self.documents = None if self.collection.split is None else counters.snapshot().documents
             self.points = self.collection.reads.count()
             for view in self.views:
                 counters.compare("comparing ids", view.collection.reads.count())
