@@ -52,6 +52,7 @@ run_options = grouped(
         is_flag=True,
         help="Encode and store passages again even if they are stored with the same content.",
     ),
+    click.option("--replace", is_flag=True, help="Let texts of another field replace those that the collection has."),
     click.option(
         "--state",
         type=click.Path(path_type=Path, file_okay=False),

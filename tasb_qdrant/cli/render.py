@@ -112,11 +112,13 @@ def print_report(report: IngestReport) -> None:
         Text.assemble(
             ("Stored ", "bold"),
             (f"{report.stored:,} passages", "bold green"),
+            f" ({report.new:,} new, {report.replaced:,} replaced)" if report.replaced else "",
             f" in collection {report.collection!r} at {report.location}, which now holds {report.points:,}.",
         )
     )
     console.print(
-        f"Read {report.read:,}: stored {report.stored:,}, updated {report.updated:,}, skipped {report.skipped:,}, "
+        f"Read {report.read:,}: new {report.new:,}, replaced {report.replaced:,}, updated {report.updated:,}, "
+        f"unchanged {report.skipped:,}, "
         f"rejected {report.rejected:,}. Truncated {report.truncated:,}. "
         f"{report.seconds:.1f} s, {report.passages_per_second:,.0f} passages/s, "
         f"{report.tokens_per_second:,.0f} tokens/s on {report.device} in {report.precision}."

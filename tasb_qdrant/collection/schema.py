@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tasb_qdrant.errors import ContractMismatchError, NotOurCollectionError, SettingsError, StoreCorruptError
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import ModelContract, RoleFields
 from tasb_qdrant.settings import (
     DEFAULT_AVG_LEN,
     Bm25Settings,
@@ -36,7 +36,8 @@ class CollectionSchema(BaseModel):
 
     `id` tells a collection from one of the same name that was made later; older ones have none, "".
     `indexing_threshold_kb` and `prevent_unoptimized` (None: never set) are what the person wants of the
-    optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors.
+    optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors. `fields` are
+    those of the sources that passages came from; None where that isn't known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,6 +51,7 @@ class CollectionSchema(BaseModel):
     indexing_threshold_kb: int
     prevent_unoptimized: bool | None = None
     bm25: Bm25Settings | None = None
+    fields: RoleFields | None = None
 
     @classmethod
     def of(cls, contract: ModelContract, settings: CollectionSettings, *, avg_len: float = DEFAULT_AVG_LEN) -> Self:

@@ -31,6 +31,9 @@ class RunOptions(TypedDict, total=False):
     overwrite: bool
     """Encode and store again what is stored with the same content already."""
 
+    replace: bool
+    """Let texts of another field replace those that are stored, which is refused otherwise."""
+
     state: str | Path | None
     """The folder for checkpoints; None is the embedded store's own, or the user's state folder."""
 
@@ -65,6 +68,7 @@ class RunChoice:
     rejects: str | Path | None = None
     max_rejects: int | None = None
     overwrite: bool = False
+    replace: bool = False
     state: str | Path | None = None
     restart: bool = False
     optimize: bool = True

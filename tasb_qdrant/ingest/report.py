@@ -39,6 +39,7 @@ def report_of(
         stored=now.stored,
         updated=now.updated,
         deleted=now.deleted,
+        replaced=_replaced(outcome, now, points=points),
         skipped=now.skipped,
         rejected=now.rejected,
         truncated=now.truncated + resumed.truncated,
@@ -54,6 +55,13 @@ def report_of(
         proposed_indexes={} if collection.indexes() else outcome.proposal,
         resumed=resumed.model_dump() if resumed.windows else {},
     )
+
+
+def _replaced(outcome: Outcome, now: Progress, *, points: int) -> int:
+    """How many stored passages were replaced; an overwriting run, which looks at none, tells by their number."""
+    if outcome.replaced is not None:
+        return outcome.replaced
+    return min(now.stored, max(0, outcome.points_before + now.stored - now.deleted - points))
 
 
 def _expected(outcome: Outcome, now: Progress, *, points: int, in_source: int) -> int | None:

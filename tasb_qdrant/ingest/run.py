@@ -19,15 +19,17 @@ from tasb_qdrant.ingest.flow import sleep_until
 from tasb_qdrant.ingest.options import IngestOptions, RunChoice, RunOptions
 from tasb_qdrant.ingest.pipeline import Outcome, run_pipeline
 from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.ingest.rejects.lines import RejectedLines
 from tasb_qdrant.ingest.rejects.retried import reject_log
 from tasb_qdrant.ingest.report import report_of
 from tasb_qdrant.ingest.resume.journal import Journal, open_journal
 from tasb_qdrant.ingest.source.average_length import average_length
+from tasb_qdrant.ingest.source.first_look import FirstLook
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
 from tasb_qdrant.ingest.source.payload_model import with_indexes_of
-from tasb_qdrant.ingest.source.recognised import exact_indexes, what_was_missed, what_was_recognised
+from tasb_qdrant.ingest.source.recognised import exact_indexes, fields_of, what_was_missed, what_was_recognised
 from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
 from tasb_qdrant.ingest.verify.check import verified
 from tasb_qdrant.ingest.verify.sync import deletions
@@ -82,14 +84,20 @@ class IngestRun:
             self._journal(reader) as journal,
             self._open_store() as store,
         ):
+            reader = self._look_ahead(reader, store, journal)
             encoder = self._load_encoder()
             journal.check_model(encoder.contract, collection_exists=lambda: store.exists(self._name))
             reader, avg_len = self._measure(reader, store)
             with self._open_collection(store, encoder, avg_len) as collection:
-                self._announce(collection, encoder, reader, journal)
+                guard = self._guard(collection)
+                self._announce(collection, encoder, reader, journal, guard)
                 with self._deletions(collection) as delete:
-                    outcome = self._load(reader, encoder, collection, journal)
+                    outcome = self._load(reader, encoder, collection, journal, guard)
                     delete()
+                met = self._counters.snapshot()
+                guard.record(
+                    points_before=outcome.points_before, met=bool(outcome.replaced or met.updated or met.skipped)
+                )
                 if self._choice.optimize:
                     build_index(collection, self._counters)
                 report = self._report(outcome, encoder, collection, journal)
@@ -132,6 +140,20 @@ class IngestRun:
         sleep = sleep_until(self._stopped, waiting=self._counters.tell)
         return closed_after(opening.open_store_at(self._store, sleep=sleep, watch=self._counters.watch))
 
+    def _look_ahead(self, reader: PassageReader, store: Store, journal: Journal) -> PassageReader:
+        """The reader, once its first passages were checked: what can't be stored is said before a model is loaded.
+
+        A stream is left alone, which may keep us waiting, and so is a run that is resumed: its first ones are stored.
+        """
+        if journal.resumed.windows or not self._source.is_repeatable or isinstance(self._source.given, RejectedLines):
+            return reader
+        look = FirstLook(reader, self._settings, all_must_fit=self._rejects.name is None)
+        if not store.exists(check_name(self._name)):
+            return look.at_new()
+        with closed_after(store.open(self._name, lock_wait=opening.LOCK_WAIT)) as collection:
+            self._source.index_as(collection.indexes())
+            return look.at_stored(collection, self._guard(collection))
+
     def _load_encoder(self) -> Encoder:
         if self._encoder.encoder is None:
             self._counters.phase("loading the model")
@@ -159,9 +181,14 @@ class IngestRun:
                 self._source.index_as(collection.indexes())
                 yield collection
 
-    def _announce(self, collection: Collection, encoder: Encoder, reader: PassageReader, journal: Journal) -> None:
+    def _guard(self, collection: Collection) -> ReplaceGuard:
+        return ReplaceGuard(collection, lambda: fields_of(self._reader), allowed=self._choice.replace)
+
+    def _announce(
+        self, collection: Collection, encoder: Encoder, reader: PassageReader, journal: Journal, guard: ReplaceGuard
+    ) -> None:
         """Check the load against the store's limits and an interrupted run; tell what was chosen."""
-        self._notes += check_limits(collection, reader, self._source.given)
+        self._notes += (*check_limits(collection, reader, self._source.given), *guard.note)
         self._counters.note((*collection.notes, *self._notes))
         journal.begin(collection, encoder.contract)
         self._counters.note(journal.notes)
@@ -179,7 +206,9 @@ class IngestRun:
             anyway=self._choice.delete_anyway,
         )
 
-    def _load(self, reader: PassageReader, encoder: Encoder, collection: Collection, journal: Journal) -> Outcome:
+    def _load(
+        self, reader: PassageReader, encoder: Encoder, collection: Collection, journal: Journal, guard: ReplaceGuard
+    ) -> Outcome:
         outcome = run_pipeline(
             reader,
             encoder=encoder,
@@ -188,6 +217,7 @@ class IngestRun:
             counters=self._counters,
             overwrite=self._choice.overwrite,
             journal=journal,
+            guard=guard,
             stopped=self._stopped,
         )
         self._rejects.complete(self._counters)

@@ -11,6 +11,7 @@ from tasb_qdrant.records.passage import (
     point_id,
 )
 from tasb_qdrant.records.report import IngestReport
+from tasb_qdrant.records.roles import RoleFields
 from tasb_qdrant.records.sparse import SparseVector, SparseVectors
 from tasb_qdrant.records.verification import VerifyReport
 
@@ -25,6 +26,7 @@ __all__ = [
     "ModelContract",
     "Passage",
     "Reject",
+    "RoleFields",
     "SparseVector",
     "SparseVectors",
     "VerifyReport",

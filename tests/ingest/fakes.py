@@ -18,7 +18,7 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.reads.questions import ScoredPoint, Where
 from tasb_qdrant.collection.reads.run import Reads
 from tasb_qdrant.encoder import TokenBatch
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
 
 BATCH = 64
@@ -169,6 +169,10 @@ class FaultyCollection:
         return self._inner.bm25
 
     @property
+    def fields(self) -> RoleFields | None:
+        return self._inner.fields
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return self._inner.notes
 
@@ -193,6 +197,9 @@ class FaultyCollection:
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         self._inner.replace_payloads(payloads)
+
+    def record_fields(self, fields: RoleFields) -> None:
+        self._inner.record_fields(fields)
 
     def indexes(self) -> dict[str, IndexType]:
         return self._inner.indexes()
@@ -252,6 +259,7 @@ class CountingCollection:
     notes: tuple[str, ...] = ()
     limits = StoreLimits()
     bm25: Bm25Settings | None = None
+    fields: RoleFields | None = None
 
     def __init__(self, dim: int = 8) -> None:
         self.contract = stub_contract(dim)
@@ -269,6 +277,9 @@ class CountingCollection:
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         raise NotImplementedError
+
+    def record_fields(self, fields: RoleFields) -> None:
+        self.fields = fields
 
     def indexes(self) -> dict[str, IndexType]:
         return {}

@@ -26,7 +26,7 @@ from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.schema import index_conflicts
 from tasb_qdrant.errors import RequestRefusedError
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
 from tasb_qdrant.steps import Deadline
 
@@ -74,6 +74,11 @@ class EdgeCollection:
     def bm25(self) -> Bm25Settings | None:
         """How the sparse vectors were made."""
         return self._schema.bm25
+
+    @property
+    def fields(self) -> RoleFields | None:
+        """From which fields of their sources the passages came."""
+        return self._shard.schema.fields
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -126,6 +131,10 @@ class EdgeCollection:
         with self._engine("replacing payloads") as shard:
             for point_id, payload in payloads.items():
                 shard.update(edge.UpdateOperation.overwrite_payload([point_id], dict(payload)))
+
+    def record_fields(self, fields: RoleFields) -> None:
+        """Have the collection say that its passages come from these fields. Raises CollectionError."""
+        self._shard.record(self._shard.schema.model_copy(update={"fields": fields}))
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""

@@ -16,12 +16,13 @@ from typing import Any, Final
 import qdrant_edge as edge
 
 from tasb_qdrant.collection.edge.engine import engine_error, is_engine_error, load_shard
-from tasb_qdrant.collection.edge.files import EdgeLock, in_memory, load_schema, shard_folder
+from tasb_qdrant.collection.edge.files import EdgeLock, in_memory, load_schema, save_schema, shard_folder
 from tasb_qdrant.collection.edge.optimize import build_in_child
 from tasb_qdrant.collection.edge.wire import EdgeRequest, EdgeWire
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.reads.wire import most_compared
+from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.steps import Deadline
 
@@ -93,6 +94,12 @@ class OpenShard:
                 raise engine_error(error, f"{self.folder}, building the vector index") from error
             finally:
                 self._shard = load_shard(shard_folder(self.folder))
+
+    def record(self, schema: CollectionSchema) -> None:
+        """Write down what the collection says of itself now. Raises CollectionError."""
+        with self._turn:
+            save_schema(self.folder, schema)
+            self.schema = schema
 
     def flush(self) -> None:
         """Return when everything stored so far is on disk."""

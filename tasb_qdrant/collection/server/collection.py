@@ -14,7 +14,7 @@ from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.reads.steps import ReadSteps
-from tasb_qdrant.collection.schema import CollectionSchema, index_conflicts
+from tasb_qdrant.collection.schema import CollectionSchema, index_conflicts, read_schema
 from tasb_qdrant.collection.server.connection import Connection
 from tasb_qdrant.collection.server.edits import ServerEdits
 from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, RequestTooLargeError, sensible
@@ -27,7 +27,7 @@ from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import RequestRefusedError
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
 
 T = TypeVar("T")
@@ -112,6 +112,11 @@ class ServerCollection:
         return self._schema.bm25
 
     @property
+    def fields(self) -> RoleFields | None:
+        """From which fields of their sources the passages came."""
+        return self._schema.fields
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the way, such as REST because gRPC did not answer."""
         return (*self._connection.notes, *self._notes)
@@ -152,6 +157,18 @@ class ServerCollection:
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Give each point its payload as a whole; returns when the server answered `completed` for each."""
         self._edits.replace_payloads(payloads)
+
+    def record_fields(self, fields: RoleFields) -> None:
+        """Have the collection say that its passages come from these fields."""
+        # Read anew: another process may have recorded something else since.
+        described = self._describe()
+        schema = read_schema(described.config.metadata, name=self._name, location=self.location)
+        self._schema = schema.model_copy(update={"fields": fields})
+        self._optimizers.adopt(self._schema)
+        self._call(
+            lambda: self._client.update_collection(self._name, metadata=self._schema.to_metadata()),
+            "recording the sources' fields",
+        )
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""

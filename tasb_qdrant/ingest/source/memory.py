@@ -11,7 +11,7 @@ from typing import Any, Literal
 from tasb_qdrant.errors import InvalidPassageError, SourceError
 from tasb_qdrant.ingest.read.content import plain
 from tasb_qdrant.records import Passage, Reject
-from tasb_qdrant.sources import SourceFields, open_records
+from tasb_qdrant.sources import SourceFields, SourceReader, open_records
 
 _NONE: Any = object()
 
@@ -29,10 +29,12 @@ class PassagesInMemory:
         *,
         on_reject: Callable[[Reject], None],
         fields: SourceFields | None = None,
+        opened: Callable[[SourceReader], None] = lambda _: None,
     ) -> None:
         self._passages = passages
         self._fields = fields or SourceFields()
         self._on_reject = on_reject
+        self._opened = opened
         self.source = "<passages>"
         self.line = 0
         self.bytes_read = 0
@@ -64,6 +66,7 @@ class PassagesInMemory:
     def _records(self, records: Iterable[Any]) -> Iterator[Passage]:
         """The passages of an iterator of dicts, which only its first item tells from one of passages."""
         with open_records(records, fields=self._fields, on_reject=self._on_reject) as reader:
+            self._opened(reader)
             self.source = reader.source or self.source
             for passage in reader:
                 self.line = reader.line

@@ -98,7 +98,7 @@ class Source:
             if is_records(given):
                 return self._looked_at(open_records(given, fields=self.fields or SourceFields(), on_reject=reject))
             passages = cast("Iterable[Passage]", given)
-            return nullcontext(PassagesInMemory(passages, fields=self.fields, on_reject=reject))
+            return nullcontext(PassagesInMemory(passages, fields=self.fields, on_reject=reject, opened=self.opened))
         reader = open_sources(
             names,
             format=self.format,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from tasb_qdrant.records import RoleFields
 from tasb_qdrant.settings import IndexType
 from tasb_qdrant.sources import FieldsTaken, SourceReader
 
@@ -19,6 +20,11 @@ def what_was_recognised(taken: Sequence[FieldsTaken]) -> tuple[str, ...]:
         return tuple(f"{_named(sources)}: {way}." for way, sources in ways.items())
     shown = [f"{_named(sources)}: {way}." for way, sources in list(ways.items())[:_SHOWN]]
     return (*shown, f"{len(ways) - _SHOWN} other ways in other sources.")
+
+
+def fields_of(reader: SourceReader | None) -> RoleFields:
+    """The fields that ids, texts and titles come from, as a collection records them."""
+    return RoleFields.of((one.id, one.text, one.title) for one in (reader.fields_taken if reader else ()))
 
 
 def what_was_missed(reader: SourceReader | None, unindexed: Sequence[str]) -> tuple[str, ...]:
