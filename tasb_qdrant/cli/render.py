@@ -117,8 +117,7 @@ def print_report(report: IngestReport) -> None:
         )
     )
     console.print(
-        f"Read {report.read:,}: new {report.new:,}, replaced {report.replaced:,}, updated {report.updated:,}, "
-        f"unchanged {report.skipped:,}, "
+        f"Read {report.read:,}: stored {report.stored:,}, updated {report.updated:,}, skipped {report.skipped:,}, "
         f"rejected {report.rejected:,}. Truncated {report.truncated:,}. "
         f"{report.seconds:.1f} s, {report.passages_per_second:,.0f} passages/s, "
         f"{report.tokens_per_second:,.0f} tokens/s on {report.device} in {report.precision}."

@@ -37,12 +37,14 @@ def dry_run_of(
     """Print what a synchronisation would do."""
     from tasb_qdrant.cli.main import DONE, INCOMPLETE
     from tasb_qdrant.cli.progress import ProgressDisplay
-    from tasb_qdrant.cli.render import print_json
+    from tasb_qdrant.cli.render import note, print_json
     from tasb_qdrant.cli.render_verify import print_plan
     from tasb_qdrant.ingest import plan_sync
 
     with ProgressDisplay() as display:
         plan = plan_sync(list(sources), collection=collection, peers=peers, on_progress=display, **store, **source)
+    for sentence in display.untold(plan.notes):
+        note(sentence)
     if as_json:
         print_json(plan.to_dict())
     else:

@@ -144,8 +144,11 @@ class IngestRun:
         """The reader, once its first passages were checked: what can't be stored is said before a model is loaded.
 
         A stream is left alone, which may keep us waiting, and so is a run that is resumed: its first ones are stored.
+        A synchronisation surveys the source for itself, and counts its rejects anew.
         """
-        if journal.resumed.windows or not self._source.is_repeatable or isinstance(self._source.given, RejectedLines):
+        surveyed = self._choice.sync and self._rejects.name is not None
+        again = bool(journal.resumed.windows) or isinstance(self._source.given, RejectedLines)
+        if surveyed or again or not self._source.is_repeatable:
             return reader
         look = FirstLook(reader, self._settings, all_must_fit=self._rejects.name is None)
         if not store.exists(check_name(self._name)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from tasb_qdrant.collection.protocol import Collection
@@ -39,11 +39,13 @@ class ReplaceGuard:
         """Raises ReplaceRefusedError if the passage must not replace what is stored under its id, another text."""
         if not self.is_on:
             return
-        differences = self.differences
-        if self._collection.fields is None:
-            differences = [*self._by_content(passage, stored)]
+        by_content = self._by_content(passage, stored) if self._collection.fields is None else []
+        self.refuse(passage.id, by_content or self.differences)
+
+    def refuse(self, passage_id: str, differences: Sequence[tuple[str, str, str]]) -> None:
+        """Raises ReplaceRefusedError if there are differences."""
         if differences:
-            raise ReplaceRefusedError(self._collection.name, passage_id=passage.id, differences=differences)
+            raise ReplaceRefusedError(self._collection.name, passage_id=passage_id, differences=differences)
 
     @property
     def note(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from tasb_qdrant.records import RoleFields
 from tasb_qdrant.settings import IndexType
@@ -20,6 +20,21 @@ def what_was_recognised(taken: Sequence[FieldsTaken]) -> tuple[str, ...]:
         return tuple(f"{_named(sources)}: {way}." for way, sources in ways.items())
     shown = [f"{_named(sources)}: {way}." for way, sources in list(ways.items())[:_SHOWN]]
     return (*shown, f"{len(ways) - _SHOWN} other ways in other sources.")
+
+
+class Recognition:
+    """What was recognised in a source, told when it is first opened; `reader` is the first that was."""
+
+    def __init__(self, tell: Callable[[Sequence[str]], None]) -> None:
+        self._tell = tell
+        self.reader: SourceReader | None = None
+        self.notes: tuple[str, ...] = ()
+
+    def __call__(self, reader: SourceReader) -> None:
+        if self.reader is None:
+            self.reader = reader
+            self.notes = what_was_recognised(reader.fields_taken)
+            self._tell(self.notes)
 
 
 def fields_of(reader: SourceReader | None) -> RoleFields:

@@ -15,7 +15,9 @@ from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.ingest.json_lines import JsonLines
 from tasb_qdrant.ingest.progress import Counters, Progress
+from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
+from tasb_qdrant.ingest.source.recognised import Recognition, fields_of
 from tasb_qdrant.ingest.verify.check import SAMPLE, Check
 from tasb_qdrant.ingest.verify.findings import FINDINGS
 from tasb_qdrant.ingest.verify.reconcile import views_in
@@ -46,13 +48,15 @@ def verify(
     the addresses of a cluster's other nodes, if they can't be derived; what can't be reached is in the report's
     `unchecked`. Every finding goes to the file `report`, as a JSON line. With `repair`, what is missing or
     differs is ingested again (only the payload if only that differs), and all is compared once more; ids
-    that the source doesn't have are named and left. Nothing else is ever changed. The other options are `ingest`'s.
+    that the source doesn't have are named and left. Nothing else is ever changed; texts of another field than the
+    collection's replace none (ReplaceRefusedError). The other options are `ingest`'s.
     """
     check_whole_number("sample", sample)
     store = store_settings(**chosen(StoreOptions, options))
     choice = EncoderChoice(**chosen(EncoderOptions, options))
     with open_existing(collection, store) as target, views_of(target, store, peers) as views:
         notes: list[str] = []
+        recognition = Recognition(Counters(on_progress=on_progress).note)
 
         @cache
         def load() -> Encoder:
@@ -68,9 +72,11 @@ def verify(
             **chosen(SourceOptions, options),
             indexes=target.indexes(),
             ignored=None if findings is None else findings.own_path,
+            opened=recognition,
         )
         if repair:
             given.check_repeatable("--repair")
+        guard = ReplaceGuard(target, lambda: fields_of(recognition.reader), allowed=False)
         check = Check(
             given,
             target,
@@ -80,6 +86,7 @@ def verify(
             unchecked=views.unchecked,
             report=None if findings is None else findings.path,
             on_progress=on_progress,
+            guard=guard,
         )
         found = check.run(repair=repair)
-        return replace(found, notes=(*found.notes, *notes))
+        return replace(found, notes=(*found.notes, *notes, *recognition.notes, *guard.note))

@@ -11,7 +11,8 @@ import pytest
 
 from tasb_qdrant.collection.open import open_collection
 from tasb_qdrant.errors import ReplaceRefusedError
-from tasb_qdrant.ingest import ingest
+from tasb_qdrant.ingest import ingest, plan_sync
+from tasb_qdrant.ingest.verify.run import verify
 from tasb_qdrant.records import IngestReport, Passage, RoleFields
 from tasb_qdrant.sources import SourceFields
 from tests.ingest import stored
@@ -216,3 +217,19 @@ def test_a_server_keeps_the_record_beside_what_it_says_of_its_index(
     client = stored.client_of(qdrant_server.url)
     client.delete_collection(name)
     client.close()
+
+
+def test_a_repair_by_another_field_is_refused_and_a_dry_run_says_so(tmp_path: Path) -> None:
+    source = written(tmp_path / "a.jsonl", count=20)
+    load(tmp_path, source, BODY)
+    options: Any = {"collection": "c", "path": tmp_path / "store"}
+    plan = plan_sync(source, fields=SUMMARY, **options)
+    assert (plan.encode, plan.replace) == (20, 20)
+    assert "the field of the text was body, and is summary" in plan.field_refusal
+    assert f"{source}: id from id, text from summary." in plan.notes
+    found = verify(source, fields=SUMMARY, sample=0, **options)
+    assert found.text == 20
+    assert f"{source}: id from id, text from summary." in found.notes
+    with pytest.raises(ReplaceRefusedError, match="passage '0'"):
+        verify(source, fields=SUMMARY, sample=0, encoder=StubEncoder(), repair=True, **options)
+    assert verify(source, fields=BODY, sample=0, **options).equal
