@@ -10,7 +10,7 @@ from tasb_qdrant.settings.collection import (
     VectorType,
     parse_indexes,
 )
-from tasb_qdrant.settings.environment import user_state_folder, waiting_is_chosen
+from tasb_qdrant.settings.environment import s3_endpoint, user_state_folder, waiting_is_chosen
 from tasb_qdrant.settings.store import (
     DEFAULT_STORE,
     MAX_SECONDS,
@@ -37,6 +37,7 @@ __all__ = [
     "check_whole_number",
     "first_problem",
     "parse_indexes",
+    "s3_endpoint",
     "store_settings",
     "user_state_folder",
     "waiting_is_chosen",

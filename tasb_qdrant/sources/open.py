@@ -44,7 +44,7 @@ def open_sources(
     fifo_wait: float = FIFO_WAIT_SECONDS,
     excluded: Collection[Path] = (),
 ) -> SourceReader:
-    """A reader over files, folders, globs and `-` (standard input), in the order given.
+    """A reader over files, folders, globs, URLs and `-` (standard input), in the order given.
 
     `format` is one of FORMATS and applies to all sources; with None each name decides (`.tsv`, see
     formats.format_of; `.jsonl`, `.ndjson`, `.json`, `.csv`, `.parquet`; text formats may be compressed with gzip
@@ -182,19 +182,20 @@ class _Opening:
         return _TextSource(source, table.read, lambda: table.taken)
 
     def _parquet(self, source: Input, origin: Origin) -> Source:
-        if source.path is None or source.is_stream:
+        found = source.remote or source.path
+        if found is None or source.is_stream:
             raise SourceError(
                 "Parquet is read from its end and can't come through a pipe; name the file", source=source.name
             )
         from tasb_qdrant.sources.arrow.parquet import ParquetSource  # pyarrow takes 0.1 s, and few need it
 
-        return ParquetSource(source.path, self._fields, origin=origin, choice=self.choice)
+        return ParquetSource(found, self._fields, origin=origin, choice=self.choice)
 
 
 def _origins(found: Sequence[Found], fields: SourceFields) -> dict[Found, Origin]:
     """What each source's records need to know of it. Raises SettingsError where made ids would be the same."""
-    folders = [one for one in found if one.path is not None and one.partition is None]
-    written = [written_partition(one.path) for one in folders if one.path is not None]
+    folders = [one for one in found if one.place is not None and one.partition is None]
+    written = [written_partition(one.place) for one in folders if one.place is not None]
     of_folders = dict(zip(folders, typed_partitions(written), strict=True))
     origins: dict[Found, Origin] = {}
     labels: set[str] = set()

@@ -12,6 +12,10 @@ from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.input.streams import Input
 from tasb_qdrant.sources.record.choice import Choice
 from tasb_qdrant.sources.record.fields import FieldsTaken
+from tasb_qdrant.sources.remote.file import RemoteFile
+
+SourceFile = Path | RemoteFile | Literal["-"]
+"""What a source was found as: a file here or elsewhere, or standard input."""
 
 
 class Source(Protocol):
@@ -61,8 +65,8 @@ class SourceReader(Iterator[Passage]):
         self._current: Source | None = None
         self._bytes_before = 0
         self._passages = self._read()
-        self.files: tuple[Path | Literal["-"], ...] = tuple(
-            "-" if one.path is None else one.path for one, _ in self._inputs if isinstance(one, Input)
+        self.files: tuple[SourceFile, ...] = tuple(
+            one.remote or one.path or "-" for one, _ in self._inputs if isinstance(one, Input)
         )
         self.fields_taken = tuple(taken for _, source in self._inputs if (taken := source.taken) is not None)
         sizes = [one.size for one, _ in self._inputs]

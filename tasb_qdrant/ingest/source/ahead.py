@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 from tasb_qdrant.ingest.read.content import canonical
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.records import Passage
+from tasb_qdrant.sources import SourceFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ class Ahead:
         return self._source.bytes_total
 
     @property
-    def files(self) -> tuple[Path | Literal["-"], ...]:
+    def files(self) -> tuple[SourceFile, ...]:
         return self._source.files
 
     def __iter__(self) -> Iterator[Passage]:

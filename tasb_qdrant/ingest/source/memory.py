@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tasb_qdrant.errors import InvalidPassageError, SourceError
 from tasb_qdrant.ingest.read.content import plain
 from tasb_qdrant.records import Passage, Reject
-from tasb_qdrant.sources import SourceFields, SourceReader, open_records
+from tasb_qdrant.sources import SourceFields, SourceFile, SourceReader, open_records
 
 _NONE: Any = object()
 
@@ -39,7 +38,7 @@ class PassagesInMemory:
         self.line = 0
         self.bytes_read = 0
         self.bytes_total: int | None = None
-        self.files: tuple[Path | Literal["-"], ...] = ()
+        self.files: tuple[SourceFile, ...] = ()
 
     def __iter__(self) -> Iterator[Passage]:
         rest = iter(self._passages)

@@ -21,14 +21,14 @@ from tasb_qdrant.ingest.source.stdin import patient_stdin
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.records.path import parse_path
 from tasb_qdrant.settings import IndexType
-from tasb_qdrant.sources import SourceFields, SourceReader, TextOptions, open_records, open_sources
+from tasb_qdrant.sources import SourceFields, SourceReader, TextOptions, open_records, open_sources, url_of
 from tasb_qdrant.sources.memory import SupportsArrow, is_records
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 SourceLike = str | Path | Sequence[str | Path] | Iterable[Passage | Mapping[str, Any]] | SupportsArrow | RejectedLines
-"""What callers give: a file, folder, glob or "-", several of them, passages, or the lines of a rejects file."""
+"""What callers give: a file, folder, glob, URL or "-", several of them, passages, or the lines of a rejects file."""
 
 _NOT_GIVEN = "not given"
 
@@ -166,7 +166,7 @@ class Source:
         """Whether the source can be read more than once."""
         names = self.names
         once = iter(self.given) is self.given if names is None and isinstance(self.given, Iterable) else False
-        return not once and not any(str(name) == "-" or Path(name).is_fifo() for name in names or ())
+        return not once and not any(_is_stream(name) for name in names or ())
 
     def check_repeatable(self, option: str) -> None:
         """Raises SettingsError for a source that can be read only once, which is too few for `option`."""
@@ -175,6 +175,10 @@ class Source:
                 f"{option} reads the source more than once, which a stream doesn't allow; write it to a file, and "
                 "name that"
             )
+
+
+def _is_stream(name: str | Path) -> bool:
+    return str(name) == "-" or (url_of(name) is None and Path(name).is_fifo())
 
 
 def _said(options: object, defaults: object, names: Iterable[str]) -> dict[str, str]:
