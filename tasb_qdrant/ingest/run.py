@@ -235,7 +235,11 @@ class IngestRun:
             journal,
             rejects_file=self._rejects.name,
             notes=self._notes,
-            warnings=what_was_missed(self._reader, [name for name in outcome.unseen if name in self._settings.indexes]),
+            warnings=what_was_missed(
+                self._reader,
+                [name for name in outcome.unseen if name in self._settings.indexes],
+                sum(one.count for one in self._source.nulled[:1]),
+            ),
         )
 
     def _verified(

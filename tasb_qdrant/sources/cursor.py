@@ -9,18 +9,20 @@ from tasb_qdrant.records import Reject
 
 
 class Cursor:
-    """The file and line of the last passage, and the numbers of rejects and of values that became null.
+    """The file and line of the last passage, and the numbers of rejects, of values that became null, and of those that
+    were converted to the type of their field's index, by the field.
 
     Formats update it, readers expose it.
     """
 
-    __slots__ = ("_on_reject", "line", "nulled", "rejected", "source")
+    __slots__ = ("_on_reject", "converted", "line", "nulled", "rejected", "source")
 
     def __init__(self, on_reject: Callable[[Reject], None] | None) -> None:
         self.source = ""
         self.line = 0
         self.rejected = 0
         self.nulled = 0
+        self.converted: dict[str, int] = {}
         self._on_reject = on_reject
 
     def reject(self, line: int, reason: str) -> None:

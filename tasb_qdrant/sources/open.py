@@ -26,6 +26,7 @@ from tasb_qdrant.sources.reader import Source, SourceReader
 from tasb_qdrant.sources.record.choice import Choice, choice_of
 from tasb_qdrant.sources.record.fields import FieldsTaken, SourceFields
 from tasb_qdrant.sources.record.plan import Origin
+from tasb_qdrant.sources.record.typed import TypedFields
 from tasb_qdrant.sources.whole_text import read_text
 
 FIFO_WAIT_SECONDS: Final = 10.0
@@ -158,7 +159,7 @@ class _Opening:
 
     def _json(self, source: Input, head: Head, origin: Origin) -> Source:
         self._may_have_more = True
-        plan_for = planner(self._fields, origin=origin, choice=self.choice)
+        plan_for = planner(self._fields, origin=origin, choice=self.choice, typed=TypedFields(self._indexed))
         array = is_array(head)
         plan = plan_array(head, plan_for) if array else plan_jsonl(head, plan_for)
         read = read_array if array else read_jsonl
@@ -189,7 +190,7 @@ class _Opening:
             )
         from tasb_qdrant.sources.arrow.parquet import ParquetSource  # pyarrow takes 0.1 s, and few need it
 
-        return ParquetSource(found, self._fields, origin=origin, choice=self.choice)
+        return ParquetSource(found, self._fields, origin=origin, choice=self.choice, typed=TypedFields(self._indexed))
 
 
 def _origins(found: Sequence[Found], fields: SourceFields) -> dict[Found, Origin]:

@@ -93,6 +93,11 @@ class SourceReader(Iterator[Passage]):
         return self._cursor.nulled
 
     @property
+    def converted(self) -> dict[str, int]:
+        """How many values of each field were converted to the type of its index so far."""
+        return dict(self._cursor.converted)
+
+    @property
     def unseen_fields(self) -> tuple[str, ...]:
         """Which of SourceFields.fields no record had so far."""
         return () if self._choice is None else tuple(sorted(self._choice.unseen))

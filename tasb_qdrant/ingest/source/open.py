@@ -36,6 +36,17 @@ _NOT_GIVEN = "not given"
 def _nothing(_: SourceReader) -> None: ...
 
 
+@dataclass(slots=True)
+class Tally:
+    """A number that grows."""
+
+    count: int = 0
+
+    def add(self, more: int) -> None:
+        """Add to it."""
+        self.count += more
+
+
 class SourceOptions(TypedDict, total=False):
     """How a source is read."""
 
@@ -57,7 +68,8 @@ class Source:
     """What a caller gave as the source, and how to read it, as often as it can be read.
 
     `format`, `fields` and `payload` are those of SourceOptions. `indexes` give the columns of CSV files their types;
-    `ignored` is our own file of rejects or findings, which may lie in a folder of sources.
+    `ignored` is our own file of rejects or findings, which may lie in a folder of sources. `nulled` counts the
+    values of a program's passages that became null, each time that they were read.
     """
 
     given: SourceLike
@@ -69,6 +81,7 @@ class Source:
     ignored: Path | None = None
     stored: dict[str, IndexType] = field(default_factory=dict)
     opened: Callable[[SourceReader], None] = _nothing
+    nulled: list[Tally] = field(default_factory=list)
 
     def open(
         self, log: RejectLog, counters: Counters, *, stopped: threading.Event | None = None
@@ -96,15 +109,28 @@ class Source:
             log.open()
             given = () if names is not None else self.given
             if is_records(given):
-                return self._looked_at(open_records(given, fields=self.fields or SourceFields(), on_reject=reject))
+                reader = open_records(
+                    given, fields=self.fields or SourceFields(), on_reject=reject, column_types=self._types
+                )
+                return self._looked_at(reader)
             passages = cast("Iterable[Passage]", given)
-            return nullcontext(PassagesInMemory(passages, fields=self.fields, on_reject=reject, opened=self.opened))
+            self.nulled.append(Tally())
+            return nullcontext(
+                PassagesInMemory(
+                    passages,
+                    fields=self.fields,
+                    on_reject=reject,
+                    opened=self.opened,
+                    column_types=self._types,
+                    on_nulled=self.nulled[-1].add,
+                )
+            )
         reader = open_sources(
             names,
             format=self.format,
             fields=self.fields or SourceFields(),
             options=self.text_options or TextOptions(),
-            column_types=ChainMap(_column_types(self.indexes), self.stored),
+            column_types=self._types,
             on_reject=reject,
             stdin=patient_stdin(stopped),
             excluded=() if self.ignored is None else (self.ignored,),
@@ -123,6 +149,11 @@ class Source:
             reader.close()
             raise
         return reader
+
+    @property
+    def _types(self) -> Mapping[str, IndexType]:
+        """What columns and fields are indexed as: as asked for, and as the collection has it once that is known."""
+        return ChainMap(_column_types(self.indexes), self.stored)
 
     def index_as(self, indexes: Mapping[str, IndexType]) -> None:
         """Have the columns of CSV that aren't read yet take the types of these indexes, which the collection has."""

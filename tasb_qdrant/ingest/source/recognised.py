@@ -42,19 +42,23 @@ def fields_of(reader: SourceReader | None) -> RoleFields:
     return RoleFields.of((one.id, one.text, one.title) for one in (reader.fields_taken if reader else ()))
 
 
-def what_was_missed(reader: SourceReader | None, unindexed: Sequence[str]) -> tuple[str, ...]:
-    """Warnings after the last passage; `unindexed` are fields that were to be indexed and that no passage has."""
+def what_was_missed(reader: SourceReader | None, unindexed: Sequence[str], nulled: int = 0) -> tuple[str, ...]:
+    """Warnings after the last passage; `unindexed` are fields that were to be indexed and that no passage has, `nulled`
+    counts values of a program's passages that became null."""
     warnings: list[str] = []
     if unindexed:
         warnings.append(
             f"no passage has the field {', '.join(unindexed)} that --index names; a filter on it finds nothing. If it "
             "is mistyped, index the right one"
         )
+    if nulled := nulled + (reader.nulled if reader else 0):
+        plural = "s" if nulled > 1 else ""
+        warnings.append(f"{nulled:,} value{plural} that JSON can't represent (NaN or Infinity) became null")
     if reader is None:
         return tuple(warnings)
-    if reader.nulled:
-        plural = "s" if reader.nulled > 1 else ""
-        warnings.append(f"{reader.nulled:,} value{plural} that JSON can't represent (NaN or Infinity) became null")
+    if converted := reader.converted:
+        listed = ", ".join(f"{count:,} of {name}" for name, count in sorted(converted.items()))
+        warnings.append(f"values in another form than their index has were converted, as those of CSV are: {listed}")
     if unseen := reader.unseen_fields:
         warnings.append(f"no record has the field {', '.join(map(repr, unseen))} that --fields names")
     return tuple(warnings)

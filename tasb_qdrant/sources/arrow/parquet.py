@@ -17,6 +17,7 @@ from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.record.choice import Choice
 from tasb_qdrant.sources.record.fields import FieldsTaken, SourceFields
 from tasb_qdrant.sources.record.plan import Origin
+from tasb_qdrant.sources.record.typed import TypedFields
 from tasb_qdrant.sources.remote.file import RemoteFile
 
 _BATCH_ROWS: Final = 1024
@@ -34,7 +35,13 @@ class ParquetSource:
     """A Parquet file, here or elsewhere, whose columns have been checked. Raises MissingFieldError, SourceError."""
 
     def __init__(
-        self, found: Path | RemoteFile, fields: SourceFields, *, origin: Origin, choice: Choice | None
+        self,
+        found: Path | RemoteFile,
+        fields: SourceFields,
+        *,
+        origin: Origin,
+        choice: Choice | None,
+        typed: TypedFields | None = None,
     ) -> None:
         self._found = found
         self._source = origin.name
@@ -43,7 +50,7 @@ class ParquetSource:
         self._rows_read = 0
         with _closed(self._open()) as file:
             self._rows = file.metadata.num_rows
-            self._columns = plan_columns(_schema(file), fields, origin=origin, choice=choice)
+            self._columns = plan_columns(_schema(file), fields, origin=origin, choice=choice, typed=typed)
             self._roots = {name.partition(".")[0] for name in self._columns.names}
             if self._columns.holds_bytes:
                 for batch in self._rows_of(file, 0, _PROBE_ROWS):

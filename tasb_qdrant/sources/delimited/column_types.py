@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Final
@@ -59,9 +60,9 @@ def _float(column: str, cell: str) -> float | None:
     stripped = cell.strip()
     if not stripped:
         return None
-    if not _FLOAT.fullmatch(stripped):
+    if not _FLOAT.fullmatch(stripped) or not math.isfinite(value := float(stripped)):
         raise _mismatch(column, cell, "float")
-    return float(stripped)
+    return value
 
 
 def _comma_float(column: str, cell: str) -> float | None:
@@ -127,3 +128,7 @@ def _mismatch(column: str, cell: str, kind: str) -> InvalidPassageError:
 
 def _shown(cell: str) -> str:
     return repr(cell if len(cell) <= _SHOWN_CHARS else f"{cell[:_SHOWN_CHARS]}…")
+
+
+CONVERTS: Final[Mapping[IndexType, Convert]] = {"integer": _integer, "float": _float, "bool": _boolean}
+"""What makes values of strings, for indexes whose values are no strings themselves."""
