@@ -43,6 +43,7 @@ run_options = grouped(
     click.option(
         "--max-rejects", type=click.IntRange(min=0), metavar="N", help="Stop once more than N inputs were rejected."
     ),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Read only the first N passages: a trial."),
     click.option("--sync", is_flag=True, help="Make the collection equal to SOURCE: delete what SOURCE doesn't have."),
     click.option("--delete-anyway", is_flag=True, help="With --sync: delete even if that looks like a mistake."),
     peer_option,
@@ -79,7 +80,12 @@ run_options = grouped(
     help="Instead of SOURCE: retry the lines named in this rejects file, which keeps what is still rejected.",
 )
 @run_options
-@click.option("--dry-run", is_flag=True, help="Say what --sync would delete, encode and update, and change nothing.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the files, the fields taken and the first passages, and store nothing; with --sync: say what it would "
+    "delete, encode and update.",
+)
 @json_option
 def ingest_command(
     *,
@@ -104,10 +110,12 @@ def ingest_command(
     Examples:
       tasb-qdrant ingest collection.tsv --collection msmarco --url http://localhost:6333
       tasb-qdrant ingest corpus.jsonl --collection docs --index year:integer --index lang:keyword
+      tasb-qdrant ingest corpus.csv --collection docs --dry-run
       tasb-qdrant ingest corpus.jsonl --collection docs --sync --dry-run
       zcat dump.jsonl.gz | tasb-qdrant ingest - --format jsonl --collection docs --rejects rejects.jsonl
     """
     from tasb_qdrant.cli.main import DONE, INCOMPLETE
+    from tasb_qdrant.cli.preview import preview_of
     from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import note, print_json, print_report
     from tasb_qdrant.cli.render_verify import print_verification
@@ -115,6 +123,8 @@ def ingest_command(
     from tasb_qdrant.ingest import RejectedLines, ingest
 
     check_together(sources, retry_rejects, run, dry_run=dry_run)
+    if dry_run and not run["sync"]:
+        return preview_of(sources, source, settings, limit=run["limit"], as_json=as_json)
     if dry_run:
         return dry_run_of(sources, collection, store, source, peers=run["peers"], as_json=as_json)
     with ProgressDisplay() as display, resumable():

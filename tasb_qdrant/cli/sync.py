@@ -20,9 +20,10 @@ def check_together(sources: tuple[str, ...], retry_rejects: Path | None, run: Ru
         raise click.UsageError("Missing argument 'SOURCE...'.")
     if retry_rejects is not None and (sources or run["sync"]):
         raise click.UsageError("--retry-rejects reads the sources that its file names; leave SOURCE and --sync out")
-    for name, is_set in (("--dry-run", dry_run), ("--delete-anyway", run["delete_anyway"])):
-        if is_set and not run["sync"]:
-            raise click.UsageError(f"{name} goes with --sync; give both")
+    if retry_rejects is not None and dry_run:
+        raise click.UsageError("--dry-run looks at SOURCE; leave --retry-rejects out")
+    if run["delete_anyway"] and not run["sync"]:
+        raise click.UsageError("--delete-anyway goes with --sync; give both")
 
 
 def dry_run_of(

@@ -50,6 +50,7 @@ def ingest(
     bm25: bool | Bm25Settings = False,
     rejects: str | Path | None = None,
     max_rejects: int | None = None,
+    limit: int | None = None,
     overwrite: bool = False,
     replace: bool = False,
     state: str | Path | None = None,
@@ -72,6 +73,8 @@ def ingest(
     user's state folder): a call that was killed resumes where it stopped, and `restart` starts over. An input that
     can't be stored goes to the file `rejects`, or raises RejectedError; one more than `max_rejects` raises
     TooManyRejectsError. `RejectedLines(file)` as the source stands for the lines that such a file names.
+
+    `limit` reads only the first passages, for a trial; `preview` shows what would be read, and stores nothing.
 
     `payload` is a pydantic model: a passage whose payload isn't an instance of it is rejected, and the fields that
     it marks with `Indexed()` get their indexes. Payloads are stored as the source has them.

@@ -28,6 +28,9 @@ class RunOptions(TypedDict, total=False):
     max_rejects: int | None
     """Stop once more inputs than this were rejected."""
 
+    limit: int | None
+    """Read only so many passages, the first of the source: for a trial."""
+
     overwrite: bool
     """Encode and store again what is stored with the same content already."""
 
@@ -67,6 +70,7 @@ class RunChoice:
     bm25: bool | Bm25Settings = False
     rejects: str | Path | None = None
     max_rejects: int | None = None
+    limit: int | None = None
     overwrite: bool = False
     replace: bool = False
     state: str | Path | None = None

@@ -35,7 +35,14 @@ from tasb_qdrant.ingest.verify.check import verified
 from tasb_qdrant.ingest.verify.sync import deletions
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import IngestReport
-from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings, CollectionSettings, StoreOptions, store_settings
+from tasb_qdrant.settings import (
+    DEFAULT_AVG_LEN,
+    Bm25Settings,
+    CollectionSettings,
+    StoreOptions,
+    check_whole_number,
+    store_settings,
+)
 from tasb_qdrant.sources import SourceReader
 
 if TYPE_CHECKING:
@@ -72,6 +79,7 @@ class IngestRun:
             **reading,
             indexes=self._settings.indexes,
             ignored=self._rejects.own_file,
+            limit=self._choice.limit,
             opened=self._look_at,
         )
         self._check_source()
@@ -116,6 +124,11 @@ class IngestRun:
         self._settings = self._settings.model_copy(update={"indexes": exact})
 
     def _check_source(self) -> None:
+        if self._choice.limit is not None:
+            check_whole_number("limit", self._choice.limit)
+            if self._choice.sync:
+                raise SettingsError("sync would delete all but the first passages; leave out one of sync and limit")
+            self._notes += (f"Only the first {self._choice.limit:,} passages of the source are read.",)
         if self._choice.sync and isinstance(self._source.given, RejectedLines):
             raise SettingsError(
                 "sync would delete all but the rejects that are tried again; ingest their sources instead"
@@ -170,7 +183,7 @@ class IngestRun:
         if bm25 is None or bm25.avg_len is not None or store.exists(self._name):
             return reader, DEFAULT_AVG_LEN
         average = average_length(reader, self._source, bm25, self._counters)
-        self._notes = (average.note,)
+        self._notes += (average.note,)
         return average.source, average.words
 
     @contextmanager

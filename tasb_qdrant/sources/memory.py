@@ -66,7 +66,7 @@ def open_records(
         source = _arrow_source(given, fields, choice, typed)
     else:
         source = _RecordSource(given, fields, choice, typed)
-    return SourceReader([(InMemory(RECORDS.name), source)], on_reject=on_reject, choice=choice)
+    return SourceReader([(InMemory(RECORDS.name), source)], on_reject=on_reject, choice=choice, formats=["records"])
 
 
 class _RecordSource:

@@ -72,7 +72,7 @@ def open_sources(
             except BaseException:
                 source.close()
                 raise
-        reader = SourceReader(opened, on_reject=on_reject, choice=opening.choice)
+        reader = SourceReader(opened, on_reject=on_reject, choice=opening.choice, formats=opening.formats)
         opening.check_wanted(reader.fields_taken)
     except BaseException:
         for source, _ in opened:
@@ -130,16 +130,19 @@ class _Opening:
         self._origins = origins
         self._types = ColumnTypes()
         self._may_have_more = False
+        self.formats: list[str] = []
         self.choice: Choice | None = choice_of(fields)
 
     def prepare(self, source: Input) -> Source:
         """The source, looked at. Raises SettingsError, SourceError, MissingFieldError."""
         origin = self._origins[source.found]
         if is_parquet(source, given=self._format):
+            self.formats.append("parquet")
             return self._parquet(source, origin)
         head = source.head()
         check_text(head, source=source.name)
         kind = format_of(source, head, given=self._format, fields=self._fields)
+        self.formats.append(kind)
         if kind == "jsonl":
             return self._json(source, head, origin)
         if kind == "msmarco":

@@ -44,12 +44,13 @@ class SourceReader(Iterator[Passage]):
     """The passages of all sources in order, read once. Like csv.reader, it knows where the last one came from.
 
     `source` names the current file ("<stdin>" for `-`), `line` is the 1-based line (CSV: where the record
-    starts), row (Parquet) or element (a JSON array) of the last passage, `rejected` counts the rejects so far, and
-    `nulled` the values that JSON can't say (NaN, Infinity) and that are stored as null. `bytes_read` counts
-    raw, possibly compressed bytes, out of `bytes_total`, which is None if one of the sources is a stream. `files` are
-    the sources as they were found, `fields_taken` says which fields were recognised in each source that has fields,
-    and `unseen_fields` which of the chosen fields no record has had so far. After an error, reading can't continue:
-    the same error is raised again, rather than an end that looks like success.
+    starts), row (Parquet) or element (a JSON array) of the last passage, `rejected` counts the rejects so far,
+    `nulled` the values that JSON can't say (NaN, Infinity) and that are stored as null, and `converted` those of
+    each field that were given the type of its index. `bytes_read` counts raw, possibly compressed bytes, out of
+    `bytes_total`, which is None if one of the sources is a stream. `files` are the sources as they were found,
+    `inputs` their (name, format, size in bytes or None), `fields_taken` says which fields were recognised in each
+    source that has fields, and `unseen_fields` which of the chosen fields no record has had so far. After an error,
+    reading can't continue: the same error is raised again, rather than an end that looks like success.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class SourceReader(Iterator[Passage]):
         *,
         on_reject: Callable[[Reject], None] | None,
         choice: Choice | None = None,
+        formats: Sequence[str] = (),
     ) -> None:
         self._inputs = tuple(inputs)
         self._cursor = Cursor(on_reject)
@@ -68,6 +70,8 @@ class SourceReader(Iterator[Passage]):
         self.files: tuple[SourceFile, ...] = tuple(
             one.remote or one.path or "-" for one, _ in self._inputs if isinstance(one, Input)
         )
+        named = [one for one, _ in self._inputs]
+        self.inputs = tuple((one.name, kind, one.size) for one, kind in zip(named, formats, strict=False))
         self.fields_taken = tuple(taken for _, source in self._inputs if (taken := source.taken) is not None)
         sizes = [one.size for one, _ in self._inputs]
         self.bytes_total: int | None = None if None in sizes else sum(size or 0 for size in sizes)

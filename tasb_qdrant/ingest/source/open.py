@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import ChainMap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, cast
@@ -15,6 +15,7 @@ from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.ingest.rejects.lines import RejectedLines
 from tasb_qdrant.ingest.rejects.log import RejectLog
+from tasb_qdrant.ingest.source.limited import LimitedPassages
 from tasb_qdrant.ingest.source.memory import PassagesInMemory
 from tasb_qdrant.ingest.source.payload_model import checked_by, identified
 from tasb_qdrant.ingest.source.stdin import patient_stdin
@@ -68,8 +69,9 @@ class Source:
     """What a caller gave as the source, and how to read it, as often as it can be read.
 
     `format`, `fields` and `payload` are those of SourceOptions. `indexes` give the columns of CSV files their types;
-    `ignored` is our own file of rejects or findings, which may lie in a folder of sources. `nulled` counts the
-    values of a program's passages that became null, each time that they were read.
+    `limit` is how many passages are read at most; `ignored` is our own file of rejects or findings, which may lie in a
+    folder of sources. `nulled` counts the values of a program's passages that became null, each time that they were
+    read.
     """
 
     given: SourceLike
@@ -79,6 +81,7 @@ class Source:
     payload: type[BaseModel] | None = None
     indexes: Mapping[str, IndexType] = field(default_factory=dict)
     ignored: Path | None = None
+    limit: int | None = None
     stored: dict[str, IndexType] = field(default_factory=dict)
     opened: Callable[[SourceReader], None] = _nothing
     nulled: list[Tally] = field(default_factory=list)
@@ -99,7 +102,8 @@ class Source:
             counters.add(read=1)
             log.add(reject)
 
-        return checked_by(self._opened(log, reject, stopped or threading.Event()), self.payload, reject)
+        opened = checked_by(self._opened(log, reject, stopped or threading.Event()), self.payload, reject)
+        return opened if self.limit is None else _limited(opened, self.limit)
 
     def _opened(
         self, log: RejectLog, reject: Callable[[Reject], None], stopped: threading.Event
@@ -187,6 +191,7 @@ class Source:
             "--format": self.format or _NOT_GIVEN,
             **{f"--{part}-field": getattr(fields, part) or _NOT_GIVEN for part in ("id", "text", "title")},
             "--index": " ".join(sorted(f"{name}:{kind}" for name, kind in self.indexes.items())) or _NOT_GIVEN,
+            **({} if self.limit is None else {"--limit": str(self.limit)}),
             **({} if self.payload is None else {"--payload-model": identified(self.payload)}),
             **_said(fields, SourceFields(), ("fields", "drop", "id_from")),
             **_said(self.text_options or TextOptions(), TextOptions(), TextOptions.__slots__),
@@ -206,6 +211,12 @@ class Source:
                 f"{option} reads the source more than once, which a stream doesn't allow; write it to a file, and "
                 "name that"
             )
+
+
+@contextmanager
+def _limited(opened: AbstractContextManager[PassageReader], limit: int) -> Iterator[PassageReader]:
+    with opened as passages:
+        yield LimitedPassages(passages, limit)
 
 
 def _is_stream(name: str | Path) -> bool:
