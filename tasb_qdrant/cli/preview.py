@@ -42,8 +42,8 @@ def print_preview(found: Preview) -> None:
     if (more := len(found.files) - _SHOWN_FILES) > 0:
         console.print(f"and {more:,} more files")
     for passage in found.first:
-        title = f"{clean(passage.title)}  " if passage.title else ""
-        console.print(Text.assemble((f"[{clean(passage.id)}] ", "dim"), (title, "bold")))
+        title = f" {clean(passage.title)}" if passage.title else ""
+        console.print(Text.assemble((f"[{clean(passage.id)}]", "dim"), (title, "bold")))
         console.print(Text(f"    {excerpt(clean(passage.text), frozenset(), limit=200)}"))
         if passage.payload:
             console.print(Text(f"    {clean(', '.join(f'{k}={v!r}' for k, v in passage.payload.items()))[:300]}"))
