@@ -110,6 +110,7 @@ def serving(kind: type[W]) -> Iterator[W]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a reader that hung up is no error
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     web.url = f"http://127.0.0.1:{server.server_port}"
