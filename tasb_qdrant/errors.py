@@ -9,6 +9,7 @@
     │   ├── RejectedError           the first reject, when no rejects file was named
     │   ├── TooManyRejectsError     more rejects than were allowed
     │   ├── DeletionRefusedError    a sync whose deletions look like a mistake
+    │   ├── ReplaceRefusedError     texts that would be replaced by those of another field
     │   ├── FilterError             a filter that can't be right (also a ValueError)
     │   │   ├── FilterSyntaxError   the text form doesn't parse
     │   │   └── FilterTypeError     a value whose type can never match the field
@@ -150,6 +151,25 @@ class DeletionRefusedError(InvalidInputError):
         super().__init__(
             f"--sync would delete {deletions:,} points of collection {name!r}, and {why}; nothing was changed. Correct "
             "the source, preview with --dry-run, or give --delete-anyway"
+        )
+
+
+class ReplaceRefusedError(InvalidInputError):
+    """Texts of a collection that must not be replaced by those of another field without confirmation.
+
+    `name`, `passage_id` (the first of them), and `differences`: (what, the collection's, this run's).
+    """
+
+    def __init__(self, name: str, *, passage_id: str, differences: Iterable[tuple[str, object, object]]) -> None:
+        self.name = name
+        self.passage_id = passage_id
+        self.differences = tuple(differences)
+        listed = "; ".join(
+            f"{what}: the collection has {here}, this run has {now}" for what, here, now in self.differences
+        )
+        super().__init__(
+            f"the text of passage {passage_id!r} in collection {name!r} would be replaced by one of another field "
+            f"({listed}); name the collection's own with --text-field or --title-field, or give --replace"
         )
 
 

@@ -13,7 +13,6 @@ import click
 from tasb_qdrant.cli.new_collection import collection_options
 from tasb_qdrant.cli.options import (
     collection_option,
-    dry_run_option,
     encoder_options,
     grouped,
     json_option,
@@ -44,6 +43,7 @@ run_options = grouped(
     click.option(
         "--max-rejects", type=click.IntRange(min=0), metavar="N", help="Stop once more than N inputs were rejected."
     ),
+    click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Read only the first N passages: a trial."),
     click.option("--sync", is_flag=True, help="Make the collection equal to SOURCE: delete what SOURCE doesn't have."),
     click.option("--delete-anyway", is_flag=True, help="With --sync: delete even if that looks like a mistake."),
     peer_option,
@@ -53,6 +53,7 @@ run_options = grouped(
         is_flag=True,
         help="Encode and store passages again even if they are stored with the same content.",
     ),
+    click.option("--replace", is_flag=True, help="Let texts of another field replace those that the collection has."),
     click.option(
         "--state",
         type=click.Path(path_type=Path, file_okay=False),
@@ -79,7 +80,12 @@ run_options = grouped(
     help="Instead of SOURCE: retry the lines named in this rejects file, which keeps what is still rejected.",
 )
 @run_options
-@dry_run_option
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show the files, the fields taken and the first passages, and store nothing; with --sync: say what it would "
+    "delete, encode and update.",
+)
 @json_option
 def ingest_command(
     *,
@@ -104,11 +110,13 @@ def ingest_command(
     Examples:
       tasb-qdrant ingest collection.tsv --collection msmarco --url http://localhost:6333
       tasb-qdrant ingest corpus.jsonl --collection docs --index year:integer --index lang:keyword
+      tasb-qdrant ingest corpus.csv --collection docs --dry-run
       tasb-qdrant ingest corpus.jsonl --collection docs --sync --dry-run
       zcat dump.jsonl.gz | tasb-qdrant ingest - --format jsonl --collection docs --rejects rejects.jsonl
     """
     from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.main import DONE, INCOMPLETE
+    from tasb_qdrant.cli.preview import preview_of
     from tasb_qdrant.cli.render import note, print_json, print_report
     from tasb_qdrant.cli.render_verify import print_verification
     from tasb_qdrant.cli.sync import check_together, dry_run_of
@@ -116,6 +124,8 @@ def ingest_command(
     from tasb_qdrant.ingest.display import ProgressDisplay
 
     check_together(sources, retry_rejects, run, dry_run=dry_run)
+    if dry_run and not run["sync"]:
+        return preview_of(sources, source, settings, limit=run["limit"], as_json=as_json)
     if dry_run:
         return dry_run_of(sources, collection, store, encoder, source, peers=run["peers"], as_json=as_json)
     with ProgressDisplay(quiet=is_quiet()) as display, resumable():

@@ -116,6 +116,7 @@ def print_report(report: IngestReport) -> None:
             ("Stored ", "bold"),
             (f"{report.stored:,} passages", "bold green"),
             "" if report.documents is None else f" of {report.documents:,} documents",
+            f" ({report.new:,} new, {report.replaced:,} replaced)" if report.replaced else "",
             f" in collection {report.collection!r} at {report.location}, which now holds {report.points:,}.",
         )
     )

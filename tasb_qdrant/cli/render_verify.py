@@ -48,13 +48,16 @@ def print_plan(plan: SyncPlan) -> None:
     """The counts of a synchronisation that wasn't made."""
     console = stdout()
     console.print(
-        f"Would delete {plan.delete:,} of {plan.points:,} points, encode {plan.encode:,} passages, update "
-        f"{plan.update:,} payloads and leave {plan.unchanged:,} as they are. Nothing was changed."
+        f"Would delete {plan.delete:,} of {plan.points:,} points, encode {plan.encode:,} passages"
+        + (f" ({plan.replace:,} of them replace a stored text)" if plan.replace else "")
+        + f", update {plan.update:,} payloads and leave {plan.unchanged:,} as they are. Nothing was changed."
     )
     if plan.rejected:
         warn(f"{plan.rejected:,} inputs of the source can't be stored; ingest with --rejects FILE names them")
     if plan.refusal:
         warn(f"the deletion would be refused, as {plan.refusal}; say --delete-anyway if you mean it")
+    if plan.field_refusal:
+        warn(plan.field_refusal)
     for sentence in plan.unchecked:
         warn(sentence)
 

@@ -21,9 +21,10 @@ def check_together(sources: tuple[str, ...], retry_rejects: Path | None, run: Ru
         raise click.UsageError("Missing argument 'SOURCE...'.")
     if retry_rejects is not None and (sources or run["sync"]):
         raise click.UsageError("--retry-rejects reads the sources that its file names; leave SOURCE and --sync out")
-    for name, is_set in (("--dry-run", dry_run), ("--delete-anyway", run["delete_anyway"])):
-        if is_set and not run["sync"]:
-            raise click.UsageError(f"{name} goes with --sync; give both")
+    if retry_rejects is not None and dry_run:
+        raise click.UsageError("--dry-run looks at SOURCE; leave --retry-rejects out")
+    if run["delete_anyway"] and not run["sync"]:
+        raise click.UsageError("--delete-anyway goes with --sync; give both")
 
 
 def dry_run_of(
@@ -39,7 +40,7 @@ def dry_run_of(
     """Print what a synchronisation would do."""
     from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.main import DONE, INCOMPLETE
-    from tasb_qdrant.cli.render import print_json
+    from tasb_qdrant.cli.render import note, print_json
     from tasb_qdrant.cli.render_verify import print_plan
     from tasb_qdrant.ingest import plan_sync
     from tasb_qdrant.ingest.display import ProgressDisplay
@@ -48,6 +49,8 @@ def dry_run_of(
         plan = plan_sync(
             list(sources), collection=collection, peers=peers, on_progress=display, **store, **encoder, **source
         )
+    for sentence in display.untold(plan.notes):
+        note(sentence)
     if as_json:
         print_json(plan.to_dict())
     else:

@@ -11,7 +11,7 @@ from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.reads.questions import Where
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.schema import CollectionSchema
-from tasb_qdrant.records import IntegerIds, ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
 from tasb_qdrant.records.edit import EditReport
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys, SplitSettings, StoreSettings
 
@@ -63,6 +63,11 @@ class Collection(Protocol):
         ...
 
     @property
+    def fields(self) -> RoleFields | None:
+        """From which fields of their sources the passages came; None where that isn't known."""
+        ...
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the person's behalf, a sentence each."""
         ...
@@ -87,6 +92,10 @@ class Collection(Protocol):
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Give each of these points another payload as a whole, and leave its vector. Returning means stored."""
+        ...
+
+    def record_fields(self, fields: RoleFields) -> None:
+        """Have the collection say that its passages come from these fields."""
         ...
 
     def indexes(self) -> dict[str, IndexType]:

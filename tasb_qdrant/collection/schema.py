@@ -17,7 +17,7 @@ from tasb_qdrant.errors import (
     SettingsError,
     StoreCorruptError,
 )
-from tasb_qdrant.records import IntegerIds, ModelContract, point_id
+from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields, point_id
 from tasb_qdrant.settings import (
     DEFAULT_AVG_LEN,
     Bm25Settings,
@@ -52,6 +52,8 @@ class CollectionSchema(BaseModel):
     if texts are stored whole.
     `integer_ids` says which passage ids are integers as point ids; older collections don't, and mean "u64".
     `edited` names the last edit of passages one by one, and is kept beside the record; "" if there was none.
+    optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors. `fields` are
+    those of the sources that passages came from; None where that isn't known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -68,6 +70,7 @@ class CollectionSchema(BaseModel):
     integer_ids: IntegerIds = "u64"
     edited: str = Field(default="", exclude=True)
     split: SplitSettings | None = None
+    fields: RoleFields | None = None
 
     @classmethod
     def of(cls, contract: ModelContract, settings: CollectionSettings, *, avg_len: float = DEFAULT_AVG_LEN) -> Self:

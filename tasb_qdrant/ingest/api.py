@@ -54,7 +54,9 @@ def ingest(
     split: str | SplitSettings | None = None,
     rejects: str | Path | None = None,
     max_rejects: int | None = None,
+    limit: int | None = None,
     overwrite: bool = False,
+    replace: bool = False,
     state: str | Path | None = None,
     restart: bool = False,
     optimize: bool = True,
@@ -69,11 +71,15 @@ def ingest(
 
     `source` is a file, folder, glob or "-", several of them, an iterable of `Passage` or of dicts, or a table: a
     DataFrame of pandas or Polars, an Arrow table, a Dataset. Passages already stored
-    with the same content are skipped (not with `overwrite`), so the same call twice changes nothing. For files,
+    with the same content are skipped (not with `overwrite`), so the same call twice changes nothing. Those of an edited
+    source are replaced, and counted as such; but if the texts come of another field than the collection's, the first
+    that would be replaced raises ReplaceRefusedError (not with `replace`). For files,
     checkpoints of what is stored are kept in the folder `state` (by default in the embedded store's folder, or the
     user's state folder): a call that was killed resumes where it stopped, and `restart` starts over. An input that
     can't be stored goes to the file `rejects`, or raises RejectedError; one more than `max_rejects` raises
     TooManyRejectsError. `RejectedLines(file)` as the source stands for the lines that such a file names.
+
+    `limit` reads only the first passages, for a trial; `preview` shows what would be read, and stores nothing.
 
     `payload` is a pydantic model: a passage whose payload isn't an instance of it is rejected, and the fields that
     it marks with `Indexed()` get their indexes. Payloads are stored as the source has them.

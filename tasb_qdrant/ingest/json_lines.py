@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.sources import SourceFile
 
 _LONGEST_LINE: Final = 2**20
 
@@ -60,7 +61,7 @@ class JsonLines:
         """Whether lines can be written."""
         return self._file is not None
 
-    def create(self, *, sources: Iterable[Path | str] = ()) -> None:
+    def create(self, *, sources: Iterable[SourceFile] = ()) -> None:
         """Make the file, empty, unless it is one of the `sources` or holds anything but such lines."""
         if self._staged is None:
             self._check_replaceable(sources)
@@ -133,7 +134,7 @@ class JsonLines:
             f"name a file that {self.kind.option} made"
         )
 
-    def _check_replaceable(self, sources: Iterable[Path | str]) -> None:
+    def _check_replaceable(self, sources: Iterable[SourceFile]) -> None:
         named = f"{self.kind.option} {self.path}"
         if any(_is_same_file(self.path, source) for source in sources):
             raise SettingsError(f"{named} is a source, and would be overwritten; name another file")
@@ -149,5 +150,5 @@ class JsonLines:
         )
 
 
-def _is_same_file(path: Path, source: Path | str) -> bool:
-    return path.exists() and Path(source).exists() and path.samefile(source)
+def _is_same_file(path: Path, source: SourceFile) -> bool:
+    return isinstance(source, Path) and path.exists() and source.exists() and path.samefile(source)

@@ -31,8 +31,14 @@ class RunOptions(TypedDict, total=False):
     max_rejects: int | None
     """Stop once more inputs than this were rejected."""
 
+    limit: int | None
+    """Read only so many passages, the first of the source: for a trial."""
+
     overwrite: bool
     """Encode and store again what is stored with the same content already."""
+
+    replace: bool
+    """Let texts of another field replace those that are stored, which is refused otherwise."""
 
     state: str | Path | None
     """The folder for checkpoints; None is the embedded store's own, or the user's state folder."""
@@ -71,7 +77,9 @@ class RunChoice:
     split: str | SplitSettings | None = None
     rejects: str | Path | None = None
     max_rejects: int | None = None
+    limit: int | None = None
     overwrite: bool = False
+    replace: bool = False
     state: str | Path | None = None
     restart: bool = False
     optimize: bool = True

@@ -14,6 +14,7 @@ from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.ingest.flow import Channel, Flow, T
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
+from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.sieve import ContentSieve, Sieve
 from tasb_qdrant.ingest.read.windows import PassageReader, read_windows
 from tasb_qdrant.ingest.rejects.log import RejectLog
@@ -57,21 +58,22 @@ def run_pipeline(
     journal: Journal,
     indexes: Mapping[str, IndexType] | None = None,
     sieve: Sieve | None = None,
+    guard: ReplaceGuard | None = None,
     stopped: threading.Event | None = None,
 ) -> Outcome:
     """Store the passages of `source`; returns when the collection has confirmed every one of them.
 
     Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a dozen windows, and two dozen
     for each GPU, are under way, however long the source is. Without a `sieve`, passages that the collection
-    holds already are left out (not with `overwrite`). What any stage raises is raised here, once the others have
-    ended; `stopped` is set then. Windows that the `journal` knows to be stored are skipped, and it is told which
-    ones are stored now. Passages that don't fit the `indexes`, by default the collection's, are rejected. If the
-    collection has BM25, sparse vectors are made, too.
+    holds already are left out (not with `overwrite`), and the `guard` is asked before a text is replaced. What any
+    stage raises is raised here, once the others have ended; `stopped` is set then. Windows that the `journal` knows
+    to be stored are skipped, and it is told which ones are stored now. Passages that don't fit the `indexes`, by
+    default the collection's, are rejected. If the collection has BM25, sparse vectors are made, too.
     """
     points_before = collection.reads.count()
     deferral = IndexDeferral(collection, points_before=points_before)
-    if sieve is None and points_before and not overwrite:
-        sieve = ContentSieve(collection, counters)
+    if sieve is None and points_before and (not overwrite or (guard is not None and guard.is_on)):
+        sieve = ContentSieve(collection, counters, guard=guard, overwrite=overwrite)
     surplus = Surplus(collection) if points_before and collection.split is not None else None
     words = None if collection.bm25 is None else Bm25Encoder(collection.bm25)
     indexes = collection.indexes() if indexes is None else indexes

@@ -54,6 +54,7 @@ def report_of(
         stored=now.stored,
         updated=now.updated,
         deleted=now.deleted,
+        replaced=_replaced(outcome, now, points=points),
         skipped=now.skipped,
         rejected=now.rejected,
         truncated=now.truncated + resumed.truncated,
@@ -108,6 +109,13 @@ def _proposed(outcome: Outcome, collection: Collection) -> dict[str, IndexType]:
     """The indexes that would suit, if there are none but the one that comes with a split."""
     own = set() if collection.split is None else {collection.split.field}
     return {} if collection.indexes().keys() - own else {k: v for k, v in outcome.proposal.items() if k not in own}
+
+
+def _replaced(outcome: Outcome, now: Progress, *, points: int) -> int:
+    """How many stored passages were replaced; an overwriting run, which looks at none, tells by their number."""
+    if outcome.replaced is not None:
+        return outcome.replaced
+    return min(now.stored, max(0, outcome.points_before + now.stored - now.deleted - points))
 
 
 def _expected(outcome: Outcome, now: Progress, *, points: int, in_source: int) -> int | None:

@@ -21,15 +21,17 @@ from tasb_qdrant.ingest.indexes import RunIndexes
 from tasb_qdrant.ingest.options import IngestOptions, RunChoice, RunOptions
 from tasb_qdrant.ingest.pipeline import Outcome, run_pipeline
 from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.ingest.rejects.lines import RejectedLines
 from tasb_qdrant.ingest.rejects.retried import reject_log
 from tasb_qdrant.ingest.report import report_of
 from tasb_qdrant.ingest.resume.journal import Journal, open_journal
 from tasb_qdrant.ingest.source.average_length import average_length
+from tasb_qdrant.ingest.source.first_look import FirstLook
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
 from tasb_qdrant.ingest.source.payload_model import with_indexes_of
-from tasb_qdrant.ingest.source.recognised import exact_indexes, what_was_missed, what_was_recognised
+from tasb_qdrant.ingest.source.recognised import exact_indexes, fields_of, what_was_missed, what_was_recognised
 from tasb_qdrant.ingest.split.reader import SplitPassages
 from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
@@ -43,6 +45,7 @@ from tasb_qdrant.settings import (
     CollectionSettings,
     SplitSettings,
     StoreOptions,
+    check_whole_number,
     store_settings,
 )
 from tasb_qdrant.sources import SourceReader
@@ -83,6 +86,7 @@ class IngestRun:
             **reading,
             indexes=self._settings.indexes,
             ignored=self._rejects.own_file,
+            limit=self._choice.limit,
             opened=self._look_at,
         )
         self._check_source()
@@ -95,6 +99,7 @@ class IngestRun:
             self._journal(reader) as journal,
             self._open_store() as store,
         ):
+            reader = self._look_ahead(reader, store, journal)
             encoder = self._load_encoder()
             journal.check_model(encoder.contract, collection_exists=lambda: store.exists(self._name))
             if self._settings.split is not None and not store.exists(self._name):
@@ -102,10 +107,15 @@ class IngestRun:
             reader, avg_len = self._measure(reader, store)
             with self._open_collection(store, encoder, avg_len) as (collection, indexes), indexes.undone():
                 self._split_as(collection.split, encoder)
-                self._announce(collection, encoder, reader, journal, indexes)
+                guard = self._guard(collection)
+                self._announce(collection, encoder, reader, journal, indexes, guard)
                 with self._deletions(collection, indexes) as delete:
-                    outcome = self._load(reader, encoder, collection, journal, indexes)
+                    outcome = self._load(reader, encoder, collection, journal, indexes, guard)
                     delete()
+                met = self._counters.snapshot()
+                guard.record(
+                    points_before=outcome.points_before, met=bool(outcome.replaced or met.updated or met.skipped)
+                )
                 indexes.make(self._counters)
                 if self._choice.optimize:
                     build_index(collection, self._counters)
@@ -125,6 +135,11 @@ class IngestRun:
         self._settings = self._settings.model_copy(update={"indexes": exact})
 
     def _check_source(self) -> None:
+        if self._choice.limit is not None:
+            check_whole_number("limit", self._choice.limit)
+            if self._choice.sync:
+                raise SettingsError("sync would delete all but the first passages; leave out one of sync and limit")
+            self._notes += (f"Only the first {self._choice.limit:,} passages of the source are read.",)
         if self._choice.sync and isinstance(self._source.given, RejectedLines):
             raise SettingsError(
                 "sync would delete all but the rejects that are tried again; ingest their sources instead"
@@ -149,6 +164,28 @@ class IngestRun:
         sleep = sleep_until(self._stopped, waiting=self._counters.tell)
         return closed_after(opening.open_store_at(self._store, sleep=sleep, watch=self._counters.watch))
 
+    def _look_ahead(self, reader: PassageReader, store: Store, journal: Journal) -> PassageReader:
+        """The reader, once its first passages were checked: what can't be stored is said before a model is loaded.
+
+        A stream is left alone, which may keep us waiting, and so is a run that is resumed: its first ones are stored.
+        Texts that are to be split can't be looked at yet: the model's tokenizer splits them.
+        A synchronisation surveys the source for itself, and counts its rejects anew.
+        """
+        surveyed = self._choice.sync and self._rejects.name is not None
+        again = bool(journal.resumed.windows) or isinstance(self._source.given, RejectedLines)
+        if surveyed or again or self._settings.split is not None or not self._source.is_repeatable:
+            return reader
+        documents = reader.itself if isinstance(reader, SplitPassages) else reader
+        all_must_fit = self._rejects.name is None
+        if not store.exists(check_name(self._name)):
+            return FirstLook(documents, self._settings, all_must_fit=all_must_fit).at_new()
+        with closed_after(store.open(self._name, lock_wait=opening.LOCK_WAIT)) as collection:
+            if collection.split is not None:
+                return reader
+            self._source.index_as(collection.indexes())
+            look = FirstLook(documents, self._settings, all_must_fit=all_must_fit)
+            return look.at_stored(collection, self._guard(collection))
+
     def _load_encoder(self) -> Encoder:
         if self._encoder.encoder is None:
             self._counters.phase("loading the model")
@@ -166,7 +203,7 @@ class IngestRun:
         if bm25 is None or bm25.avg_len is not None or store.exists(self._name):
             return reader, DEFAULT_AVG_LEN
         average = average_length(reader, self._source, bm25, self._counters)
-        self._notes = (average.note,)
+        self._notes += (average.note,)
         return average.source, average.words
 
     @contextmanager
@@ -183,6 +220,9 @@ class IngestRun:
                 self._source.index_as(collection.indexes())
                 yield collection, RunIndexes(collection, self._settings.indexes, is_new=is_new)
 
+    def _guard(self, collection: Collection) -> ReplaceGuard:
+        return ReplaceGuard(collection, lambda: fields_of(self._reader), allowed=self._choice.replace)
+
     def _announce(
         self,
         collection: Collection,
@@ -190,12 +230,13 @@ class IngestRun:
         reader: PassageReader,
         journal: Journal,
         indexes: RunIndexes,
+        guard: ReplaceGuard,
     ) -> None:
         """Check the load against the store's limits and an interrupted run; tell what was chosen."""
         if collection.split is not None:
             own = "" if self._settings.split else ", as those that the collection has"
             self._notes += (f"Texts are split into passages of up to {collection.split.in_words}{own}.",)
-        self._notes += (*check_limits(collection, reader, self._source.given), *indexes.doubts)
+        self._notes += (*check_limits(collection, reader, self._source.given), *indexes.doubts, *guard.note)
         self._counters.note((*collection.notes, *self._notes))
         journal.begin(collection, encoder.contract, indexes.types)
         self._say(journal.notes)
@@ -227,6 +268,7 @@ class IngestRun:
         collection: Collection,
         journal: Journal,
         indexes: RunIndexes,
+        guard: ReplaceGuard,
     ) -> Outcome:
         outcome = run_pipeline(
             reader.itself if isinstance(reader, SplitPassages) else reader,
@@ -237,6 +279,7 @@ class IngestRun:
             overwrite=self._choice.overwrite,
             journal=journal,
             indexes=indexes.types,
+            guard=guard,
             stopped=self._stopped,
         )
         self._rejects.complete(self._counters)
@@ -259,7 +302,9 @@ class IngestRun:
             rejects_file=self._rejects.name,
             notes=self._notes,
             warnings=(
-                *what_was_missed(self._reader, self._unseen(outcome, indexes)),
+                *what_was_missed(
+                    self._reader, self._unseen(outcome, indexes), sum(one.count for one in self._source.nulled[:1])
+                ),
                 *(() if self._choice.sync else outcome.surplus),
             ),
             refused_indexes=indexes.refused,

@@ -12,6 +12,7 @@ from tasb_qdrant.records.passage import (
     point_id,
 )
 from tasb_qdrant.records.report import IngestReport
+from tasb_qdrant.records.roles import RoleFields
 from tasb_qdrant.records.sparse import SparseVector, SparseVectors
 from tasb_qdrant.records.verification import VerifyReport
 
@@ -27,6 +28,7 @@ __all__ = [
     "ModelContract",
     "Passage",
     "Reject",
+    "RoleFields",
     "SparseVector",
     "SparseVectors",
     "VerifyReport",

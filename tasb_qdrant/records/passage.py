@@ -11,7 +11,7 @@ from hashlib import sha1
 from typing import Any, Final, Literal
 
 from tasb_qdrant.errors import InvalidPassageError
-from tasb_qdrant.records.json_values import json_value
+from tasb_qdrant.records.json_values import finite, json_value
 
 MAX_ID_CHARS: Final = 1024
 """Longer passage ids are refused: an id that long is text from the wrong column."""
@@ -66,13 +66,22 @@ def _uuid5(name: str) -> str:
     return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"
 
 
+class NulledPayload(dict[str, Any]):
+    """A payload in which so many values that JSON can't represent, NaN and infinities, became null."""
+
+    def __init__(self, payload: Mapping[str, Any], nulled: int) -> None:
+        super().__init__(payload)
+        self.nulled = nulled
+
+
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A text to be searched, with its id, title and payload.
 
     The text may be empty where the title isn't: some articles of TREC-COVID have no abstract.
     `payload` is any JSON object; its fields can be filtered on by name. Dates, times, decimals, UUIDs and
-    NumPy's scalars become the JSON that they become from Parquet, too. A passage that can't be stored
+    NumPy's scalars become the JSON that they become from Parquet, too, and NaN and the infinities null, which an
+    ingest counts. A passage that can't be stored
     can't be constructed: InvalidPassageError names the part and the reason.
     """
 
@@ -103,9 +112,9 @@ class Passage:
         try:
             _check_payload(payload)
         except _ForeignValueError:
-            payload = json_value(payload)
+            payload, nulled = finite(json_value(payload))
             _check_payload(payload)
-            object.__setattr__(self, "payload", payload)
+            object.__setattr__(self, "payload", NulledPayload(payload, nulled) if nulled else payload)
 
     @property
     def point_id(self) -> int | str:
@@ -155,8 +164,16 @@ class _ForeignValueError(InvalidPassageError):
 
 
 def _check_payload(payload: Mapping[str, Any]) -> None:
+    # Nearly all names and values are this plain, and a corpus has a billion of them.
     for key, value in payload.items():
-        _check_key(key)
+        if type(key) is not str or not key or not key.isascii() or "\x00" in key:
+            _check_key(key)
+        kind = type(value)
+        if kind is str:
+            if value.isascii() and "\x00" not in value:
+                continue
+        elif kind is bool or value is None:
+            continue
         _check_json(value, key, depth=1)
 
 
@@ -183,7 +200,7 @@ def _check_json(value: object, name: str, *, depth: int) -> None:
             )
     elif isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidPassageError(f"payload field {name!r} is {value}, which JSON can't represent", field="payload")
+            raise _ForeignValueError(f"payload field {name!r} is {value}, which JSON can't represent", field="payload")
     elif isinstance(value, (dict, list, tuple, Mapping)):  # a tuple: a union would be built anew at each call
         _check_nested(value, name, depth=depth)
     else:

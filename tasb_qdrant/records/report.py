@@ -14,14 +14,16 @@ from tasb_qdrant.records.verification import VerifyReport
 class IngestReport:
     """What a run of `ingest` did. Every passage read is stored, updated, skipped or rejected: they add up.
 
-    `updated` counts passages whose payload alone was new and whose vectors stayed; `skipped` those already
-    stored with the same content, and exact repeats within the source; `truncated` those longer than the model
-    reads; `tokens` what the encoder saw. `points` is the collection's exact count afterwards, `points_expected`
-    what it should be (None if an overwriting run can't tell). `deleted` counts points that a `--sync` removed
-    because its source didn't have them; `verification` is the result of the verification, if one was asked for.
-    `refused_indexes` are payload indexes that were asked for and not made, since they would not hold what is stored,
-    each with the reason. `notes` say what was chosen on the user's behalf. `loading_seconds` is the part of `seconds`
-    in which passages moved from the source to the collection, `stages` the busy seconds of each stage, which overlap.
+    `stored` counts passages that were encoded: `new` ones, and those that `replaced` a stored one with another text
+    (in an overwriting run, with any). `updated` counts those whose payload alone was new and whose vectors stayed;
+    `skipped` is for the unchanged: already stored with the same content, and exact repeats within the source.
+    `truncated` counts those longer than the model reads; `tokens` what the encoder saw. `points` is the collection's
+    exact count afterwards, `points_expected` what it should be (None if an overwriting run can't tell). `deleted`
+    counts points that a `--sync` removed because its source didn't have them; `verification` is the result of the
+    verification, if one was asked for. `refused_indexes` are payload indexes that were asked for and not made, since
+    they would not hold what is stored, each with the reason. `notes` say what was chosen on the user's behalf.
+    `loading_seconds` is the part of `seconds` in which passages moved from the source to the collection, `stages` the
+    busy seconds of each stage, which overlap.
 
     Where texts are split, `documents` counts those of the source (None elsewhere), and everything else passages.
 
@@ -55,7 +57,13 @@ class IngestReport:
     deleted: int = 0
     refused_indexes: Mapping[str, str] = field(default_factory=dict)
     documents: int | None = None
+    replaced: int = 0
     verification: VerifyReport | None = None
+
+    @property
+    def new(self) -> int:
+        """Passages stored under ids that the collection didn't have."""
+        return self.stored - self.replaced
 
     @property
     def verified(self) -> bool:
@@ -78,6 +86,7 @@ class IngestReport:
         return {
             **asdict(self),
             "verification": None if self.verification is None else self.verification.to_dict(),
+            "new": self.new,
             "verified": self.verified,
             "passages_per_second": round(self.passages_per_second, 1),
             "tokens_per_second": round(self.tokens_per_second, 1),

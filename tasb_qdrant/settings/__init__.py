@@ -10,7 +10,7 @@ from tasb_qdrant.settings.collection import (
     VectorType,
     parse_indexes,
 )
-from tasb_qdrant.settings.environment import log_level, user_state_folder, waiting_is_chosen
+from tasb_qdrant.settings.environment import log_level, s3_endpoint, user_state_folder, waiting_is_chosen
 from tasb_qdrant.settings.split import LEAST_TOKENS, SplitSettings
 from tasb_qdrant.settings.store import (
     DEFAULT_STORE,
@@ -45,6 +45,7 @@ __all__ = [
     "first_problem",
     "log_level",
     "parse_indexes",
+    "s3_endpoint",
     "store_settings",
     "user_state_folder",
     "waiting_is_chosen",

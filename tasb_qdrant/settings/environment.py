@@ -51,6 +51,21 @@ class _UserFolders(BaseSettings):
     state_home: Path | None = None
 
 
+class _Aws(BaseSettings):
+    """`AWS_ENDPOINT_URL_S3` and `AWS_ENDPOINT_URL`, which pyarrow doesn't read as Amazon's own tools do."""
+
+    model_config = SettingsConfigDict(env_prefix="AWS_", extra="ignore")
+
+    endpoint_url_s3: str = ""
+    endpoint_url: str = ""
+
+
+def s3_endpoint() -> str:
+    """The URL of another object store that speaks S3, or ""."""
+    named = _Aws()
+    return (named.endpoint_url_s3 or named.endpoint_url).rstrip("/")
+
+
 def user_state_folder() -> Path:
     """The folder for the state that later runs resume from. It may not exist yet. Raises SettingsError."""
     named = _UserFolders().state_home

@@ -12,7 +12,21 @@ from tasb_qdrant.sources.formats import FORMATS
 from tasb_qdrant.sources.memory import open_records
 from tasb_qdrant.sources.open import open_sources
 from tasb_qdrant.sources.options import TextOptions
-from tasb_qdrant.sources.reader import SourceReader
+from tasb_qdrant.sources.reader import SourceFile, SourceReader
 from tasb_qdrant.sources.record.fields import FieldsTaken, SourceFields
+from tasb_qdrant.sources.remote.file import RemoteFile
+from tasb_qdrant.sources.remote.url import shown_name, url_of
 
-__all__ = ["open_sources", "open_records", "SourceReader", "SourceFields", "TextOptions", "FieldsTaken", "FORMATS"]
+__all__ = [
+    "open_sources",
+    "open_records",
+    "SourceFile",
+    "RemoteFile",
+    "shown_name",
+    "url_of",
+    "SourceReader",
+    "SourceFields",
+    "TextOptions",
+    "FieldsTaken",
+    "FORMATS",
+]

@@ -9,13 +9,13 @@ from tasb_qdrant.records import Reject
 
 
 class Cursor:
-    """The file and line of the last passage, and the numbers of rejects, of values that became null, and of ids that
-    were floats.
+    """The file and line of the last passage, and the numbers of rejects, of values that became null, of ids that were
+    floats, and of values that were converted to the type of their field's index, by the field.
 
     Formats update it, readers expose it.
     """
 
-    __slots__ = ("_on_reject", "line", "nulled", "rejected", "source", "whole_ids")
+    __slots__ = ("_on_reject", "converted", "line", "nulled", "rejected", "source", "whole_ids")
 
     def __init__(self, on_reject: Callable[[Reject], None] | None) -> None:
         self.source = ""
@@ -23,6 +23,7 @@ class Cursor:
         self.rejected = 0
         self.nulled = 0
         self.whole_ids = 0
+        self.converted: dict[str, int] = {}
         self._on_reject = on_reject
 
     def reject(self, line: int, reason: str) -> None:

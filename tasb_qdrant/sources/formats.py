@@ -57,7 +57,7 @@ def endings_of(name: str | None) -> tuple[str, ...]:
 
 def is_parquet(source: Input, *, given: str | None) -> bool:
     """Whether the source is Parquet, the one format that isn't text, by the format asked for or by its name."""
-    return given == "parquet" or (given is None and ending(source.name, ENDINGS) == ".parquet")
+    return given == "parquet" or (given is None and ending(source.file_name, ENDINGS) == ".parquet")
 
 
 def format_of(source: Input, head: Head, *, given: str | None, fields: SourceFields) -> str:
@@ -70,7 +70,7 @@ def format_of(source: Input, head: Head, *, given: str | None, fields: SourceFie
     """
     if given is not None:
         return given
-    known = None if source.is_stream and source.path is None else ending(source.name, ENDINGS)
+    known = None if source.is_stream and source.path is None else ending(source.file_name, ENDINGS)
     if known in _TEXT_ENDINGS:
         known = None
     if known == ".tsv":

@@ -18,6 +18,7 @@ from tasb_qdrant.sources.input.streams import Head
 from tasb_qdrant.sources.record.choice import Choice
 from tasb_qdrant.sources.record.fields import SourceFields
 from tasb_qdrant.sources.record.plan import FieldPlan, Origin, plan_fields
+from tasb_qdrant.sources.record.typed import TypedFields
 
 _SAMPLES: Final = 100
 
@@ -29,9 +30,9 @@ Plan = Callable[[list[dict[str, Any]]], FieldPlan]
 """Makes the plan of a source of its first records."""
 
 
-def planner(fields: SourceFields, *, origin: Origin, choice: Choice | None) -> Plan:
+def planner(fields: SourceFields, *, origin: Origin, choice: Choice | None, typed: TypedFields | None = None) -> Plan:
     """Plans by what is asked for. The plan raises MissingFieldError."""
-    return lambda samples: plan_fields(samples, fields, origin=origin, choice=choice, noun="field")
+    return lambda samples: plan_fields(samples, fields, origin=origin, choice=choice, typed=typed, noun="field")
 
 
 def plan_jsonl(head: Head, plan: Plan) -> FieldPlan | None:

@@ -12,11 +12,13 @@ from typing import Any, Final, Protocol
 from tasb_qdrant.errors import InvalidPassageError, SourceError
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.records.json_values import json_value
+from tasb_qdrant.settings import IndexType
 from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.reader import InMemory, Source, SourceReader
 from tasb_qdrant.sources.record.choice import choice_of
 from tasb_qdrant.sources.record.fields import FieldsTaken, SourceFields
 from tasb_qdrant.sources.record.plan import FieldPlan, Origin, plan_fields
+from tasb_qdrant.sources.record.typed import TypedFields
 
 _SAMPLES: Final = 100
 _BATCH_ROWS: Final = 1024
@@ -44,24 +46,27 @@ def open_records(
     *,
     fields: SourceFields = SourceFields(),  # noqa: B008 - frozen
     on_reject: Callable[[Reject], None] | None = None,
+    column_types: Mapping[str, IndexType] | None = None,
 ) -> SourceReader:
     """A reader over a table or an iterable of dicts; `line` counts the records. They are read by the rules of files.
 
     A table is anything that exports an Arrow stream (of Arrow itself, Polars, DuckDB), a DataFrame of pandas,
-    whose index is a field if it has a name, or a Dataset of the hub's library. Raises MissingFieldError, SourceError,
-    TypeError for anything else.
+    whose index is a field if it has a name, or a Dataset of the hub's library. `column_types` are the types that
+    fields are indexed as, to which strings and floats are converted that say such values. Raises MissingFieldError,
+    SourceError, TypeError for anything else.
     """
     choice = choice_of(fields)
+    typed = None if column_types is None else TypedFields(column_types)
     source: Source
     if _package(given) == "datasets" and hasattr(given, "with_format"):
-        source = _RecordSource(_of_dataset(given), fields, choice)
+        source = _RecordSource(_of_dataset(given), fields, choice, typed)
     elif _package(given) == "pandas" and hasattr(given, "to_dict"):
-        source = _RecordSource(_of_pandas(given), fields, choice)
+        source = _RecordSource(_of_pandas(given), fields, choice, typed)
     elif hasattr(given, "__arrow_c_stream__"):
-        source = _arrow_source(given, fields, choice)
+        source = _arrow_source(given, fields, choice, typed)
     else:
-        source = _RecordSource(given, fields, choice)
-    return SourceReader([(InMemory(RECORDS.name), source)], on_reject=on_reject, choice=choice)
+        source = _RecordSource(given, fields, choice, typed)
+    return SourceReader([(InMemory(RECORDS.name), source)], on_reject=on_reject, choice=choice, formats=["records"])
 
 
 class _RecordSource:
@@ -69,14 +74,14 @@ class _RecordSource:
 
     bytes_read = 0
 
-    def __init__(self, records: Iterable[Any], fields: SourceFields, choice: Any) -> None:
+    def __init__(self, records: Iterable[Any], fields: SourceFields, choice: Any, typed: Any) -> None:
         rest = iter(records)
         first = list(islice(rest, _SAMPLES))
         samples = [record for record in first if isinstance(record, Mapping)]
         self._records = chain(first, rest)
         self._plan: FieldPlan | None = None
         if samples:
-            self._plan = plan_fields(samples, fields, origin=RECORDS, choice=choice, noun="field")
+            self._plan = plan_fields(samples, fields, origin=RECORDS, choice=choice, typed=typed, noun="field")
 
     @property
     def taken(self) -> FieldsTaken | None:
@@ -103,13 +108,13 @@ class _RecordSource:
         """There is nothing to close."""
 
 
-def _arrow_source(given: Any, fields: SourceFields, choice: Any) -> Source:
+def _arrow_source(given: Any, fields: SourceFields, choice: Any, typed: Any) -> Source:
     import pyarrow as pa
 
     from tasb_qdrant.sources.arrow.columns import Columns, plan_columns
 
     stream = pa.RecordBatchReader.from_stream(given)
-    columns: Columns = plan_columns(stream.schema, fields, origin=RECORDS, choice=choice)
+    columns: Columns = plan_columns(stream.schema, fields, origin=RECORDS, choice=choice, typed=typed)
     return _ArrowSource(stream, columns)
 
 

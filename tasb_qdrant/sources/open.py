@@ -26,6 +26,7 @@ from tasb_qdrant.sources.reader import Source, SourceReader
 from tasb_qdrant.sources.record.choice import Choice, choice_of
 from tasb_qdrant.sources.record.fields import FieldsTaken, SourceFields
 from tasb_qdrant.sources.record.plan import Origin
+from tasb_qdrant.sources.record.typed import TypedFields
 from tasb_qdrant.sources.whole_text import read_text
 
 FIFO_WAIT_SECONDS: Final = 10.0
@@ -44,7 +45,7 @@ def open_sources(
     fifo_wait: float = FIFO_WAIT_SECONDS,
     excluded: Collection[Path] = (),
 ) -> SourceReader:
-    """A reader over files, folders, globs and `-` (standard input), in the order given.
+    """A reader over files, folders, globs, URLs and `-` (standard input), in the order given.
 
     `format` is one of FORMATS and applies to all sources; with None each name decides (`.tsv`, see
     formats.format_of; `.jsonl`, `.ndjson`, `.json`, `.csv`, `.parquet`; text formats may be compressed with gzip
@@ -71,7 +72,7 @@ def open_sources(
             except BaseException:
                 source.close()
                 raise
-        reader = SourceReader(opened, on_reject=on_reject, choice=opening.choice)
+        reader = SourceReader(opened, on_reject=on_reject, choice=opening.choice, formats=opening.formats)
         opening.check_wanted(reader.fields_taken)
     except BaseException:
         for source, _ in opened:
@@ -129,16 +130,19 @@ class _Opening:
         self._origins = origins
         self._types = ColumnTypes()
         self._may_have_more = False
+        self.formats: list[str] = []
         self.choice: Choice | None = choice_of(fields)
 
     def prepare(self, source: Input) -> Source:
         """The source, looked at. Raises SettingsError, SourceError, MissingFieldError."""
         origin = self._origins[source.found]
         if is_parquet(source, given=self._format):
+            self.formats.append("parquet")
             return self._parquet(source, origin)
         head = source.head()
         check_text(head, source=source.name)
         kind = format_of(source, head, given=self._format, fields=self._fields)
+        self.formats.append(kind)
         if kind == "jsonl":
             return self._json(source, head, origin)
         if kind == "msmarco":
@@ -158,7 +162,7 @@ class _Opening:
 
     def _json(self, source: Input, head: Head, origin: Origin) -> Source:
         self._may_have_more = True
-        plan_for = planner(self._fields, origin=origin, choice=self.choice)
+        plan_for = planner(self._fields, origin=origin, choice=self.choice, typed=TypedFields(self._indexed))
         array = is_array(head)
         plan = plan_array(head, plan_for) if array else plan_jsonl(head, plan_for)
         read = read_array if array else read_jsonl
@@ -182,19 +186,20 @@ class _Opening:
         return _TextSource(source, table.read, lambda: table.taken)
 
     def _parquet(self, source: Input, origin: Origin) -> Source:
-        if source.path is None or source.is_stream:
+        found = source.remote or source.path
+        if found is None or source.is_stream:
             raise SourceError(
                 "Parquet is read from its end and can't come through a pipe; name the file", source=source.name
             )
         from tasb_qdrant.sources.arrow.parquet import ParquetSource  # pyarrow takes 0.1 s, and few need it
 
-        return ParquetSource(source.path, self._fields, origin=origin, choice=self.choice)
+        return ParquetSource(found, self._fields, origin=origin, choice=self.choice, typed=TypedFields(self._indexed))
 
 
 def _origins(found: Sequence[Found], fields: SourceFields) -> dict[Found, Origin]:
     """What each source's records need to know of it. Raises SettingsError where made ids would be the same."""
-    folders = [one for one in found if one.path is not None and one.partition is None]
-    written = [written_partition(one.path) for one in folders if one.path is not None]
+    folders = [one for one in found if one.place is not None and one.partition is None]
+    written = [written_partition(one.place) for one in folders if one.place is not None]
     of_folders = dict(zip(folders, typed_partitions(written), strict=True))
     origins: dict[Found, Origin] = {}
     labels: set[str] = set()

@@ -12,6 +12,10 @@ from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.input.streams import Input
 from tasb_qdrant.sources.record.choice import Choice
 from tasb_qdrant.sources.record.fields import FieldsTaken
+from tasb_qdrant.sources.remote.file import RemoteFile
+
+SourceFile = Path | RemoteFile | Literal["-"]
+"""What a source was found as: a file here or elsewhere, or standard input."""
 
 
 class Source(Protocol):
@@ -40,13 +44,14 @@ class SourceReader(Iterator[Passage]):
     """The passages of all sources in order, read once. Like csv.reader, it knows where the last one came from.
 
     `source` names the current file ("<stdin>" for `-`), `line` is the 1-based line (CSV: where the record
-    starts), row (Parquet) or element (a JSON array) of the last passage, `rejected` counts the rejects so far, and
+    starts), row (Parquet) or element (a JSON array) of the last passage, `rejected` counts the rejects so far,
     `nulled` the values that JSON can't say (NaN, Infinity) and that are stored as null, `whole_ids` the ids that were
-    whole floats, and were read as integers. `bytes_read` counts
-    raw, possibly compressed bytes, out of `bytes_total`, which is None if one of the sources is a stream. `files` are
-    the sources as they were found, `fields_taken` says which fields were recognised in each source that has fields,
-    and `unseen_fields` which of the chosen fields no record has had so far. After an error, reading can't continue:
-    the same error is raised again, rather than an end that looks like success.
+    whole floats and were read as integers, and `converted` those values of each field that were given the type of its
+    index. `bytes_read` counts raw, possibly compressed bytes, out of `bytes_total`, which is None if one of the sources
+    is a stream. `files` are the sources as they were found, `inputs` their (name, format, size in bytes or None),
+    `fields_taken` says which fields were recognised in each source that has fields, and `unseen_fields` which of the
+    chosen fields no record has had so far. After an error, reading can't continue: the same error is raised again,
+    rather than an end that looks like success.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class SourceReader(Iterator[Passage]):
         *,
         on_reject: Callable[[Reject], None] | None,
         choice: Choice | None = None,
+        formats: Sequence[str] = (),
     ) -> None:
         self._inputs = tuple(inputs)
         self._cursor = Cursor(on_reject)
@@ -62,9 +68,11 @@ class SourceReader(Iterator[Passage]):
         self._current: Source | None = None
         self._bytes_before = 0
         self._passages = self._read()
-        self.files: tuple[Path | Literal["-"], ...] = tuple(
-            "-" if one.path is None else one.path for one, _ in self._inputs if isinstance(one, Input)
+        self.files: tuple[SourceFile, ...] = tuple(
+            one.remote or one.path or "-" for one, _ in self._inputs if isinstance(one, Input)
         )
+        named = [one for one, _ in self._inputs]
+        self.inputs = tuple((one.name, kind, one.size) for one, kind in zip(named, formats, strict=False))
         self.fields_taken = tuple(taken for _, source in self._inputs if (taken := source.taken) is not None)
         sizes = [one.size for one, _ in self._inputs]
         self.bytes_total: int | None = None if None in sizes else sum(size or 0 for size in sizes)
@@ -93,6 +101,11 @@ class SourceReader(Iterator[Passage]):
     def whole_ids(self) -> int:
         """Ids that were floats, such as 7.0, and were read as integers, so far."""
         return self._cursor.whole_ids
+
+    @property
+    def converted(self) -> dict[str, int]:
+        """How many values of each field were converted to the type of its index so far."""
+        return dict(self._cursor.converted)
 
     @property
     def unseen_fields(self) -> tuple[str, ...]:

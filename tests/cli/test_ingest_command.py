@@ -108,10 +108,10 @@ def test_bad_lines_go_to_the_rejects_file_and_the_exit_code_says_so(run: Run, tm
 
 
 def test_a_value_that_its_index_would_not_hold_is_rejected(run: Run, tmp_path: Path) -> None:
-    file = _few(tmp_path, '{"_id": "x", "text": "t", "n": "12"}')
+    file = _few(tmp_path, '{"_id": "x", "text": "t", "n": "twelve"}')
     ran = run("ingest", file, "--collection", "c", "--index", "n:integer", *MODEL)
     assert ran.code == 1
-    assert "field 'n' is indexed as integer, got \"12\"" in ran.err
+    assert "field 'n' is indexed as integer, got \"twelve\"" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -230,3 +230,37 @@ def test_the_program_runs_as_a_module() -> None:
         [sys.executable, "-m", "tasb_qdrant", "--version"], capture_output=True, text=True, env=os.environ
     )
     assert done.stdout.startswith("tasb-qdrant, version ")
+
+
+def test_a_dry_run_shows_what_would_be_read_and_makes_nothing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("id,text,title,year\n1,the first text,One,2000\n2,the second,Two,2001\n")
+    ran = run("ingest", "p.csv", "--collection", "c", "--dry-run", "--model", "nothing/there")
+    assert ran.code == 0
+    assert ran.out.splitlines() == [
+        "p.csv: csv, 67 bytes; id from id, text from text, title from title; fields: year (integer)",
+        "[1] One",
+        "    the first text",
+        "    year=2000",
+        "[2] Two",
+        "    the second",
+        "    year=2001",
+        "2 passages. Nothing was stored.",
+        "Indexes that suit: --index year:integer",
+    ]
+    assert not (tmp_path / "tasb_qdrant_data").exists()
+    found = run("ingest", "p.csv", "--collection", "c", "--dry-run", "--limit", "1", "--json").json
+    assert [one["id"] for one in found["first"]] == ["1"]
+    assert (found["estimate"], found["complete"]) == (2, True)
+
+
+def test_replacing_by_another_field_is_refused_and_counted_when_it_is_wanted(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("id,body,summary\n1,the first,one\n2,the second,two\n")
+    same = ("ingest", "p.csv", "--collection", "c", "--model", minilm_folder())
+    assert run(*same, "--text-field", "body").code == 0
+    refused = run(*same, "--text-field", "summary")
+    assert refused.code == 1
+    assert "the field of the text: the collection has body, this run has summary" in refused.err
+    ran = run(*same, "--text-field", "summary", "--replace")
+    assert "Stored 2 passages (0 new, 2 replaced) in collection 'c'" in ran.out
+    found = run(*same, "--text-field", "summary", "--replace", "--overwrite", "--json").json
+    assert (found["stored"], found["new"], found["replaced"]) == (2, 0, 2)

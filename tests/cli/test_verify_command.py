@@ -143,7 +143,7 @@ def test_rejects_can_be_tried_again_and_be_limited(run: Run, source: Path) -> No
         [],
         ["p.jsonl", "--retry-rejects", "bad.jsonl"],
         ["--retry-rejects", "bad.jsonl", "--sync"],
-        ["p.jsonl", "--dry-run"],
+        ["--retry-rejects", "p.jsonl", "--dry-run"],
         ["p.jsonl", "--delete-anyway"],
     ],
 )

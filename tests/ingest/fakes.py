@@ -19,7 +19,7 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.reads.questions import ScoredPoint, Where
 from tasb_qdrant.collection.reads.run import Reads
 from tasb_qdrant.encoder import TokenBatch
-from tasb_qdrant.records import IntegerIds, ModelContract, point_id
+from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields, point_id
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 
 BATCH = 64
@@ -188,6 +188,10 @@ class FaultyCollection:
         return self._inner.split
 
     @property
+    def fields(self) -> RoleFields | None:
+        return self._inner.fields
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return self._inner.notes
 
@@ -212,6 +216,9 @@ class FaultyCollection:
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         self._inner.replace_payloads(payloads)
+
+    def record_fields(self, fields: RoleFields) -> None:
+        self._inner.record_fields(fields)
 
     def indexes(self) -> dict[str, IndexType]:
         return self._inner.indexes()
@@ -277,6 +284,7 @@ class CountingCollection:
     bm25: Bm25Settings | None = None
     integer_ids: IntegerIds = "u53"
     split: SplitSettings | None = None
+    fields: RoleFields | None = None
 
     def __init__(self, dim: int = 8) -> None:
         self.contract = stub_contract(dim)
@@ -297,6 +305,9 @@ class CountingCollection:
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         raise NotImplementedError
+
+    def record_fields(self, fields: RoleFields) -> None:
+        self.fields = fields
 
     def indexes(self) -> dict[str, IndexType]:
         return {}

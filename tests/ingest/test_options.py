@@ -64,7 +64,7 @@ def test_the_others_take_the_same_options(function: Callable[..., Any], options:
 def test_every_option_has_a_value_behind_it() -> None:
     assert RunOptions.__optional_keys__ == {one.name for one in fields(RunChoice)}
     assert SourceOptions.__optional_keys__ == {one.name for one in fields(Source)} - {
-        "given", "indexes", "ignored", "stored", "opened", "splitting",
+        "given", "indexes", "ignored", "limit", "stored", "opened", "splitting", "nulled",
     }  # fmt: skip
     parts = (StoreOptions, EncoderOptions, SourceOptions, RunOptions)
     assert sum(len(part.__optional_keys__) for part in parts) == len(IngestOptions.__optional_keys__)

@@ -1,3 +1,5 @@
+import datetime
+import math
 import uuid
 from dataclasses import replace
 from types import MappingProxyType
@@ -18,6 +20,7 @@ from tasb_qdrant.records import (
     Passage,
     point_id,
 )
+from tasb_qdrant.records.passage import NulledPayload
 from tasb_qdrant.records.verification import Difference, Repair, VerifyReport
 
 CANONICAL = "12345678-90ab-cdef-1234-567890abcdef"
@@ -147,8 +150,6 @@ def test_a_title_alone_is_a_passage_and_all_that_the_encoder_reads() -> None:
         ({"payload": {7: 1}}, "payload", "payload field names must be strings, got int"),
         ({"payload": {"a\x00": 1}}, "payload", "has a NUL character"),
         ({"payload": {"a": "\ud800"}}, "payload", "payload field 'a' has half of a surrogate pair"),
-        ({"payload": {"a": float("nan")}}, "payload", "payload field 'a' is nan"),
-        ({"payload": {"a": float("inf")}}, "payload", "payload field 'a' is inf"),
         ({"payload": {"a": 2**63}}, "payload", "doesn't fit a 64-bit integer"),
         ({"payload": {"a": -(2**63) - 1}}, "payload", "doesn't fit a 64-bit integer"),
         ({"payload": {"a": {1, 2}}}, "payload", "has a value of type set, which JSON can't represent"),
@@ -267,3 +268,21 @@ def test_every_difference_has_its_name_and_its_count_in_a_report() -> None:
     assert [report.count(each) for each in Difference] == [1, 10, 100, 1_000, 10_000, 100_000]
     assert (report.differences, replace(report, extra_allowed=True).differences) == (111_111, 111_101)
     assert Difference.mended_by(Repair.ENCODE) == (Difference.MISSING, Difference.TEXT, Difference.VECTOR)
+
+
+def test_values_that_json_cannot_say_become_null_and_are_counted() -> None:
+    values: dict[str, Any] = {
+        "a": float("nan"),
+        "b": [1.5, -math.inf],
+        "c": {"d": math.inf},
+        "e": 1,
+        "when": datetime.date(2020, 1, 2),
+    }
+    passage = Passage("1", "t", payload=values)
+    assert passage.payload == {"a": None, "b": [1.5, None], "c": {"d": None}, "e": 1, "when": "2020-01-02"}
+    assert isinstance(passage.payload, NulledPayload)
+    assert passage.payload.nulled == 3
+    assert math.isnan(values["a"])  # the caller's own stays as it is
+    with pytest.raises(InvalidPassageError, match="payload field 'f' has a value of type set"):
+        Passage("1", "t", payload={"a": math.nan, "f": {1}})
+    assert type(Passage("1", "t", payload={"a": 1.5}).payload) is dict

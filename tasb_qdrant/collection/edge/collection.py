@@ -26,7 +26,7 @@ from tasb_qdrant.collection.payload import plain_payload, to_payload
 from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
-from tasb_qdrant.records import IntegerIds, ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 from tasb_qdrant.steps import Deadline
 
@@ -93,6 +93,11 @@ class EdgeCollection(Edits):
     def split(self) -> SplitSettings | None:
         """How long texts were split."""
         return self._schema.split
+
+    @property
+    def fields(self) -> RoleFields | None:
+        """From which fields of their sources the passages came."""
+        return self._shard.schema.fields
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -164,6 +169,10 @@ class EdgeCollection(Edits):
     def alias_of(self) -> str:
         """Nothing: there are no aliases."""
         return ""
+
+    def record_fields(self, fields: RoleFields) -> None:
+        """Have the collection say that its passages come from these fields. Raises CollectionError."""
+        self._shard.record(self._shard.schema.model_copy(update={"fields": fields}))
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""

@@ -68,6 +68,21 @@ def _metadata(folder: Path) -> dict[str, Any]:
     return metadata
 
 
+def save_schema(folder: Path, schema: CollectionSchema) -> None:
+    """Replace the sidecar, whole or not at all; what else stands in it stays. Raises CollectionError."""
+    sidecar = folder / SIDECAR
+    new = folder / f".{SIDECAR}.new"
+    try:
+        metadata = {**orjson.loads(sidecar.read_bytes()), **schema.to_metadata()}
+        write_durably(new, orjson.dumps(metadata, option=orjson.OPT_INDENT_2))
+        new.replace(sidecar)
+        sync_folder(folder)
+    except OSError as error:
+        raise CollectionError(
+            f"{sidecar}: can't be written ({error.strerror or error}); make the folder writable, or free space"
+        ) from error
+
+
 def in_memory(folder: Path) -> bool:
     """Whether the vectors were made to be kept in memory, by the engine's own file: it says so nowhere else."""
     try:

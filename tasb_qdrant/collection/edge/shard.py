@@ -18,12 +18,13 @@ from typing import Any, Final
 import qdrant_edge as edge
 
 from tasb_qdrant.collection.edge.engine import engine_error, is_engine_error, load_shard
-from tasb_qdrant.collection.edge.files import EdgeLock, in_memory, load_schema, mark_edited, shard_folder
+from tasb_qdrant.collection.edge.files import EdgeLock, in_memory, load_schema, mark_edited, save_schema, shard_folder
 from tasb_qdrant.collection.edge.optimize import build_in_child
 from tasb_qdrant.collection.edge.wire import EdgeRequest, EdgeWire
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.reads.wire import most_compared
+from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, log_answer
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.steps import Deadline
@@ -105,6 +106,12 @@ class OpenShard:
         """Note in the sidecar that passages are edited now."""
         with self._turn:
             self.schema = mark_edited(self.folder)
+
+    def record(self, schema: CollectionSchema) -> None:
+        """Write down what the collection says of itself now. Raises CollectionError."""
+        with self._turn:
+            save_schema(self.folder, schema)
+            self.schema = schema
 
     def flush(self) -> None:
         """Return when everything stored so far is on disk."""

@@ -16,7 +16,7 @@ from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.reads.steps import ReadSteps
-from tasb_qdrant.collection.schema import CollectionSchema, edit_mark
+from tasb_qdrant.collection.schema import CollectionSchema, edit_mark, read_schema
 from tasb_qdrant.collection.server.aliases import aliases_of
 from tasb_qdrant.collection.server.connection import Connection, Patience
 from tasb_qdrant.collection.server.edits import ServerEdits
@@ -29,7 +29,7 @@ from tasb_qdrant.collection.server.rest import RestWire
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.watch import Watch
-from tasb_qdrant.records import IntegerIds, ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, StoreSettings
 
 T = TypeVar("T")
@@ -144,6 +144,11 @@ class ServerCollection(Edits):
         return self._schema.split
 
     @property
+    def fields(self) -> RoleFields | None:
+        """From which fields of their sources the passages came."""
+        return self._schema.fields
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the way, such as REST because gRPC did not answer."""
         return (*self._connection.notes, *self._notes)
@@ -203,6 +208,18 @@ class ServerCollection(Edits):
 
     def _aliases(self) -> dict[str, str]:
         return aliases_of(self._client, self._call)
+
+    def record_fields(self, fields: RoleFields) -> None:
+        """Have the collection say that its passages come from these fields."""
+        # Read anew: another process may have recorded something else since.
+        described = self._describe()
+        schema = read_schema(described.config.metadata, name=self._name, location=self.location)
+        self._schema = schema.model_copy(update={"fields": fields})
+        self._optimizers.adopt(self._schema)
+        self._call(
+            lambda: self._client.update_collection(self._name, metadata=self._schema.to_metadata()),
+            "recording the sources' fields",
+        )
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""

@@ -71,6 +71,10 @@ class Optimizers:
         self._call = call
         self._sleep = sleep
 
+    def adopt(self, schema: CollectionSchema) -> None:
+        """What the collection says of itself from now on; what is recorded later goes with it."""
+        self._schema = schema
+
     def defer(self) -> None:
         """Build no index for now. The wanted settings are recorded in the same request, if they aren't yet."""
         self._set(NEVER_KB, record=self._adopted(self._describe()))

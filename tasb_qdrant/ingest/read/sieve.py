@@ -10,6 +10,7 @@ from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.content import difference
+from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records.verification import Difference
 
@@ -27,12 +28,22 @@ class Sieve(Protocol):
 class ContentSieve:
     """Lets through what the collection doesn't hold with the same title and text.
 
-    A passage in which only other fields differ gets its payload replaced here.
+    A passage in which only other fields differ gets its payload replaced here. The `guard` is asked before a text is
+    replaced. With `overwrite`, all are let through once it was asked.
     """
 
-    def __init__(self, collection: Collection, counters: Counters) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        counters: Counters,
+        *,
+        guard: ReplaceGuard | None = None,
+        overwrite: bool = False,
+    ) -> None:
         self._collection = collection
         self._counters = counters
+        self._guard = guard
+        self._overwrite = overwrite
         self.replaced = 0
 
     def sift(self, window: Window) -> Window:
@@ -43,14 +54,15 @@ class ContentSieve:
         with self._counters.busy("compare"):
             stored = {point.id: point.payload or {} for point in self._collection.reads.retrieve(window.ids)}
             for row, (passage, point_id) in enumerate(zip(window.passages, window.ids, strict=True)):
-                match difference(passage, window.contents[row], stored.get(point_id), keys):
-                    case Difference.MISSING:
-                        kept.append(row)
-                    case Difference.TEXT:
-                        kept.append(row)
-                        self.replaced += 1
-                    case Difference.PAYLOAD:
-                        updates[point_id] = to_payload(passage, keys)
+                there = stored.get(point_id)
+                differs = difference(passage, window.contents[row], there, keys)
+                if differs is Difference.TEXT and self._guard is not None:
+                    self._guard.check(passage, there or {})
+                if differs in (Difference.MISSING, Difference.TEXT) or self._overwrite:
+                    kept.append(row)
+                    self.replaced += differs is not Difference.MISSING
+                elif differs is Difference.PAYLOAD:
+                    updates[point_id] = to_payload(passage, keys)
         update_payloads(updates, self._collection, self._counters)
         self._counters.add(skipped=len(window.ids) - len(kept) - len(updates))
         return window.only(kept)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from tasb_qdrant.collection.index_types import TypeCheck
 from tasb_qdrant.collection.payload import to_payload
@@ -17,6 +16,7 @@ from tasb_qdrant.ingest.rejects.log import RejectLog
 from tasb_qdrant.ingest.window import WINDOW_BYTES, WINDOW_SIZE, Window
 from tasb_qdrant.records import IntegerIds, Passage, Reject, point_id
 from tasb_qdrant.settings import IndexType, PayloadKeys
+from tasb_qdrant.sources import SourceFile
 
 
 class PassageReader(Protocol):
@@ -31,7 +31,7 @@ class PassageReader(Protocol):
     @property
     def bytes_total(self) -> int | None: ...
     @property
-    def files(self) -> tuple[Path | Literal["-"], ...]:
+    def files(self) -> tuple[SourceFile, ...]:
         """The files and "-" for standard input, in order; none for passages in memory."""
         ...
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from tasb_qdrant.ingest.rejects.log import RejectLog
 from tasb_qdrant.records import Reject
+from tasb_qdrant.sources import SourceFile
 
 
 class CountedRejects(RejectLog):
@@ -16,9 +16,9 @@ class CountedRejects(RejectLog):
         super().__init__(None, on_reject=lambda: None)
         self.count = 0
         self.first: Reject | None = None
-        self.files: tuple[Path | str, ...] = ()
+        self.files: tuple[SourceFile, ...] = ()
 
-    def open(self, *, sources: Iterable[Path | str] = ()) -> None:
+    def open(self, *, sources: Iterable[SourceFile] = ()) -> None:
         """Remember which files are read."""
         self.files = tuple(sources)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.ingest.json_lines import JsonLines
 from tasb_qdrant.ingest.rejects.log import REJECTS
+from tasb_qdrant.sources.remote.url import HIDDEN
 
 
 class RejectedLines:
@@ -21,7 +22,7 @@ class RejectedLines:
         self.path = Path(path)
         self.places = frozenset(_places(JsonLines(self.path, REJECTS)))
         self.sources: Sequence[str] = sorted({source for source, _ in self.places})
-        if unnamed := [source for source in self.sources if source.startswith("<")]:
+        if unnamed := [source for source in self.sources if source.startswith("<") or source.endswith(HIDDEN)]:
             raise SettingsError(
                 f"{self.path}: some rejects came from {unnamed[0]}, which can't be read again; "
                 "ingest that anew with --rejects"

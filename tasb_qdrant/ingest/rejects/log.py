@@ -11,6 +11,7 @@ from tasb_qdrant.errors import RejectedError, SettingsError, TooManyRejectsError
 from tasb_qdrant.ingest.json_lines import JsonLines, LineKind
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.records import Reject
+from tasb_qdrant.sources import SourceFile
 
 REJECTS: Final = LineKind("--rejects", "a reject", "rejects", ("source", "line", "reason"))
 
@@ -41,7 +42,7 @@ class RejectLog:
         """The file, for the report."""
         return None if self._file is None else str(self._file.path)
 
-    def open(self, *, sources: Iterable[Path | str] = ()) -> None:
+    def open(self, *, sources: Iterable[SourceFile] = ()) -> None:
         """Make the file, unless it is one of the sources. Raises SettingsError."""
         if self._file is not None:
             self._file.create(sources=sources)

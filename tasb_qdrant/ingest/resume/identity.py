@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,6 +17,7 @@ from tasb_qdrant.errors import SourceError
 from tasb_qdrant.ingest.window import WINDOW_BYTES, WINDOW_SIZE
 from tasb_qdrant.records import ModelContract
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
+from tasb_qdrant.sources import RemoteFile, SourceFile
 
 END_BYTES: Final = 64 * 1024
 """How much of a file's start and end is hashed: a corpus is too long to be read twice."""
@@ -28,7 +29,10 @@ Change = tuple[str, object, object]
 
 
 class FileIdentity(BaseModel):
-    """A file, as far as it can be identified without reading all of it. `head` and `tail` are sha256."""
+    """A file, as far as it can be identified without reading all of it. `head` and `tail` are sha256.
+
+    One that lies elsewhere has a `version` instead: what its server tells of it changes with the content.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -37,10 +41,17 @@ class FileIdentity(BaseModel):
     mtime_ns: int
     head: str
     tail: str
+    version: str = ""
 
     @classmethod
-    def of(cls, path: Path) -> FileIdentity:
-        """The file's, now. Raises SourceError."""
+    def of(cls, file: Path | RemoteFile) -> FileIdentity:
+        """The file's, now; that of a remote one is from when it was found. Raises SourceError."""
+        if isinstance(file, RemoteFile):
+            return cls(path=file.name, size=file.size or 0, mtime_ns=0, head="", tail="", version=file.version)
+        return cls._of_path(file)
+
+    @classmethod
+    def _of_path(cls, path: Path) -> FileIdentity:
         try:
             with path.open("rb") as file:
                 status = os.fstat(file.fileno())
@@ -62,6 +73,9 @@ class FileIdentity(BaseModel):
     def facts(self) -> Iterator[tuple[str, object]]:
         """What is compared, each under a name for people."""
         yield f"the size of {self.path}", self.size
+        if self.version:
+            yield f"the version of {self.path}", self.version
+            return
         yield f"the last change of {self.path}", _time(self.mtime_ns)
         yield f"the start of {self.path}", self.head[:_SHOWN_DIGITS]
         yield f"the end of {self.path}", self.tail[:_SHOWN_DIGITS]
@@ -162,10 +176,15 @@ class TargetIdentity(BaseModel):
         return found
 
 
-def identify(files: Sequence[Path | Literal["-"]]) -> tuple[FileIdentity, ...] | None:
-    """Each file's identity; None if one of them is a stream, which can't be read again. Raises SourceError."""
-    paths = [path for path in files if path != "-" and stat.S_ISREG(_mode(path))]
-    return tuple(FileIdentity.of(path) for path in paths) if paths and len(paths) == len(files) else None
+def identify(files: Sequence[SourceFile]) -> tuple[FileIdentity, ...] | None:
+    """Each file's identity; None if one of them has none: a stream, which can't be read again, or what a server says
+    nothing of. Raises SourceError."""
+    known = [file for file in files if file != "-" and _has_identity(file)]
+    return tuple(FileIdentity.of(file) for file in known) if known and len(known) == len(files) else None
+
+
+def _has_identity(file: Path | RemoteFile) -> bool:
+    return bool(file.version) if isinstance(file, RemoteFile) else stat.S_ISREG(_mode(file))
 
 
 def _mode(path: Path) -> int:

@@ -19,6 +19,7 @@ from tasb_qdrant.ingest.resume.identity import Change, ReadIdentity, TargetIdent
 from tasb_qdrant.ingest.resume.state import StateFiles
 from tasb_qdrant.records import ModelContract
 from tasb_qdrant.settings import IndexType, StoreSettings, user_state_folder
+from tasb_qdrant.sources import shown_name, url_of
 
 STATE_FOLDER: Final = ".ingest"
 """In the embedded store's folder: no collection can have this name, and a source folder skips it."""
@@ -164,8 +165,9 @@ def open_journal(
     """
     identities = identify(source.files) if names else None
     if identities is None:
-        told = ("This source can't be read a second time, so no checkpoints are kept.",) if state is not None else ()
-        yield Journal.none(collection, notes=told)
+        told = "This source can't be read a second time, or not told from a changed one, so no checkpoints are kept."
+        notes = () if state is None else (told,)
+        yield Journal.none(collection, notes=notes)
         return
     reading = ReadIdentity(files=identities, options={name: str(value) for name, value in options.items()})
     files = StateFiles(_folder(names, store, collection=collection, state=state))
@@ -194,7 +196,8 @@ def _opened(files: StateFiles, reading: ReadIdentity, *, collection: str, restar
 
 def _folder(names: Sequence[str | Path], store: StoreSettings, *, collection: str, state: str | Path | None) -> Path:
     """The folder for this collection and these sources: in the store, in `state`, or in the user's state folder."""
-    told_apart = [os.path.abspath(name) for name in names]
+    # A URL may be signed anew for each run: its query tells nothing apart.
+    told_apart = [os.path.abspath(name) if url_of(name) is None else shown_name(name) for name in names]
     if state is None and store.path is not None:
         root = store.path / STATE_FOLDER  # moves with the store, wherever that is
     else:

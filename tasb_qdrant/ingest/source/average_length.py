@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.ingest.progress import Counters
-from tasb_qdrant.ingest.read.content import canonical
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.ingest.rejects.counted import CountedRejects
+from tasb_qdrant.ingest.source.ahead import Ahead
 from tasb_qdrant.ingest.source.open import Source
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings
@@ -99,65 +98,3 @@ class _Length:
     def average(self) -> float:
         """To a tenth of a word; Qdrant's default if there are no words."""
         return round(self._words / self._weight, 1) or DEFAULT_AVG_LEN if self._weight else DEFAULT_AVG_LEN
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    source: str
-    line: int
-    bytes_read: int
-
-
-class Ahead:
-    """A PassageReader whose first passages were read already, by `read`. They come again, each with its place.
-
-    What ended that reading early, such as a reject, is raised where it belongs: after them.
-    """
-
-    def __init__(self, source: PassageReader) -> None:
-        self._source = source
-        self._rest = iter(source)
-        self._read: list[tuple[Passage, _Place]] = []
-        self._failure: Exception | None = None
-        self._place: _Place | None = None
-        self.size = 0
-
-    def read(self) -> Iterator[Passage]:
-        """Passages from the source; each is kept for later."""
-        try:
-            for passage in self._rest:
-                self._read.append((passage, _Place(self._source.source, self._source.line, self._source.bytes_read)))
-                self.size += len(passage.text) + len(canonical(passage.payload))
-                yield passage
-        except Exception as error:  # whatever it is, it is raised when the run gets there
-            self._failure = error
-
-    @property
-    def source(self) -> str:
-        return self._source.source if self._place is None else self._place.source
-
-    @property
-    def line(self) -> int:
-        return self._source.line if self._place is None else self._place.line
-
-    @property
-    def bytes_read(self) -> int:
-        return self._source.bytes_read if self._place is None else self._place.bytes_read
-
-    @property
-    def bytes_total(self) -> int | None:
-        return self._source.bytes_total
-
-    @property
-    def files(self) -> tuple[Path | Literal["-"], ...]:
-        return self._source.files
-
-    def __iter__(self) -> Iterator[Passage]:
-        for passage, place in self._read:
-            self._place = place
-            yield passage
-        self._place = None
-        self._read.clear()
-        if self._failure is not None:
-            raise self._failure
-        yield from self._rest

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tasb_qdrant.errors import InvalidPassageError, SourceError
 from tasb_qdrant.ingest.read.content import plain
 from tasb_qdrant.records import Passage, Reject
-from tasb_qdrant.sources import SourceFields, open_records
+from tasb_qdrant.settings import IndexType
+from tasb_qdrant.sources import SourceFields, SourceFile, SourceReader, open_records
 
 _NONE: Any = object()
 
@@ -29,15 +29,21 @@ class PassagesInMemory:
         *,
         on_reject: Callable[[Reject], None],
         fields: SourceFields | None = None,
+        opened: Callable[[SourceReader], None] = lambda _: None,
+        column_types: Mapping[str, IndexType] | None = None,
+        on_nulled: Callable[[int], None] = lambda _: None,
     ) -> None:
         self._passages = passages
         self._fields = fields or SourceFields()
         self._on_reject = on_reject
+        self._opened = opened
+        self._column_types = column_types
+        self._on_nulled = on_nulled
         self.source = "<passages>"
         self.line = 0
         self.bytes_read = 0
         self.bytes_total: int | None = None
-        self.files: tuple[Path | Literal["-"], ...] = ()
+        self.files: tuple[SourceFile, ...] = ()
 
     def __iter__(self) -> Iterator[Passage]:
         rest = iter(self._passages)
@@ -54,16 +60,23 @@ class PassagesInMemory:
                     line=self.line,
                 )
             if passage.payload:
+                nulled = getattr(passage.payload, "nulled", 0)
                 try:
                     passage = replace(passage, payload=plain(passage.payload))
                 except InvalidPassageError as error:  # changed since it was made
                     self._on_reject(Reject(source=self.source, line=self.line, reason=error.reason))
                     continue
+                # It may have been spoiled since it was made, too.
+                self._on_nulled(nulled or getattr(passage.payload, "nulled", 0))
             yield passage
+
+    def _reader(self, records: Iterable[Any]) -> SourceReader:
+        return open_records(records, fields=self._fields, on_reject=self._on_reject, column_types=self._column_types)
 
     def _records(self, records: Iterable[Any]) -> Iterator[Passage]:
         """The passages of an iterator of dicts, which only its first item tells from one of passages."""
-        with open_records(records, fields=self._fields, on_reject=self._on_reject) as reader:
+        with self._reader(records) as reader:
+            self._opened(reader)
             self.source = reader.source or self.source
             for passage in reader:
                 self.line = reader.line

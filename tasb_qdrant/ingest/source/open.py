@@ -15,6 +15,7 @@ from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.ingest.rejects.lines import RejectedLines
 from tasb_qdrant.ingest.rejects.log import RejectLog
+from tasb_qdrant.ingest.source.limited import LimitedPassages
 from tasb_qdrant.ingest.source.memory import PassagesInMemory
 from tasb_qdrant.ingest.source.payload_model import checked_by, identified
 from tasb_qdrant.ingest.source.stdin import patient_stdin
@@ -23,19 +24,30 @@ from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.records.path import parse_path
 from tasb_qdrant.settings import IndexType
-from tasb_qdrant.sources import SourceFields, SourceReader, TextOptions, open_records, open_sources
+from tasb_qdrant.sources import SourceFields, SourceReader, TextOptions, open_records, open_sources, url_of
 from tasb_qdrant.sources.memory import SupportsArrow, is_records
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 SourceLike = str | Path | Sequence[str | Path] | Iterable[Passage | Mapping[str, Any]] | SupportsArrow | RejectedLines
-"""What callers give: a file, folder, glob or "-", several of them, passages, or the lines of a rejects file."""
+"""What callers give: a file, folder, glob, URL or "-", several of them, passages, or the lines of a rejects file."""
 
 _NOT_GIVEN = "not given"
 
 
 def _nothing(_: SourceReader) -> None: ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """A number that grows."""
+
+    count: int = 0
+
+    def add(self, more: int) -> None:
+        """Add to it."""
+        self.count += more
 
 
 class SourceOptions(TypedDict, total=False):
@@ -59,7 +71,9 @@ class Source:
     """What a caller gave as the source, and how to read it, as often as it can be read.
 
     `format`, `fields` and `payload` are those of SourceOptions. `indexes` give the columns of CSV files their types;
-    `ignored` is our own file of rejects or findings, which may lie in a folder of sources.
+    `limit` is how many passages are read at most; `ignored` is our own file of rejects or findings, which may lie in a
+    folder of sources. `nulled` counts the values of a program's passages that became null, each time that they were
+    read.
     """
 
     given: SourceLike
@@ -69,9 +83,11 @@ class Source:
     payload: type[BaseModel] | None = None
     indexes: Mapping[str, IndexType] = field(default_factory=dict)
     ignored: Path | None = None
+    limit: int | None = None
     stored: dict[str, IndexType] = field(default_factory=dict)
     opened: Callable[[SourceReader], None] = _nothing
     splitting: Splitting = field(default_factory=Splitting)
+    nulled: list[Tally] = field(default_factory=list)
 
     def open(
         self, log: RejectLog, counters: Counters, *, stopped: threading.Event | None = None
@@ -90,6 +106,8 @@ class Source:
             log.add(reject)
 
         opened = self._opened(log, reject, stopped or threading.Event())
+        if self.limit is not None:
+            opened = _limited(opened, self.limit)
         return checked_by(self._split(opened, log, counters), self.payload, reject)
 
     @contextmanager
@@ -107,15 +125,28 @@ class Source:
             log.open()
             given = () if names is not None else self.given
             if is_records(given):
-                return self._looked_at(open_records(given, fields=self.fields or SourceFields(), on_reject=reject))
+                reader = open_records(
+                    given, fields=self.fields or SourceFields(), on_reject=reject, column_types=self._types
+                )
+                return self._looked_at(reader)
             passages = cast("Iterable[Passage]", given)
-            return nullcontext(PassagesInMemory(passages, fields=self.fields, on_reject=reject))
+            self.nulled.append(Tally())
+            return nullcontext(
+                PassagesInMemory(
+                    passages,
+                    fields=self.fields,
+                    on_reject=reject,
+                    opened=self.opened,
+                    column_types=self._types,
+                    on_nulled=self.nulled[-1].add,
+                )
+            )
         reader = open_sources(
             names,
             format=self.format,
             fields=self.fields or SourceFields(),
             options=self.text_options or TextOptions(),
-            column_types=ChainMap(_column_types(self.indexes), self.stored),
+            column_types=self._types,
             on_reject=reject,
             stdin=patient_stdin(stopped),
             excluded=() if self.ignored is None else (self.ignored,),
@@ -134,6 +165,11 @@ class Source:
             reader.close()
             raise
         return reader
+
+    @property
+    def _types(self) -> Mapping[str, IndexType]:
+        """What columns and fields are indexed as: as asked for, and as the collection has it once that is known."""
+        return ChainMap(_column_types(self.indexes), self.stored)
 
     def index_as(self, indexes: Mapping[str, IndexType]) -> None:
         """Have the columns of CSV that aren't read yet take the types of these indexes, which the collection has."""
@@ -171,6 +207,7 @@ class Source:
             "--format": self.format or _NOT_GIVEN,
             **{f"--{part}-field": getattr(fields, part) or _NOT_GIVEN for part in ("id", "text", "title")},
             "--index": " ".join(sorted(f"{name}:{kind}" for name, kind in self.indexes.items())) or _NOT_GIVEN,
+            **({} if self.limit is None else {"--limit": str(self.limit)}),
             **({} if self.payload is None else {"--payload-model": identified(self.payload)}),
             **_said(fields, SourceFields(), ("fields", "drop", "id_from")),
             **_said(self.text_options or TextOptions(), TextOptions(), TextOptions.__slots__),
@@ -181,7 +218,7 @@ class Source:
         """Whether the source can be read more than once."""
         names = self.names
         once = iter(self.given) is self.given if names is None and isinstance(self.given, Iterable) else False
-        return not once and not any(str(name) == "-" or Path(name).is_fifo() for name in names or ())
+        return not once and not any(_is_stream(name) for name in names or ())
 
     def check_repeatable(self, option: str) -> None:
         """Raises SettingsError for a source that can be read only once, which is too few for `option`."""
@@ -190,6 +227,16 @@ class Source:
                 f"{option} reads the source more than once, which a stream doesn't allow; write it to a file, and "
                 "name that"
             )
+
+
+@contextmanager
+def _limited(opened: AbstractContextManager[PassageReader], limit: int) -> Iterator[PassageReader]:
+    with opened as passages:
+        yield LimitedPassages(passages, limit)
+
+
+def _is_stream(name: str | Path) -> bool:
+    return str(name) == "-" or (url_of(name) is None and Path(name).is_fifo())
 
 
 def _said(options: object, defaults: object, names: Iterable[str]) -> dict[str, str]:

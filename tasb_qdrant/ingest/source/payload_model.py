@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -15,6 +14,7 @@ from tasb_qdrant.filters import indexes_of, validate_payload
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.settings import CollectionSettings, IndexType
+from tasb_qdrant.sources import SourceFile
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -60,7 +60,7 @@ class ModelledPassages:
         return self._passages.bytes_total
 
     @property
-    def files(self) -> tuple[Path | Literal["-"], ...]:
+    def files(self) -> tuple[SourceFile, ...]:
         """What it is read from."""
         return self._passages.files
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from tasb_qdrant.records import RoleFields
 from tasb_qdrant.settings import IndexType
 from tasb_qdrant.sources import FieldsTaken, SourceReader
 
@@ -21,24 +22,48 @@ def what_was_recognised(taken: Sequence[FieldsTaken]) -> tuple[str, ...]:
     return (*shown, f"{len(ways) - _SHOWN} other ways in other sources.")
 
 
-def what_was_missed(reader: SourceReader | None, unindexed: Sequence[str]) -> tuple[str, ...]:
-    """Warnings after the last passage; `unindexed` are fields that were to be indexed and that no passage has."""
+class Recognition:
+    """What was recognised in a source, told when it is first opened; `reader` is the first that was."""
+
+    def __init__(self, tell: Callable[[Sequence[str]], None]) -> None:
+        self._tell = tell
+        self.reader: SourceReader | None = None
+        self.notes: tuple[str, ...] = ()
+
+    def __call__(self, reader: SourceReader) -> None:
+        if self.reader is None:
+            self.reader = reader
+            self.notes = what_was_recognised(reader.fields_taken)
+            self._tell(self.notes)
+
+
+def fields_of(reader: SourceReader | None) -> RoleFields:
+    """The fields that ids, texts and titles come from, as a collection records them."""
+    return RoleFields.of((one.id, one.text, one.title) for one in (reader.fields_taken if reader else ()))
+
+
+def what_was_missed(reader: SourceReader | None, unindexed: Sequence[str], nulled: int = 0) -> tuple[str, ...]:
+    """Warnings after the last passage; `unindexed` are fields that were to be indexed and that no passage has, `nulled`
+    counts values of a program's passages that became null."""
     warnings: list[str] = []
     if unindexed:
         warnings.append(
             f"no passage has the field {', '.join(unindexed)} that --index names; a filter on it finds nothing. If it "
             "is mistyped, index the right one"
         )
+    if nulled := nulled + (reader.nulled if reader else 0):
+        plural = "s" if nulled > 1 else ""
+        warnings.append(f"{nulled:,} value{plural} that JSON can't represent (NaN or Infinity) became null")
     if reader is None:
         return tuple(warnings)
-    if reader.nulled:
-        plural = "s" if reader.nulled > 1 else ""
-        warnings.append(f"{reader.nulled:,} value{plural} that JSON can't represent (NaN or Infinity) became null")
     if reader.whole_ids:
         ids = (
             "1 id that was a float was" if reader.whole_ids == 1 else f"{reader.whole_ids:,} ids that were floats were"
         )
         warnings.append(f"{ids} read as whole numbers, such as 7.0 as 7")
+    if converted := reader.converted:
+        listed = ", ".join(f"{count:,} of {name}" for name, count in sorted(converted.items()))
+        warnings.append(f"values in another form than their index has were converted, as those of CSV are: {listed}")
     if unseen := reader.unseen_fields:
         warnings.append(f"no record has the field {', '.join(map(repr, unseen))} that --fields names")
     return tuple(warnings)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.ingest.progress import Counters
@@ -16,6 +15,7 @@ from tasb_qdrant.ingest.read.windows import PassageReader, repeated
 from tasb_qdrant.ingest.rejects.log import RejectLog
 from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.records import Passage, Reject
+from tasb_qdrant.sources import SourceFile
 
 _TOGETHER: Final = 64
 _TOGETHER_CHARS: Final = 2**20
@@ -72,7 +72,7 @@ class SplitPassages:
         return self._documents.bytes_total
 
     @property
-    def files(self) -> tuple[Path | Literal["-"], ...]:
+    def files(self) -> tuple[SourceFile, ...]:
         """What it is read from."""
         return self._documents.files
 

@@ -18,6 +18,7 @@ from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.ingest.pipeline import run_pipeline
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
+from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.windows import PassageReader, read_windows
 from tasb_qdrant.ingest.rejects.counted import CountedRejects
 from tasb_qdrant.ingest.resume.journal import Journal
@@ -54,6 +55,7 @@ class Check:
     unchecked: tuple[str, ...] = ()
     report: Path | None = None
     on_progress: Callable[[Progress], None] | None = None
+    guard: ReplaceGuard | None = None
     _seed: int = field(default_factory=lambda: random.SystemRandom().getrandbits(32))
 
     def run(self, *, repair: bool = False) -> VerifyReport:
@@ -65,6 +67,8 @@ class Check:
             found = self._look(findings, started)
             if not repair or not findings.count(*Difference.mended_by(Repair.ENCODE, Repair.PAYLOAD)):
                 return found
+            if self.guard is not None and found.text:
+                self.guard.refuse(found.examples[Difference.TEXT][0], self.guard.differences)
             encoded, updated = self._repair(findings)
         with Findings(self.report) as findings:
             # The same sample: what was wrong in it must be right now.

@@ -11,6 +11,7 @@ from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.ingest.json_lines import JsonLines, LineKind
 from tasb_qdrant.ingest.read.idset import IdSet
 from tasb_qdrant.records.verification import Difference
+from tasb_qdrant.sources import SourceFile
 
 EXAMPLES: Final = 10
 """How many ids of a kind the report itself names."""
@@ -31,7 +32,7 @@ class Findings:
         """The file, for the report."""
         return None if self._file is None else str(self._file.path)
 
-    def open_report(self, sources: Iterable[Path | str]) -> None:
+    def open_report(self, sources: Iterable[SourceFile]) -> None:
         """Make the file, unless that would overwrite something else. Raises SettingsError."""
         if self._file is not None:
             self._file.create(sources=sources)

@@ -11,8 +11,10 @@ from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.collection.views import views_of
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.ingest.progress import Counters, Progress
+from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.showing import showing
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
+from tasb_qdrant.ingest.source.recognised import Recognition, fields_of
 from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.verify.reconcile import views_in
@@ -26,9 +28,11 @@ from tasb_qdrant.settings import StoreOptions, StoreSettings, store_settings
 class SyncPlan:
     """What `ingest` with `sync` would do now: points to `delete`, passages to `encode`, payloads to `update`.
 
-    Where texts are split, `read` counts passages, and `documents` what they are parts of. `unchanged` passages are
-    stored as the source has them; `rejected` inputs can't be stored. `refusal` says why the deletion would be refused,
-    or is empty; `unchecked` what of a cluster could not be looked at.
+    Where texts are split, `read` counts passages, and `documents` what they are parts of. Of those to encode, `replace`
+    replace a stored text. `unchanged` passages are stored as the source has them; `rejected` inputs can't be stored.
+    `refusal` says why the deletion would be refused, `field_refusal` why the replacing would be without `replace`, or
+    each is empty; `unchecked` says what of a cluster could not be looked at, and `notes` what was recognised in the
+    source.
     """
 
     collection: str
@@ -37,12 +41,15 @@ class SyncPlan:
     read: int
     delete: int
     encode: int
+    replace: int
     update: int
     unchanged: int
     rejected: int
     refusal: str = ""
     unchecked: tuple[str, ...] = ()
     documents: int | None = None
+    field_refusal: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As printed by --json."""
@@ -77,13 +84,17 @@ def plan_sync(
         views_of(target, store, peers) as views,
         Findings() as findings,
     ):
-        given = Source(source, **chosen(SourceOptions, options), indexes=target.indexes())
+        counters = Counters(on_progress=tell)
+        recognition = Recognition(counters.note)
+        given = Source(source, **chosen(SourceOptions, options), indexes=target.indexes(), opened=recognition)
         if target.split is not None:
             encoder = EncoderChoice(**chosen(EncoderOptions, options)).load(target.contract)
             check_contract(collection, target.contract, encoder.contract)
             given.split_by(Splitter(target.split, encoder))
         survey = Survey(given, target, views_in(views), findings)
-        survey.run(Counters(on_progress=tell), compare=True)
+        survey.run(counters, compare=True)
+        guard = ReplaceGuard(target, lambda: fields_of(recognition.reader), allowed=False)
+        replaced = findings.count(Difference.TEXT)
         encode = findings.count(*Difference.mended_by(Repair.ENCODE))
         update = findings.count(*Difference.mended_by(Repair.PAYLOAD))
         return SyncPlan(
@@ -93,10 +104,13 @@ def plan_sync(
             read=survey.read,
             delete=survey.deletions,
             encode=encode,
+            replace=replaced,
             update=update,
             unchanged=survey.read - encode - update,
             rejected=survey.rejects.count,
             refusal=survey.objection,
             unchecked=views.unchecked,
             documents=survey.documents,
+            field_refusal=" ".join(guard.note) if replaced else "",
+            notes=recognition.notes,
         )

@@ -15,8 +15,10 @@ from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.ingest.json_lines import JsonLines
 from tasb_qdrant.ingest.progress import Counters, Progress
+from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.showing import showing
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
+from tasb_qdrant.ingest.source.recognised import Recognition, fields_of
 from tasb_qdrant.ingest.split.splitter import Splitter
 from tasb_qdrant.ingest.verify.check import SAMPLE, Check
 from tasb_qdrant.ingest.verify.findings import FINDINGS
@@ -50,8 +52,8 @@ def verify(
     the addresses of a cluster's other nodes, if they can't be derived; what can't be reached is in the report's
     `unchecked`. Every finding goes to the file `report`, as a JSON line. With `repair`, what is missing or
     differs is ingested again (only the payload if only that differs), and all is compared once more; ids
-    that the source doesn't have are named and left. Nothing else is ever changed. `progress` shows how far it is.
-    The other options are `ingest`'s.
+    that the source doesn't have are named and left. Nothing else is ever changed; texts of another field than the
+    collection's replace none (ReplaceRefusedError). `progress` shows how far it is. The other options are `ingest`'s.
     """
     check_whole_number("sample", sample)
     store = store_settings(**chosen(StoreOptions, options))
@@ -62,6 +64,7 @@ def verify(
         views_of(target, store, peers) as views,
     ):
         notes: list[str] = []
+        recognition = Recognition(Counters(on_progress=tell).note)
 
         @cache
         def load() -> Encoder:
@@ -77,10 +80,12 @@ def verify(
             **chosen(SourceOptions, options),
             indexes=target.indexes(),
             ignored=None if findings is None else findings.own_path,
+            opened=recognition,
         )
         given.split_by(None if target.split is None else Splitter(target.split, load()))
         if repair:
             given.check_repeatable("--repair")
+        guard = ReplaceGuard(target, lambda: fields_of(recognition.reader), allowed=False)
         check = Check(
             given,
             target,
@@ -90,6 +95,7 @@ def verify(
             unchecked=views.unchecked,
             report=None if findings is None else findings.path,
             on_progress=tell,
+            guard=guard,
         )
         found = check.run(repair=repair)
-        return replace(found, notes=(*found.notes, *notes))
+        return replace(found, notes=(*found.notes, *notes, *recognition.notes, *guard.note))

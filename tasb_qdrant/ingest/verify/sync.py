@@ -20,9 +20,10 @@ from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, co
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import IndexType, StoreSettings
+from tasb_qdrant.sources import RemoteFile, SourceFile
 
-Identity = tuple[tuple[str, int, int], ...]
-"""Files by name, size and time of change."""
+Identity = tuple[tuple[object, ...], ...]
+"""Files by name, size and time of change, or version."""
 
 
 class Survey:
@@ -117,11 +118,11 @@ class Survey:
 
     def check_unchanged(self) -> None:
         """Raises SourceError if a file was written to since: what it holds now isn't known."""
-        for before, now in zip(self.files, _identity(tuple(Path(name) for name, _, _ in self.files)), strict=True):
+        for before, now in zip(self.files, _identity(self.rejects.files, anew=True), strict=True):
             if before != now:
                 raise SourceError(
                     "it was changed while it was read, so nothing was deleted; run the same command again",
-                    source=before[0],
+                    source=str(before[0]),
                 )
 
 
@@ -170,9 +171,12 @@ def deletions(
         yield delete
 
 
-def _identity(files: Sequence[Path | str]) -> Identity:
-    found: list[tuple[str, int, int]] = []
+def _identity(files: Sequence[SourceFile], *, anew: bool = False) -> Identity:
+    found: list[tuple[object, ...]] = []
     for file in files:
+        if isinstance(file, RemoteFile):
+            found.append((file.name, *file.now()) if anew else file.identity)
+            continue
         try:
             status = Path(file).stat()
             found.append((str(file), status.st_size, status.st_mtime_ns))

@@ -25,6 +25,7 @@ from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.record.choice import Choice
 from tasb_qdrant.sources.record.fields import FieldPath, SourceFields
 from tasb_qdrant.sources.record.plan import FieldPlan, Origin, plan_fields
+from tasb_qdrant.sources.record.typed import TypedFields
 
 DECLARED: Final = "tasb_qdrant.declared"
 """The key of a field's metadata under which Parquet's own name of the type stands, where Arrow's lost it."""
@@ -73,13 +74,20 @@ class Columns:
             yield passage
 
 
-def plan_columns(schema: pa.Schema, fields: SourceFields, *, origin: Origin, choice: Choice | None) -> Columns:
+def plan_columns(
+    schema: pa.Schema,
+    fields: SourceFields,
+    *,
+    origin: Origin,
+    choice: Choice | None,
+    typed: TypedFields | None = None,
+) -> Columns:
     """How tables of the schema are read. Raises MissingFieldError, SourceError for columns that can't be."""
     for name in schema.names:
         if not name or schema.names.count(name) > 1:
             raise SourceError(f"the column name {name!r} is empty or repeated; rename it", source=origin.name)
     _check_depth(schema, source=origin.name)
-    plan = _plan(schema, fields, origin=origin, choice=choice)
+    plan = _plan(schema, fields, origin=origin, choice=choice, typed=typed)
     roles = {path[0] for path in (plan.id, plan.text, plan.title) if path is not None}
     kept: list[pa.Field[Any]] = []
     converts: list[Convert | None] = []
@@ -123,8 +131,10 @@ def _check_depth(schema: pa.Schema, *, source: str) -> None:
         kinds.extend((name, kind.field(at).type, depth + 1) for at in range(kind.num_fields))
 
 
-def _plan(schema: pa.Schema, fields: SourceFields, *, origin: Origin, choice: Choice | None) -> FieldPlan:
-    plan = plan_fields([_tree(schema)], fields, origin=origin, choice=choice)
+def _plan(
+    schema: pa.Schema, fields: SourceFields, *, origin: Origin, choice: Choice | None, typed: TypedFields | None
+) -> FieldPlan:
+    plan = plan_fields([_tree(schema)], fields, origin=origin, choice=choice, typed=typed)
     if plan.id is not None:
         _check_type(schema, plan.id, "id", source=origin.name)
     _check_type(schema, plan.text, "text", source=origin.name)

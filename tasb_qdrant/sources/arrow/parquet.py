@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.record.choice import Choice
 from tasb_qdrant.sources.record.fields import FieldsTaken, SourceFields
 from tasb_qdrant.sources.record.plan import Origin
+from tasb_qdrant.sources.record.typed import TypedFields
+from tasb_qdrant.sources.remote.file import RemoteFile
 
 _BATCH_ROWS: Final = 1024
 
@@ -29,17 +32,25 @@ _BUFFER_BYTES: Final = 1024 * 1024
 
 
 class ParquetSource:
-    """A Parquet file whose columns have been checked. Raises MissingFieldError, SourceError."""
+    """A Parquet file, here or elsewhere, whose columns have been checked. Raises MissingFieldError, SourceError."""
 
-    def __init__(self, path: Path, fields: SourceFields, *, origin: Origin, choice: Choice | None) -> None:
-        self._path = path
+    def __init__(
+        self,
+        found: Path | RemoteFile,
+        fields: SourceFields,
+        *,
+        origin: Origin,
+        choice: Choice | None,
+        typed: TypedFields | None = None,
+    ) -> None:
+        self._found = found
         self._source = origin.name
         self._file: pq.ParquetFile | None = None
-        self._size = path.stat().st_size
+        self._size = found.size or 0 if isinstance(found, RemoteFile) else found.stat().st_size
         self._rows_read = 0
-        with self._open() as file:
+        with _closed(self._open()) as file:
             self._rows = file.metadata.num_rows
-            self._columns = plan_columns(_schema(file), fields, origin=origin, choice=choice)
+            self._columns = plan_columns(_schema(file), fields, origin=origin, choice=choice, typed=typed)
             self._roots = {name.partition(".")[0] for name in self._columns.names}
             if self._columns.holds_bytes:
                 for batch in self._rows_of(file, 0, _PROBE_ROWS):
@@ -58,7 +69,7 @@ class ParquetSource:
 
     def passages(self, cursor: Cursor) -> Iterator[Passage]:
         """The passages in order; `cursor.line` is the row."""
-        with self._open() as self._file:
+        with _closed(self._open()) as self._file:
             for group in range(self._file.num_row_groups):
                 for batch in self._rows_of(self._file, group, self._batch_rows(self._file, group)):
                     try:
@@ -70,11 +81,12 @@ class ParquetSource:
     def close(self) -> None:
         """Close the file if it is open."""
         if self._file is not None:
-            self._file.close()
+            self._file.close(force=True)
 
     def _open(self) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(self._path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+            given = self._found.open_seekable() if isinstance(self._found, RemoteFile) else self._found
+            return pq.ParquetFile(given, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
 
@@ -126,6 +138,15 @@ class ParquetSource:
                 line=line,
             )
         return SourceError(f"not a valid Parquet file ({detail}); fetch it again", source=self._source, line=line)
+
+
+@contextmanager
+def _closed(file: pq.ParquetFile) -> Iterator[pq.ParquetFile]:
+    """The file, closed at the end with what it reads from, which pyarrow leaves open if it was given it."""
+    try:
+        yield file
+    finally:
+        file.close(force=True)
 
 
 def _schema(file: pq.ParquetFile) -> pa.Schema:

@@ -28,6 +28,9 @@ _DIGITS: Final = 17
 
 _BATCH: Final = 4096
 
+_KEPT: Final = 16_384
+"""About so many values of a column are remembered, so that they are looked at once: 1 MB."""
+
 
 class ColumnEvidence:
     """What the cells of one column could be, by those that were looked at."""
@@ -101,6 +104,7 @@ class ColumnTypes:
 
     def __init__(self) -> None:
         self._evidence: dict[str, ColumnEvidence] = {}
+        self._known: dict[str, set[str]] = {}
         self.sampled: set[str] = set()
 
     def open_columns(self, names: Iterable[str]) -> list[str]:
@@ -113,8 +117,12 @@ class ColumnTypes:
         while (names := self.open_columns(columns)) and (batch := list(islice(rows, _BATCH))):
             for name in names:
                 at = columns[name]
-                # Most columns repeat a few values, and a set of them is looked at in a tenth of the time.
-                self._evidence[name].look_at({row[at] for row in batch}, decimal_comma=decimal_comma)
+                # Most columns repeat a few values, and those that are new are looked at in a tenth of the time.
+                known = self._known.setdefault(name, set())
+                new = {row[at] for row in batch} - known
+                self._evidence[name].look_at(new, decimal_comma=decimal_comma)
+                if len(known) < _KEPT:
+                    known |= new
 
     def verdicts(self, names: Iterable[str]) -> dict[str, CellType]:
         """The types of those columns that have one."""

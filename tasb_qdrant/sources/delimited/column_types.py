@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Final
 
 from tasb_qdrant.errors import InvalidPassageError, SettingsError
@@ -59,44 +61,51 @@ def _float(column: str, cell: str) -> float | None:
     stripped = cell.strip()
     if not stripped:
         return None
-    if not _FLOAT.fullmatch(stripped):
+    if not _FLOAT.fullmatch(stripped) or not math.isfinite(value := float(stripped)):
         raise _mismatch(column, cell, "float")
-    return float(stripped)
+    return value
 
 
 def _comma_float(column: str, cell: str) -> float | None:
     return _float(column, cell.replace(",", ".") if cell.count(",") == 1 and "." not in cell else cell)
 
 
-def inferred(kinds: Mapping[str, CellType], *, sampled: Collection[str], decimal_comma: bool) -> dict[str, Convert]:
-    """What turns the cells of columns into the type that all cells have which were looked at."""
-    of: dict[CellType, Callable[[str], object]] = {
-        "integer": int,
-        "float": (lambda cell: float(cell.replace(",", "."))) if decimal_comma else float,
-        "bool": lambda cell: _BOOLEANS[cell.lower()],
+def inferred(
+    kinds: Mapping[str, CellType], *, sampled: Collection[str], decimal_comma: bool
+) -> dict[str, Callable[[str], object]]:
+    """What turns a cell of the column into the type that all cells have which were looked at; None for an empty one.
+
+    Raises InvalidPassageError for columns that are `sampled`, and ValueError or KeyError for others, all of whose
+    cells were looked at: `unlike_before` says what is wrong then. It is kept so short as it runs for every cell.
+    """
+    quick: dict[CellType, Callable[[str], object]] = {
+        "integer": lambda cell: int(cell) if cell else None,
+        "float": _decimal_comma if decimal_comma else (lambda cell: float(cell) if cell else None),
+        "bool": lambda cell: _BOOLEANS[cell.lower()] if cell else None,
     }
 
-    def convert(column: str, cell: str) -> object:
+    def careful(column: str, cell: str) -> object:
         if not cell:
             return None
-        if column in sampled:
-            _check_as_before(column, cell, kinds[column], decimal_comma)
-        try:
-            return of[kinds[column]](cell)
-        except (ValueError, KeyError):
-            raise _unlike_before(column, cell, kinds[column]) from None
+        _check_as_before(column, cell, kinds[column], decimal_comma)
+        return quick[kinds[column]](cell)
 
-    return dict.fromkeys(kinds, convert)
+    return {name: partial(careful, name) if name in sampled else quick[kind] for name, kind in kinds.items()}
+
+
+def _decimal_comma(cell: str) -> float | None:
+    return float(cell.replace(",", ".")) if cell else None
 
 
 def _check_as_before(column: str, cell: str, kind: CellType, decimal_comma: bool) -> None:
     evidence = ColumnEvidence()
     evidence.look_at([cell], decimal_comma=decimal_comma)
     if not evidence.could_be(kind):
-        raise _unlike_before(column, cell, kind)
+        raise unlike_before(column, cell, kind)
 
 
-def _unlike_before(column: str, cell: str, kind: CellType) -> InvalidPassageError:
+def unlike_before(column: str, cell: str, kind: CellType) -> InvalidPassageError:
+    """For a cell that is no longer of the type that its column had."""
     return InvalidPassageError(
         f"column {column!r} holds {kind} values as far as it was looked at, and here {_shown(cell)}; read it as "
         f"strings with --index {column}:keyword, or all columns with --no-types",
@@ -127,3 +136,7 @@ def _mismatch(column: str, cell: str, kind: str) -> InvalidPassageError:
 
 def _shown(cell: str) -> str:
     return repr(cell if len(cell) <= _SHOWN_CHARS else f"{cell[:_SHOWN_CHARS]}…")
+
+
+CONVERTS: Final[Mapping[IndexType, Convert]] = {"integer": _integer, "float": _float, "bool": _boolean}
+"""What makes values of strings, for indexes whose values are no strings themselves."""

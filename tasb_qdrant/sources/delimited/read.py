@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import IndexType
 from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.delimited.cell_types import ColumnTypes
-from tasb_qdrant.sources.delimited.column_types import Convert, converters, inferred
+from tasb_qdrant.sources.delimited.column_types import converters, inferred, unlike_before
 from tasb_qdrant.sources.delimited.dialect import Dialect
 from tasb_qdrant.sources.delimited.rows import csv_rows, sound_rows
 from tasb_qdrant.sources.find.partitions import contradiction
@@ -27,7 +28,7 @@ class _Cells:
     id: int | None
     text: int
     title: int | None
-    payload: tuple[tuple[str, int, Convert | None], ...]
+    payload: tuple[tuple[str, int, Callable[[str], object] | None], ...]
 
 
 class DelimitedTable:
@@ -67,7 +68,8 @@ class DelimitedTable:
         if sampled:
             types.sampled.update(self._typed)
         width = len(self._names)
-        whole = (row for row in sound_rows(stream, self._dialect, source=self._origin.name) if len(row) >= width)
+        rows = sound_rows(stream, self._dialect, source=self._origin.name)
+        whole = filter(lambda row: len(row) >= width, rows)
         if types.open_columns(self._typed):
             types.look_at(whole, self._typed, decimal_comma=self._dialect.decimal_comma)
 
@@ -112,17 +114,21 @@ class DelimitedTable:
             except InvalidPassageError as error:
                 cursor.reject(start, error.reason)
                 continue
+            except (ValueError, KeyError):
+                cursor.reject(start, self._changed(row).reason)
+                continue
             cursor.line = start
             yield passage
 
     def _cells(self, plan: FieldPlan) -> _Cells:
         comma = self._dialect.decimal_comma
-        convert: dict[str, Convert] = {}
+        convert: dict[str, Callable[[str], object]] = {}
         if self._types is not None:
             # Indexes of the collection become known only once it is open, after the cells were looked at.
             kinds = self._types.verdicts(name for name in self._typed if name not in self._indexed)
             convert |= inferred(kinds, sampled=self._types.sampled, decimal_comma=comma)
-        convert |= converters(self._indexed, self._payload, source=self._origin.name, decimal_comma=comma)
+        indexed = converters(self._indexed, self._payload, source=self._origin.name, decimal_comma=comma)
+        convert |= {name: partial(of, name) for name, of in indexed.items()}
         at = self._names.index
         return _Cells(
             count=len(self._names),
@@ -132,11 +138,22 @@ class DelimitedTable:
             payload=tuple((name, at(name), convert.get(name)) for name in self._payload),
         )
 
+    def _changed(self, row: list[str]) -> InvalidPassageError:
+        """Why a cell that was of its column's type isn't any more: somebody has written to the file since."""
+        kinds = {} if self._types is None else self._types.verdicts(self._typed)
+        for name, kind in kinds.items():
+            cell = row[self._typed[name]]
+            try:
+                inferred({name: kind}, sampled=(), decimal_comma=self._dialect.decimal_comma)[name](cell)
+            except (ValueError, KeyError):
+                return unlike_before(name, cell, kind)
+        return InvalidPassageError("the row can't be read", field="payload")
+
 
 def _plain_passage(cells: _Cells, row: list[str], plan: FieldPlan, line: int) -> Passage:
     """Raises InvalidPassageError."""
     payload: dict[str, object] = {
-        name: row[at] if convert is None else convert(name, row[at]) for name, at, convert in cells.payload
+        name: row[at] if convert is None else convert(row[at]) for name, at, convert in cells.payload
     }
     title = None if cells.title is None else row[cells.title] or None
     return Passage(id=row[cells.id or 0], text=row[cells.text], title=title, payload=payload)
@@ -144,7 +161,7 @@ def _plain_passage(cells: _Cells, row: list[str], plan: FieldPlan, line: int) ->
 
 def _passage(cells: _Cells, row: list[str], plan: FieldPlan, line: int) -> Passage:
     """The same where ids are made, or folders have a say. Raises InvalidPassageError."""
-    payload = {name: row[at] if convert is None else convert(name, row[at]) for name, at, convert in cells.payload}
+    payload = {name: row[at] if convert is None else convert(row[at]) for name, at, convert in cells.payload}
     for name, value in plan.origin.partition.items():
         there = payload.get(name)
         if there is None or there == "":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator
 from itertools import chain, islice
@@ -40,8 +41,10 @@ def sound_rows(stream: Iterator[bytes], dialect: Dialect, *, source: str) -> Ite
     if dialect.escape is not None:
         yield from (row for _, row in csv_rows(stream, dialect, source=source) if not isinstance(row, str))
         return
+    # A block at once: decoding line by line takes as long as finding the rows.
     blocks = (
-        [(raw or b"").decode(errors="replace") + "\n" for raw in block] for block in line_blocks(stream, source=source)
+        io.StringIO(b"\n".join(raw or b"" for raw in block).decode(errors="replace") + "\n", newline="\n")
+        for block in line_blocks(stream, source=source)
     )
     rows = rows_of(islice(chain.from_iterable(blocks), dialect.before, None), dialect.delimiter, None)
     while True:

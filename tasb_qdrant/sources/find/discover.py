@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Final, Literal, NoReturn
 
 from tasb_qdrant.errors import SettingsError, SourceError
 from tasb_qdrant.sources.find.folders import files_in, is_hidden
 from tasb_qdrant.sources.find.partitions import Partition
-from tasb_qdrant.sources.find.remote import refuse_remote
-from tasb_qdrant.sources.find.tables import live_files, refuse_part_of_table
+from tasb_qdrant.sources.find.tables import live_files, refuse_part_of_table, refuse_remote_tables
+from tasb_qdrant.sources.remote.file import RemoteFile
+from tasb_qdrant.sources.remote.url import Url, local_path, translated, url_of
 
 STDIN: Final = "-"
 
@@ -29,23 +31,32 @@ _KINDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Something to read. `path` is None for standard input; `size` in bytes is None for streams.
+    """Something to read. `path` is None for standard input and for what is `remote`; `size` in bytes is None for
+    streams.
 
     `label` is its path below the folder that was named. `partition` is what a table's log says of all its rows;
     None: the names of the folders say it.
     """
 
     path: Path | None
-    kind: Literal["file", "fifo", "stdin"]
+    kind: Literal["file", "fifo", "stdin", "remote"]
     size: int | None
-    identity: tuple[int, int] | None
+    identity: tuple[int, int] | str | None
     label: str = ""
     partition: Partition | None = field(default=None, compare=False)
+    remote: RemoteFile | None = None
 
     @property
     def name(self) -> str:
         """As shown to people."""
+        if self.remote is not None:
+            return self.remote.name
         return "<stdin>" if self.path is None else str(self.path)
+
+    @property
+    def place(self) -> PurePath | None:
+        """Its path, here or elsewhere; None for standard input."""
+        return self.path if self.remote is None else self.remote.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +93,7 @@ def discover(sources: Sequence[str | Path], *, endings: Sequence[str], excluded:
         raise SettingsError("no source was given; name a file, a folder, a glob, or - for standard input")
     selection = _Selection(tuple(endings), frozenset(_identities(excluded)))
     found: list[Found] = []
-    seen: dict[tuple[int, int] | None, Found] = {}
+    seen: dict[tuple[int, int] | str | None, Found] = {}
     for source in sources:
         for one in _expand(source, selection):
             if one.identity in seen:
@@ -96,13 +107,60 @@ def _expand(source: str | Path, selection: _Selection) -> Iterator[Found]:
     name = str(source)
     if not name:
         raise SettingsError("a source has an empty name; name a file, a folder, a glob, or -")
-    refuse_remote(name)
-    if name == STDIN:
+    if (url := url_of(source)) is not None:
+        yield from _from_url(url, selection)
+    elif name == STDIN:
         yield Found(path=None, kind="stdin", size=None, identity=None)
     elif glob.has_magic(name) and not os.path.lexists(name):
         yield from _matches(name, selection)
     else:
         yield from _folder_or_file(Path(name), selection)
+
+
+def _from_url(url: Url, selection: _Selection) -> Iterator[Found]:
+    if url.scheme == "file":
+        yield from _folder_or_file(local_path(url), selection)
+        return
+    if url.scheme in ("http", "https"):
+        from tasb_qdrant.sources.remote.http import http_file
+
+        yield _remote(http_file(url), identity=url.whole)
+        return
+    from tasb_qdrant.sources.remote.stores import RemotePlace
+
+    folder, pattern = url.split_pattern()
+    place = RemotePlace(folder)
+    if place.file is not None:
+        yield _remote(place.file)
+        return
+    refuse_remote_tables(place.names, source=url.shown)
+    chosen = _matching(place.names, pattern) if pattern else _wanted(place.names, selection)
+    if not chosen:
+        raise SourceError(
+            f"there is no file that {f'matches {pattern}' if pattern else _described(selection.endings)}; name the "
+            "files, or a pattern, with --format",
+            source=url.shown,
+        )
+    for name in sorted(chosen):
+        yield _remote(place.below(name))
+
+
+def _wanted(names: Sequence[PurePosixPath], selection: _Selection) -> list[PurePosixPath]:
+    paths = files_in(Path(), endings=selection.endings, plain_name=_plain_name, on_error=_unreadable, names=names)
+    return [PurePosixPath(path) for path in paths]
+
+
+def _matching(names: Sequence[PurePosixPath], pattern: str) -> list[PurePosixPath]:
+    """The names that a pattern stands for, by the rules of those on this machine."""
+    asked = {part[0] for part in PurePosixPath(pattern).parts if part.startswith((".", "_"))}
+    compiled = re.compile(translated(pattern))
+    return [name for name in names if compiled.fullmatch(str(name)) and not _set_aside(name, asked)]
+
+
+def _remote(file: RemoteFile, *, identity: str | None = None) -> Found:
+    return Found(
+        path=None, kind="remote", size=file.size, identity=identity or file.name, label=file.label, remote=file
+    )
 
 
 def _folder_or_file(path: Path, selection: _Selection, *, label: str | None = None) -> Iterator[Found]:
@@ -137,7 +195,7 @@ def _before_magic(pattern: str) -> Path:
     return Path(*parts[: next(at for at, part in enumerate(parts) if glob.has_magic(part))])
 
 
-def _set_aside(path: Path, asked: Collection[str]) -> bool:
+def _set_aside(path: PurePath, asked: Collection[str]) -> bool:
     """Whether a part of the path is hidden, and the pattern doesn't spell out that such ones are meant."""
     return any(is_hidden(part) and part[0] not in asked for part in path.parts)
 
@@ -147,9 +205,7 @@ def _folder(folder: Path, selection: _Selection, *, label: str | None = None) ->
     paths = sorted(path for path in visible if selection.allows(path))
     if not paths:
         raise SourceError(
-            f"the folder has no file that ends in {', '.join(selection.endings)} (with or without "
-            f"{', '.join(COMPRESSED_ENDINGS)}; names that begin with _ or . are skipped); name the files, or a "
-            "glob, with --format",
+            f"the folder has no file that {_described(selection.endings)}; name the files, or a glob, with --format",
             source=str(folder),
         )
     for path in paths:
@@ -158,6 +214,13 @@ def _folder(folder: Path, selection: _Selection, *, label: str | None = None) ->
             yield from _table(path)
         else:
             yield _file(path, _stat(path), label=f"{label}/{inner}" if label else inner)
+
+
+def _described(endings: Sequence[str]) -> str:
+    return (
+        f"ends in {', '.join(endings)} (with or without {', '.join(COMPRESSED_ENDINGS)}; names that begin with _ or . "
+        "are skipped)"
+    )
 
 
 def _table(folder: Path) -> Iterator[Found]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from pathlib import Path, PurePath
 from typing import Final, NoReturn
 
 from tasb_qdrant.sources.find.tables import TABLE_ENDING, is_delta, refuse_other_table
@@ -34,8 +34,11 @@ def files_in(
     endings: Sequence[str],
     plain_name: Callable[[str], str],
     on_error: Callable[[Path, OSError], Exception],
+    names: Iterable[PurePath] | None = None,
 ) -> Iterator[Path]:
     """The files with these endings, however deep, in no order; a Delta table is given as its folder.
+
+    `names` are all files below a folder that lies elsewhere, by their paths in it, as which those chosen are given.
 
     Raises what `on_error` makes of a folder that can't be read, and SourceError for a table that isn't read here.
     """
@@ -43,8 +46,9 @@ def files_in(
     def unreadable(error: OSError) -> NoReturn:
         raise on_error(Path(error.filename), error) from None
 
-    tables = TABLE_ENDING in endings
-    for parent, folders, files in os.walk(folder, onerror=unreadable):
+    tables = TABLE_ENDING in endings and names is None
+    walk = os.walk(folder, onerror=unreadable) if names is None else _walk(names)
+    for parent, folders, files in walk:
         here = Path(parent)
         if tables and is_delta(folders):
             folders.clear()
@@ -61,6 +65,22 @@ def files_in(
             wanted = _corpus_files(wanted, endings)
             folders[:] = [] if wanted else (name for name in folders if name.lower() == "corpus")
         yield from (here / name for name in wanted)
+
+
+def _walk(names: Iterable[PurePath]) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As os.walk does: (folder, names of folders, names of files), and folders taken off the list aren't entered."""
+    tree: dict[PurePath, tuple[dict[str, None], list[str]]] = {PurePath(): ({}, [])}
+    for name in names:
+        tree.setdefault(name.parent, ({}, []))[1].append(name.name)
+        for folder in [*name.parents][:-1]:
+            tree.setdefault(folder, ({}, []))
+            tree.setdefault(folder.parent, ({}, []))[0][folder.name] = None
+    left = [PurePath()]
+    while left:
+        here = left.pop()
+        folders, files = [*tree[here][0]], tree[here][1]
+        yield str(here), folders, files
+        left += [here / name for name in folders]
 
 
 def _is_beir(folders: Collection[str], files: Collection[str]) -> bool:

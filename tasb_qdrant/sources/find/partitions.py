@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -19,7 +19,7 @@ _FOLDER: Final = re.compile(r"([^=]+)=(.*)", re.DOTALL)
 _INTEGER: Final = re.compile(r"-?[0-9]{1,20}", re.ASCII)
 
 
-def written_partition(path: Path) -> dict[str, str | None]:
+def written_partition(path: PurePath) -> dict[str, str | None]:
     """The names and values of the folders right above the file, as far as each is `name=value`; null is None."""
     found: list[tuple[str, str | None]] = []
     for folder in path.parents:

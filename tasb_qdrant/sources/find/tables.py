@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Iterable
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import unquote
 
@@ -42,6 +42,19 @@ def refuse_other_table(folder: Path, folders: Collection[str]) -> None:
             "StaticTable.from_metadata(FILE).scan().to_arrow()",
             source=str(folder),
         )
+
+
+def refuse_remote_tables(names: Iterable[PurePath], *, source: str) -> None:
+    """Raises SourceError if a folder that lies elsewhere holds a table of Delta Lake, Hudi or Iceberg."""
+    for name in names:
+        iceberg = name.parent.name == _ICEBERG[0] and name.match(_ICEBERG[1])
+        if iceberg or _DELTA in name.parts or _HUDI in name.parts:
+            raise SourceError(
+                "holds a table of Delta Lake, Hudi or Iceberg, whose files also hold rows that were deleted or "
+                "replaced; copy a Delta table to this machine and name the copy, or give ingest() in Python the Arrow "
+                "table that deltalake or pyiceberg reads",
+                source=source,
+            )
 
 
 def refuse_part_of_table(path: Path) -> None:

@@ -116,11 +116,16 @@ class ByteStream(Iterator[bytes]):
 
 
 class Input:
-    """One source: a file, which can be opened any number of times, or a stream, which is read once."""
+    """One source: a file, which can be opened any number of times, or a stream, which is read once.
+
+    `name` is for people, `file_name` has the ending that tells the format.
+    """
 
     def __init__(self, found: Found, *, stdin: BinaryIO | None, fifo_wait: float, encoding: str | None = None) -> None:
         self.found = found
         self.path: Path | None = found.path
+        self.remote = found.remote
+        self.file_name = found.label if found.remote else found.name
         self.name = found.name
         self.size = found.size
         self._encoding = encoding
@@ -147,7 +152,8 @@ class Input:
         if self._stream is not None:
             return self._stream
         try:
-            file = open(self.name, "rb", buffering=0)  # noqa: SIM115 - ByteStream closes it
+            # ByteStream closes it.
+            file = self.remote.stream() if self.remote else open(self.name, "rb", buffering=0)  # noqa: SIM115
         except OSError as error:
             raise _unreadable(error, self.name) from None
         try:
@@ -201,4 +207,5 @@ def _first_byte(descriptor: int, source: str, wait: float) -> bytes:
 
 
 def _unreadable(error: OSError, source: str) -> SourceError:
-    return SourceError(f"can't be read ({error.strerror}); correct the name or its permissions", source=source)
+    reason = error.strerror or " ".join(str(error).split())
+    return SourceError(f"can't be read ({reason}); correct the name or its permissions", source=source)

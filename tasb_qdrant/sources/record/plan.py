@@ -11,7 +11,8 @@ import orjson
 
 from tasb_qdrant.errors import InvalidPassageError, MissingFieldError
 from tasb_qdrant.records import Passage
-from tasb_qdrant.records.json_values import finite, json_value
+from tasb_qdrant.records.json_values import json_value
+from tasb_qdrant.records.passage import NulledPayload
 from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.find.partitions import Partition, merge_partition
 from tasb_qdrant.sources.record.choice import Choice, take_out
@@ -26,6 +27,7 @@ from tasb_qdrant.sources.record.fields import (
     find_path,
     names_in,
 )
+from tasb_qdrant.sources.record.typed import TypedFields
 
 _BEIR_ID: Final = "_id"
 _METADATA: Final = "metadata"
@@ -51,7 +53,8 @@ class FieldPlan:
     """The paths of id, text and title in the records of one source; everything else is payload.
 
     With `flatten`, the fields of BEIR's `metadata` object become payload fields themselves. Without a path of the id,
-    `id_from` says how it is made. `titled`: the title was seen, and isn't just looked for.
+    `id_from` says how it is made. `titled`: the title was seen, and isn't just looked for. `typed` are the fields
+    that an index gives a type.
     """
 
     id: FieldPath | None
@@ -63,6 +66,7 @@ class FieldPlan:
     id_from: IdFrom | None = None
     payload: tuple[str, ...] = ()
     titled: bool = False
+    typed: TypedFields | None = None
 
     def passage(self, record: dict[str, Any], cursor: Cursor, line: int) -> Passage:
         """The passage built from the record of this line, which is consumed. Raises InvalidPassageError."""
@@ -80,16 +84,12 @@ class FieldPlan:
         if type(text) is not str:
             text = self._text(text, title)
         passage_id = self._id(raw_id, cursor) if self.id is not None else made_id(self, line, title, text)
-        try:
-            return Passage(id=passage_id, text=text, title=title, payload=record)
-        except InvalidPassageError as error:
-            if error.field != "payload":
-                raise
-            kept, nulled = finite(json_value(record))
-            if not nulled:
-                raise
-        passage = Passage(id=passage_id, text=text, title=title, payload=kept)
-        cursor.nulled += nulled
+        converted = self.typed.convert(record) if self.typed is not None else []
+        passage = Passage(id=passage_id, text=text, title=title, payload=record)
+        if type(passage.payload) is NulledPayload:
+            cursor.nulled += passage.payload.nulled
+        for name in converted:
+            cursor.converted[name] = cursor.converted.get(name, 0) + 1
         return passage
 
     def taken(self, file_format: str) -> FieldsTaken:
@@ -162,6 +162,7 @@ def plan_fields(
     *,
     origin: Origin,
     choice: Choice | None = None,
+    typed: TypedFields | None = None,
     noun: Literal["column", "field"] = "column",
 ) -> FieldPlan:
     """The plan for a source whose records, or tree of columns, look like `samples` (at least one).
@@ -198,7 +199,7 @@ def plan_fields(
         title = ("title",)
     flatten = identifier == (_BEIR_ID,)
     payload = _payload_names([*samples, origin.partition], {identifier, text, title}, flatten=flatten)
-    return FieldPlan(identifier, text, title, flatten, origin, choice, fields.id_from, payload, titled)
+    return FieldPlan(identifier, text, title, flatten, origin, choice, fields.id_from, payload, titled, typed)
 
 
 def _recognised(samples: Sequence[Mapping[str, Any]], names: Sequence[str], asked: set[str]) -> FieldPath | None:

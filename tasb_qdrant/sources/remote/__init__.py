@@ -1,0 +1,1 @@
+"""Sources that lie elsewhere: on web servers, in object stores, on the Hugging Face hub."""
