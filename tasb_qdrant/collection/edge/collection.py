@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Self
 
+import orjson
 import qdrant_edge as edge
 
 from tasb_qdrant.collection.edge.engine import index_schema, indexes_of
 from tasb_qdrant.collection.edge.optimize import INDEX_EVERYTHING_KB
+from tasb_qdrant.collection.edge.room import Writing, size_of
 from tasb_qdrant.collection.edge.shard import OpenShard, closed_error
 from tasb_qdrant.collection.edge.vectors import edge_vectors
 from tasb_qdrant.collection.edge.wire import EdgeRequest
@@ -108,23 +110,26 @@ class EdgeCollection:
         check_size(batch.vectors, name=self.name, dim=self.contract.dim)
         check_sparse(batch, self.bm25, name=self.name)
         check_representable(batch.vectors, self._schema.vectors)
+        payloads = [to_payload(passage, self.keys) for passage in batch.passages]
         points = [
-            edge.Point(point_id, vector, to_payload(passage, self.keys))
-            for point_id, passage, vector in zip(batch.point_ids, batch.passages, edge_vectors(batch), strict=True)
+            edge.Point(point_id, vector, payload)
+            for point_id, payload, vector in zip(batch.point_ids, payloads, edge_vectors(batch), strict=True)
         ]
-        with self._engine("storing passages") as shard:
+        with self._writing("storing passages", size_of(batch, payloads)) as shard:
             shard.update(edge.UpdateOperation.upsert_points(points))
 
     def delete(self, ids: Sequence[PointId]) -> None:
         """Delete these points; on return that is in the write-ahead log."""
         if ids:
-            with self._engine("deleting passages") as shard:
+            with self._writing("deleting passages", Writing(len(ids))) as shard:
                 shard.update(edge.UpdateOperation.delete_points(list(ids)))
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Give each point its payload as a whole; on return that is in the write-ahead log."""
-        with self._engine("replacing payloads") as shard:
-            for point_id, payload in payloads.items():
+        for point_id, payload in payloads.items():
+            # The engine moves a point that it has indexed, with its vector.
+            size = Writing(1, 4 * self.contract.dim, len(orjson.dumps(payload)))
+            with self._writing("replacing payloads", size) as shard:
                 shard.update(edge.UpdateOperation.overwrite_payload([point_id], dict(payload)))
 
     def indexes(self) -> dict[str, IndexType]:
@@ -134,17 +139,21 @@ class EdgeCollection:
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing."""
-        with self._engine("indexing a payload field") as shard:
+        with self._engine("reading the collection's state") as shard:
             there = indexes_of(shard.info())
             for field, is_, wanted in index_conflicts(there, indexes):
                 raise RequestRefusedError(
                     f"{self.location}: field {field!r} of collection {self.name!r} is indexed as {is_}, not as "
                     f"{wanted}; drop that index, or ask for {field}:{is_}"
                 )
-            for field, kind in indexes.items():
-                if field not in there:
-                    self._shard.steps.filtering.known.forget()
-                    shard.update(edge.UpdateOperation.create_field_index(field, index_schema(kind)))
+            points = shard.count(edge.CountRequest(exact=False))
+        missing = {field: kind for field, kind in indexes.items() if field not in there}
+        self._check_open()
+        texts = [kind == "text" for kind in missing.values()]
+        with self._shard.indexing("indexing a payload field", texts=texts, points=points) as shard:
+            for field, kind in missing.items():
+                self._shard.steps.filtering.known.forget()
+                shard.update(edge.UpdateOperation.create_field_index(field, index_schema(kind)))
 
     def index_deferred(self) -> bool:
         """No: nothing but `optimize` builds the index, and `info` says how much is in it."""
@@ -222,6 +231,13 @@ class EdgeCollection:
     def _engine(self, doing: str) -> Iterator[edge.EdgeShard]:
         self._check_open()
         with self._shard.engine(doing) as shard:
+            yield shard
+
+    @contextmanager
+    def _writing(self, doing: str, size: Writing) -> Iterator[edge.EdgeShard]:
+        """For every update: the shard, when the disk has room for one of that size."""
+        self._check_open()
+        with self._shard.writing(doing, size) as shard:
             yield shard
 
     def _check_open(self) -> None:
