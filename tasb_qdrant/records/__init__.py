@@ -8,6 +8,7 @@ from tasb_qdrant.records.passage import (
     POINT_ID_NAMESPACE,
     Passage,
     Reject,
+    encoder_text,
     point_id,
 )
 from tasb_qdrant.records.report import IngestReport
@@ -28,5 +29,6 @@ __all__ = [
     "SparseVector",
     "SparseVectors",
     "VerifyReport",
+    "encoder_text",
     "point_id",
 ]
