@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,9 +19,15 @@ from tasb_qdrant.encoder.tokenize.tokens import check_texts
 from tasb_qdrant.errors import EncodingError, InvalidInputError
 from tasb_qdrant.records import ModelContract
 
+log: Final = logging.getLogger(__name__)
+
 
 class Tokenizes(Protocol):
     """Text to tokens: in this thread, or distributed over processes."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was chosen; may grow."""
 
     def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
         """The ids of `prompt + text`. Raises InvalidInputError."""
@@ -78,13 +85,14 @@ class BatchedEncoder:
 
     @property
     def notes(self) -> tuple[str, ...]:
+        notes = (*self._notes, *self._tokenize.notes)
         if self._batch_tokens == self._asked_tokens:
-            return self._notes
+            return notes
         note = (
             f"Batches hold {self._batch_tokens} tokens instead of {self._asked_tokens}: "
             f"{self.device} ran out of memory."
         )
-        return (*self._notes, note)
+        return (*notes, note)
 
     def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
         return self._tokenize(texts, prompt=self.contract.passage_prompt)
@@ -170,6 +178,7 @@ class BatchedEncoder:
                 index=index,
             )
         self._batch_tokens = int(lengths.sum()) // 2 if self._packs else len(rows) // 2 * int(lengths[0])
+        log.warning("%s ran out of memory: batches hold %d tokens from now on", self.device, self._batch_tokens)
         release_memory(self.device)
 
     def _finish(self, batch: _Batch, vectors: NDArray[np.float32], on_progress: Callable[[int], None] | None) -> None:

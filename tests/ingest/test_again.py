@@ -98,7 +98,7 @@ def test_a_title_alone_keeps_its_vector_when_other_fields_change(tmp_path: Path)
     encoder = StubEncoder()
     changed = Passage("1", "", title="One", payload={"year": 2000})
     ingest([changed], collection="c", path=tmp_path, encoder=encoder)
-    assert encoder.seen == 0
+    assert encoder.encoded == 0
     assert stored.embedded(tmp_path)["1"][0]["year"] == 2000
 
 
