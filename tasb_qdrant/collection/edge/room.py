@@ -6,7 +6,6 @@ are there; a file that the engine makes on the way has only the look.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -62,8 +61,6 @@ _INDEX_FILES: Final = 24
 
 _INDEXED_POINT: Final = 512
 """Bytes of a point's values in an index; a text has its words there once more."""
-
-_NO_BLOCKS: Final = frozenset({errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS, errno.ENODEV})
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,16 +162,14 @@ class Room:
             return
         try:
             descriptor = os.open(file.path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except OSError:  # the engine may have replaced it; what else is wrong, it will say itself
             return
         try:
             start = os.lseek(descriptor, 0, os.SEEK_HOLE)
             if start < file.size:
                 os.posix_fallocate(descriptor, start, min(needed, file.size - start))
-        except OSError as error:
+        except OSError as error:  # others: a kind of disk that has no blocks to take
             if error.errno in DISK_FULL:
                 raise disk_full(self._shard, doing, needed=needed) from error
-            if error.errno not in _NO_BLOCKS:
-                raise
         finally:
             os.close(descriptor)
