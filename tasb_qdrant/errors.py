@@ -35,6 +35,7 @@
     │   ├── ServerBusyError         the server kept refusing or failing until the retries ran out
     │   │   └── ServerOverloadedError   it said that it is overloaded
     │   ├── SearchTimeoutError      a search, or another read, was not answered in time
+    │   ├── IndexMismatchError      a payload index that would not hold what is stored
     │   └── RequestRefusedError     the server understood the request and refused it
     └── StateError                  the files that an interrupted run resumes from
         ├── StateLockedError        another run is ingesting the same sources into the same collection
@@ -362,6 +363,26 @@ class PassageNotFoundError(CollectionError):
         shown = ", ".join(repr(one[:100]) for one in self.ids[:_SHOWN_DIFFERENCES])
         more = f" and {len(self.ids) - _SHOWN_DIFFERENCES} more" if len(self.ids) > _SHOWN_DIFFERENCES else ""
         super().__init__(f"collection {name!r} has no passage {shown}{more}; give ids as the source wrote them")
+
+
+class IndexMismatchError(CollectionError):
+    """A payload index that would not hold what is stored, so that it isn't made. `name`, `field`, `kind`, `passage_id`
+    of the first passage that doesn't fit, and the index that would be `fitting`, or None."""
+
+    def __init__(
+        self, name: str, *, field: str, kind: str, passage_id: str, problem: str, fitting: str | None = None
+    ) -> None:
+        self.name = name
+        self.field = field
+        self.kind = kind
+        self.passage_id = passage_id
+        self.fitting = fitting
+        other = f"ask for {field}:{fitting}" if fitting not in (None, kind) else "ask for another type"
+        super().__init__(
+            f"field {field!r} of collection {name!r} can't be indexed as {kind}: passage {passage_id[:100]!r} has "
+            f"{problem}, which no filter on it would find; {other}, or correct what is stored, as by ingesting its "
+            f"corrected source with --index {field}:{kind}. No such index was made"
+        )
 
 
 class ServerBusyError(CollectionError):

@@ -70,6 +70,7 @@ def test_a_collection_opens_with_all_that_it_was_made_with(where: Where) -> None
     with open_collection("notes", **where) as collection:
         info = collection.info()
     assert (info.points, info.indexes) == (20, {"year": "integer", "lang": "keyword"})
+    assert info.integer_ids == "u64"
     assert (info.contract.model, info.contract.dim) == ("sentence-transformers/all-MiniLM-L6-v2", 384)
     assert (info.keys.id, info.keys.text, info.keys.title) == ("passage_id", "text", "title")
     assert info.bm25 is not None

@@ -126,6 +126,7 @@ def _read(source: Path) -> list[Window]:
             reading = read_windows(
                 passages,
                 keys=PayloadKeys(),
+                integer_ids="u53",
                 indexes={},
                 rejects=log,
                 counters=counters,

@@ -1,13 +1,15 @@
-"""`tasb-qdrant collection`: list, info, verify, optimize, delete."""
+"""`tasb-qdrant collection`: list, info, verify, optimize, index, passage, delete."""
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from tasb_qdrant.cli.options import collection_option, json_option, reading_store_options, store_options
+from tasb_qdrant.cli.asking_first import agreed
+from tasb_qdrant.cli.options import collection_option, json_option, reading_store_options, store_options, yes_option
+from tasb_qdrant.cli.passage import passage_group
+from tasb_qdrant.cli.payload_index import index_group
 from tasb_qdrant.cli.verify import verify_command
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("collection")
 def collection_group() -> None:
-    """List, describe, verify, optimize and delete collections.
+    """List, describe, verify, optimize, edit and delete collections.
 
     \b
     Examples:
@@ -49,13 +51,14 @@ def list_command(*, store: ReadingStoreOptions, as_json: bool) -> int:
         note(f"No collections at {settings.location}.")
     else:
         print_table(
-            ["name", "points", "model", "remark"],
+            ["name", "points", "model", "aliases", "remark"],
             [
                 [
                     listed.name,
                     "" if listed.info is None else f"{listed.info.points}",
                     "" if listed.info is None else listed.info.contract.model,
-                    listed.remark,
+                    ", ".join(listed.aliases),
+                    listed.remark or _remark(listed.info),
                 ]
                 for listed in found
             ],
@@ -88,7 +91,8 @@ def info_command(*, collection: str, store: ReadingStoreOptions, as_json: bool) 
     print_table(
         ["", ""],
         [
-            ["collection", info.name],
+            ["collection", f"{info.name} (an alias of {info.alias_of})" if info.alias_of else info.name],
+            *([["aliases", ", ".join(info.aliases)]] if info.aliases else []),
             ["at", f"{info.location} ({info.store})"],
             ["status", info.status],
             ["passages", f"{info.points:,}"],
@@ -102,6 +106,7 @@ def info_command(*, collection: str, store: ReadingStoreOptions, as_json: bool) 
             ],
             *([["words", _words(info.bm25)]] if info.bm25 is not None else []),
             ["longest passage", f"{contract.max_length} tokens"],
+            ["point ids", f"{_NUMBERS[info.integer_ids]}, else UUIDs"],
             ["payload keys", f"{info.keys.id}, {info.keys.text}, {info.keys.title}"],
             ["made by", f"tasb-qdrant {contract.version}"],
         ],
@@ -110,6 +115,8 @@ def info_command(*, collection: str, store: ReadingStoreOptions, as_json: bool) 
 
 
 collection_group.add_command(verify_command)
+collection_group.add_command(index_group)
+collection_group.add_command(passage_group)
 
 
 @collection_group.command("optimize")
@@ -146,7 +153,7 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
 @collection_group.command("delete")
 @collection_option
 @store_options
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@yes_option
 @json_option
 def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: bool) -> int:
     """Delete a collection and everything in it.
@@ -158,16 +165,20 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     from tasb_qdrant.cli.main import DONE, NAMED_ERROR
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_store_at
-    from tasb_qdrant.collection.schema import check_name
+    from tasb_qdrant.collection.schema import check_name, check_no_alias
     from tasb_qdrant.settings import store_settings
 
     settings = store_settings(**store)
     opened = open_store_at(settings, patient=False)
     try:
-        if not yes and not _agreed(f"Delete collection {collection!r} at {settings.location} and everything in it?"):
+        aliases = opened.aliases()
+        check_no_alias(check_name(collection), aliases, location=settings.location)
+        others = ", ".join(sorted(alias for alias in aliases if aliases[alias] == collection))
+        named = f"{collection!r} (also called {others})" if others else f"{collection!r}"
+        if not yes and not agreed(f"Delete collection {named} at {settings.location} and everything in it?"):
             click.echo("Nothing was deleted.", err=True)
             return NAMED_ERROR
-        opened.delete(check_name(collection))
+        opened.delete(collection)
     finally:
         opened.close()
     if as_json:
@@ -175,6 +186,17 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     else:
         stdout().print(f"Deleted {collection!r} at {settings.location}.", markup=False)
     return DONE
+
+
+def _remark(info: CollectionInfo | None) -> str:
+    """What tells a collection of an earlier version."""
+    return "integer ids up to 2^64" if info is not None and info.integer_ids == "u64" else ""
+
+
+_NUMBERS: Final = {
+    "u53": "numbers below 2^53",
+    "u64": "numbers below 2^64 (as in earlier versions; JavaScript's clients round those from 2^53 up)",
+}
 
 
 def _words(bm25: Bm25Settings) -> str:
@@ -190,9 +212,3 @@ def _why_so_few(info: CollectionInfo) -> str:
         " (deferred by a load that is under way or did not finish; the same ingest again, or "
         f"tasb-qdrant collection optimize --collection {info.name}, finishes it)"
     )
-
-
-def _agreed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        raise click.UsageError("there is no terminal to ask at; say --yes to delete the collection")
-    return click.confirm(question, err=True)

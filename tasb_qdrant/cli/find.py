@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tasb_qdrant.cli.logs import is_verbose
-from tasb_qdrant.cli.options import grouped
+from tasb_qdrant.cli.options import filter_option, grouped
 
 if TYPE_CHECKING:
     from tasb_qdrant.records.timings import Timings
@@ -80,7 +80,7 @@ def _consistency(_: click.Context, __: click.Parameter, value: str | None) -> st
 find_options = grouped(
     "find",
     Find.of,
-    click.option("--filter", "where", metavar="EXPR", help='Such as: year >= 2020 and lang in ["en", "de"]'),
+    filter_option,
     click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many hits."),
     click.option("--offset", type=click.IntRange(min=0), default=0, help="Skip this many of the best hits."),
     click.option(

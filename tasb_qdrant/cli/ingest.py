@@ -13,6 +13,7 @@ import click
 from tasb_qdrant.cli.new_collection import collection_options
 from tasb_qdrant.cli.options import (
     collection_option,
+    dry_run_option,
     encoder_options,
     grouped,
     json_option,
@@ -78,7 +79,7 @@ run_options = grouped(
     help="Instead of SOURCE: retry the lines named in this rejects file, which keeps what is still rejected.",
 )
 @run_options
-@click.option("--dry-run", is_flag=True, help="Say what --sync would delete, encode and update, and change nothing.")
+@dry_run_option
 @json_option
 def ingest_command(
     *,
@@ -135,7 +136,7 @@ def ingest_command(
         print_report(report)
         if report.verification is not None:
             print_verification(report.verification)
-    return DONE if report.verified and not report.rejected else INCOMPLETE
+    return DONE if report.verified and not report.rejected and not report.refused_indexes else INCOMPLETE
 
 
 @contextmanager

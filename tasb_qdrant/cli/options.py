@@ -253,4 +253,7 @@ peer_option = click.option(
     metavar="URL",
     help="Another node of the cluster, to compare its replicas, too. Repeatable. [default: found automatically]",
 )
+filter_option = click.option("--filter", "where", metavar="EXPR", help='Such as: year >= 2020 and lang in ["en", "de"]')
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+yes_option = click.option("--yes", is_flag=True, help="Don't ask.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

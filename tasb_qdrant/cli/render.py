@@ -126,7 +126,7 @@ def print_report(report: IngestReport) -> None:
     )
     if report.deleted:
         console.print(f"Deleted {report.deleted:,} points that the source doesn't have.")
-    for warning in report.warnings:
+    for warning in (*report.refused_indexes.values(), *report.warnings):
         warn(warning)
     if report.proposed_indexes:
         options = " ".join(f"--index {field}:{kind}" for field, kind in report.proposed_indexes.items())

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract
 from tasb_qdrant.records.html import facts
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, VectorType
 
@@ -25,7 +25,9 @@ class CollectionInfo:
     """What a collection is and holds. `points` is an exact count, `indexed` the store's own estimate.
 
     `index_deferred` says that a load which is under way, or did not finish, keeps the vector index from
-    being built; `vectors` how the vectors are stored; `bm25` how the sparse vectors were made, if there are any.
+    being built; `vectors` how the vectors are stored; `bm25` how the sparse vectors were made, if there are any;
+    `integer_ids` which passage ids are integers as point ids: those below 2**53 ("u53"), or 2**64 ("u64", old ones).
+    `alias_of` is the collection's own name if `name` is an alias, else ""; `aliases` are all of its aliases.
     """
 
     name: str
@@ -41,6 +43,9 @@ class CollectionInfo:
     keys: PayloadKeys
     contract: ModelContract
     bm25: Bm25Settings | None = None
+    integer_ids: IntegerIds = "u53"
+    alias_of: str = ""
+    aliases: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As printed by --json."""
@@ -54,6 +59,9 @@ class CollectionInfo:
             "keys": self.keys.model_dump(),
             "contract": asdict(self.contract),
             "bm25": None if self.bm25 is None else self.bm25.model_dump(),
+            "integer_ids": self.integer_ids,
+            "alias_of": self.alias_of,
+            "aliases": list(self.aliases),
         }
 
     def _repr_html_(self) -> str:

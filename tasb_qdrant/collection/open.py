@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Final, TypeAlias, Unpack
 
+from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.protocol import Collection, OpenCollection, Store
 from tasb_qdrant.collection.schema import CollectionSchema, check_bm25, check_contract, check_keys, check_name
 from tasb_qdrant.collection.watch import Watch
@@ -121,8 +122,9 @@ def open_for_writing(
 ) -> Collection:
     """The collection, made if it isn't there; one that is there must agree in contract, key names and BM25.
 
-    `avg_len` is the passages' average length for the BM25 of a new one, if the settings don't give it. Payload
-    indexes that are missing are made; its notes say which other wanted settings it does not adopt.
+    `avg_len` is the passages' average length for the BM25 of a new one, if the settings don't give it. A new one gets
+    its payload indexes; of one that is there it is checked that it may have them, and its notes say which other
+    wanted settings it does not adopt.
     Raises ContractMismatchError, NotOurCollectionError, and what the store raises.
     """
     check_name(name)
@@ -140,7 +142,10 @@ def open_for_writing(
             check_contract(name, collection.contract, contract)
             check_keys(name, collection.keys, settings.keys)
             check_bm25(name, collection.bm25, settings.bm25)
-            collection.ensure_indexes(settings.indexes)
+            if there:
+                check_indexes(collection, settings.indexes)
+            else:
+                collection.ensure_indexes(settings.indexes)
         except BaseException:
             collection.close()
             raise

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tasb_qdrant.errors import InvalidPassageError
-from tasb_qdrant.records import Passage
+from tasb_qdrant.records import Hit, Passage
 from tasb_qdrant.settings import PayloadKeys
+
+if TYPE_CHECKING:
+    from tasb_qdrant.collection.reads.questions import ScoredPoint
 
 _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
@@ -47,6 +50,25 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return next(base(value) for base in (int, float, str) if isinstance(value, base))
+
+
+def plain_payload(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields in dicts, lists and Python's own scalars."""
+    return {name: _plain(value) for name, value in fields.items()}
+
+
+def hit_of(point: ScoredPoint, keys: PayloadKeys) -> Hit:
+    """The point as a hit. One that another tool wrote may lack id or text."""
+    rest = dict(point.payload or {})
+    passage_id, text, title = (rest.pop(key, None) for key in (keys.id, keys.text, keys.title))
+    return Hit(
+        id=str(point.id if passage_id is None else passage_id),
+        score=point.score,
+        text="" if text is None else str(text),
+        title=None if title is None else str(title),
+        payload=rest,
+        vector=point.vector,
+    )
 
 
 def plain_id(point_id: Any) -> int | str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasb_qdrant.errors import EncodingError, RequestRefusedError
+from tasb_qdrant.errors import EncodingError, RequestRefusedError, SettingsError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.records.sparse import SparseVectors
 from tasb_qdrant.settings import Bm25Settings
@@ -33,8 +33,12 @@ class PointBatch:
 
     @property
     def point_ids(self) -> Sequence[PointId]:
-        """The passages' point ids."""
+        """The passages' point ids, unless they were made already those of a new collection."""
         return self.ids if self.ids is not None else [passage.point_id for passage in self.passages]
+
+    def identified(self, point_id: Callable[[str], PointId]) -> PointBatch:
+        """The same, with the ids that `point_id` gives, unless it has ids."""
+        return self if self.ids is not None else replace(self, ids=[point_id(one.id) for one in self.passages])
 
     def part(self, start: int, end: int) -> PointBatch:
         """The rows from `start` to before `end`."""
@@ -61,6 +65,19 @@ class PointBatch:
             raise EncodingError(
                 f"the vector of passage {bad.id!r} is not finite; try --precision fp32, or check the model"
             )
+
+
+def checked_ids(ids: Iterable[str]) -> list[str]:
+    """The ids as a list. Raises SettingsError for anything but passage ids."""
+    if isinstance(ids, str):
+        raise SettingsError(f"expected a list of passage ids, got the string {ids!r}; write [{ids!r}]")
+    return [_checked_id(name) for name in ids]
+
+
+def _checked_id(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise SettingsError(f"passage ids are strings, got {name!r}")
+    return name
 
 
 def check_size(vectors: NDArray[np.float32], *, name: str, dim: int) -> None:

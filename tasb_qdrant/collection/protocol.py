@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointBatch, PointId
+from tasb_qdrant.collection.reads.questions import Where
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.schema import CollectionSchema
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract
+from tasb_qdrant.records.edit import EditReport
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys, StoreSettings
 
 
@@ -31,7 +33,21 @@ class Collection(Protocol):
         ...
 
     @property
+    def edited(self) -> str:
+        """Random, and made with each edit of single passages; as it was when the collection was opened, "" for none."""
+        ...
+
+    @property
     def contract(self) -> ModelContract: ...
+
+    @property
+    def integer_ids(self) -> IntegerIds:
+        """Which passage ids are integers as point ids: "u53" in new collections, "u64" in old ones."""
+        ...
+
+    def point_id(self, passage_id: str) -> PointId:
+        """The id of the point that holds this passage, if any does."""
+        ...
 
     @property
     def keys(self) -> PayloadKeys: ...
@@ -60,7 +76,7 @@ class Collection(Protocol):
         """Store, or replace, each passage of the batch. Returning means stored, not merely accepted."""
         ...
 
-    def delete(self, ids: Sequence[PointId]) -> None:
+    def delete_points(self, ids: Sequence[PointId]) -> None:
         """Delete these points; missing ones are ignored. Returning means deleted."""
         ...
 
@@ -74,6 +90,10 @@ class Collection(Protocol):
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing. RequestRefusedError when one has another type."""
+        ...
+
+    def remove_index(self, field: str, *, retry: bool = True) -> None:
+        """Drop the payload index of this field, if there is one; without `retry` in one try."""
         ...
 
     def index_deferred(self) -> bool:
@@ -109,8 +129,46 @@ class Collection(Protocol):
     def close(self) -> None: ...
 
 
-class OpenCollection(Collection, Protocol):
-    """A collection as its store opens it: closed at the end of a `with` block, and read in event loops, too."""
+class EditableCollection(Collection, Protocol):
+    """What edits of single passages are made with."""
+
+    def patch_payloads(self, ids: Sequence[PointId], fields: Mapping[str, Any], removed: Sequence[str]) -> None:
+        """Set these fields of these points, and remove those at the paths `removed`. Returning means stored."""
+        ...
+
+    def mark_edited(self) -> None:
+        """Note, beside the schema, that passages are edited now."""
+        ...
+
+    @property
+    def alias_of(self) -> str:
+        """The collection that the name, an alias, stands for; "" if it is the collection's own."""
+        ...
+
+
+class OpenCollection(EditableCollection, Protocol):
+    """A collection as its store opens it: closed at the end of a `with` block, and read in event loops, too. People
+    edit it by its passages' ids (see `Edits`)."""
+
+    def delete(self, ids: Iterable[str]) -> EditReport: ...
+
+    def delete_where(self, where: str | Where | bool, *, dry_run: bool = False) -> EditReport: ...
+
+    def patch(
+        self, ids: Iterable[str], fields: Mapping[str, Any] | None = None, *, remove: Iterable[str] = ()
+    ) -> EditReport: ...
+
+    def patch_where(
+        self, where: str | Where, fields: Mapping[str, Any] | None = None, *, remove: Iterable[str] = ()
+    ) -> EditReport: ...
+
+    def add_indexes(
+        self, indexes: Mapping[str, IndexType], *, on_page: Callable[[int], None] | None = None
+    ) -> dict[str, IndexType]: ...
+
+    def drop_indexes(self, fields: Iterable[str]) -> dict[str, IndexType]: ...
+
+    def index_points(self) -> dict[str, tuple[IndexType, int]]: ...
 
     def async_reads(self) -> AsyncReads:
         """The read path, awaited, for one event loop, in which the caller closes it."""
@@ -153,7 +211,13 @@ class Store(Protocol):
         """Make an empty collection, whole or not at all."""
         ...
 
-    def delete(self, name: str) -> None: ...
+    def aliases(self) -> dict[str, str]:
+        """Other names of collections there, each with the collection's own; none if they may not be asked for."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Remove the collection. Raises CollectionNotFoundError, and RequestRefusedError for an alias."""
+        ...
 
     def discard_new(self, name: str) -> None:
         """Delete the collection if `create` made it here and it holds nothing; without retries."""

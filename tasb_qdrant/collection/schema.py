@@ -7,10 +7,17 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasb_qdrant.errors import ContractMismatchError, NotOurCollectionError, SettingsError, StoreCorruptError
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.errors import (
+    ContractMismatchError,
+    NotOurCollectionError,
+    RequestRefusedError,
+    SettingsError,
+    StoreCorruptError,
+)
+from tasb_qdrant.records import IntegerIds, ModelContract, point_id
 from tasb_qdrant.settings import (
     DEFAULT_AVG_LEN,
     Bm25Settings,
@@ -23,9 +30,12 @@ from tasb_qdrant.settings import (
 )
 
 METADATA_KEY: Final = "tasb_qdrant"
-FORMAT: Final = 2
-"""The latest, of collections with BM25. Others are of format 1, which earlier versions write into, too: they
-don't know about the second vector, and would omit it, or leave the old one beside a new text."""
+EDITED_KEY: Final = "tasb_qdrant_edited"
+"""Its own key, as it is written without reading the rest: others may be writing that."""
+
+FORMAT: Final = 3
+"""The latest: ids from 2**53 up aren't integers. Earlier versions must not write here, as they would store a second
+point for each of those. Format 2 had BM25, format 1 was without; both keep the ids that they have."""
 
 # Qdrant uses the name as a folder's name, and so does the embedded store.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,199}", re.ASCII)
@@ -37,6 +47,8 @@ class CollectionSchema(BaseModel):
     `id` tells a collection from one of the same name that was made later; older ones have none, "".
     `indexing_threshold_kb` and `prevent_unoptimized` (None: never set) are what the person wants of the
     optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors.
+    `integer_ids` says which passage ids are integers as point ids; older collections don't, and mean "u64".
+    `edited` names the last edit of passages one by one, and is kept beside the record; "" if there was none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,12 +62,14 @@ class CollectionSchema(BaseModel):
     indexing_threshold_kb: int
     prevent_unoptimized: bool | None = None
     bm25: Bm25Settings | None = None
+    integer_ids: IntegerIds = "u64"
+    edited: str = Field(default="", exclude=True)
 
     @classmethod
     def of(cls, contract: ModelContract, settings: CollectionSettings, *, avg_len: float = DEFAULT_AVG_LEN) -> Self:
         """What a new collection with these settings records; `avg_len` is that of BM25, unless they have one."""
         return cls(
-            format=1 if settings.bm25 is None else FORMAT,
+            format=FORMAT,
             id=uuid.uuid4().hex,
             contract=contract,
             keys=settings.keys or PayloadKeys(),
@@ -63,11 +77,21 @@ class CollectionSchema(BaseModel):
             vectors=settings.vectors,
             indexing_threshold_kb=settings.indexing_threshold_kb,
             bm25=None if settings.bm25 is None else settings.bm25.measured(avg_len),
+            integer_ids="u53",
         )
+
+    def point_id(self, passage_id: str) -> PointId:
+        """The point id of a passage in this collection."""
+        return point_id(passage_id, self.integer_ids)
 
     def to_metadata(self) -> dict[str, Any]:
         """A JSON object under one key of our own, beside whatever others keep there."""
         return {METADATA_KEY: self.model_dump(mode="json")}
+
+
+def edit_mark() -> dict[str, Any]:
+    """Metadata that names a new edit, to be put beside the record."""
+    return {EDITED_KEY: uuid.uuid4().hex}
 
 
 def read_schema(metadata: Mapping[str, Any] | None, *, name: str, location: str) -> CollectionSchema:
@@ -86,7 +110,8 @@ def read_schema(metadata: Mapping[str, Any] | None, *, name: str, location: str)
             f"reads {FORMAT}); upgrade tasb-qdrant"
         )
     try:
-        return CollectionSchema.model_validate(stored)
+        schema = CollectionSchema.model_validate(stored)
+        return schema.model_copy(update={"edited": str((metadata or {}).get(EDITED_KEY, ""))})
     except (ValidationError, SettingsError) as error:
         problem = first_problem(error) if isinstance(error, ValidationError) else error
         raise StoreCorruptError(
@@ -134,6 +159,15 @@ def check_name(name: str) -> str:
             f"a collection's name has 1 to 200 letters, digits, '_', '-' or '.', not first a '.' or '-'; got {name!r}"
         )
     return name
+
+
+def check_no_alias(name: str, aliases: Mapping[str, str], *, location: str) -> None:
+    """Refuse to delete a collection by another name than its own. Raises RequestRefusedError."""
+    if (target := aliases.get(name)) is not None:
+        raise RequestRefusedError(
+            f"{name!r} at {location} is an alias of collection {target!r}, so nothing was deleted; to delete that "
+            f"collection, with its aliases, say --collection {target}"
+        )
 
 
 def check_contract(name: str, stored: ModelContract, given: ModelContract) -> None:

@@ -56,24 +56,29 @@ def check_filter(
     *,
     indexes: Mapping[str, IndexType],
     seen: Mapping[str, frozenset[str]] | None = None,
+    empty: Collection[str] = (),
 ) -> list[str]:
     """Warnings: unknown fields with the closest names, and values of a kind that the field doesn't hold.
 
     `indexes` are the collection's payload indexes; `seen` is `seen_kinds` of a sample of its payloads,
-    or None if there is none, in which case only the indexes are checked. Raises FilterTypeError for a
-    value that can't match the field's index, and for a condition that needs another index.
+    or None if there is none, in which case only the indexes are checked. `empty` are the indexes that hold
+    nothing, and so don't vouch for their fields. Raises FilterTypeError for a value that can't match the field's
+    index, and for a condition that needs another index.
     """
     kinds = {canonical_path(field): kind for field, kind in indexes.items()}
+    holding = {canonical_path(field): kind for field, kind in indexes.items() if field not in empty}
     sampled = {canonical_path(field): found for field, found in (seen or {}).items()}
     warnings: list[str] = []
     for leaf in leaves(where):
         kind = kinds.get(leaf.field)
-        if kind is not None:
+        if kind is not None and leaf.field not in holding:
+            _check_idle(leaf, kind)
+        elif kind is not None:
             _check_indexed(leaf, kind)
-            continue
-        _check_unindexed(leaf)
-        if sampled:
-            warnings.extend(_warn(leaf, sampled, kinds))
+        else:
+            _check_unindexed(leaf)
+        if sampled and leaf.field not in holding:
+            warnings.extend(_warn(leaf, sampled, holding))
     return list(dict.fromkeys(warnings))
 
 
@@ -111,6 +116,20 @@ def _check_indexed(leaf: Filter, kind: IndexType) -> None:
         case Between(field, low, high):
             for value in (low, high):
                 _check_range(field, kind, value, f"{field} between … ")
+
+
+def _check_idle(leaf: Filter, kind: IndexType) -> None:
+    """The same for an index that holds nothing: it may be the mistake."""
+    try:
+        _check_indexed(leaf, kind)
+    except FilterTypeError as error:
+        raise FilterTypeError(
+            field=error.field,
+            indexed_as=kind,
+            value=error.value,
+            hint="that index holds no passage; if it is a mistake, drop it: "
+            f"tasb-qdrant collection index drop {error.field}",
+        ) from None
 
 
 def _check_equal(field: str, kind: IndexType, value: Scalar) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -52,6 +52,7 @@ def run_pipeline(
     counters: Counters,
     overwrite: bool,
     journal: Journal,
+    indexes: Mapping[str, IndexType] | None = None,
     sieve: Sieve | None = None,
     stopped: threading.Event | None = None,
 ) -> Outcome:
@@ -61,14 +62,16 @@ def run_pipeline(
     for each GPU, are under way, however long the source is. Without a `sieve`, passages that the collection
     holds already are left out (not with `overwrite`). What any stage raises is raised here, once the others have
     ended; `stopped` is set then. Windows that the `journal` knows to be stored are skipped, and it is told which
-    ones are stored now. If the collection has BM25, sparse vectors are made, too.
+    ones are stored now. Passages that don't fit the `indexes`, by default the collection's, are rejected. If the
+    collection has BM25, sparse vectors are made, too.
     """
     points_before = collection.reads.count()
     deferral = IndexDeferral(collection, points_before=points_before)
     if sieve is None and points_before and not overwrite:
         sieve = ContentSieve(collection, counters)
     words = None if collection.bm25 is None else Bm25Encoder(collection.bm25)
-    proposal = IndexProposal(collection.indexes())
+    indexes = collection.indexes() if indexes is None else indexes
+    proposal = IndexProposal(indexes)
     at_once = windows_at_once(encoder.device)
     with journal.saved_at_the_end(), counters.loading(), Flow(stopped) as flow:
         windows: Channel[Window] = flow.channel(2)
@@ -77,7 +80,8 @@ def run_pipeline(
         reading = read_windows(
             source,
             keys=collection.keys,
-            indexes=collection.indexes(),
+            integer_ids=collection.integer_ids,
+            indexes=indexes,
             rejects=rejects,
             counters=counters,
             proposal=proposal,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -28,8 +28,10 @@ def report_of(
     rejects_file: str | None,
     notes: Sequence[str],
     warnings: Sequence[str] = (),
+    refused_indexes: Mapping[str, str] | None = None,
 ) -> IngestReport:
-    """The report; the collection is flushed and its points counted first. `notes` and `warnings` are the run's own."""
+    """The report; the collection is flushed and its points counted first. `notes` and `warnings` are the run's own,
+    and `refused_indexes` those that could not be made."""
     collection.flush()
     points = collection.reads.count()
     now = counters.finish()
@@ -55,6 +57,7 @@ def report_of(
         stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
         rejects_file=rejects_file,
         notes=(*encoder.notes, *collection.notes, *notes),
+        refused_indexes=refused_indexes or {},
         warnings=(*warnings, *_warnings(collection, encoder)),
         proposed_indexes={} if collection.indexes() else outcome.proposal,
         resumed=resumed.model_dump() if resumed.windows else {},

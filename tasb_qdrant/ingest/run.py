@@ -17,6 +17,7 @@ from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.ingest.flow import sleep_until
+from tasb_qdrant.ingest.indexes import RunIndexes
 from tasb_qdrant.ingest.options import IngestOptions, RunChoice, RunOptions
 from tasb_qdrant.ingest.pipeline import Outcome, run_pipeline
 from tasb_qdrant.ingest.progress import Counters
@@ -88,14 +89,15 @@ class IngestRun:
             encoder = self._load_encoder()
             journal.check_model(encoder.contract, collection_exists=lambda: store.exists(self._name))
             reader, avg_len = self._measure(reader, store)
-            with self._open_collection(store, encoder, avg_len) as collection:
-                self._announce(collection, encoder, reader, journal)
-                with self._deletions(collection) as delete:
-                    outcome = self._load(reader, encoder, collection, journal)
+            with self._open_collection(store, encoder, avg_len) as (collection, indexes), indexes.undone():
+                self._announce(collection, encoder, reader, journal, indexes)
+                with self._deletions(collection, indexes) as delete:
+                    outcome = self._load(reader, encoder, collection, journal, indexes)
                     delete()
+                indexes.make(self._counters)
                 if self._choice.optimize:
                     build_index(collection, self._counters)
-                report = self._report(outcome, encoder, collection, journal)
+                report = self._report(outcome, encoder, collection, journal, indexes)
                 journal.forget()
                 return self._verified(report, outcome, encoder, collection) if self._choice.verify else report
 
@@ -152,21 +154,31 @@ class IngestRun:
         return average.source, average.words
 
     @contextmanager
-    def _open_collection(self, store: Store, encoder: Encoder, avg_len: float) -> Iterator[Collection]:
+    def _open_collection(
+        self, store: Store, encoder: Encoder, avg_len: float
+    ) -> Iterator[tuple[Collection, RunIndexes]]:
         """The collection, made if it isn't there; deleted again if the run fails and has stored nothing."""
+        is_new = not store.exists(self._name)
         with opening.no_leftover(self._name, store):
             collection = opening.open_for_writing(
                 self._name, store, contract=encoder.contract, settings=self._settings, avg_len=avg_len
             )
             with closed_after(collection):
                 self._source.index_as(collection.indexes())
-                yield collection
+                yield collection, RunIndexes(collection, self._settings.indexes, is_new=is_new)
 
-    def _announce(self, collection: Collection, encoder: Encoder, reader: PassageReader, journal: Journal) -> None:
+    def _announce(
+        self,
+        collection: Collection,
+        encoder: Encoder,
+        reader: PassageReader,
+        journal: Journal,
+        indexes: RunIndexes,
+    ) -> None:
         """Check the load against the store's limits and an interrupted run; tell what was chosen."""
-        self._notes += check_limits(collection, reader, self._source.given)
+        self._notes += (*check_limits(collection, reader, self._source.given), *indexes.doubts)
         self._counters.note((*collection.notes, *self._notes))
-        journal.begin(collection, encoder.contract)
+        journal.begin(collection, encoder.contract, indexes.types)
         self._say(journal.notes)
         self._notes += journal.notes
 
@@ -176,19 +188,27 @@ class IngestRun:
         for sentence in notes:
             log.info("%s", sentence)
 
-    def _deletions(self, collection: Collection) -> AbstractContextManager[Callable[[], None]]:
+    def _deletions(self, collection: Collection, indexes: RunIndexes) -> AbstractContextManager[Callable[[], None]]:
         return deletions(
             self._source,
             collection,
             self._store,
             self._rejects,
             self._counters,
+            indexes=indexes.types,
             peers=self._choice.peers,
             wanted=self._choice.sync,
             anyway=self._choice.delete_anyway,
         )
 
-    def _load(self, reader: PassageReader, encoder: Encoder, collection: Collection, journal: Journal) -> Outcome:
+    def _load(
+        self,
+        reader: PassageReader,
+        encoder: Encoder,
+        collection: Collection,
+        journal: Journal,
+        indexes: RunIndexes,
+    ) -> Outcome:
         outcome = run_pipeline(
             reader,
             encoder=encoder,
@@ -197,12 +217,20 @@ class IngestRun:
             counters=self._counters,
             overwrite=self._choice.overwrite,
             journal=journal,
+            indexes=indexes.types,
             stopped=self._stopped,
         )
         self._rejects.complete(self._counters)
         return outcome
 
-    def _report(self, outcome: Outcome, encoder: Encoder, collection: Collection, journal: Journal) -> IngestReport:
+    def _report(
+        self,
+        outcome: Outcome,
+        encoder: Encoder,
+        collection: Collection,
+        journal: Journal,
+        indexes: RunIndexes,
+    ) -> IngestReport:
         return report_of(
             outcome,
             collection,
@@ -211,8 +239,13 @@ class IngestRun:
             journal,
             rejects_file=self._rejects.name,
             notes=self._notes,
-            warnings=what_was_missed(self._reader, [name for name in outcome.unseen if name in self._settings.indexes]),
+            warnings=what_was_missed(self._reader, self._unseen(outcome, indexes)),
+            refused_indexes=indexes.refused,
         )
+
+    def _unseen(self, outcome: Outcome, indexes: RunIndexes) -> list[str]:
+        """The fields asked to be indexed that no passage has; of those refused, more is said."""
+        return [name for name in outcome.unseen if name in self._settings.indexes and name not in indexes.refused]
 
     def _verified(
         self, report: IngestReport, outcome: Outcome, encoder: Encoder, collection: Collection

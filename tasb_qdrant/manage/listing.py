@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tasb_qdrant.collection.info import CollectionInfo
@@ -24,22 +24,29 @@ _OF_THE_SERVER: Final = (ServerUnreachableError, ServerBusyError, UnauthorizedEr
 
 @dataclass(frozen=True, slots=True)
 class ListedCollection:
-    """A collection of a store. `info` is None if it can't be read, and `remark` says why."""
+    """A collection of a store. `info` is None if it can't be read, and `remark` says why. `aliases` are other
+    names for it."""
 
     name: str
     info: CollectionInfo | None
     remark: str = ""
+    aliases: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """As printed by --json."""
-        return {"name": self.name, "info": None if self.info is None else self.info.to_dict(), "remark": self.remark}
+        info = None if self.info is None else self.info.to_dict()
+        return {"name": self.name, "info": info, "remark": self.remark, "aliases": list(self.aliases)}
 
 
 def list_collections(settings: StoreSettings) -> list[ListedCollection]:
     """Every collection of the store, sorted by name; also those of others, and those open elsewhere."""
     store = open_store_at(settings, patient=False)
     try:
-        return [_look_at(store, name) for name in store.names()]
+        aliases = store.aliases()
+        return [
+            replace(_look_at(store, name), aliases=tuple(sorted(each for each in aliases if aliases[each] == name)))
+            for name in store.names()
+        ]
     finally:
         store.close()
 

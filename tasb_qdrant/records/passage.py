@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha1
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from tasb_qdrant.errors import InvalidPassageError
 from tasb_qdrant.records.json_values import json_value
@@ -37,13 +37,21 @@ _UUID = re.compile(
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
-def point_id(passage_id: str) -> int | str:
-    """Qdrant's id of a passage: u64 or canonical UUID, derived from the passage id alone.
+IntegerIds = Literal["u53", "u64"]
+"""Which decimal passage ids become integers: those below 2**53, or, in old collections, below 2**64."""
 
-    Canonical decimal below 2**64 becomes that integer, a UUID in any spelling its canonical form,
-    and anything else UUIDv5 of (POINT_ID_NAMESPACE, the id).
+
+_INTEGERS_BELOW: Final[Mapping[IntegerIds, int]] = {"u53": 2**53, "u64": 2**64}
+
+
+def point_id(passage_id: str, integers: IntegerIds = "u53") -> int | str:
+    """Qdrant's id of a passage: integer or canonical UUID, derived from the passage id alone.
+
+    Canonical decimal below 2**53 becomes that integer: JavaScript's clients round larger ones, and then read and
+    delete other points. A UUID in any spelling becomes its canonical form, and anything else UUIDv5 of
+    (POINT_ID_NAMESPACE, the id). A collection says by its `integers` which decimals it was filled with.
     """
-    if _DECIMAL.fullmatch(passage_id) and (number := int(passage_id)) < 2**64:
+    if _DECIMAL.fullmatch(passage_id) and (number := int(passage_id)) < _INTEGERS_BELOW[integers]:
         return number
     if _UUID.fullmatch(passage_id):
         return str(uuid.UUID(passage_id.lower()))  # uuid accepts its "urn:uuid:" prefix in lower case only
@@ -101,7 +109,7 @@ class Passage:
 
     @property
     def point_id(self) -> int | str:
-        """Qdrant's id of this passage, derived from `id` alone."""
+        """Qdrant's id of this passage in a new collection, derived from `id` alone; see `Collection.point_id`."""
         return point_id(self.id)
 
     @property

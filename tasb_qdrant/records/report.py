@@ -19,8 +19,9 @@ class IngestReport:
     reads; `tokens` what the encoder saw. `points` is the collection's exact count afterwards, `points_expected`
     what it should be (None if an overwriting run can't tell). `deleted` counts points that a `--sync` removed
     because its source didn't have them; `verification` is the result of the verification, if one was asked for.
-    `notes` say what was chosen on the user's behalf. `loading_seconds` is the part of `seconds` in which passages
-    moved from the source to the collection, `stages` the busy seconds of each stage, which overlap.
+    `refused_indexes` are payload indexes that were asked for and not made, since they would not hold what is stored,
+    each with the reason. `notes` say what was chosen on the user's behalf. `loading_seconds` is the part of `seconds`
+    in which passages moved from the source to the collection, `stages` the busy seconds of each stage, which overlap.
 
     `resumed` is empty, or says what the interrupted runs had done whose checkpoint this run resumed from: the
     `windows` they finished, the `points` in those, how many of them they `stored` and `skipped`, and the `tokens`
@@ -50,6 +51,7 @@ class IngestReport:
     proposed_indexes: Mapping[str, str] = field(default_factory=dict)
     resumed: Mapping[str, int] = field(default_factory=dict)
     deleted: int = 0
+    refused_indexes: Mapping[str, str] = field(default_factory=dict)
     verification: VerifyReport | None = None
 
     @property

@@ -21,10 +21,12 @@ from tasb_qdrant.encoder.options import EncoderChoice
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.keywords import expanded_signature
 from tasb_qdrant.records import FacetCount, Hit
+from tasb_qdrant.records.edit import EditReport
 from tasb_qdrant.search import browse
 from tasb_qdrant.search import query as plans
 from tasb_qdrant.search import recommend as recommending
 from tasb_qdrant.search import rerank as reranking
+from tasb_qdrant.search.edits import AsyncSearcherEdits, Edit
 from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import (
     CountOptions,
@@ -52,7 +54,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 
-class AsyncSearcher(Generic[P]):
+class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
     """`Searcher` for an event loop: the same options, methods and answers, awaited.
 
         async with AsyncSearcher("docs") as searcher:
@@ -236,6 +238,12 @@ class AsyncSearcher(Generic[P]):
                 f"collection {self._opening.name!r} is not open; search it inside `async with AsyncSearcher(...)`"
             )
         return self._session
+
+    async def _edit(self, steps: Edit) -> EditReport:
+        try:
+            return await self._run(steps(self._opened))
+        finally:
+            self.clear_cache()
 
     async def _run(self, steps: Steps[T], timeout: float | None = None, *, expects: bool = False) -> T:
         """What the steps come to. With `expects`, they may ask for a query's vector, which others wait for."""

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.points import PointId, checked_ids
 from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where, check_count
-from tasb_qdrant.errors import PassageNotFoundError, SettingsError
+from tasb_qdrant.errors import PassageNotFoundError
 from tasb_qdrant.filters import Filter
-from tasb_qdrant.records import FacetCount, Hit, point_id
+from tasb_qdrant.records import FacetCount, Hit
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.options import Filterable
 from tasb_qdrant.search.ranking import payload_fields
@@ -42,7 +42,10 @@ def facet(
     check_count("limit", limit, least=1)
     read = ReadOptions(timeout=timeout)
     resolved = yield from session.where.resolve(where)
-    return (yield from session.reads.facet(name, where=resolved, limit=limit, exact=exact, read=read))
+    found = yield from session.reads.facet(name, where=resolved, limit=limit, exact=exact, read=read)
+    if not found:
+        yield from session.where.check_field(name)
+    return found
 
 
 def get(
@@ -51,7 +54,7 @@ def get(
     """Those of the passages that are there, by their id, in the order asked for."""
     wanted = checked_ids(ids)
     read = ReadOptions(timeout=timeout)
-    points = [point_id(name) for name in wanted]
+    points = [session.collection.point_id(name) for name in wanted]
     payload = session.hits.fields(True)
     found = yield from session.reads.retrieve(points, payload=payload, vectors=with_vectors, read=read)
     by_point = {point.id: point for point in found}
@@ -59,22 +62,9 @@ def get(
     return {name: session.hits.hit(point) for name, point in pairs}
 
 
-def checked_ids(ids: Iterable[str]) -> list[str]:
-    """The ids as a list. Raises SettingsError for anything but passage ids."""
-    if isinstance(ids, str):
-        raise SettingsError(f"expected a list of passage ids, got the string {ids!r}; write [{ids!r}]")
-    return [_id(name) for name in ids]
-
-
-def _id(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise SettingsError(f"passage ids are strings, got {name!r}")
-    return name
-
-
 def required(session: Session[T], ids: Sequence[str], read: ReadOptions) -> Steps[list[PointId]]:
     """The point ids of passages that must be there. Raises PassageNotFoundError."""
-    points = [point_id(name) for name in ids]
+    points = [session.collection.point_id(name) for name in ids]
     found = yield from session.reads.retrieve(points, payload=False, read=read)
     known = {point.id for point in found}
     if missing := [name for name, point in zip(ids, points, strict=True) if point not in known]:
@@ -134,6 +124,8 @@ def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scro
         following = replace(at, start=page.following, done=page.following is None)
     elif len(page.points) < at.size:
         following = replace(at, done=True)
+        if not page.points and at.order.start_from is None:
+            yield from session.where.check_field(at.order.field)
     else:
         last = page.order_values[-1]
         same = {p.id for p, value in zip(page.points, page.order_values, strict=True) if value == last}
@@ -155,7 +147,7 @@ def _without(session: Session[T], where: Where | None, points: frozenset[PointId
     if isinstance(where, Filter):
         fields = frozenset(leaf.field for leaf in leaves(where))
         indexes = yield from session.reads.filtering.indexes(fields)
-        must = [to_qdrant(where, indexes=indexes)]
+        must = [to_qdrant(where, indexes=indexes, integer_ids=session.collection.integer_ids)]
     elif where is not None:
         must = [where]
     return models.Filter(must=must or None, must_not=[models.HasIdCondition(has_id=list(points))])

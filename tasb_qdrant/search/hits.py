@@ -157,6 +157,18 @@ class HitMaker(Generic[T]):
         payload, invalid = self._payload(dict(passage.payload), passage.id)
         return Hit(passage.id, score, passage.text, passage.title, payload, invalid=invalid)
 
+    def check(self, fields: Mapping[str, Any], passage_id: str) -> None:
+        """Raises PayloadInvalidError if there is a model, and the payload isn't an instance of it."""
+        if self._model is not None:
+            from tasb_qdrant.filters import validate_payload
+
+            validate_payload(self._model, fields, passage_id=passage_id)
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether there is a model."""
+        return self._model is not None
+
     def _payload(self, fields: Mapping[str, Any], hit_id: str) -> tuple[Any, str]:
         if self._model is None:
             return fields, ""

@@ -48,6 +48,8 @@ def search_groups(
     wanted, warnings = yield from _wanted(session, options, limit=limit)
     [query] = yield from _queries(session, [text], ranking, wanted)
     groups = yield from session.reads.query_groups(query, wanted, by=by, size=group_size)
+    if not groups:
+        warnings = (*warnings, *(yield from session.where.check_field(by)))
     found = [HitGroup(group.value, session.hits.hits(group.points)) for group in groups]
     return HitGroups(found, warnings=warnings, notes=session.notes)
 

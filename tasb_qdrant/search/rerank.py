@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from tasb_qdrant.collection.reads.questions import ReadOptions
 from tasb_qdrant.errors import PassageNotFoundError, SettingsError
-from tasb_qdrant.records import Hit, Passage, encoder_text, point_id
+from tasb_qdrant.records import Hit, Passage, encoder_text
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.ranking import checked_query
 from tasb_qdrant.search.session import Session
@@ -105,7 +105,7 @@ def _stored(session: Session[T], names: Sequence[str], read: ReadOptions) -> Ste
 
 
 def _page(session: Session[T], names: Sequence[str], read: ReadOptions) -> Steps[dict[str, ScoredPoint]]:
-    ids = {point_id(name): name for name in names}
+    ids = {session.collection.point_id(name): name for name in names}
     points = yield from session.reads.retrieve(list(ids), vectors=True, read=read)
     return {ids[point.id]: point for point in points}
 

@@ -11,14 +11,17 @@ from typing_extensions import TypeVar
 
 from tasb_qdrant.cache import TTL, CacheInfo
 from tasb_qdrant.collection.info import CollectionInfo
+from tasb_qdrant.collection.protocol import OpenCollection
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice
 from tasb_qdrant.keywords import chosen, expanded_signature
 from tasb_qdrant.records import FacetCount, Hit
+from tasb_qdrant.records.edit import EditReport
 from tasb_qdrant.search import browse
 from tasb_qdrant.search import query as plans
 from tasb_qdrant.search import recommend as recommending
 from tasb_qdrant.search import rerank as reranking
+from tasb_qdrant.search.edits import Edit, SearcherEdits
 from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import (
     Consistency,
@@ -49,7 +52,7 @@ T = TypeVar("T")
 M = TypeVar("M", bound=BaseModel)
 
 
-class Searcher(Generic[P]):
+class Searcher(SearcherEdits, Generic[P]):
     """Searches one collection with the encoder that its contract names. Safe to use from several threads.
 
     Opening it connects and loads the encoder; use it in a `with` block, or call `close`. The store is
@@ -212,6 +215,11 @@ class Searcher(Generic[P]):
             yield from hits
 
     @property
+    def collection(self) -> OpenCollection:
+        """The open collection; it is closed with the searcher."""
+        return self._session.collection
+
+    @property
     def encoder(self) -> Encoder:
         """The loaded encoder."""
         return self._session.encoder
@@ -242,6 +250,12 @@ class Searcher(Generic[P]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _edit(self, steps: Edit) -> EditReport:
+        try:
+            return self._run(steps(self._session))
+        finally:
+            self.clear_cache()
 
     def _run(self, steps: Steps[T], timeout: float | None = None) -> T:
         """What the steps come to; hits know where the time went."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tasb_qdrant.cache import Cache
-from tasb_qdrant.collection.reads.filtering import MOST_FILTERS
+from tasb_qdrant.collection.reads.filtering import MAX_AGE, MOST_FILTERS
 from tasb_qdrant.collection.reads.questions import Where
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.errors import FilterError
@@ -38,13 +38,15 @@ def parsed_filter(where: str | Where | bool) -> Where:
 
 
 class WhereChecker:
-    """Checks filters against one collection. What it learns of the fields is kept for later filters."""
+    """Checks filters against one collection. What it learns of the fields is kept for later filters,
+    for as long as what is known of the indexes."""
 
     def __init__(self, keys: PayloadKeys, reads: ReadSteps) -> None:
         self._keys = keys
         self._reads = reads
         self._passed: Cache[Mapping[str, IndexType]] = Cache(MOST_FILTERS)
-        self._seen: Mapping[str, frozenset[str]] | None = None
+        self._seen: Cache[Mapping[str, frozenset[str]]] = Cache(1, ttl=MAX_AGE)
+        self._sampled = 0
 
     def check(self, where: Where | None) -> StoreSteps[tuple[str, ...]]:
         """What looks like a slip, a sentence each, which is also warned of with FilterWarning where the package was
@@ -56,12 +58,18 @@ class WhereChecker:
         if self._passed.get(where) is indexes:
             return ()
         seen = yield from self._fields()
-        messages = check_filter(where, indexes=indexes, seen=seen)
+        # Where there is nothing yet, every index is empty.
+        empty = self._reads.filtering.known.indexes.empty if self._sampled else frozenset()
+        messages = check_filter(where, indexes=indexes, seen=seen, empty=empty)
         for message in messages:
             warnings.warn(message, FilterWarning, stacklevel=_frames_of_the_package())
         if not messages:
             self._passed.put(where, indexes)
         return tuple(messages)
+
+    def check_field(self, field: str) -> StoreSteps[tuple[str, ...]]:
+        """The same for a field that nothing was found by: its index may be empty."""
+        return (yield from self.check(F(field).exists()))
 
     def resolve(self, where: str | Where | bool | None) -> StoreSteps[Where | None]:
         """The filter to send, parsed and checked."""
@@ -71,12 +79,15 @@ class WhereChecker:
 
     def _fields(self) -> StoreSteps[Mapping[str, frozenset[str]]]:
         """Field -> kinds of JSON values seen in a sample of the payloads."""
-        if self._seen is None:
+        seen = self._seen.get(None)
+        if seen is None:
             keys = self._keys
             every: dict[str, Any] = {keys.id: "", keys.text: "", keys.title: ""}
             sample = yield from self._reads.sample(SAMPLE_SIZE)
-            self._seen = seen_kinds([every, *sample])
-        return self._seen
+            seen = seen_kinds([every, *sample])
+            self._sampled = len(sample)
+            self._seen.put(None, seen)
+        return seen
 
 
 def _frames_of_the_package() -> int:

@@ -9,18 +9,20 @@ from tasb_qdrant.records import Reject
 
 
 class Cursor:
-    """The file and line of the last passage, and the numbers of rejects and of values that became null.
+    """The file and line of the last passage, and the numbers of rejects, of values that became null, and of ids that
+    were floats.
 
     Formats update it, readers expose it.
     """
 
-    __slots__ = ("_on_reject", "line", "nulled", "rejected", "source")
+    __slots__ = ("_on_reject", "line", "nulled", "rejected", "source", "whole_ids")
 
     def __init__(self, on_reject: Callable[[Reject], None] | None) -> None:
         self.source = ""
         self.line = 0
         self.rejected = 0
         self.nulled = 0
+        self.whole_ids = 0
         self._on_reject = on_reject
 
     def reject(self, line: int, reason: str) -> None:

@@ -41,7 +41,8 @@ class SourceReader(Iterator[Passage]):
 
     `source` names the current file ("<stdin>" for `-`), `line` is the 1-based line (CSV: where the record
     starts), row (Parquet) or element (a JSON array) of the last passage, `rejected` counts the rejects so far, and
-    `nulled` the values that JSON can't say (NaN, Infinity) and that are stored as null. `bytes_read` counts
+    `nulled` the values that JSON can't say (NaN, Infinity) and that are stored as null, `whole_ids` the ids that were
+    whole floats, and were read as integers. `bytes_read` counts
     raw, possibly compressed bytes, out of `bytes_total`, which is None if one of the sources is a stream. `files` are
     the sources as they were found, `fields_taken` says which fields were recognised in each source that has fields,
     and `unseen_fields` which of the chosen fields no record has had so far. After an error, reading can't continue:
@@ -87,6 +88,11 @@ class SourceReader(Iterator[Passage]):
     def nulled(self) -> int:
         """Values of payload fields that became null so far."""
         return self._cursor.nulled
+
+    @property
+    def whole_ids(self) -> int:
+        """Ids that were floats, such as 7.0, and were read as integers, so far."""
+        return self._cursor.whole_ids
 
     @property
     def unseen_fields(self) -> tuple[str, ...]:

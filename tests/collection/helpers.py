@@ -19,7 +19,7 @@ from tasb_qdrant.collection.reads.questions import Nearest, QueryOptions
 from tasb_qdrant.records import Hit, ModelContract, Passage
 from tasb_qdrant.records.sparse import SparseVector
 from tasb_qdrant.search.hits import HitMaker
-from tasb_qdrant.settings import CollectionSettings, StoreSettings
+from tasb_qdrant.settings import CollectionSettings, StoreOptions, StoreSettings
 from tests.ranking import Ranking
 
 Vectors = NDArray[np.float32]
@@ -80,6 +80,19 @@ class Place:
             yield client
         finally:
             client.close()
+
+
+def options_of(place: Place) -> StoreOptions:
+    """The options that open the store once more."""
+    settings = place.settings
+    if settings.path is not None:
+        return {"path": settings.path}
+    return {
+        "url": settings.url,
+        "grpc_port": settings.grpc_port,
+        "api_key": settings.api_key,
+        "transport": settings.transport,
+    }
 
 
 def fresh_name() -> str:

@@ -12,7 +12,7 @@ from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.reads.questions import ScoredPoint
 from tasb_qdrant.errors import CollectionError
-from tasb_qdrant.records import Passage
+from tasb_qdrant.records import Passage, point_id
 from tests.collection.helpers import (
     Place,
     fill,
@@ -49,8 +49,9 @@ def test_pages_give_every_id_once_numbers_first_and_then_uuids(place: Place, sha
     ids = [*map(str, numbers), *uuids, *names]
     rng.shuffle(ids)
     with place.collection(shards=None if place.embedded else shards) as collection:
-        collection.upsert(PointBatch(passages(ids), random_vectors(len(ids))))
-        expected = sorted((Passage(one, "x").point_id for one in ids), key=_scroll_order)
+        points = [point_id(one, "u64") for one in ids]  # other programs, and earlier versions, use all of u64
+        collection.upsert(PointBatch(passages(ids), random_vectors(len(ids)), points))
+        expected = sorted(points, key=_scroll_order)
         for limit in (1, 7, len(ids), len(ids) + 1):
             pages = _pages(collection, limit=limit)
             assert [point.id for page in pages for point in page] == expected
@@ -102,9 +103,9 @@ def test_deleting_takes_those_points_alone_and_twice_is_fine(collection: Collect
     collection.upsert(PointBatch(passages([*range(5), "name"]), random_vectors(6)))
     name = Passage("name", "x").point_id
     for _ in range(2):
-        collection.delete([1, 3, name, 77])
+        collection.delete_points([1, 3, name, 77])
         assert [point.id for point in collection.reads.scroll().points] == [0, 2, 4]
-    collection.delete([])
+    collection.delete_points([])
     assert collection.reads.count() == 3
 
 
@@ -131,6 +132,10 @@ def test_payloads_are_replaced_as_a_whole_and_vectors_stay(collection: Collectio
 def test_a_closed_collection_says_so(place: Place) -> None:
     with place.collection() as collection:
         pass
-    for work in (collection.reads.scroll, lambda: collection.delete([1]), lambda: collection.replace_payloads({1: {}})):
+    for work in (
+        collection.reads.scroll,
+        lambda: collection.delete_points([1]),
+        lambda: collection.replace_payloads({1: {}}),
+    ):
         with pytest.raises(CollectionError, match="is closed; open"):
             work()

@@ -55,6 +55,8 @@ from tests.waiting import PATIENCE
 ODD_IDS = [
     "0",
     "42",
+    str(2**53 - 1),
+    str(2**53),
     str(2**64 - 1),
     str(2**64),
     "007",
@@ -535,12 +537,14 @@ def test_a_new_collection_whose_indexes_are_refused_is_not_left_behind(
         raise RequestRefusedError("no")
 
     with place.collection() as opened:
+        opened.ensure_indexes({"n": "integer"})
         monkeypatch.setattr(type(opened), "ensure_indexes", refuse)
     name = fresh_name()
     with pytest.raises(RequestRefusedError, match="no"), place.collection(name):
         pass
     assert not place.store.exists(name)
-    with pytest.raises(RequestRefusedError, match="no"), place.collection(opened.name):
+    mistyped = place.collection(opened.name, indexes={"n": "float"})
+    with pytest.raises(RequestRefusedError, match="is indexed as integer, not as float"), mistyped:
         pass
     assert place.store.exists(opened.name)  # was there before
 

@@ -97,7 +97,7 @@ def test_another_payload_leaves_both_vectors(lexical: Collection) -> None:
     lexical.replace_payloads({0: {"passage_id": "0", "text": "t", "n": 9}})
     assert words_of(lexical, 0) == {0: given_words(stored)[0]}
     assert vectors_of(lexical, [0])[0].tolist() == stored.vectors[0].tolist()
-    lexical.delete([0])
+    lexical.delete_points([0])
     assert words_of(lexical, 0) == {}
 
 
@@ -174,8 +174,7 @@ def test_earlier_versions_see_by_the_format_that_they_must_not_write(place: Plac
             with place.client() as client:
                 stored = client.get_collection(name).config.metadata
         formats[bm25] = stored[METADATA_KEY]["format"]
-    assert formats == {None: 1, ENGLISH: 2}
-    assert CollectionSchema.of(CONTRACT, CollectionSettings()).format == 1
+    assert formats == {None: 3, ENGLISH: 3}
 
 
 def test_half_precision_and_vectors_on_disk_go_with_words(place: Place) -> None:

@@ -149,5 +149,18 @@ def test_without_a_sample_nothing_is_said_of_unknown_fields() -> None:
     assert check_filter(parse_filter("yaer = 1"), indexes=INDEXES, seen={}) == []
 
 
+def test_an_index_that_holds_nothing_vouches_for_nothing() -> None:
+    indexes: dict[str, IndexType] = {"topci": "keyword", "topic": "integer", "year": "integer"}
+    seen = {"topic": frozenset({"string"}), "year": frozenset({"number"})}
+    empty = {"topci", "topic"}
+    (unknown,) = check_filter(parse_filter('topci = "tea"'), indexes=indexes, seen=seen, empty=empty)
+    assert unknown == 'no field "topci" in this collection; closest: topic'
+    (other,) = check_filter(parse_filter("topic = 3"), indexes=indexes, seen=seen, empty=empty)
+    assert other == "topic holds strings, which a number never matches"
+    with pytest.raises(FilterTypeError, match=r"holds no passage.*collection index drop topic"):
+        check_filter(parse_filter('topic = "tea"'), indexes=indexes, seen=seen, empty=empty)
+    assert check_filter(parse_filter("year = 3"), indexes=indexes, seen=seen, empty=empty) == []
+
+
 def test_the_same_slip_twice_is_one_warning() -> None:
     assert len(check_filter(parse_filter("yaer > 1 and yaer < 3"), indexes=INDEXES, seen=SEEN)) == 1

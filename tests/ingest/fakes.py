@@ -18,7 +18,7 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.reads.questions import ScoredPoint, Where
 from tasb_qdrant.collection.reads.run import Reads
 from tasb_qdrant.encoder import TokenBatch
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract, point_id
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
 
 BATCH = 64
@@ -157,8 +157,19 @@ class FaultyCollection:
         return self._inner.identity
 
     @property
+    def edited(self) -> str:
+        return self._inner.edited
+
+    @property
     def contract(self) -> ModelContract:
         return self._inner.contract
+
+    @property
+    def integer_ids(self) -> IntegerIds:
+        return self._inner.integer_ids
+
+    def point_id(self, passage_id: str) -> PointId:
+        return self._inner.point_id(passage_id)
 
     @property
     def keys(self) -> PayloadKeys:
@@ -188,8 +199,8 @@ class FaultyCollection:
             self._before_upsert(number)
         self._inner.upsert(batch)
 
-    def delete(self, ids: Sequence[PointId]) -> None:
-        self._inner.delete(ids)
+    def delete_points(self, ids: Sequence[PointId]) -> None:
+        self._inner.delete_points(ids)
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         self._inner.replace_payloads(payloads)
@@ -199,6 +210,9 @@ class FaultyCollection:
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         self._inner.ensure_indexes(indexes)
+
+    def remove_index(self, field: str, *, retry: bool = True) -> None:
+        self._inner.remove_index(field, retry=retry)
 
     def index_deferred(self) -> bool:
         return self._inner.index_deferred()
@@ -249,9 +263,11 @@ class CountingCollection:
     name = "counting"
     location = "nowhere"
     identity = "1"
+    edited = ""
     notes: tuple[str, ...] = ()
     limits = StoreLimits()
     bm25: Bm25Settings | None = None
+    integer_ids: IntegerIds = "u53"
 
     def __init__(self, dim: int = 8) -> None:
         self.contract = stub_contract(dim)
@@ -260,11 +276,14 @@ class CountingCollection:
         self._lock = threading.Lock()
         self.reads: Reads = CountingReads(self)
 
+    def point_id(self, passage_id: str) -> PointId:
+        return point_id(passage_id)
+
     def upsert(self, batch: PointBatch) -> None:
         with self._lock:
             self.points += len(batch.passages)
 
-    def delete(self, ids: Sequence[PointId]) -> None:
+    def delete_points(self, ids: Sequence[PointId]) -> None:
         raise NotImplementedError
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
@@ -274,6 +293,9 @@ class CountingCollection:
         return {}
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
+        raise NotImplementedError
+
+    def remove_index(self, field: str, *, retry: bool = True) -> None:
         raise NotImplementedError
 
     def index_deferred(self) -> bool:

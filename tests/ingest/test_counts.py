@@ -125,7 +125,7 @@ def test_two_spellings_of_one_uuid_are_the_same_point_and_so_a_conflict(tmp_path
 
 
 def test_ids_that_only_look_alike_are_different_points(tmp_path: Path) -> None:
-    ids = ["7", "07", "+7", " 7", "7.0", str(2**64 - 1), str(2**64), "٧"]
+    ids = ["7", "07", "+7", " 7", "7.0", str(2**53), str(2**53 + 1), str(2**64 - 1), str(2**64), "٧"]
     report = ingest([Passage(i, "t") for i in ids], collection="c", path=tmp_path, encoder=StubEncoder())
     assert report.points == report.stored == len(ids)
     assert {p["passage_id"] for p, _ in stored.embedded(tmp_path).values()} == set(ids)

@@ -23,16 +23,24 @@ from tasb_qdrant.records.verification import Difference, Repair, VerifyReport
 CANONICAL = "12345678-90ab-cdef-1234-567890abcdef"
 
 
-@pytest.mark.parametrize(("written", "number"), [("0", 0), ("42", 42), ("18446744073709551615", 2**64 - 1)])
-def test_a_canonical_decimal_below_2_to_the_64_is_that_integer(written: str, number: int) -> None:
+@pytest.mark.parametrize(("written", "number"), [("0", 0), ("42", 42), ("9007199254740991", 2**53 - 1)])
+def test_a_canonical_decimal_below_2_to_the_53_is_that_integer(written: str, number: int) -> None:
     found = point_id(written)
     assert (found, type(found)) == (number, int)
+
+
+@pytest.mark.parametrize("written", ["9007199254740992", "1234567890123456789", "18446744073709551615"])
+def test_in_an_old_collection_it_is_one_below_2_to_the_64(written: str) -> None:
+    assert point_id(written, "u64") == int(written)
+    assert point_id(written) == str(uuid.uuid5(POINT_ID_NAMESPACE, written))
+    assert point_id("18446744073709551616", "u64") == point_id("18446744073709551616")
 
 
 @pytest.mark.parametrize(
     "written",
     [
         "00", "042", "+1", "-1", "-0", " 1", "1 ", "1\n", "1.0", "1e3", "0x10", "1_000", "٣", "１",
+        "9007199254740992", "9007199254740993", "1234567890123456789",  # doubles round the last two
         "18446744073709551616", "9" * 30, "", "D42", "MARCO_7", "doc/1#2", "ä", "🦀",
         CANONICAL[:-1], CANONICAL + "0", CANONICAL.replace("a", "g"), f" {CANONICAL}", f"{CANONICAL}\n",
     ],
@@ -64,9 +72,14 @@ def test_the_mapping_never_changes() -> None:
     assert point_id("MARCO_D7") == "f6208490-b402-55b7-886a-6b03897d3c7b"
 
 
+@given(st.integers(0, 2**53 - 1))
+def test_every_integer_that_a_double_holds_exactly_survives_the_mapping(number: int) -> None:
+    assert point_id(str(number)) == number == int(float(number))
+
+
 @given(st.integers(0, 2**64 - 1))
-def test_every_u64_survives_the_mapping(number: int) -> None:
-    assert point_id(str(number)) == number
+def test_every_u64_survives_the_mapping_of_old_collections(number: int) -> None:
+    assert point_id(str(number), "u64") == number
 
 
 @given(st.uuids())
@@ -75,7 +88,7 @@ def test_every_uuid_survives_the_mapping(value: uuid.UUID) -> None:
 
 
 @given(st.text())
-def test_a_point_id_is_a_u64_or_a_canonical_uuid_and_always_the_same(written: str) -> None:
+def test_a_point_id_is_an_exact_integer_or_a_canonical_uuid_and_always_the_same(written: str) -> None:
     try:
         found = point_id(written)
     except UnicodeEncodeError:
@@ -84,7 +97,7 @@ def test_a_point_id_is_a_u64_or_a_canonical_uuid_and_always_the_same(written: st
     assert found == point_id(written)
     if isinstance(found, int):
         assert str(found) == written
-        assert 0 <= found < 2**64
+        assert 0 <= found < 2**53
     else:
         assert str(uuid.UUID(found)) == found
 

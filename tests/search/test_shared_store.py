@@ -77,7 +77,7 @@ def test_what_one_writes_the_others_find(place: dict[str, Any], encoder: Encoder
         open_collection(COLLECTION, store=store) as collection,
     ):
         (best,) = [point.id for point in collection.reads.retrieve(_point_ids(searcher))]
-        collection.delete([best])
+        collection.delete_points([best])
         assert searcher.search(BEES)[0].id != "bees-waggle-dance"
         collection.optimize()
         assert searcher.count() == 199

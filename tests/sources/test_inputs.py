@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasb_qdrant.errors import SourceError
+from tasb_qdrant.errors import RejectedError, SourceError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.sources import SourceFields, TextOptions, open_sources
 
@@ -92,3 +92,9 @@ def test_spreadsheets_and_spark_are_read_with_the_option_that_the_error_names() 
     assert len(spark) == 12
     assert spark[1].text == 'Passage number 3 talks of rivers, "banks" and boats.\nIt has two lines.'
     assert spark[1].payload["price"] == 12.5
+
+
+def test_ids_that_became_one_float_are_refused() -> None:
+    fields = SourceFields(id="huge")  # HUGEINT of DuckDB, from 2^53 up
+    with pytest.raises(RejectedError, match="which several integers become; store the ids as integers or strings"):
+        passages("decimal_bigint_duckdb.parquet", fields=fields)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import orjson
 import qdrant_edge as edge
@@ -21,19 +21,22 @@ from tasb_qdrant.collection.edge.room import Writing, size_of
 from tasb_qdrant.collection.edge.shard import OpenShard, closed_error
 from tasb_qdrant.collection.edge.vectors import edge_vectors
 from tasb_qdrant.collection.edge.wire import EdgeRequest
+from tasb_qdrant.collection.edits import Edits
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress, dense_indexed
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_representable
-from tasb_qdrant.collection.payload import to_payload
+from tasb_qdrant.collection.payload import plain_payload, to_payload
+from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
-from tasb_qdrant.collection.schema import index_conflicts
-from tasb_qdrant.errors import RequestRefusedError
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
 from tasb_qdrant.steps import Deadline
 
+_PAYLOAD: Final = 2048
+"""Bytes of a payload that isn't known here."""
 
-class EdgeCollection:
+
+class EdgeCollection(Edits):
     """An open embedded collection, over a shard that others may share. `let_go` is called when it is closed.
 
     Its methods may be called from several threads; they take turns.
@@ -63,9 +66,23 @@ class EdgeCollection:
         return self._schema.id
 
     @property
+    def edited(self) -> str:
+        """What names the last edit of single passages before the collection was opened; "" if there was none."""
+        return self._schema.edited
+
+    @property
     def contract(self) -> ModelContract:
         """What made the vectors."""
         return self._schema.contract
+
+    @property
+    def integer_ids(self) -> IntegerIds:
+        """Which passage ids are integers as point ids."""
+        return self._schema.integer_ids
+
+    def point_id(self, passage_id: str) -> PointId:
+        """The id of the point that holds this passage, if any does."""
+        return self._schema.point_id(passage_id)
 
     @property
     def keys(self) -> PayloadKeys:
@@ -107,6 +124,7 @@ class EdgeCollection:
         """Store the batch; on return it is in the write-ahead log, which a killed process leaves intact."""
         if not batch.passages:
             return
+        batch = batch.identified(self.point_id)
         check_size(batch.vectors, name=self.name, dim=self.contract.dim)
         check_sparse(batch, self.bm25, name=self.name)
         check_representable(batch.vectors, self._schema.vectors)
@@ -118,7 +136,7 @@ class EdgeCollection:
         with self._writing("storing passages", size_of(batch, payloads)) as shard:
             shard.update(edge.UpdateOperation.upsert_points(points))
 
-    def delete(self, ids: Sequence[PointId]) -> None:
+    def delete_points(self, ids: Sequence[PointId]) -> None:
         """Delete these points; on return that is in the write-ahead log."""
         if ids:
             with self._writing("deleting passages", Writing(len(ids))) as shard:
@@ -132,6 +150,27 @@ class EdgeCollection:
             with self._writing("replacing payloads", size) as shard:
                 shard.update(edge.UpdateOperation.overwrite_payload([point_id], dict(payload)))
 
+    def patch_payloads(self, ids: Sequence[PointId], fields: Mapping[str, Any], removed: Sequence[str]) -> None:
+        """Set these fields of these points, and remove others; on return that is in the write-ahead log."""
+        # The engine moves a point that it has indexed, with its vector and all its payload.
+        each = len(orjson.dumps(plain_payload(fields))) + _PAYLOAD
+        size = Writing(len(ids), 4 * self.contract.dim * len(ids), each * len(ids))
+        with self._writing("patching payloads", size) as shard:
+            if fields:
+                shard.update(edge.UpdateOperation.set_payload(list(ids), plain_payload(fields)))
+            if removed:
+                shard.update(edge.UpdateOperation.delete_payload(list(ids), list(removed)))
+
+    def mark_edited(self) -> None:
+        """Note in the sidecar that passages are edited now."""
+        self._check_open()
+        self._shard.mark_edited()
+
+    @property
+    def alias_of(self) -> str:
+        """Nothing: there are no aliases."""
+        return ""
+
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""
         with self._engine("reading the collection's state") as shard:
@@ -139,21 +178,20 @@ class EdgeCollection:
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing."""
-        with self._engine("reading the collection's state") as shard:
-            there = indexes_of(shard.info())
-            for field, is_, wanted in index_conflicts(there, indexes):
-                raise RequestRefusedError(
-                    f"{self.location}: field {field!r} of collection {self.name!r} is indexed as {is_}, not as "
-                    f"{wanted}; drop that index, or ask for {field}:{is_}"
-                )
-            points = shard.count(edge.CountRequest(exact=False))
-        missing = {field: kind for field, kind in indexes.items() if field not in there}
+        missing = check_indexes(self, indexes)
+        points = self._reads.count(exact=False)
         self._check_open()
         texts = [kind == "text" for kind in missing.values()]
         with self._shard.indexing("indexing a payload field", texts=texts, points=points) as shard:
             for field, kind in missing.items():
                 self._shard.steps.filtering.known.forget()
                 shard.update(edge.UpdateOperation.create_field_index(field, index_schema(kind)))
+
+    def remove_index(self, field: str, *, retry: bool = True) -> None:
+        """Drop the payload index of this field, if there is one."""
+        with self._writing("dropping an index", Writing(1)) as shard:
+            self._shard.steps.filtering.known.forget()
+            shard.update(edge.UpdateOperation.delete_field_index(field))
 
     def index_deferred(self) -> bool:
         """No: nothing but `optimize` builds the index, and `info` says how much is in it."""
@@ -183,12 +221,13 @@ class EdgeCollection:
         """What the collection is and holds now."""
         with self._engine("reading the collection's state") as shard:
             described = shard.info()
+            points = self._reads.count()
             return CollectionInfo(
                 name=self.name,
                 location=self.location,
                 store="embedded",
-                points=self._reads.count(),
-                indexed=self._indexed(described),
+                points=points,
+                indexed=min(points, self._indexed(described)),  # which counts vectors that were deleted, too
                 status="open",
                 index_deferred=False,
                 indexes=indexes_of(described),
@@ -197,6 +236,7 @@ class EdgeCollection:
                 keys=self.keys,
                 contract=self.contract,
                 bm25=self.bm25,
+                integer_ids=self.integer_ids,
             )
 
     def queued_updates(self) -> None:

@@ -6,14 +6,14 @@ import logging
 import os
 import time
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 import portalocker
 
 from tasb_qdrant.collection.edge.engine import locked_error
 from tasb_qdrant.collection.edge.space import DISK_FULL, disk_full
-from tasb_qdrant.collection.schema import CollectionSchema, read_schema
+from tasb_qdrant.collection.schema import CollectionSchema, edit_mark, read_schema
 from tasb_qdrant.errors import CollectionError, StoreCorruptError, StoreLockedError
 
 log: Final = logging.getLogger(__name__)
@@ -22,6 +22,7 @@ SIDECAR: Final = "collection.json"
 LOCK: Final = "lock"
 SHARD: Final = "shard"
 _CONFIG: Final = "edge_config.json"
+_NEW_SIDECAR: Final = "collection.json.new"
 
 POLL_SECONDS: Final = 0.05
 """How often a lock that is waited for is tried."""
@@ -39,6 +40,25 @@ def is_collection(folder: Path) -> bool:
 
 def load_schema(folder: Path) -> CollectionSchema:
     """What the collection says about itself. Raises StoreCorruptError, NotOurCollectionError."""
+    return read_schema(_metadata(folder), name=folder.name, location=str(folder.parent))
+
+
+def mark_edited(folder: Path) -> CollectionSchema:
+    """Note beside the schema that passages are edited now, whole or not at all. Raises CollectionError."""
+    metadata = {**_metadata(folder), **edit_mark()}
+    try:
+        write_durably(folder / _NEW_SIDECAR, orjson.dumps(metadata, option=orjson.OPT_INDENT_2))
+        (folder / _NEW_SIDECAR).replace(folder / SIDECAR)
+        sync_folder(folder)
+    except OSError as error:
+        raise CollectionError(
+            f"{folder / SIDECAR}: can't be written ({error.strerror or error}); free some space, or make it writable. "
+            "Nothing was edited"
+        ) from error
+    return load_schema(folder)
+
+
+def _metadata(folder: Path) -> dict[str, Any]:
     sidecar = folder / SIDECAR
     try:
         metadata = orjson.loads(sidecar.read_bytes())
@@ -46,7 +66,7 @@ def load_schema(folder: Path) -> CollectionSchema:
         raise _unreadable(sidecar, str(error)) from error
     if not isinstance(metadata, dict):
         raise _unreadable(sidecar, f"expected an object, found {type(metadata).__name__}")
-    return read_schema(metadata, name=folder.name, location=str(folder.parent))
+    return metadata
 
 
 def in_memory(folder: Path) -> bool:

@@ -19,7 +19,7 @@ import qdrant_edge as edge
 
 from tasb_qdrant.collection.edge import reserve
 from tasb_qdrant.collection.edge.engine import engine_error, is_engine_error
-from tasb_qdrant.collection.edge.files import EdgeLock, in_memory, load_schema, shard_folder
+from tasb_qdrant.collection.edge.files import EdgeLock, in_memory, load_schema, mark_edited, shard_folder
 from tasb_qdrant.collection.edge.opening import open_shard
 from tasb_qdrant.collection.edge.optimize import build_in_child
 from tasb_qdrant.collection.edge.room import Room, Writing
@@ -118,6 +118,11 @@ class OpenShard:
                 raise engine_error(error, self.folder, "building the vector index") from error
             finally:
                 self._shard = self._open()
+
+    def mark_edited(self) -> None:
+        """Note in the sidecar that passages are edited now."""
+        with self._turn:
+            self.schema = mark_edited(self.folder)
 
     def flush(self) -> None:
         """Return when everything stored so far is on disk."""

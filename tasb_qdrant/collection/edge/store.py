@@ -128,6 +128,10 @@ class EdgeStore:
             lock.release()
             shutil.rmtree(building, ignore_errors=True)  # gone already, if all went well
 
+    def aliases(self) -> dict[str, str]:
+        """None: the embedded store has no aliases."""
+        return {}
+
     def delete(self, name: str) -> None:
         """Remove the collection, if nobody has it open. Raises CollectionNotFoundError, StoreLockedError."""
         folder = self._required(name)

@@ -121,7 +121,12 @@ class EdgeWire:
 
     def indexes(self) -> EdgeRequest:
         """Those of the shard's state."""
-        return EdgeRequest("reading the collection's state", lambda shard: Indexes(indexes_of(shard.info())))
+        return EdgeRequest("reading the collection's state", lambda shard: _indexes(shard.info()))
+
+
+def _indexes(described: edge.ShardInfo) -> Indexes:
+    types = indexes_of(described)
+    return Indexes(types, points={field: described.payload_schema[field].points for field in types})
 
 
 def _request(request: QueryRequest, shard: edge.EdgeShard) -> edge.QueryRequest:

@@ -17,8 +17,8 @@ from tasb_qdrant.collection.reads.questions import (
     Selection,
     Where,
 )
-from tasb_qdrant.collection.reads.wire import Wire
-from tasb_qdrant.records import FacetCount
+from tasb_qdrant.collection.reads.wire import Indexes, Wire
+from tasb_qdrant.records import FacetCount, IntegerIds
 from tasb_qdrant.steps import Requests, StoreSteps
 
 BATCH_POINTS: Final = 2_000
@@ -32,11 +32,19 @@ class BrowseSteps:
     """The reads of one collection that need no query. `limits` are those of one request, and `has_sparse` says whether
     points have sparse vectors."""
 
-    def __init__(self, wire: Wire[Any], *, limits: StoreLimits, has_sparse: bool, most_compared: int) -> None:
+    def __init__(
+        self,
+        wire: Wire[Any],
+        *,
+        limits: StoreLimits,
+        has_sparse: bool,
+        most_compared: int,
+        integer_ids: IntegerIds,
+    ) -> None:
         self._wire = wire
         self._limits = limits
         self._has_sparse = has_sparse
-        self.filtering = Filtering(wire, most_compared=most_compared)
+        self.filtering = Filtering(wire, most_compared=most_compared, integer_ids=integer_ids)
 
     def facet(
         self,
@@ -113,6 +121,12 @@ class BrowseSteps:
         condition = None if where is None else (yield from self.filtering.translated(where))
         (count,) = yield Requests([self._wire.count(condition, exact=exact, read=read)])
         return int(count)
+
+    def indexes(self) -> StoreSteps[Indexes]:
+        """The payload indexes, as they are now."""
+        found: Indexes
+        (found,) = yield Requests([self._wire.indexes()])
+        return found
 
     def sample(self, limit: int, *, read: ReadOptions = DEFAULT_READ) -> StoreSteps[list[Mapping[str, Any]]]:
         """The whole payloads of up to `limit` points, no matter which."""

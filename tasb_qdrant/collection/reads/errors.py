@@ -22,12 +22,12 @@ def explained(text: str, *, place: str) -> RequestRefusedError | None:
     """The error for what both stores refuse in the same words; None for anything else."""
     if match := _NO_FACET_INDEX.search(text):
         return RequestRefusedError(
-            f"{place}: values of {match[1]!r} can be counted only where the field has an index for them; make one by "
-            f"running 'tasb-qdrant ingest' again with --index {match[1]}:keyword (or integer, bool, uuid)"
+            f"{place}: values of {match[1]!r} can be counted only where the field has an index for them; make one: "
+            f"tasb-qdrant collection index add {match[1]}:keyword (or integer, bool, uuid)"
         )
     if match := _NO_RANGE_INDEX.search(text):
         return RequestRefusedError(
             f"{place}: points can be ordered by {match[1]!r} only where the field has an index of numbers or dates; "
-            f"make one by running 'tasb-qdrant ingest' again with --index {match[1]}:integer (or float, datetime)"
+            f"make one: tasb-qdrant collection index add {match[1]}:integer (or float, datetime)"
         )
     return None

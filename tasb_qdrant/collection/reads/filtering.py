@@ -16,6 +16,7 @@ from tasb_qdrant.collection.reads.questions import ReadOptions, Where
 from tasb_qdrant.collection.reads.wire import ACORN_SELECTIVITY, Indexes, Wire
 from tasb_qdrant.filters import Filter, check_phrases
 from tasb_qdrant.filters.conditions import leaves
+from tasb_qdrant.records import IntegerIds
 from tasb_qdrant.records.path import canonical_path
 from tasb_qdrant.settings import IndexType
 from tasb_qdrant.steps import Requests, StoreSteps
@@ -83,10 +84,11 @@ class Filtering:
     """Filters over one collection. A search compares with every match if they are `most_compared` or fewer, no more
     than ACORN_SELECTIVITY of all points, and the filter's fields have indexes; if `most_compared` is 0, never."""
 
-    def __init__(self, wire: Wire[Any], *, most_compared: int) -> None:
+    def __init__(self, wire: Wire[Any], *, most_compared: int, integer_ids: IntegerIds) -> None:
         self.known = KnownIndexes()
         self._wire = wire
         self._most_compared = most_compared
+        self._integer_ids = integer_ids
         self._translated: Cache[_Translated] = Cache(MOST_FILTERS, ttl=MAX_AGE)
         self._few: Cache[bool] = Cache(MOST_FILTERS, ttl=MAX_AGE)
         self._points: Cache[int] = Cache(1, ttl=MAX_AGE)
@@ -115,7 +117,8 @@ class Filtering:
         fields = frozenset(fields_of(where))
         indexes = yield from self.indexes(fields)
         check_phrases(where, self.known.indexes.without_phrases)
-        return _Translated(to_qdrant(where, indexes=indexes), fields, self.known.indexes)
+        translated = to_qdrant(where, indexes=indexes, integer_ids=self._integer_ids)
+        return _Translated(translated, fields, self.known.indexes)
 
     def matches_few(self, where: Where, translated: models.Filter, read: ReadOptions) -> StoreSteps[bool]:
         """Whether to compare with each of the matches."""

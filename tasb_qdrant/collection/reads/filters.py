@@ -39,7 +39,7 @@ from tasb_qdrant.filters.conditions import (
 )
 from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Ids, Not, Or
 from tasb_qdrant.filters.values import EXACT, Scalar
-from tasb_qdrant.records import point_id
+from tasb_qdrant.records import IntegerIds, point_id
 from tasb_qdrant.records.path import canonical_path, parse_path, qdrant_path, write_path
 from tasb_qdrant.settings import IndexType
 
@@ -47,29 +47,33 @@ _OF_WORDS = "LMN"
 """Letters, marks on them, and numbers, by the first letter of their Unicode category."""
 
 
-def to_qdrant(where: Filter, *, indexes: Mapping[str, IndexType] | None = None) -> models.Filter:
+def to_qdrant(
+    where: Filter, *, indexes: Mapping[str, IndexType] | None = None, integer_ids: IntegerIds = "u53"
+) -> models.Filter:
     """The same filter for qdrant-client. Raises FilterError for an order of strings.
 
     `indexes` changes no meaning: knowing that a field is indexed as integer, long lists become one
-    lookup instead of one range a value.
+    lookup instead of one range a value. `integer_ids` says which passage ids are integers as point ids.
     """
     integers = frozenset(canonical_path(field) for field, kind in (indexes or {}).items() if kind == "integer")
-    condition = _condition(where, _Scope(integers))
+    condition = _condition(where, _Scope(integers, integer_ids))
     return condition if isinstance(condition, models.Filter) else models.Filter(must=[condition])
 
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """Where in a payload a condition looks: fields indexed as integers, and the list whose elements it is about."""
+    """Where in a payload a condition looks: fields indexed as integers, which passage ids are
+    integers, and the list whose elements it is about."""
 
     integers: frozenset[str]
+    integer_ids: IntegerIds
     element_of: str = ""
 
     def is_integer(self, field: str) -> bool:
         return f"{self.element_of}{field}" in self.integers
 
     def inside(self, field: str) -> _Scope:
-        return _Scope(self.integers, f"{self.element_of}{field}[].")
+        return _Scope(self.integers, self.integer_ids, f"{self.element_of}{field}[].")
 
 
 def _condition(where: Filter, at: _Scope) -> models.Condition:
@@ -86,7 +90,7 @@ def _condition(where: Filter, at: _Scope) -> models.Condition:
         case AnyElement(field, operand):
             return _nested(qdrant_path(field), _condition(operand, at.inside(field)))
         case Ids(ids):
-            return models.HasIdCondition(has_id=list(dict.fromkeys(map(point_id, ids))))
+            return models.HasIdCondition(has_id=list(dict.fromkeys(point_id(each, at.integer_ids) for each in ids)))
     if isinstance(where, Leaf):
         return _leaf(where, qdrant_path(where.field), at)
     raise FilterError(f"{type(where).__name__} isn't a filter of this package")

@@ -19,6 +19,7 @@ from tasb_qdrant.collection.reads.questions import (
     Where,
 )
 from tasb_qdrant.collection.reads.steps import ReadSteps
+from tasb_qdrant.collection.reads.wire import Indexes
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.steps import Deadline, Requests, StoreSteps, carry_out, carry_out_async
 
@@ -99,6 +100,10 @@ class Reads:
     def count(self, where: Where | None = None, *, exact: bool = True, read: ReadOptions = DEFAULT_READ) -> int:
         """The number of points that match; an estimate unless `exact`."""
         return self.run(self.steps.count(where, exact=exact, read=read), read)
+
+    def indexes(self) -> Indexes:
+        """The payload indexes, as they are now."""
+        return self.run(self.steps.indexes())
 
     def sample(self, limit: int) -> list[Mapping[str, Any]]:
         """The whole payloads of up to `limit` points, no matter which."""

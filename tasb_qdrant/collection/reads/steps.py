@@ -69,7 +69,13 @@ class ReadSteps(BrowseSteps):
         most_compared: int = 0,
         batch_queries: int = BATCH_QUERIES,
     ) -> None:
-        super().__init__(wire, limits=limits, has_sparse=schema.bm25 is not None, most_compared=most_compared)
+        super().__init__(
+            wire,
+            limits=limits,
+            has_sparse=schema.bm25 is not None,
+            most_compared=most_compared,
+            integer_ids=schema.integer_ids,
+        )
         self._name = name
         self._dim = schema.contract.dim
         self._quantization = schema.quantization

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, TypeVar
 
 from tasb_qdrant.collection.points import PointId
@@ -105,10 +105,16 @@ class QueryRequest:
 @dataclass(frozen=True, slots=True)
 class Indexes:
     """Payload fields and the types of their indexes. `without_phrases` are texts whose index, made by another program,
-    finds words and no phrases."""
+    finds words and no phrases. `points` says how many passages each index holds, by the store's own estimate."""
 
     types: Mapping[str, IndexType]
     without_phrases: frozenset[str] = frozenset()
+    points: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> frozenset[str]:
+        """Fields whose index holds nothing: no passage has them, or none has a value of that type."""
+        return frozenset(name for name, points in self.points.items() if not points)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,13 +8,16 @@ from typing import Any, Self, TypeVar, get_args
 
 from qdrant_client import models
 
+from tasb_qdrant.collection.edits import Edits
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress, dense_indexed
 from tasb_qdrant.collection.limits import StoreLimits, check_representable
-from tasb_qdrant.collection.payload import to_payload
+from tasb_qdrant.collection.payload import plain_payload, to_payload
+from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.reads.steps import ReadSteps
-from tasb_qdrant.collection.schema import CollectionSchema, index_conflicts
+from tasb_qdrant.collection.schema import CollectionSchema, edit_mark
+from tasb_qdrant.collection.server.aliases import aliases_of
 from tasb_qdrant.collection.server.connection import Connection, Patience
 from tasb_qdrant.collection.server.edits import ServerEdits
 from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, RequestTooLargeError, sensible
@@ -26,14 +29,13 @@ from tasb_qdrant.collection.server.rest import RestWire
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.watch import Watch
-from tasb_qdrant.errors import RequestRefusedError
-from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records import IntegerIds, ModelContract
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
 
 T = TypeVar("T")
 
 
-class ServerCollection:
+class ServerCollection(Edits):
     """An open collection on a Qdrant server. `sleep` waits between tries, and `watch` is told of them.
 
     `patience` is for those who read it; None is a load's.
@@ -108,9 +110,23 @@ class ServerCollection:
         return self._schema.id
 
     @property
+    def edited(self) -> str:
+        """What names the last edit of single passages before the collection was opened; "" if there was none."""
+        return self._schema.edited
+
+    @property
     def contract(self) -> ModelContract:
         """What made the vectors."""
         return self._schema.contract
+
+    @property
+    def integer_ids(self) -> IntegerIds:
+        """Which passage ids are integers as point ids."""
+        return self._schema.integer_ids
+
+    def point_id(self, passage_id: str) -> PointId:
+        """The id of the point that holds this passage, if any does."""
+        return self._schema.point_id(passage_id)
 
     @property
     def keys(self) -> PayloadKeys:
@@ -145,6 +161,7 @@ class ServerCollection:
         """Store the batch; returns when the server answered `completed` for it."""
         if not batch.passages:
             return
+        batch = batch.identified(self.point_id)
         check_size(batch.vectors, name=self._name, dim=self.contract.dim)
         check_sparse(batch, self.bm25, name=self._name)
         check_representable(batch.vectors, self._schema.vectors)
@@ -156,13 +173,31 @@ class ServerCollection:
             self.upsert(batch.part(0, half))
             self.upsert(batch.part(half, len(batch.passages)))
 
-    def delete(self, ids: Sequence[PointId]) -> None:
+    def delete_points(self, ids: Sequence[PointId]) -> None:
         """Delete these points; returns when the server answered `completed`."""
         self._edits.delete(ids)
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Give each point its payload as a whole; returns when the server answered `completed` for each."""
         self._edits.replace_payloads(payloads)
+
+    def patch_payloads(self, ids: Sequence[PointId], fields: Mapping[str, Any], removed: Sequence[str]) -> None:
+        """Set these fields of these points, and remove others; returns when the server answered `completed`."""
+        self._edits.patch_payloads(ids, plain_payload(fields), removed)
+
+    def mark_edited(self) -> None:
+        """Note in the collection's metadata that passages are edited now."""
+        self._call(
+            lambda: self._client.update_collection(self._name, metadata=edit_mark()), "noting that passages are edited"
+        )
+
+    @property
+    def alias_of(self) -> str:
+        """The collection that the name stands for, if it is an alias."""
+        return self._aliases().get(self._name, "")
+
+    def _aliases(self) -> dict[str, str]:
+        return aliases_of(self._client, self._call)
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""
@@ -171,23 +206,24 @@ class ServerCollection:
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing, and wait for them."""
         self._steps.filtering.known.forget()
-        there = self.indexes()
-        self._limits.check_indexes(there, indexes, place=f"{self.location}, collection {self._name!r}")
-        for field, is_, wanted in index_conflicts(there, indexes):
-            raise RequestRefusedError(
-                f"{self.location}: field {field!r} of collection {self._name!r} is indexed as {is_}, not as "
-                f"{wanted}; drop that index, or ask for {field}:{is_}"
+        for field, kind in check_indexes(self, indexes).items():
+            # Without phrase matching a text index finds no phrase, and says nothing.
+            schema = _TEXT if kind == "text" else models.PayloadSchemaType(kind)
+            self._call(
+                lambda field=field, schema=schema: self._client.create_payload_index(  # type: ignore[misc]
+                    self._name, field, schema, wait=True
+                ),
+                f"indexing payload field {field!r}",
             )
-        for field, kind in indexes.items():
-            if field not in there:
-                # Without phrase matching a text index finds no phrase, and says nothing.
-                schema = _TEXT if kind == "text" else models.PayloadSchemaType(kind)
-                self._call(
-                    lambda field=field, schema=schema: self._client.create_payload_index(  # type: ignore[misc]
-                        self._name, field, schema, wait=True
-                    ),
-                    f"indexing payload field {field!r}",
-                )
+
+    def remove_index(self, field: str, *, retry: bool = True) -> None:
+        """Drop the payload index of this field, if there is one; without `retry` in one try."""
+        self._steps.filtering.known.forget()
+        self._call(
+            lambda: self._client.delete_payload_index(self._name, field, wait=True),
+            f"dropping the index of payload field {field!r}",
+            retry_seconds=None if retry else 0,
+        )
 
     def index_deferred(self) -> bool:
         """Whether a load that is under way, or did not finish, keeps the server from building the index."""
@@ -208,6 +244,8 @@ class ServerCollection:
     def info(self) -> CollectionInfo:
         """What the collection is and holds now."""
         described = self._describe()
+        aliases = self._aliases()
+        own_name = aliases.get(self._name, self._name)
         return CollectionInfo(
             name=self._name,
             location=self.location,
@@ -222,6 +260,9 @@ class ServerCollection:
             keys=self.keys,
             contract=self.contract,
             bm25=self.bm25,
+            integer_ids=self.integer_ids,
+            alias_of=aliases.get(self._name, ""),
+            aliases=tuple(sorted(alias for alias, name in aliases.items() if name == own_name)),
         )
 
     def queued_updates(self) -> int | None:

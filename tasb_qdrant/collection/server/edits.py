@@ -47,6 +47,16 @@ class ServerEdits:
             send = rest_delete(self._client, self._name, ids)
         self._call(send, "deleting passages")
 
+    def patch_payloads(self, ids: Sequence[PointId], fields: Mapping[str, Any], removed: Sequence[str]) -> None:
+        """Set fields of these points, and remove others; returns when the server answered `completed` for both."""
+        if not ids:
+            return
+        if self._over_grpc:
+            send = grpc_patch(self._client, self._name, ids, fields, removed, timeout=self._timeout)
+        else:
+            send = rest_patch(self._client, self._name, ids, fields, removed)
+        self._call(send, "patching payloads")
+
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Returns when the server answered `completed` for every one of them."""
         if not payloads:
@@ -98,6 +108,62 @@ def grpc_payloads(
         )
         for point_id, payload in payloads.items()
     ]
+    return _grpc_batch(client, collection, operations, timeout=timeout)
+
+
+def rest_payloads(
+    client: QdrantClient, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]
+) -> Callable[[], None]:
+    """The same for REST."""
+    operations: list[models.UpdateOperation] = [
+        models.OverwritePayloadOperation(overwrite_payload=models.SetPayload(payload=dict(payload), points=[point_id]))
+        for point_id, payload in payloads.items()
+    ]
+    return _rest_batch(client, collection, operations)
+
+
+def grpc_patch(
+    client: QdrantClient,
+    collection: str,
+    ids: Sequence[PointId],
+    fields: Mapping[str, Any],
+    removed: Sequence[str],
+    *,
+    timeout: float,
+) -> Callable[[], None]:
+    """Sets fields of the points, and removes others; raises UnconfirmedError, and what the client raises."""
+    update, points = grpc.PointsUpdateOperation, _selector(ids)
+    operations = []
+    if fields:
+        set_payload = update.SetPayload(payload=payload_to_grpc(dict(fields)), points_selector=points)
+        operations.append(update(set_payload=set_payload))
+    if removed:
+        operations.append(update(delete_payload=update.DeletePayload(keys=removed, points_selector=points)))
+    return _grpc_batch(client, collection, operations, timeout=timeout)
+
+
+def rest_patch(
+    client: QdrantClient, collection: str, ids: Sequence[PointId], fields: Mapping[str, Any], removed: Sequence[str]
+) -> Callable[[], None]:
+    """The same for REST."""
+    points: list[models.ExtendedPointId] = list(ids)
+    operations: list[models.UpdateOperation] = []
+    if fields:
+        set_payload = models.SetPayload(payload=dict(fields), points=points)
+        operations.append(models.SetPayloadOperation(set_payload=set_payload))
+    if removed:
+        delete_payload = models.DeletePayload(keys=list(removed), points=points)
+        operations.append(models.DeletePayloadOperation(delete_payload=delete_payload))
+    return _rest_batch(client, collection, operations)
+
+
+def _selector(ids: Sequence[PointId]) -> grpc.PointsSelector:
+    return grpc.PointsSelector(points=grpc.PointsIdsList(ids=[grpc_id(point_id) for point_id in ids]))
+
+
+def _grpc_batch(
+    client: QdrantClient, collection: str, operations: Sequence[grpc.PointsUpdateOperation], *, timeout: float
+) -> Callable[[], None]:
     request = grpc.UpdateBatchPoints(collection_name=collection, wait=True, operations=operations, ordering=_WEAK_GRPC)
 
     def send() -> None:
@@ -107,24 +173,14 @@ def grpc_payloads(
     return send
 
 
-def rest_payloads(
-    client: QdrantClient, collection: str, payloads: Mapping[PointId, Mapping[str, Any]]
+def _rest_batch(
+    client: QdrantClient, collection: str, operations: Sequence[models.UpdateOperation]
 ) -> Callable[[], None]:
-    """The same for REST."""
-    operations = [
-        models.OverwritePayloadOperation(overwrite_payload=models.SetPayload(payload=dict(payload), points=[point_id]))
-        for point_id, payload in payloads.items()
-    ]
-
     def send() -> None:
         results = client.batch_update_points(collection, operations, wait=True, ordering=models.WriteOrdering.WEAK)
         _check_all([result.status.value for result in results], len(operations))
 
     return send
-
-
-def _selector(ids: Sequence[PointId]) -> grpc.PointsSelector:
-    return grpc.PointsSelector(points=grpc.PointsIdsList(ids=[grpc_id(point_id) for point_id in ids]))
 
 
 def _check_all(statuses: Sequence[str], count: int) -> None:

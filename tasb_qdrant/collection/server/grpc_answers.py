@@ -57,6 +57,7 @@ def read_indexes(answer: bytes) -> Indexes:
     return Indexes(
         types,
         frozenset(field for field in texts if not schema[field].params.text_index_params.phrase_matching),
+        {field: schema[field].points for field in types},
     )
 
 

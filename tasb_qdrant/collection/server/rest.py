@@ -94,7 +94,9 @@ class RestWire:
         types = {field: self._index_types[kind] for field, kind in kinds.items() if kind in self._index_types}
         texts = [field for field, kind in types.items() if kind == "text"]
         return Indexes(
-            types, frozenset(field for field in texts if not (schema[field].get("params") or {}).get("phrase_matching"))
+            types,
+            frozenset(field for field in texts if not (schema[field].get("params") or {}).get("phrase_matching")),
+            {field: int(schema[field].get("points") or 0) for field in types},
         )
 
     def _post(

@@ -12,7 +12,8 @@ from qdrant_client import models
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits
 from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.reads.wire import most_compared
-from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings, read_schema
+from tasb_qdrant.collection.schema import CollectionSchema, check_name, check_no_alias, kept_settings, read_schema
+from tasb_qdrant.collection.server.aliases import aliases_of
 from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.connection import Patience, connect
 from tasb_qdrant.collection.server.failure import sensible
@@ -145,11 +146,21 @@ class ServerStore:
         self._made.add(name)
         self._untold[name] = replicas.notes
 
+    def aliases(self) -> dict[str, str]:
+        """Each alias with the collection that it stands for; none where this key may not ask."""
+        return aliases_of(self._client, self._call)
+
     def delete(self, name: str) -> None:
-        """Remove the collection and everything in it. Raises CollectionNotFoundError."""
+        """Remove the collection and everything in it. Raises CollectionNotFoundError, and RequestRefusedError for an
+        alias: a server answers that it did nothing."""
         if not self.exists(name):
             raise CollectionNotFoundError(name, location=self.location, available=self.names())
-        self._call(lambda: self._client.delete_collection(name), "deleting the collection")
+        check_no_alias(name, self.aliases(), location=self.location)
+        if not self._call(lambda: self._client.delete_collection(name), "deleting the collection"):
+            raise RequestRefusedError(
+                f"{self.location}: the server did not delete collection {name!r}; see whether it is still there: "
+                "tasb-qdrant collection list"
+            )
 
     def discard_new(self, name: str) -> None:
         """Delete the collection if `create` made it here and it holds nothing. Raises CollectionError."""

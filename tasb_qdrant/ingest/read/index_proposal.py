@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from tasb_qdrant.collection.index_types import is_datetime, is_geo, is_uuid, values_at
 from tasb_qdrant.errors import FilterError
-from tasb_qdrant.ingest.read.index_types import is_datetime, is_geo, is_uuid, values_at
 from tasb_qdrant.records.path import parse_path
 from tasb_qdrant.settings import IndexType
 

@@ -6,16 +6,16 @@ from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, Protocol
 
+from tasb_qdrant.collection.index_types import TypeCheck
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.errors import InvalidPassageError, RejectedError
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.content import canonical
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
-from tasb_qdrant.ingest.read.index_types import TypeCheck
 from tasb_qdrant.ingest.read.seen import Seen, SeenIds
 from tasb_qdrant.ingest.rejects.log import RejectLog
 from tasb_qdrant.ingest.window import WINDOW_BYTES, WINDOW_SIZE, Window
-from tasb_qdrant.records import Passage, Reject
+from tasb_qdrant.records import IntegerIds, Passage, Reject, point_id
 from tasb_qdrant.settings import IndexType, PayloadKeys
 
 
@@ -62,6 +62,7 @@ def read_windows(
     source: PassageReader,
     *,
     keys: PayloadKeys,
+    integer_ids: IntegerIds,
     indexes: Mapping[str, IndexType],
     rejects: RejectLog,
     counters: Counters,
@@ -95,21 +96,25 @@ def read_windows(
             draft.add(passage, place, canonical(payload))
             if draft.is_full:
                 counters.position(source.bytes_read, source.bytes_total)
-                yield _without_repeats(number, draft, seen, rejects, counters)
+                yield _without_repeats(number, draft, integer_ids, seen, rejects, counters)
                 draft, number = _Draft(), number + 1
         counters.position(source.bytes_read, source.bytes_total)
         if draft.passages:
-            yield _without_repeats(number, draft, seen, rejects, counters)
+            yield _without_repeats(number, draft, integer_ids, seen, rejects, counters)
     except RejectedError:
-        _without_repeats(number, draft, seen, rejects, counters)  # a repeated id further up is the first reject
+        _without_repeats(
+            number, draft, integer_ids, seen, rejects, counters
+        )  # a repeated id further up is the first reject
         raise
     finally:
         if own:
             seen.close()
 
 
-def _without_repeats(number: int, draft: _Draft, seen: SeenIds, rejects: RejectLog, counters: Counters) -> Window:
-    ids = [passage.point_id for passage in draft.passages]
+def _without_repeats(
+    number: int, draft: _Draft, integer_ids: IntegerIds, seen: SeenIds, rejects: RejectLog, counters: Counters
+) -> Window:
+    ids = [point_id(passage.id, integer_ids) for passage in draft.passages]
     earlier = seen.add(ids, draft.payloads, draft.places)
     unwanted = set(rejects.unwanted(draft.places))
     kept: list[int] = []
@@ -124,12 +129,14 @@ def _without_repeats(number: int, draft: _Draft, seen: SeenIds, rejects: RejectL
         else:
             counters.add(read=1)
             source, line = draft.places[index]
-            rejects.add(Reject(source=source, line=line, reason=_reason(draft.passages[index], source, before)))
+            rejects.add(
+                Reject(source=source, line=line, reason=_reason(draft.passages[index].id, ids[index], source, before))
+            )
     counters.add(read=len(kept) + repeats, skipped=repeats)
     return Window(number, draft.passages, ids, draft.payloads).only(kept)
 
 
-def _reason(passage: Passage, source: str, before: Seen) -> str:
-    spelled = "" if str(passage.point_id) == passage.id else f" (point {passage.point_id})"
+def _reason(passage_id: str, point: int | str, source: str, before: Seen) -> str:
+    spelled = "" if str(point) == passage_id else f" (point {point})"
     place = f"line {before.line}" if before.source == source else f"line {before.line} of {before.source}"
-    return f"id {passage.id!r}{spelled} has already occurred in {place} with other content; ids must be unique"
+    return f"id {passage_id!r}{spelled} has already occurred in {place} with other content; ids must be unique"

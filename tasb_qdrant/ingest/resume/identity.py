@@ -16,7 +16,7 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.ingest.window import WINDOW_BYTES, WINDOW_SIZE
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import Bm25Settings, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
 
 END_BYTES: Final = 64 * 1024
 """How much of a file's start and end is hashed: a corpus is too long to be read twice."""
@@ -113,17 +113,19 @@ class TargetIdentity(BaseModel):
     indexes: dict[str, str]
     contract: ModelContract
     bm25: Bm25Settings | None = None
+    edited: str = ""
 
     @classmethod
-    def of(cls, collection: Collection, contract: ModelContract) -> TargetIdentity:
-        """The open collection's, and the encoder's contract."""
+    def of(cls, collection: Collection, contract: ModelContract, indexes: Mapping[str, IndexType]) -> TargetIdentity:
+        """The open collection's, the encoder's contract, and the payload indexes that the run's passages must fit."""
         return cls(
             collection=collection.name,
             id=collection.identity,
             keys=collection.keys,
-            indexes={str(field): str(kind) for field, kind in collection.indexes().items()},
+            indexes={str(field): str(kind) for field, kind in indexes.items()},
             contract=contract,
             bm25=collection.bm25,
+            edited=collection.edited,
         )
 
     def model_differences(self, contract: ModelContract) -> list[Change]:
@@ -141,6 +143,8 @@ class TargetIdentity(BaseModel):
         found = self.model_differences(now.contract)
         if self.id != now.id:
             found.append((f"collection {self.collection!r}", _id(self.id), f"{_id(now.id)}, made since"))
+        if self.edited != now.edited:
+            found.append(("what is stored", "as the run left it", "edited since"))
         if self.bm25 != now.bm25:
             found += [("BM25", "off", "on")] if self.bm25 is None else [("BM25", "on", "different, or off")]
         found += _differences(

@@ -18,7 +18,7 @@ from tasb_qdrant.ingest.resume.checkpoint import Checkpoint, Counts, Ledger
 from tasb_qdrant.ingest.resume.identity import Change, ReadIdentity, TargetIdentity, identify
 from tasb_qdrant.ingest.resume.state import StateFiles
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import StoreSettings, user_state_folder
+from tasb_qdrant.settings import IndexType, StoreSettings, user_state_folder
 
 STATE_FOLDER: Final = ".ingest"
 """In the embedded store's folder: no collection can have this name, and a source folder skips it."""
@@ -80,13 +80,13 @@ class Journal:
             found.append((f"collection {self._collection_name!r}", "there", "gone"))
         self._refuse(found)
 
-    def begin(self, collection: Collection, contract: ModelContract) -> None:
-        """From now on the journal is about this collection. Raises ResumeRefusedError if the interrupted run's was
-        another one, or held more."""
+    def begin(self, collection: Collection, contract: ModelContract, indexes: Mapping[str, IndexType]) -> None:
+        """From now on the journal is about this collection, and passages that fit the `indexes`. Raises
+        ResumeRefusedError if the interrupted run's was another one, or held more."""
         if self._files is None:
             return
         self._collection = collection
-        self._target = TargetIdentity.of(collection, contract)
+        self._target = TargetIdentity.of(collection, contract, indexes)
         if self._earlier is None:
             return
         self._refuse(self._earlier.target.differences(self._target))

@@ -34,6 +34,11 @@ def what_was_missed(reader: SourceReader | None, unindexed: Sequence[str]) -> tu
     if reader.nulled:
         plural = "s" if reader.nulled > 1 else ""
         warnings.append(f"{reader.nulled:,} value{plural} that JSON can't represent (NaN or Infinity) became null")
+    if reader.whole_ids:
+        ids = (
+            "1 id that was a float was" if reader.whole_ids == 1 else f"{reader.whole_ids:,} ids that were floats were"
+        )
+        warnings.append(f"{ids} read as whole numbers, such as 7.0 as 7")
     if unseen := reader.unseen_fields:
         warnings.append(f"no record has the field {', '.join(map(repr, unseen))} that --fields names")
     return tuple(warnings)

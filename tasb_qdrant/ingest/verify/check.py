@@ -158,9 +158,9 @@ class Check:
 
     def _compare_vectors(self, sample: Sample, findings: Findings, counters: Counters) -> tuple[int, float | None]:
         """How many were compared, in the view that has most of them, and the lowest cosine of all views."""
-        ids: list[PointId] = [passage.point_id for passage in sample.passages]
+        ids = [self.collection.point_id(passage.id) for passage in sample.passages]
         known = findings.among((Difference.MISSING, Difference.TEXT), ids)
-        passages = [passage for passage in sample.passages if passage.point_id not in known]
+        passages = [one for one, there in zip(sample.passages, ids, strict=True) if there not in known]
         if not passages:
             return 0, None
         counters.phase("comparing vectors")
@@ -174,7 +174,8 @@ class Check:
             found = compare_vectors(
                 passages, vectors, view.collection, precision=encoder.contract.precision, sparse=sparse
             )
-            findings.add(Difference.VECTOR, {one.point_id: one.id for one in found.differing}, where=view.name)
+            differing = {self.collection.point_id(one.id): one.id for one in found.differing}
+            findings.add(Difference.VECTOR, differing, where=view.name)
             compared = max(compared, found.compared)
             cosines += [found.lowest_cosine] if found.lowest_cosine is not None else []
         return compared, min(cosines, default=None)
@@ -213,6 +214,7 @@ class Check:
         return read_windows(
             passages,
             keys=self.collection.keys,
+            integer_ids=self.collection.integer_ids,
             indexes=self.collection.indexes(),
             rejects=rejects,
             counters=counters,

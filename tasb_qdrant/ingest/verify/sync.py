@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -19,20 +19,31 @@ from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records.verification import Difference
-from tasb_qdrant.settings import StoreSettings
+from tasb_qdrant.settings import IndexType, StoreSettings
 
 Identity = tuple[tuple[str, int, int], ...]
 """Files by name, size and time of change."""
 
 
 class Survey:
-    """A survey of a source from start to end: its ids, its rejects, and the points of a collection that it lacks."""
+    """A survey of a source from start to end: its ids, its rejects, and the points of a collection that it lacks.
 
-    def __init__(self, source: Source, collection: Collection, views: Sequence[View], findings: Findings) -> None:
+    Passages that don't fit the `indexes`, by default the collection's, are rejects.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        collection: Collection,
+        views: Sequence[View],
+        findings: Findings,
+        indexes: Mapping[str, IndexType] | None = None,
+    ) -> None:
         self.source = source
         self.collection = collection
         self.views = views
         self.findings = findings
+        self.indexes = collection.indexes() if indexes is None else indexes
         self.rejects = CountedRejects()
         self.read = 0
         self.points = 0
@@ -49,7 +60,8 @@ class Survey:
             reading = read_windows(
                 passages,
                 keys=self.collection.keys,
-                indexes=self.collection.indexes(),
+                integer_ids=self.collection.integer_ids,
+                indexes=self.indexes,
                 rejects=self.rejects,
                 counters=counters,
                 proposal=IndexProposal(),
@@ -119,6 +131,7 @@ def deletions(
     rejects: RejectLog,
     counters: Counters,
     *,
+    indexes: Mapping[str, IndexType],
     peers: Sequence[str],
     wanted: bool,
     anyway: bool,
@@ -134,7 +147,7 @@ def deletions(
         return
     with Findings() as findings:
         with views_of(collection, store, peers) as views:
-            survey = Survey(source, collection, views_in(views), findings)
+            survey = Survey(source, collection, views_in(views), findings, indexes)
             survey.run(counters, compare=False)
         first = survey.rejects.first
         if first is not None and rejects.name is None:
@@ -148,7 +161,7 @@ def deletions(
             survey.check_unchanged()
             counters.compare("deleting", survey.deletions)
             for ids in findings.ids(Difference.EXTRA).batches():
-                collection.delete(ids)
+                collection.delete_points(ids)
                 counters.add(deleted=len(ids))
                 counters.compared(len(ids))
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records import Passage
 from tasb_qdrant.records.sparse import SparseVector, SparseVectors
@@ -73,7 +72,7 @@ def compare_vectors(
     compared, lowest, differing = 0, None, []
     for start in range(0, len(passages), BATCH):
         some = passages[start : start + BATCH]
-        ids: list[PointId] = [passage.point_id for passage in some]
+        ids = [collection.point_id(passage.id) for passage in some]
         points = collection.reads.retrieve(ids, payload=False, vectors=True, sparse=sparse is not None)
         stored = {point.id: point for point in points}
         for row, (passage, point_id, vector) in enumerate(

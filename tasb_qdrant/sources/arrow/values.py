@@ -83,9 +83,11 @@ def is_bytes(kind: pa.DataType) -> bool:
 
 
 def is_id(kind: pa.DataType) -> bool:
-    """Whether a column of the type can hold ids: strings, integers, decimals without places, UUIDs."""
+    """Whether a column of the type can hold ids: strings, integers, decimals without places, UUIDs; doubles, too, which
+    is how DuckDB writes HUGEINT, and pandas integers with gaps: their values are looked at one by one."""
     plain = plain_type(kind)
-    whole = pa.types.is_integer(plain) or (pa.types.is_decimal(plain) and plain.scale <= 0)
+    whole = pa.types.is_integer(plain) or pa.types.is_float64(plain)
+    whole = whole or (pa.types.is_decimal(plain) and plain.scale <= 0)
     return whole or is_string(kind) or is_bytes(kind) or _is_uuid(kind)
 
 

@@ -30,6 +30,9 @@ from tasb_qdrant.sources.record.fields import (
 _BEIR_ID: Final = "_id"
 _METADATA: Final = "metadata"
 _MISSING: Final = object()
+_EXACT: Final = 2**53
+"""Whole floats from here on may stand for several integers."""
+
 _JSON_NAMES: Final = {bool: "a boolean", float: "a float", dict: "an object", list: "an array"}
 
 
@@ -76,7 +79,7 @@ class FieldPlan:
             title = None
         if type(text) is not str:
             text = self._text(text, title)
-        passage_id = self._id(raw_id) if self.id is not None else made_id(self, line, title, text)
+        passage_id = self._id(raw_id, cursor) if self.id is not None else made_id(self, line, title, text)
         try:
             return Passage(id=passage_id, text=text, title=title, payload=record)
         except InvalidPassageError as error:
@@ -109,7 +112,7 @@ class FieldPlan:
             raise InvalidPassageError(_absent(text, "text", self.text), field="text")
         return text
 
-    def _id(self, value: object) -> str:
+    def _id(self, value: object, cursor: Cursor) -> str:
         if type(value) is str:
             return value
         value = json_value(value)
@@ -117,9 +120,14 @@ class FieldPlan:
             return str(value)
         if isinstance(value, str):
             return str(value)
+        if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+            cursor.whole_ids += 1
+            return str(int(value))
         if value is _MISSING or value is None:
             raise InvalidPassageError(_absent(value, "id", self.id or ()), field="id")
         kind = _JSON_NAMES.get(type(value), type(value).__name__)
+        if isinstance(value, float) and abs(value) >= _EXACT:
+            kind += f", {value:g}, which several integers become; store the ids as integers or strings"
         raise InvalidPassageError(
             f"the id (field {'.'.join(self.id or ())!r}) must be a string or an integer, got {kind}", field="id"
         )

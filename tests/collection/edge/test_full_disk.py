@@ -182,7 +182,7 @@ def test_an_update_without_room_is_refused_before_it_begins_with_what_is_needed_
         _leave(patched, MIB)
         updates: dict[str, Callable[[], object]] = {
             "storing passages": lambda: fill(filled, 600),
-            "deleting passages": lambda: filled.delete([1]),
+            "deleting passages": lambda: filled.delete_points([1]),
             "replacing payloads": lambda: filled.replace_payloads({1: {"n": 5}}),
             "indexing a payload field": lambda: filled.ensure_indexes({"n": "integer"}),
         }

@@ -316,7 +316,7 @@ def test_a_store_that_is_damaged_while_the_index_is_built_says_so_and_can_be_clo
         (b"[]", "expected an object, found list"),
         (b'{"tasb_qdrant": 5}', "can't be read"),
         (b'{"tasb_qdrant": {"format": 1}}', r"can't be read \(contract: Field required\)"),
-        (b'{"tasb_qdrant": {"format": 3, "new": true}}', r"made by a later version \(format 3.*upgrade tasb-qdrant"),
+        (b'{"tasb_qdrant": {"format": 4, "new": true}}', r"made by a later version \(format 4.*upgrade tasb-qdrant"),
     ],
 )
 def test_a_damaged_sidecar_is_named_and_listed(place: Place, content: bytes, said: str) -> None:

@@ -56,7 +56,7 @@ def test_over_rest(qdrant_1_17: QdrantServer) -> None:
                 answer = f'{{"result":{body},"status":"ok","time":0.0}}'.encode()
                 proxy.seen.clear()
                 proxy.script.extend([HttpFault(200, body=answer), HttpFault(503), HttpFault(reset=True)])
-                replaced(collection) if body.startswith("[") else collection.delete([8])
+                replaced(collection) if body.startswith("[") else collection.delete_points([8])
                 assert len(proxy.seen) == 4
         assert collection.reads.count() == 9
         assert payloads_of(collection, [6]) == {6: {"passage_id": "6"}}
@@ -73,7 +73,7 @@ def test_over_grpc(qdrant_1_17: QdrantServer) -> None:
             proxy.seen = 0
             answer = messages.PointsOperationResponse(result=result).SerializeToString()
             proxy.script.extend([GrpcFault(answer=answer), busy, GrpcFault(answer=b"")])
-            collection.delete([8])
+            collection.delete_points([8])
             assert proxy.seen == 4
         proxy.method = "/qdrant.Points/UpdateBatch"
         for result in not_done:
@@ -92,7 +92,7 @@ def test_an_unconfirmed_change_is_named_after_the_retries(qdrant_1_17: QdrantSer
         proxy.when = lambda method, path: "/points/delete" in path
         proxy.always = HttpFault(200, body=b'{"result":{"operation_id":1,"status":"acknowledged"},"time":0.0}')
         with pytest.raises(ServerBusyError, match=r"deleting passages: .*said 'acknowledged' instead of 'completed'"):
-            collection.delete([1])
+            collection.delete_points([1])
         proxy.always = None
 
 

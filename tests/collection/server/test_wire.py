@@ -214,10 +214,11 @@ def test_every_size_up_to_1024_is_right_and_any_memory_layout() -> None:
 
 def test_numbers_at_the_edges_keep_their_bits() -> None:
     edges = np.array([[0.0, -0.0, 1e-45, -1e-45, 1.1754944e-38, 3.4028235e38, -3.4028235e38]], dtype=np.float32)
-    (point,) = _sent(PointBatch([Passage(str(2**64 - 1), "t")], edges)).points
+    largest = PointBatch([Passage(str(2**64 - 1), "t")], edges, [2**64 - 1])
+    (point,) = _sent(largest).points
     assert np.array(point.vectors.vector.dense.data, dtype=np.float32).tobytes() == edges.tobytes()
     assert point.id.num == 2**64 - 1
-    batch = rest_points(PointBatch([Passage(str(2**64 - 1), "t")], edges), [{}])
+    batch = rest_points(largest, [{}])
     assert np.array(batch.vectors, dtype=np.float32).tobytes() == edges.tobytes()
 
 

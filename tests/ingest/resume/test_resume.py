@@ -333,7 +333,7 @@ def test_points_that_are_missing_behind_others_that_were_added_are_noticed_at_th
     interrupted(source, store)
     run(stored.numbered(300, start=COUNT - 300), store)  # as stored by a killed run after its last checkpoint
     with EdgeStore(store).open("c") as collection:
-        collection.delete([0, 1, 2])
+        collection.delete_points([0, 1, 2])
     report = run(source, store)
     assert not report.verified
     assert (report.points, report.points_expected) == (COUNT - 3, COUNT)

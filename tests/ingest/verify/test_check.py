@@ -76,7 +76,7 @@ def test_what_was_just_ingested_is_equal(where: Where) -> None:
 
 def damage(where: Where) -> None:
     with opened(where) as collection:
-        collection.delete([7, Passage("name 3", "x").point_id])
+        collection.delete_points([7, Passage("name 3", "x").point_id])
         stranger = Passage("stranger", "not in the source")
         collection.upsert(PointBatch([stranger], np.ones((1, 8), np.float32)))
         there = dict(payloads_of(collection, [20, 21]))
@@ -122,7 +122,7 @@ def test_a_repair_puts_right_what_differs_and_leaves_what_is_extra(where: Where)
     assert (found.encoded, found.updated, counts(found)) == (4, 1, {"extra": 1})
     assert found.examples == {"extra": ("stranger",)}
     with opened(where) as collection:
-        collection.delete([Passage("stranger", "x").point_id])
+        collection.delete_points([Passage("stranger", "x").point_id])
         assert everything(collection) == before
 
 
@@ -135,7 +135,7 @@ def test_only_what_differs_is_encoded_in_a_repair(tmp_path: Path) -> None:
     where: Where = {"collection": "c", "path": tmp_path}
     load(corpus(), where)
     with opened(where) as collection:
-        collection.delete([3])
+        collection.delete_points([3])
     encoder = StubEncoder()
     assert verify(corpus(), encoder=encoder, sample=0, repair=True, **where).equal
     assert encoder.encoded == 1
@@ -144,7 +144,7 @@ def test_only_what_differs_is_encoded_in_a_repair(tmp_path: Path) -> None:
 def test_an_empty_collection_is_repaired_to_a_full_one_with_its_index(where: Where) -> None:
     load(corpus()[:1], where)
     with opened(where) as collection:
-        collection.delete([0])
+        collection.delete_points([0])
     found = verify(corpus(), encoder=StubEncoder(), repair=True, **where)
     assert (found.equal, found.encoded) == (True, COUNT + 100)
 
@@ -268,7 +268,7 @@ def test_a_report_of_before_is_replaced(tmp_path: Path) -> None:
     where: Where = {"collection": "c", "path": tmp_path / "s"}
     ingest(source, encoder=StubEncoder(), **where)
     with opened(where) as collection:
-        collection.delete([1])
+        collection.delete_points([1])
     for _ in range(2):
         verify(source, encoder=StubEncoder(), report=tmp_path / "r", **where)
         assert len((tmp_path / "r").read_bytes().splitlines()) == 1
@@ -345,6 +345,6 @@ def test_files_of_our_own_in_a_folder_are_no_sources(tmp_path: Path) -> None:
         found = verify([data], encoder=StubEncoder(), report=data / "r.jsonl", **where)
         assert (found.read, found.rejected, found.differences) == (5, 1, 0)
         with opened(where) as collection:
-            collection.delete([1])
+            collection.delete_points([1])
         assert verify([data], encoder=StubEncoder(), report=data / "r.jsonl", **where).missing == 1
         ingest(source, encoder=StubEncoder(), rejects=tmp_path / "bad.jsonl", **where)

@@ -122,7 +122,7 @@ def test_missing_columns_are_an_error_at_once_that_lists_those_there_are(tmp_pat
 @pytest.mark.parametrize(
     ("columns", "reason"),
     [
-        ({"id": [1.5], "text": ["t"]}, "'id' has the type double, expected strings, whole numbers or UUIDs"),
+        ({"id": pa.array([1.5], pa.float32()), "text": ["t"]}, "'id' has the type float, expected strings, whole numbers or UUIDs"),
         ({"id": [True], "text": ["t"]}, "'id' has the type bool"),
         ({"id": ["1"], "text": [1]}, "'text' has the type int64, expected strings"),
         ({"id": ["1"], "text": ["t"], "title": [1]}, "'title' has the type int64, expected strings"),

@@ -35,6 +35,20 @@ class _Field(NamedTuple):
     quick: type | None
 
 
+class Misfit(NamedTuple):
+    """A value that the index of its field doesn't hold."""
+
+    field: str
+    kind: IndexType
+    value: Any
+
+    @property
+    def shown(self) -> str:
+        """The value, for people."""
+        text = f'"{self.value}"' if isinstance(self.value, str) else repr(self.value)
+        return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+
+
 class TypeCheck:
     """Refuses payloads in which an indexed field has a value that its index doesn't hold."""
 
@@ -50,6 +64,16 @@ class TypeCheck:
 
     def __call__(self, payload: Mapping[str, Any]) -> None:
         """A missing field, null and an empty array are fine. Raises InvalidPassageError."""
+        if (misfit := self.misfit(payload)) is not None:
+            raise InvalidPassageError(
+                f"field {misfit.field!r} is indexed as {misfit.kind}, got {misfit.shown}, which no filter on it would "
+                f"find; {_ADVICE.get(misfit.kind, 'convert the value')}, or index the field as another type (an index "
+                f"that is there already is dropped with: tasb-qdrant collection index drop {misfit.field})",
+                field="payload",
+            )
+
+    def misfit(self, payload: Mapping[str, Any]) -> Misfit | None:
+        """The first value that doesn't fit. Raises InvalidPassageError for an indexed path that misses its place."""
         for field, kind, path, plain, quick in self._fields:
             if plain is not None:
                 there = payload.get(plain)
@@ -57,11 +81,8 @@ class TypeCheck:
                     continue
             for value in values_at(payload, path, field=field):
                 if not _fits(value, kind):
-                    raise InvalidPassageError(
-                        f"field {field!r} is indexed as {kind}, got {_shown(value)}, which no filter on it would "
-                        f"find; {_ADVICE.get(kind, 'convert the value')}, or index the field as another type",
-                        field="payload",
-                    )
+                    return Misfit(field, kind, value)
+        return None
 
 
 _QUICK: Final[Mapping[IndexType, type]] = {
@@ -72,6 +93,9 @@ _QUICK: Final[Mapping[IndexType, type]] = {
     "bool": bool,
 }
 """Types by which a value fits without a further look."""
+
+INDEX_OF: Final[Mapping[type, IndexType]] = {str: "keyword", int: "integer", float: "float", bool: "bool"}
+"""The index that suits values of a type, as far as it can be said by that alone."""
 
 _ADVICE: Final[Mapping[IndexType, str]] = {
     "datetime": "write it as 2024-01-31 or 2024-01-31T10:00:00Z",
@@ -134,11 +158,6 @@ def _fits(value: Any, kind: IndexType) -> bool:
             return isinstance(value, str) and is_uuid(value)
         case "geo":
             return isinstance(value, Mapping) and is_geo(value)
-
-
-def _shown(value: Any) -> str:
-    text = f'"{value}"' if isinstance(value, str) else repr(value)
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 
 def is_datetime(text: str) -> bool:

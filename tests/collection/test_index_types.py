@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from qdrant_client import models
 
 from tasb_qdrant.collection.edge.engine import INDEX_TYPES
+from tasb_qdrant.collection.index_types import TypeCheck, is_datetime, is_uuid
 from tasb_qdrant.collection.open import open_collection
 from tasb_qdrant.errors import InvalidPassageError, RejectedError
 from tasb_qdrant.filters import parse_filter
 from tasb_qdrant.ingest import ingest
-from tasb_qdrant.ingest.read.index_types import TypeCheck, is_datetime, is_uuid
 from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings, IndexType
 from tests.collection.helpers import payloads_of
@@ -285,8 +285,9 @@ def test_the_reason_names_field_index_value_and_remedy(tmp_path: Path) -> None:
         ingest(passages, collection="c", path=tmp_path, encoder=StubEncoder(), settings=settings)
     assert str(caught.value) == (
         "<passages>:2: field 'year' is indexed as integer, got \"2021\", which no filter on it would find; write it "
-        "without quotes and fraction, or index the field as another type; correct the line, or keep such lines in a file "
-        "with --rejects FILE"
+        "without quotes and fraction, or index the field as another type (an index that is there already is dropped "
+        "with: tasb-qdrant collection index drop year); correct the line, or keep such lines in a file with --rejects "
+        "FILE"
     )
 
 
