@@ -28,6 +28,7 @@
     │   ├── NotOurCollectionError   a collection without a model contract
     │   ├── StoreLockedError        the embedded store is open elsewhere
     │   ├── StoreCorruptError       damaged files in the embedded store
+    │   ├── DiskFullError           no room on the embedded store's disk
     │   ├── ServerUnreachableError  nothing answers at the address
     │   ├── ServerTooOldError
     │   ├── UnauthorizedError       a key is needed, or the one given isn't accepted
@@ -52,6 +53,9 @@ from collections.abc import Iterable
 from typing import Final, Literal
 
 _SHOWN_DIFFERENCES: Final = 5
+
+_ROOMY: Final = 64 * 2**20
+"""With more bytes free than these, a disk that is said to be full has another limit."""
 
 
 class TasbQdrantError(Exception):
@@ -327,6 +331,37 @@ class StoreLockedError(CollectionError):
 
 class StoreCorruptError(CollectionError):
     """Files of the embedded store are damaged."""
+
+
+class DiskFullError(CollectionError):
+    """The embedded store's disk has no room for what was to be done. Nothing that was confirmed is lost by it.
+
+    `folder`, `doing`, and how much was `needed` (None if that isn't known) and is `free`, both in bytes, or in
+    files if that is the `unit`.
+    """
+
+    def __init__(
+        self, folder: str, *, doing: str, needed: int | None, free: int, unit: Literal["bytes", "files"] = "bytes"
+    ) -> None:
+        self.folder = folder
+        self.doing = doing
+        self.needed = needed
+        self.free = free
+        self.unit = unit
+        shown = _mebibytes if unit == "bytes" else "{:,} files".format
+        wanted = "" if needed is None else f"{shown(needed)} may be needed, "
+        remedy = "free some space" if unit == "bytes" else "delete some files"
+        if unit == "bytes" and free > (needed or _ROOMY):
+            remedy = "is there a quota, or a limit to the size of files (ulimit -f)? Free some space"
+        super().__init__(
+            f"{folder}, {doing}: the disk is full ({wanted}{shown(free)} are free); {remedy} there, or move the store "
+            "to a larger disk, and run the same again. What was confirmed stays stored, and can be "
+            "searched"
+        )
+
+
+def _mebibytes(number: int) -> str:
+    return f"{number / 2**20:,.1f} MiB"
 
 
 class ServerUnreachableError(CollectionError):

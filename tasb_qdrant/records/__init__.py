@@ -9,6 +9,7 @@ from tasb_qdrant.records.passage import (
     IntegerIds,
     Passage,
     Reject,
+    encoder_text,
     point_id,
 )
 from tasb_qdrant.records.report import IngestReport
@@ -32,5 +33,6 @@ __all__ = [
     "SparseVector",
     "SparseVectors",
     "VerifyReport",
+    "encoder_text",
     "point_id",
 ]

@@ -123,8 +123,13 @@ class Passage:
 
     @property
     def encoder_text(self) -> str:
-        """What the encoder reads: title and text joined by a space, as BEIR does; one alone as it is."""
-        return f"{self.title} {self.text}" if self.title and self.text else self.title or self.text
+        """What the encoder reads, as `encoder_text` says."""
+        return encoder_text(self.title, self.text)
+
+
+def encoder_text(title: str | None, text: str) -> str:
+    """Title and text joined by a space, as BEIR does; one alone as it is."""
+    return f"{title} {text}" if title and text else title or text
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from tasb_qdrant.collection.reads.questions import ReadOptions
 from tasb_qdrant.errors import PassageNotFoundError, SettingsError
-from tasb_qdrant.records import Hit, Passage
+from tasb_qdrant.records import Hit, Passage, encoder_text
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.ranking import checked_query
 from tasb_qdrant.search.session import Session
@@ -122,7 +122,7 @@ def _dot(query: NDArray[np.float32], passage: NDArray[np.float32]) -> float:
 
 def _read_together(query: str, hits: list[Hit[T]], cross_encoder: CrossEncoder) -> Steps[list[Hit[T]]]:
     """The hits in the order of the cross-encoder, with its scores."""
-    texts = [f"{hit.title} {hit.text}" if hit.title else hit.text for hit in hits]
+    texts = [encoder_text(hit.title, hit.text) for hit in hits]
     scores = yield from work(lambda: cross_encoder.score(query, texts))
     rescored = [replace(hit, score=float(score)) for hit, score in zip(hits, scores, strict=True)]
     return sorted(rescored, key=lambda hit: -hit.score)

@@ -93,6 +93,15 @@ def test_of_one_changed_passage_only_what_the_encoder_reads_is_encoded(
     assert (after["7"][1] == before["7"][1]) == (not encoded)
 
 
+def test_a_title_alone_keeps_its_vector_when_other_fields_change(tmp_path: Path) -> None:
+    ingest([Passage("1", "", title="One")], collection="c", path=tmp_path, encoder=StubEncoder())
+    encoder = StubEncoder()
+    changed = Passage("1", "", title="One", payload={"year": 2000})
+    ingest([changed], collection="c", path=tmp_path, encoder=encoder)
+    assert encoder.encoded == 0
+    assert stored.embedded(tmp_path)["1"][0]["year"] == 2000
+
+
 def test_moving_words_between_title_and_text_needs_no_new_vector(tmp_path: Path) -> None:
     ingest([Passage("1", "two words", title="One")], collection="c", path=tmp_path, encoder=StubEncoder())
     encoder = StubEncoder()

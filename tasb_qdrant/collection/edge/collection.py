@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any, Final, Self
 
+import orjson
 import qdrant_edge as edge
 
 from tasb_qdrant.collection.edge.engine import index_schema, indexes_of
 from tasb_qdrant.collection.edge.optimize import INDEX_EVERYTHING_KB
+from tasb_qdrant.collection.edge.room import Writing, size_of
 from tasb_qdrant.collection.edge.shard import OpenShard, closed_error
 from tasb_qdrant.collection.edge.vectors import edge_vectors
 from tasb_qdrant.collection.edge.wire import EdgeRequest
@@ -29,6 +31,9 @@ from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 from tasb_qdrant.steps import Deadline
+
+_PAYLOAD: Final = 2048
+"""Bytes of a payload that isn't known here."""
 
 
 class EdgeCollection(Edits):
@@ -133,28 +138,34 @@ class EdgeCollection(Edits):
         check_size(batch.vectors, name=self.name, dim=self.contract.dim)
         check_sparse(batch, self.bm25, name=self.name)
         check_representable(batch.vectors, self._schema.vectors)
+        payloads = [to_payload(passage, self.keys) for passage in batch.passages]
         points = [
-            edge.Point(point_id, vector, to_payload(passage, self.keys))
-            for point_id, passage, vector in zip(batch.point_ids, batch.passages, edge_vectors(batch), strict=True)
+            edge.Point(point_id, vector, payload)
+            for point_id, payload, vector in zip(batch.point_ids, payloads, edge_vectors(batch), strict=True)
         ]
-        with self._engine("storing passages") as shard:
+        with self._writing("storing passages", size_of(batch, payloads)) as shard:
             shard.update(edge.UpdateOperation.upsert_points(points))
 
     def delete_points(self, ids: Sequence[PointId]) -> None:
         """Delete these points; on return that is in the write-ahead log."""
         if ids:
-            with self._engine("deleting passages") as shard:
+            with self._writing("deleting passages", Writing(len(ids))) as shard:
                 shard.update(edge.UpdateOperation.delete_points(list(ids)))
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         """Give each point its payload as a whole; on return that is in the write-ahead log."""
-        with self._engine("replacing payloads") as shard:
-            for point_id, payload in payloads.items():
+        for point_id, payload in payloads.items():
+            # The engine moves a point that it has indexed, with its vector.
+            size = Writing(1, 4 * self.contract.dim, len(orjson.dumps(payload)))
+            with self._writing("replacing payloads", size) as shard:
                 shard.update(edge.UpdateOperation.overwrite_payload([point_id], dict(payload)))
 
     def patch_payloads(self, ids: Sequence[PointId], fields: Mapping[str, Any], removed: Sequence[str]) -> None:
         """Set these fields of these points, and remove others; on return that is in the write-ahead log."""
-        with self._engine("patching payloads") as shard:
+        # The engine moves a point that it has indexed, with its vector and all its payload.
+        each = len(orjson.dumps(plain_payload(fields))) + _PAYLOAD
+        size = Writing(len(ids), 4 * self.contract.dim * len(ids), each * len(ids))
+        with self._writing("patching payloads", size) as shard:
             if fields:
                 shard.update(edge.UpdateOperation.set_payload(list(ids), plain_payload(fields)))
             if removed:
@@ -181,14 +192,18 @@ class EdgeCollection(Edits):
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing."""
-        with self._engine("indexing a payload field") as shard:
-            for field, kind in check_indexes(self, indexes).items():
+        missing = check_indexes(self, indexes)
+        points = self._reads.count(exact=False)
+        self._check_open()
+        texts = [kind == "text" for kind in missing.values()]
+        with self._shard.indexing("indexing a payload field", texts=texts, points=points) as shard:
+            for field, kind in missing.items():
                 self._shard.steps.filtering.known.forget()
                 shard.update(edge.UpdateOperation.create_field_index(field, index_schema(kind)))
 
     def remove_index(self, field: str, *, retry: bool = True) -> None:
         """Drop the payload index of this field, if there is one."""
-        with self._engine("dropping an index") as shard:
+        with self._writing("dropping an index", Writing(1)) as shard:
             self._shard.steps.filtering.known.forget()
             shard.update(edge.UpdateOperation.delete_field_index(field))
 
@@ -271,6 +286,13 @@ class EdgeCollection(Edits):
     def _engine(self, doing: str) -> Iterator[edge.EdgeShard]:
         self._check_open()
         with self._shard.engine(doing) as shard:
+            yield shard
+
+    @contextmanager
+    def _writing(self, doing: str, size: Writing) -> Iterator[edge.EdgeShard]:
+        """For every update: the shard, when the disk has room for one of that size."""
+        self._check_open()
+        with self._shard.writing(doing, size) as shard:
             yield shard
 
     def _check_open(self) -> None:

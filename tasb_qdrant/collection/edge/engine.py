@@ -7,6 +7,7 @@ from typing import Final
 
 import qdrant_edge as edge
 
+from tasb_qdrant.collection.edge.space import disk_full
 from tasb_qdrant.collection.reads.errors import explained
 from tasb_qdrant.errors import CollectionError, RequestRefusedError, StoreCorruptError, StoreLockedError
 from tasb_qdrant.settings import IndexType
@@ -23,8 +24,18 @@ INDEX_TYPES: Final[dict[IndexType, edge.PayloadSchemaType]] = {
 }
 
 
+_DISK_FULL: Final = (
+    "No space left",
+    "StorageFull",
+    "quota exceeded",
+    "QuotaExceeded",
+    "File too large",
+    "FileTooLarge",
+)
+
+
 def load_shard(folder: Path) -> edge.EdgeShard:
-    """The shard in this folder. Raises StoreLockedError, StoreCorruptError, and CollectionError for a full disk."""
+    """The shard in this folder. Raises StoreLockedError, StoreCorruptError, DiskFullError."""
     try:
         return edge.EdgeShard.load(str(folder))
     except BaseException as error:
@@ -33,7 +44,7 @@ def load_shard(folder: Path) -> edge.EdgeShard:
         if "WouldBlock" in str(error):
             raise locked_error(folder.parent) from error
         if is_disk_full(error):
-            raise engine_error(error, f"{folder}, opening the embedded store") from error
+            raise engine_error(error, folder.parent, "opening the embedded store") from error
         raise StoreCorruptError(
             f"{folder}: the embedded store can't be opened ({one_line(error)}); restore the folder from a backup, or "
             f"delete the collection and ingest again"
@@ -47,7 +58,7 @@ def create_shard(folder: Path, config: edge.EdgeConfig) -> None:
     except BaseException as error:
         if not is_engine_error(error):
             raise
-        raise engine_error(error, f"{folder}, making the embedded store") from error
+        raise engine_error(error, folder, "making the embedded store") from error
 
 
 def is_engine_error(error: BaseException) -> bool:
@@ -58,10 +69,11 @@ def is_engine_error(error: BaseException) -> bool:
     return type(error) is Exception or _has_panicked(error)
 
 
-def engine_error(error: BaseException, place: str) -> CollectionError:
+def engine_error(error: BaseException, folder: Path, doing: str) -> CollectionError:
     """Our error for this one of the engine's."""
+    place = f"{folder}, {doing}"
     if is_disk_full(error):
-        return CollectionError(f"{place}: the disk is full; free some space, and run the same again")
+        return disk_full(folder, doing)
     if _has_panicked(error):
         return StoreCorruptError(
             f"{place}: the embedded engine failed ({one_line(error)}); close the collection and open it again, and "
@@ -85,9 +97,9 @@ def locked_error(folder: Path, *, waited: float = 0.0) -> StoreLockedError:
     )
 
 
-def is_disk_full(error: BaseException) -> bool:
-    """The engine's errors are texts."""
-    return "No space left" in str(error) or "StorageFull" in str(error)
+def is_disk_full(error: object) -> bool:
+    """The engine's errors are texts. A quota, and a limit to the size of files, are full disks of another kind."""
+    return any(word in str(error) for word in _DISK_FULL)
 
 
 def one_line(error: object) -> str:

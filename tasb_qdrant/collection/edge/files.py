@@ -12,6 +12,7 @@ import orjson
 import portalocker
 
 from tasb_qdrant.collection.edge.engine import locked_error
+from tasb_qdrant.collection.edge.space import DISK_FULL, disk_full
 from tasb_qdrant.collection.schema import CollectionSchema, edit_mark, read_schema
 from tasb_qdrant.errors import CollectionError, StoreCorruptError, StoreLockedError
 
@@ -134,6 +135,8 @@ class EdgeLock:
             raise locked_error(self._folder) from error
         except (OSError, portalocker.exceptions.LockException) as error:
             self.release()
+            if isinstance(error, OSError) and error.errno in DISK_FULL:
+                raise disk_full(self._folder, "locking the collection") from error
             reason = error.strerror if isinstance(error, OSError) else None
             raise CollectionError(
                 f"{self._folder}: can't be locked ({reason or error}); make the folder writable, on a disk that has "

@@ -6,6 +6,8 @@ The engine holds the interpreter's lock for as long as it builds: minutes withou
 from __future__ import annotations
 
 import ctypes
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Final
 
+from tasb_qdrant.collection.edge.engine import is_disk_full
+from tasb_qdrant.collection.edge.space import MIB, disk_full, space_at
 from tasb_qdrant.errors import CollectionError
 
 POLL_SECONDS: Final = 0.1
@@ -21,6 +25,15 @@ POLL_SECONDS: Final = 0.1
 INDEX_EVERYTHING_KB: Final = 1
 """The engine indexes segments above this many KB when `optimize` is called, and never by itself: so every
 point, and "indexed" can be compared with "points"."""
+
+_DOING: Final = "building the vector index"
+
+_SHORT: Final = 64 * MIB
+"""More than the engine makes a file of at a time: SIGBUS with so much room has another reason."""
+
+# The engine looks itself whether there is room for a second copy of the vectors and payloads.
+_TOO_LITTLE: Final = re.compile(r"Not enough space.*needed: (?P<number>[\d.]+) (?P<unit>[KMGT]i)?B")
+_UNITS: Final = {None: 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -61,7 +74,7 @@ def build_in_child(shard: Path, *, lock: int, while_waiting: Callable[[], None])
         build(str(shard))
         return
     # A file and not a pipe: nobody reads while the child runs, and a full pipe would block it for ever.
-    with tempfile.TemporaryFile() as said:
+    with _said_in() as said:
         child = _start([sys.executable, "-c", _PROGRAM, str(shard), *sys.path], said, lock=lock, folder=shard.parent)
         try:
             while not _has_ended(child):
@@ -74,6 +87,14 @@ def build_in_child(shard: Path, *, lock: int, while_waiting: Callable[[], None])
         if child.returncode:
             said.seek(0)
             raise _failure(shard.parent, child.returncode, said.read().decode("utf-8", "replace"))
+
+
+def _said_in() -> IO[bytes]:
+    """A file for what the child says; in memory of the system alone where no disk has room for one."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.memfd_create("said") if hasattr(os, "memfd_create") else os.devnull, "w+b")
 
 
 def _start(command: list[str], said: IO[bytes], *, lock: int, folder: Path) -> subprocess.Popen[bytes]:
@@ -97,6 +118,13 @@ def _has_ended(child: subprocess.Popen[bytes]) -> bool:
 
 
 def _failure(folder: Path, status: int, said: str) -> CollectionError:
+    """What made the child end with this status, having said this. The passages are as they were."""
+    if -status == signal.SIGBUS and space_at(folder).bytes < _SHORT:
+        return disk_full(folder, _DOING)
+    if (short := _TOO_LITTLE.search(said)) is not None:
+        return disk_full(folder, _DOING, needed=int(float(short["number"]) * _UNITS[short["unit"]]))
+    if is_disk_full(said):
+        return disk_full(folder, _DOING)
     if status < 0:
         how = f"the process that built the vector index was killed by signal {-status}; is there enough memory?"
     else:

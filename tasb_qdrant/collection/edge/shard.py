@@ -17,9 +17,12 @@ from typing import Any, Final
 
 import qdrant_edge as edge
 
-from tasb_qdrant.collection.edge.engine import engine_error, is_engine_error, load_shard
+from tasb_qdrant.collection.edge import reserve
+from tasb_qdrant.collection.edge.engine import engine_error, is_engine_error
 from tasb_qdrant.collection.edge.files import EdgeLock, in_memory, load_schema, mark_edited, save_schema, shard_folder
+from tasb_qdrant.collection.edge.opening import open_shard
 from tasb_qdrant.collection.edge.optimize import build_in_child
+from tasb_qdrant.collection.edge.room import Room, Writing
 from tasb_qdrant.collection.edge.wire import EdgeRequest, EdgeWire
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.reads.steps import ReadSteps
@@ -47,7 +50,8 @@ class OpenShard:
         self._file_lock.acquire(lock_wait)
         try:
             self.schema = load_schema(folder)
-            self._shard: edge.EdgeShard | None = load_shard(shard_folder(folder))
+            self._shard: edge.EdgeShard | None = self._open()
+            self._room = Room(shard_folder(folder))
             self.steps = ReadSteps(
                 EdgeWire(),
                 folder.name,
@@ -71,7 +75,21 @@ class OpenShard:
             except BaseException as error:
                 if not is_engine_error(error):
                     raise
-                raise engine_error(error, f"{self.folder}, {doing}") from error
+                raise engine_error(error, self.folder, doing) from error
+
+    @contextmanager
+    def writing(self, doing: str, size: Writing) -> Iterator[edge.EdgeShard]:
+        """The same, for an update of that size, when the disk has room for it, else DiskFullError."""
+        with self.engine(doing) as shard:
+            self._room.for_update(size, doing)
+            yield shard
+
+    @contextmanager
+    def indexing(self, doing: str, *, texts: Sequence[bool], points: int) -> Iterator[edge.EdgeShard]:
+        """The same, for a payload index for each of `texts`, which says whether it is of texts."""
+        with self.engine(doing) as shard:
+            self._room.for_indexes(texts, points=points, doing=doing)
+            yield shard
 
     def send(self, requests: Sequence[EdgeRequest], deadline: Deadline) -> list[Any]:
         """The answers to requests. One that is under way can't be stopped: the deadline is checked between them."""
@@ -98,9 +116,9 @@ class OpenShard:
             except BaseException as error:
                 if not is_engine_error(error):
                     raise
-                raise engine_error(error, f"{self.folder}, building the vector index") from error
+                raise engine_error(error, self.folder, "building the vector index") from error
             finally:
-                self._shard = load_shard(shard_folder(self.folder))
+                self._shard = self._open()
 
     def mark_edited(self) -> None:
         """Note in the sidecar that passages are edited now."""
@@ -117,6 +135,7 @@ class OpenShard:
         """Return when everything stored so far is on disk."""
         with self.engine("writing to disk") as shard:
             shard.flush()
+            self._room.flushed()
 
     def close(self) -> None:
         """Write everything to disk, and let other processes open the collection."""
@@ -124,8 +143,13 @@ class OpenShard:
             try:
                 if self._shard is not None:
                     self._close_shard()
+                    reserve.keep(self.folder)
             finally:
                 self._file_lock.release()
+
+    def _open(self) -> edge.EdgeShard:
+        reserve.release_if_short(self.folder)
+        return open_shard(self.folder, lock=self._file_lock.fileno())
 
     def _close_shard(self) -> None:
         with self.engine("closing the collection") as shard:

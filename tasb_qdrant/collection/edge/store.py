@@ -13,6 +13,7 @@ from typing import Final
 import orjson
 import qdrant_edge as edge
 
+from tasb_qdrant.collection.edge import reserve
 from tasb_qdrant.collection.edge.collection import EdgeCollection
 from tasb_qdrant.collection.edge.engine import create_shard
 from tasb_qdrant.collection.edge.files import (
@@ -26,6 +27,7 @@ from tasb_qdrant.collection.edge.files import (
 )
 from tasb_qdrant.collection.edge.optimize import INDEX_EVERYTHING_KB
 from tasb_qdrant.collection.edge.shard import OpenShard
+from tasb_qdrant.collection.edge.space import DISK_FULL, MIB, disk_full, require
 from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings
 from tasb_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRefusedError, SettingsError
@@ -36,6 +38,11 @@ log: Final = logging.getLogger(__name__)
 _UNFINISHED: Final = ".creating-"
 
 _FULL_SCAN_KB: Final = 10_000
+
+_EMPTY: Final = 4 * MIB
+"""What a new collection takes (1.1 MiB, and its reserve), and the first write beside it."""
+
+_EMPTY_FILES: Final = 40
 
 
 class EdgeStore:
@@ -101,10 +108,12 @@ class EdgeStore:
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             _remove_leftovers(self._root)
+            require(self._root, _EMPTY, f"making collection {name!r}", files=_EMPTY_FILES)
             building.mkdir()
             lock.acquire()  # says that its maker lives
             create_shard(shard_folder(building), config)
             write_durably(building / SIDECAR, orjson.dumps(schema.to_metadata(), option=orjson.OPT_INDENT_2))
+            reserve.keep(building)
             sync_folder(building)
             building.rename(folder)
             sync_folder(self._root)
@@ -176,6 +185,8 @@ class EdgeStore:
 
 
 def _unusable(folder: Path, error: OSError) -> CollectionError:
+    if error.errno in DISK_FULL:
+        return disk_full(folder, f"writing the embedded store's own files ({error.strerror})")
     return CollectionError(
         f"{folder}: the embedded store needs a folder that it can write to ({error.strerror or error}); make it "
         "writable, or choose another --path"

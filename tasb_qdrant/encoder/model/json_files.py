@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasb_qdrant.errors import CorruptModelError, ModelNotFoundError
+from tasb_qdrant.errors import CorruptModelError, ModelError, ModelNotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +19,20 @@ class Module:
 
 
 def read_modules(folder: Path) -> tuple[Module, ...]:
-    """What modules.json in `folder` chains. Raises CorruptModelError."""
+    """What modules.json in `folder` chains. Raises CorruptModelError, and ModelError for a class of the model's own."""
     try:
         parts = [(str(part["type"]), str(part["path"])) for part in read_json(folder / "modules.json")]
     except (TypeError, KeyError) as error:
         raise CorruptModelError(
             f"{folder / 'modules.json'} must list modules with type and path; get the file again"
         ) from error
+    for kind, _ in parts:
+        # A class of the model's own may have the name of one of the library's, and do something else.
+        if "." in kind and not kind.startswith("sentence_transformers."):
+            raise ModelError(
+                f"{folder / 'modules.json'} chains {kind}, a class that comes with the model; code of a model is not "
+                "run here, and only sentence-transformers' own modules are supported; choose another --model"
+            )
     return tuple(Module(kind.rpartition(".")[2], _inside(folder, path)) for kind, path in parts)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from tasb_qdrant.records import Passage
+from tasb_qdrant.records import Passage, encoder_text
 from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import PayloadKeys
 
@@ -72,4 +72,4 @@ def _encoder_text(stored: Mapping[str, Any], keys: PayloadKeys) -> str | None:
     text, title = stored.get(keys.text), stored.get(keys.title)
     if not isinstance(text, str) or not isinstance(title, str | None):
         return None
-    return f"{title} {text}" if title else text
+    return encoder_text(title, text)

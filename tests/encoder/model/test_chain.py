@@ -123,6 +123,15 @@ def test_a_model_with_two_encoders_is_refused_by_name(tiny: Path, kind: str) -> 
         loaded(tiny)
 
 
+@pytest.mark.parametrize("kind", ["custom_st.Transformer", "modeling.Pooling"])
+def test_a_class_that_comes_with_the_model_is_refused_by_name_whatever_its_own(tiny: Path, kind: str) -> None:
+    listed = json.loads((chained(tiny) / "modules.json").read_text())
+    listed[kind.endswith("Pooling")]["type"] = kind
+    (tiny / "modules.json").write_text(json.dumps(listed))
+    with pytest.raises(ModelError, match=f"chains {kind}, a class that comes with the model"):
+        loaded(tiny)
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "CNN", "MultiVectorMask", "WeightedLayerPooling"])
 def test_a_module_that_is_not_supported_is_refused_by_name(tiny: Path, kind: str) -> None:
     with pytest.raises(ModelError, match=f"chains the module {kind}, which is not supported"):

@@ -6,7 +6,20 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.faults.case import Case
-from tests.faults.kinds import bm25, changed, collection, encoding, files, key, kill, replies, saved, server, signals
+from tests.faults.kinds import (
+    bm25,
+    changed,
+    collection,
+    disk,
+    encoding,
+    files,
+    key,
+    kill,
+    replies,
+    saved,
+    server,
+    signals,
+)
 from tests.faults.trial import Injection
 
 _CASES_OF_A_KIND: Final = 1_000_000
@@ -68,6 +81,7 @@ KINDS: Final = (
     Kind(22, "key-refused", "key refused from some request on", 60, 2, key.refused),
     Kind(23, "key-revoked", "key changed on the server", 40, 1, key.revoked),
     Kind(24, "bm25", "SIGKILL, signals and lost replies while words are stored, too", 300, 5, bm25.with_words),
+    Kind(25, "embedded-disk", "the embedded store's disk full, then freed", 120, 3, disk.embedded),
 )
 
 
