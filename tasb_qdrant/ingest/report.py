@@ -66,7 +66,7 @@ def _expected(outcome: Outcome, now: Progress, *, points: int, in_source: int) -
 
 def _warnings(collection: Collection, encoder: Encoder) -> tuple[str, ...]:
     stored, precision = collection.contract.precision, encoder.contract.precision
-    if stored == precision:
+    if precision in ("", stored):  # "": nothing was encoded
         return ()
     # Old collections may name a precision that is gone: fp8.
     remedy = f"; use --precision {stored} for identical ones" if stored in PRECISIONS else ""

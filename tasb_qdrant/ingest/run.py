@@ -6,12 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
 # The module and not its functions: tests put stores of their own in their place.
 from tasb_qdrant.collection import open as opening
 from tasb_qdrant.collection.protocol import Collection, Store
-from tasb_qdrant.collection.schema import check_name
+from tasb_qdrant.collection.schema import check_contract, check_name
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.errors import SettingsError
@@ -32,7 +33,7 @@ from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
 from tasb_qdrant.ingest.verify.check import verified
 from tasb_qdrant.ingest.verify.sync import deletions
 from tasb_qdrant.keywords import chosen
-from tasb_qdrant.records import IngestReport
+from tasb_qdrant.records import IngestReport, ModelContract
 from tasb_qdrant.settings import DEFAULT_AVG_LEN, Bm25Settings, CollectionSettings, StoreOptions, store_settings
 from tasb_qdrant.sources import SourceReader
 
@@ -81,8 +82,9 @@ class IngestRun:
             self._source.open(self._rejects, self._counters, stopped=self._stopped) as reader,
             self._journal(reader) as journal,
             self._open_store() as store,
+            self._stored_contract(store) as contract,
         ):
-            encoder = self._load_encoder()
+            encoder = self._encoder_for(contract, journal)
             journal.check_model(encoder.contract, collection_exists=lambda: store.exists(self._name))
             reader, avg_len = self._measure(reader, store)
             with self._open_collection(store, encoder, avg_len) as collection:
@@ -132,12 +134,38 @@ class IngestRun:
         sleep = sleep_until(self._stopped, waiting=self._counters.tell)
         return closed_after(opening.open_store_at(self._store, sleep=sleep, watch=self._counters.watch))
 
-    def _load_encoder(self) -> Encoder:
+    @contextmanager
+    def _stored_contract(self, store: Store) -> Iterator[ModelContract | None]:
+        """That of the collection, or None if it isn't there. It stays open: opening it again then costs nothing."""
+        if not store.exists(self._name):
+            yield None
+            return
+        with closed_after(store.open(self._name, lock_wait=opening.LOCK_WAIT)) as there:
+            yield there.contract
+
+    def _encoder_for(self, contract: ModelContract | None, journal: Journal) -> Encoder:
+        """The encoder that was chosen, else that of a collection that is there, which is loaded once it has something
+        to encode. A new collection is made as the encoder is, and an interrupted run has likely more to encode."""
+        if contract is None or journal.resumed.windows:
+            encoder = self._load_encoder(contract)
+            self._counters.note(encoder.notes)
+            return encoder
+
+        def load() -> Encoder:
+            with self._counters.aside("loading the model"):
+                encoder = self._load_encoder(contract)
+            journal.encoded_by(encoder.contract)
+            self._counters.note(encoder.notes)
+            return encoder
+
+        return self._encoder.lazily(
+            contract, collection=self._name, check=partial(check_contract, self._name, contract), load=load
+        )
+
+    def _load_encoder(self, contract: ModelContract | None) -> Encoder:
         if self._encoder.encoder is None:
             self._counters.phase("loading the model")
-        encoder = self._encoder.load()
-        self._counters.note(encoder.notes)
-        return encoder
+        return self._encoder.load(contract, collection=self._name)
 
     def _measure(self, reader: PassageReader, store: Store) -> tuple[PassageReader, float]:
         """The average length for a new collection's BM25, and what is to be read now: measuring may have read ahead."""

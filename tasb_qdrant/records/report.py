@@ -18,6 +18,7 @@ class IngestReport:
     reads; `tokens` what the encoder saw. `points` is the collection's exact count afterwards, `points_expected`
     what it should be (None if an overwriting run can't tell). `deleted` counts points that a `--sync` removed
     because its source didn't have them; `verification` is the result of the verification, if one was asked for.
+    `device` and `precision` are "" if nothing had to be encoded.
     `notes` say what was chosen on the user's behalf. `loading_seconds` is the part of `seconds` in which passages
     moved from the source to the collection, `stages` the busy seconds of each stage, which overlap.
 
