@@ -10,7 +10,7 @@ from tasb_qdrant.settings.collection import (
     VectorType,
     parse_indexes,
 )
-from tasb_qdrant.settings.environment import user_state_folder, waiting_is_chosen
+from tasb_qdrant.settings.environment import environment_names, user_state_folder, waiting_is_chosen
 from tasb_qdrant.settings.store import (
     DEFAULT_STORE,
     MAX_SECONDS,
@@ -35,6 +35,7 @@ __all__ = [
     "Transport",
     "VectorType",
     "check_whole_number",
+    "environment_names",
     "first_problem",
     "parse_indexes",
     "store_settings",
