@@ -1,6 +1,6 @@
 """Every error that this package raises on purpose.
 
-    TasbQdrantError                 exit code 1 on the command line
+    TasbQdrantError                 1 on the command line, or the code of its class in cli/failures.py
     ├── InvalidInputError           bad input from a person or a file
     │   ├── InvalidPassageError     an empty text, a bad id, a payload that is not JSON (also a ValueError)
     │   ├── PayloadInvalidError     a payload that doesn't match its model (also a ValueError)
@@ -46,6 +46,7 @@ of the exception, for programs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, Literal
 
@@ -54,6 +55,23 @@ _SHOWN_DIFFERENCES: Final = 5
 
 class TasbQdrantError(Exception):
     """The root: `except TasbQdrantError` catches everything that this package raises on purpose."""
+
+    @property
+    def kind(self) -> str:
+        """A stable name for programs: `collection_not_found` for CollectionNotFoundError, and so on."""
+        name = type(self).__name__.removesuffix("Error")
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+    @property
+    def remedy(self) -> str:
+        """What to do, as the end of the message says, or ""."""
+        return remedy_in(str(self))
+
+
+def remedy_in(message: str) -> str:
+    """The last clause of a message that says what was expected, what was found, and what to do; "" of a single one."""
+    *before, last = re.split(r"(?:;|(?<=\w)\.) ", message.partition("\n")[0])
+    return last if before else ""
 
 
 class InvalidInputError(TasbQdrantError):
@@ -276,7 +294,7 @@ class ContractMismatchError(CollectionError):
         # Options make up for a difference only if all else is the same: the model, above all.
         named = f" ({options})" if all(_encoded_by(what, stored) for what, stored, _ in self.differences) else ""
         super().__init__(
-            f"collection {name!r} doesn't match this run ({listed}); "
+            f"the collection {name!r} was made with another model or other settings than this run's ({listed}); "
             f"use the same model and settings{named}, or another --collection"
         )
 

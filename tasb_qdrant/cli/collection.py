@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from tasb_qdrant.cli.options import collection_option, json_option, store_options
 from tasb_qdrant.cli.verify import verify_command
@@ -36,7 +37,7 @@ def list_command(*, store: StoreOptions, as_json: bool) -> int:
     Example:
       tasb-qdrant collection list --url http://localhost:6333
     """
-    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.render import note, print_json, print_table
     from tasb_qdrant.manage.listing import list_collections
     from tasb_qdrant.settings import store_settings
@@ -44,7 +45,7 @@ def list_command(*, store: StoreOptions, as_json: bool) -> int:
     settings = store_settings(**store)
     found = list_collections(settings)
     if as_json:
-        print_json([listed.to_dict() for listed in found])
+        print_json({"location": settings.location, "collections": [listed.to_dict() for listed in found]})
     elif not found:
         note(f"No collections at {settings.location}.")
     else:
@@ -74,7 +75,7 @@ def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
     Example:
       tasb-qdrant collection info --collection docs
     """
-    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.render import print_json, print_table
     from tasb_qdrant.collection.open import open_collection
 
@@ -125,7 +126,7 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
     Example:
       tasb-qdrant collection optimize --collection docs
     """
-    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_collection
@@ -154,12 +155,14 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     Example:
       tasb-qdrant collection delete --collection docs --yes
     """
-    from tasb_qdrant.cli.main import DONE, NAMED_ERROR
+    from tasb_qdrant.cli.failures import DONE, NAMED_ERROR
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_store_at
     from tasb_qdrant.collection.schema import check_name
     from tasb_qdrant.settings import store_settings
 
+    if click.get_current_context().get_parameter_source("collection") is not ParameterSource.COMMANDLINE:
+        raise click.UsageError("name the collection to delete with --collection; a default is not taken for that")
     settings = store_settings(**store)
     opened = open_store_at(settings)
     try:

@@ -35,16 +35,17 @@ def dry_run_of(
     as_json: bool,
 ) -> int:
     """Print what a synchronisation would do."""
-    from tasb_qdrant.cli.main import DONE, INCOMPLETE
+    from tasb_qdrant.cli.failures import DONE, INCOMPLETE
     from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import print_json
-    from tasb_qdrant.cli.render_verify import print_plan
+    from tasb_qdrant.cli.render_verify import print_plan, warn_of_plan
     from tasb_qdrant.ingest import plan_sync
 
     with ProgressDisplay() as display:
         plan = plan_sync(list(sources), collection=collection, peers=peers, on_progress=display, **store, **source)
+    if not as_json:
+        print_plan(plan)
+    warn_of_plan(plan)
     if as_json:
         print_json(plan.to_dict())
-    else:
-        print_plan(plan)
     return INCOMPLETE if plan.rejected else DONE

@@ -41,6 +41,20 @@ def list_collections(settings: StoreSettings) -> list[ListedCollection]:
         store.close()
 
 
+def collection_names(settings: StoreSettings) -> list[str]:
+    """The names of every collection of the store, and on a server its aliases, sorted. Raises CollectionError."""
+    store = open_store_at(settings)
+    try:
+        names = store.names()
+        if settings.url is not None:
+            from tasb_qdrant.collection.server.store import ServerStore
+
+            names += store.aliases() if isinstance(store, ServerStore) else []
+        return sorted(names)
+    finally:
+        store.close()
+
+
 def _look_at(store: Store, name: str) -> ListedCollection:
     try:
         collection = store.open(name)

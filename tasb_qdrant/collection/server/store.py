@@ -63,6 +63,11 @@ class ServerStore:
         answer = self._call(self._client.get_collections, "listing collections")
         return sorted(described.name for described in answer.collections)
 
+    def aliases(self) -> list[str]:
+        """Other names of the server's collections, sorted."""
+        answer = self._call(self._client.get_aliases, "listing aliases")
+        return sorted(described.alias_name for described in answer.aliases)
+
     def exists(self, name: str) -> bool:
         """Whether there is such a collection, ours or not."""
         if not name or "/" in name or name in (".", ".."):
