@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "tasb_qdrant" / "examples"
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_FOR_TESTS = ("make ", "pip ", "docker ", "cp ")  # they install, start containers, or are what runs this suite
-DOCS = ["README.md", "docs/cli.md", "docs/environment.md", "docs/search.md", "docs/architecture.md"]
+DOCS = [
+    "README.md", "docs/cli.md", "docs/environment.md", "docs/search.md", "docs/logging.md", "docs/architecture.md",
+]  # fmt: skip
 NAMED = re.compile(r"# (\w+\.py)\n")  # a block that is a file of its own
 
 

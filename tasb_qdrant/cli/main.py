@@ -13,6 +13,7 @@ import click
 
 from tasb_qdrant.cli.defaults import give_defaults, origin
 from tasb_qdrant.cli.failures import DONE, INCOMPLETE, INTERRUPTED, NAMED_ERROR, USAGE, answer, show
+from tasb_qdrant.cli.logs import with_verbosity
 from tasb_qdrant.cli.said import Said, form_of
 from tasb_qdrant.errors import TasbQdrantError
 
@@ -42,7 +43,7 @@ class Program(click.Group):
             return None
         module, function = _COMMANDS[cmd_name]
         command = getattr(import_module(module), function)
-        return command if isinstance(command, click.Command) else None
+        return with_verbosity(command) if isinstance(command, click.Command) else None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -109,6 +110,9 @@ def main() -> None:
     Your own:    tasb-qdrant ingest passages.jsonl --collection mine
                  tasb-qdrant search "a question" --collection mine
     """
+
+
+with_verbosity(main)
 
 
 if __name__ == "__main__":

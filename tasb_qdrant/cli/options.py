@@ -73,9 +73,7 @@ def _store(**values: Any) -> dict[str, Any]:
     return nearer(values, "url", "path")
 
 
-store_options = grouped(
-    "store",
-    _store,
+_store_options = (
     click.option(
         "--url",
         envvar="QDRANT_URL",
@@ -123,7 +121,21 @@ store_options = grouped(
         help="Send the API key over http:// to another host; only in a network that you trust.",
     ),
 )
+
+store_options = grouped("store", _store, *_store_options)
 """--url, --path, the key and the transport, as `store: StoreOptions`."""
+
+reading_store_options = grouped(
+    "store",
+    _store,
+    *_store_options,
+    click.option(
+        "--read-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Seconds that opening, or an answer, is waited for in all, retries included. [default: 10]",
+    ),
+)
+"""The same for commands that read, as `store: ReadingStoreOptions`."""
 
 
 def encoder_options(*, new: str = "") -> Callable[[F], F]:

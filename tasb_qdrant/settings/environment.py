@@ -36,6 +36,19 @@ def environment_names() -> tuple[str, ...]:
     return tuple(f"{prefix}{name}".upper() for values, prefix in found for name, value in values if value)
 
 
+class _Program(BaseSettings):
+    """`TASB_QDRANT_LOG`."""
+
+    model_config = SettingsConfigDict(env_prefix="TASB_QDRANT_", extra="ignore")
+
+    log: str = ""
+
+
+def log_level() -> str:
+    """From which level on the program logs, as the environment names it; "" if it doesn't."""
+    return _Program().log
+
+
 class _OpenMP(BaseSettings):
     """What GNU OpenMP reads when torch is loaded."""
 
