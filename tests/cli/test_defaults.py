@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 import pytest
@@ -109,9 +108,7 @@ def test_nothing_is_deleted_by_default(run: Run, stored: Path, monkeypatch: pyte
     assert run("collection", "info").code == 0
 
 
-def test_what_was_used_is_in_doctor_and_in_the_log(
-    run: Run, stored: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_what_was_used_is_in_doctor_and_in_the_log(run: Run, stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = stored / "tasb-qdrant.toml"
     monkeypatch.setenv("TASB_QDRANT_COLLECTION", "c")
     monkeypatch.setenv("QDRANT_API_KEY", "canary")
@@ -119,11 +116,9 @@ def test_what_was_used_is_in_doctor_and_in_the_log(
     assert checks["settings"]["found"] == (
         f"{file} (collection, path, model, limit); QDRANT_API_KEY, TASB_QDRANT_COLLECTION"
     )
-    with caplog.at_level(logging.INFO, logger="tasb_qdrant"):
-        run("search", "bees")
-    [said] = [record.getMessage() for record in caplog.records if record.name == "tasb_qdrant.cli.defaults"]
-    assert said.startswith(f"From {file}: ")
-    assert {"model", "limit", "path"} == set(said.removeprefix(f"From {file}: ").rstrip(".").split(", "))
+    [said] = [line for line in run("search", "bees", "-v").err.splitlines() if f"From {file}: " in line]
+    assert set(said.partition(f"From {file}: ")[2].rstrip(".").split(", ")) == {"model", "limit", "path"}
+    assert f"From {file}" not in run("search", "bees").err
 
 
 def test_doctor_checks_the_model_that_would_be_used(run: Run, stored: Path, tmp_path: Path) -> None:
