@@ -15,6 +15,9 @@ from tasb_qdrant.ingest import ingest
 from tasb_qdrant.records import Hit, IngestReport, Passage
 
 if TYPE_CHECKING:
+    __version__: str
+    """The package's version, such as "0.1.0"."""
+
     from tasb_qdrant.collection.open import open_collection, open_store
     from tasb_qdrant.encoder import Encoder, load_encoder
     from tasb_qdrant.ingest.progress import Progress
@@ -65,6 +68,10 @@ _LAZY: Final = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from tasb_qdrant.version import package_version
+
+        return package_version()
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_LAZY[name]), name)
@@ -73,4 +80,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted([*globals(), *_LAZY, "__version__"])

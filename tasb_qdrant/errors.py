@@ -1,6 +1,6 @@
 """Every error that this package raises on purpose.
 
-    TasbQdrantError                 exit code 1 on the command line
+    TasbQdrantError                 1 on the command line, or the code of its class in cli/failures.py
     ├── InvalidInputError           bad input from a person or a file
     │   ├── InvalidPassageError     an empty text, a bad id, a payload that is not JSON (also a ValueError)
     │   ├── PayloadInvalidError     a payload that doesn't match its model (also a ValueError)
@@ -49,6 +49,7 @@ of the exception, for programs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, Literal
 
@@ -60,6 +61,23 @@ _ROOMY: Final = 64 * 2**20
 
 class TasbQdrantError(Exception):
     """The root: `except TasbQdrantError` catches everything that this package raises on purpose."""
+
+    @property
+    def kind(self) -> str:
+        """A stable name for programs: `collection_not_found` for CollectionNotFoundError, and so on."""
+        name = type(self).__name__.removesuffix("Error")
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+    @property
+    def remedy(self) -> str:
+        """What to do, as the end of the message says, or ""."""
+        return remedy_in(str(self))
+
+
+def remedy_in(message: str) -> str:
+    """The last clause of a message that says what was expected, what was found, and what to do; "" of a single one."""
+    *before, last = re.split(r"(?:;|(?<=\w)\.) ", message.partition("\n")[0])
+    return last if before else ""
 
 
 class InvalidInputError(TasbQdrantError):
@@ -301,7 +319,7 @@ class ContractMismatchError(CollectionError):
         # Options make up for a difference only if all else is the same: the model, above all.
         named = f" ({options})" if all(_encoded_by(what, stored) for what, stored, _ in self.differences) else ""
         super().__init__(
-            f"collection {name!r} doesn't match this run ({listed}); "
+            f"the collection {name!r} was made with another model or other settings than this run's ({listed}); "
             f"use the same model and settings{named}, or another --collection"
         )
 
@@ -388,22 +406,22 @@ class PassageNotFoundError(CollectionError):
 
 
 class IndexMismatchError(CollectionError):
-    """A payload index that would not hold what is stored, so that it isn't made. `name`, `field`, `kind`, `passage_id`
-    of the first passage that doesn't fit, and the index that would be `fitting`, or None."""
+    """A payload index that would not hold what is stored, so that it isn't made. `name`, `field`, `index_type`, the
+    `passage_id` of the first passage that doesn't fit, and the index that would be `fitting`, or None."""
 
     def __init__(
-        self, name: str, *, field: str, kind: str, passage_id: str, problem: str, fitting: str | None = None
+        self, name: str, *, field: str, index_type: str, passage_id: str, problem: str, fitting: str | None = None
     ) -> None:
         self.name = name
         self.field = field
-        self.kind = kind
+        self.index_type = index_type
         self.passage_id = passage_id
         self.fitting = fitting
-        other = f"ask for {field}:{fitting}" if fitting not in (None, kind) else "ask for another type"
+        other = f"ask for {field}:{fitting}" if fitting not in (None, index_type) else "ask for another type"
         super().__init__(
-            f"field {field!r} of collection {name!r} can't be indexed as {kind}: passage {passage_id[:100]!r} has "
+            f"field {field!r} of collection {name!r} can't be indexed as {index_type}: passage {passage_id[:100]!r} has "
             f"{problem}, which no filter on it would find; {other}, or correct what is stored, as by ingesting its "
-            f"corrected source with --index {field}:{kind}. No such index was made"
+            f"corrected source with --index {field}:{index_type}. No such index was made"
         )
 
 

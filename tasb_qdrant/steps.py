@@ -8,7 +8,8 @@ another says `yield from`. `carry_out` drives it where threads wait, `carry_out_
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
 
@@ -99,7 +100,7 @@ def together(plans: Sequence[StoreSteps[T]]) -> StoreSteps[list[T]]:
     return [results[number] for number in range(len(plans))]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deadline:
     """When a call is to end, with all of its steps and their retries. `allowed` is in seconds, `until` by
     time.monotonic; None is never."""
@@ -118,6 +119,16 @@ class Deadline:
             raise SearchTimeoutError(
                 f"not done within the timeout of {self.allowed:g} s; allow more time", timeout=self.allowed or 0.0
             )
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """The time that the block takes doesn't count."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            if self.until is not None:
+                self.until += time.monotonic() - began
 
     def left(self, most: float) -> float:
         """Seconds, `most` at most. Never 0, which some clients take for no limit at all."""

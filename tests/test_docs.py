@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "tasb_qdrant" / "examples"
 BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_FOR_TESTS = ("make ", "pip ", "docker ", "cp ")  # they install, start containers, or are what runs this suite
-PAGES = ("cli", "search", "editing", "logging", "long-texts", "architecture")
+PAGES = ("cli", "environment", "search", "editing", "logging", "long-texts", "architecture")
 DOCS = ["README.md", *(f"docs/{page}.md" for page in PAGES)]
 NAMED = re.compile(r"# (\w+\.py)\n")  # a block that is a file of its own
 

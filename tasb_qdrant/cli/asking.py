@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from tasb_qdrant.cli.failures import answer, show
 from tasb_qdrant.cli.find import Find
 from tasb_qdrant.cli.highlight import words_of
 from tasb_qdrant.cli.output import Output
 from tasb_qdrant.cli.render import note, print_groups, print_hits, print_json, print_json_line
+from tasb_qdrant.cli.said import said
 from tasb_qdrant.collection.reads.grouping import values_of
 from tasb_qdrant.errors import SettingsError, TasbQdrantError
 from tasb_qdrant.evaluation.queries import Query, read_queries
@@ -43,31 +45,40 @@ def ask_once(searcher: Searcher, find: Find, query: str, output: Output) -> None
     """One query."""
     [hits] = find.batch(searcher, [query], ids_alone=output.form == "trec")
     if output.form == "json":
-        print_json([hit.to_dict() for hit in hits])
+        print_json({"query": query, "hits": [hit.to_dict() for hit in hits]})
     else:
         _print(Query("1", query), hits, output, headed=False, best_per=find.best_per)
 
 
 def ask_like(searcher: Searcher, find: Find, like: Sequence[str], unlike: Sequence[str], output: Output) -> None:
     """Passages like others."""
+    _check_form(output, "--like")
     hits = find.like(searcher, like, unlike)
-    if output.form == "json":
-        print_json([hit.to_dict() for hit in hits])
-    elif output.form == "text":
-        print_hits(hits)
+    if output.is_json:
+        _document(output, {"like": list(like), "unlike": list(unlike), "hits": [hit.to_dict() for hit in hits]})
     else:
-        raise click.UsageError("--like prints text or json; leave out --format")
+        print_hits(hits)
 
 
 def ask_groups(searcher: Searcher, find: Find, query: str, output: Output, *, by: str, size: int) -> None:
     """The best hits of each value of a field."""
+    _check_form(output, "--group-by")
     groups = find.groups(searcher, query, by=by, size=size)
-    if output.form == "json":
-        print_json([{"value": group.value, "hits": [hit.to_dict() for hit in group.hits]} for group in groups])
-    elif output.form == "text":
-        print_groups(by, groups, words=_marked(query, output))
+    if output.is_json:
+        found = [{"value": group.value, "hits": [hit.to_dict() for hit in group.hits]} for group in groups]
+        _document(output, {"query": query, "by": by, "groups": found})
     else:
-        raise click.UsageError("--group-by prints text or json; leave out --format")
+        print_groups(by, groups, words=_marked(query, output))
+
+
+def _check_form(output: Output, option: str) -> None:
+    """Raises UsageError for a run for trec_eval, which has queries and their hits alone."""
+    if output.form == "trec":
+        raise click.UsageError(f"{option} prints text or JSON; leave out --format trec")
+
+
+def _document(output: Output, result: dict[str, Any]) -> None:
+    (print_json_line if output.form == "jsonl" else print_json)(result)
 
 
 def ask_file(searcher: Searcher, find: Find, lines: Any, output: Output) -> None:
@@ -80,7 +91,7 @@ def ask_file(searcher: Searcher, find: Find, lines: Any, output: Output) -> None
         else:
             _print(query, hits, output, headed=True, best_per=find.best_per)
     if output.form == "json":
-        print_json(every)
+        print_json({"queries": every})
 
 
 def _answered(
@@ -133,7 +144,10 @@ def _decoded(lines: Iterable[str]) -> Iterator[str]:
 
 
 def ask_people(searcher: Searcher, find: Find, output: Output) -> None:
-    """Answer queries from a prompt until its end. An error is shown, and the next query asked for."""
+    """Answer queries from a prompt until its end, with JSON on a line each. An error is shown, and the next query
+    asked for."""
+    _check_form(output, "--interactive")
+    number = 0
     read = _prompting()
     if sys.stdin.isatty():
         info = searcher.info()
@@ -145,14 +159,20 @@ def ask_people(searcher: Searcher, find: Find, output: Output) -> None:
             if line.startswith(":"):
                 find = _changed(find, line)
             elif line:
-                began = time.perf_counter()
+                began, number = time.perf_counter(), number + 1
                 [hits] = find.batch(searcher, [line])
+                if output.is_json:
+                    print_json_line(_as_json(Query(str(number), line), hits))
+                    continue
                 print_hits(hits, words=_marked(line, output))
                 note(f"{len(hits)} hits in {(time.perf_counter() - began) * 1000:.0f} ms.")
         except EOFError:
             return
-        except (TasbQdrantError, click.UsageError) as error:
+        except TasbQdrantError as error:
+            show(error, said())
+        except click.UsageError as error:
             click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+            answer(said(), kind="usage", message=error.format_message())
 
 
 def _prompting() -> Callable[[], str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import click
+from click.core import ParameterSource
 
 from tasb_qdrant.cli.asking_first import agreed
 from tasb_qdrant.cli.options import collection_option, json_option, reading_store_options, store_options, yes_option
@@ -38,7 +39,7 @@ def list_command(*, store: ReadingStoreOptions, as_json: bool) -> int:
     Example:
       tasb-qdrant collection list --url http://localhost:6333
     """
-    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.render import note, print_json, print_table
     from tasb_qdrant.manage.listing import list_collections
     from tasb_qdrant.settings import store_settings
@@ -46,7 +47,7 @@ def list_command(*, store: ReadingStoreOptions, as_json: bool) -> int:
     settings = store_settings(**store)
     found = list_collections(settings)
     if as_json:
-        print_json([listed.to_dict() for listed in found])
+        print_json({"location": settings.location, "collections": [listed.to_dict() for listed in found]})
     elif not found:
         note(f"No collections at {settings.location}.")
     else:
@@ -77,7 +78,7 @@ def info_command(*, collection: str, store: ReadingStoreOptions, as_json: bool) 
     Example:
       tasb-qdrant collection info --collection docs
     """
-    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.render import print_json, print_table
     from tasb_qdrant.collection.open import open_collection
 
@@ -133,8 +134,8 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
     Example:
       tasb-qdrant collection optimize --collection docs
     """
+    from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.logs import is_quiet
-    from tasb_qdrant.cli.main import DONE
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_collection
     from tasb_qdrant.ingest.display import ProgressDisplay
@@ -163,12 +164,14 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     Example:
       tasb-qdrant collection delete --collection docs --yes
     """
-    from tasb_qdrant.cli.main import DONE, NAMED_ERROR
+    from tasb_qdrant.cli.failures import DONE, NAMED_ERROR
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_store_at
     from tasb_qdrant.collection.schema import check_name, check_no_alias
     from tasb_qdrant.settings import store_settings
 
+    if click.get_current_context().get_parameter_source("collection") is not ParameterSource.COMMANDLINE:
+        raise click.UsageError("name the collection to delete with --collection; a default is not taken for that")
     settings = store_settings(**store)
     opened = open_store_at(settings, patient=False)
     try:

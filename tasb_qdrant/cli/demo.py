@@ -22,8 +22,8 @@ def demo_command(*, store: StoreOptions, as_json: bool) -> int:
     Example:
       tasb-qdrant demo
     """
+    from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.logs import is_quiet
-    from tasb_qdrant.cli.main import DONE
     from tasb_qdrant.cli.render import note, print_hits, print_json, print_report, stdout
     from tasb_qdrant.demo import run_demo
     from tasb_qdrant.ingest.display import ProgressDisplay

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tasb_qdrant.cli.complete import field_names
 from tasb_qdrant.cli.logs import is_verbose
 from tasb_qdrant.cli.options import filter_option, grouped
 
@@ -129,7 +130,9 @@ find_options = grouped(
         "--rescore/--no-rescore", default=None, help="Rescore quantized hits with the original vectors, or don't."
     ),
     click.option("--oversampling", type=click.FloatRange(min=1), help="Quantized candidates per hit."),
-    click.option("--field", "fields", multiple=True, help="Only this payload field. Repeatable."),
+    click.option(
+        "--field", "fields", multiple=True, shell_complete=field_names, help="Only this payload field. Repeatable."
+    ),
     click.option("--with-vectors", is_flag=True, help="With --json: the hits' vectors, too."),
     click.option(
         "--deadline",

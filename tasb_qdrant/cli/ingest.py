@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from tasb_qdrant.cli.complete import files
 from tasb_qdrant.cli.new_collection import collection_options
 from tasb_qdrant.cli.options import (
     collection_option,
@@ -67,10 +68,10 @@ run_options = grouped(
 
 
 @click.command("ingest")
-@click.argument("sources", metavar="SOURCE...", nargs=-1)
+@click.argument("sources", metavar="SOURCE...", nargs=-1, shell_complete=files)
 @collection_option
 @store_options
-@encoder_options(model="tas-b")
+@encoder_options(new="tas-b")
 @source_options
 @collection_options
 @click.option(
@@ -114,11 +115,11 @@ def ingest_command(
       tasb-qdrant ingest corpus.jsonl --collection docs --sync --dry-run
       zcat dump.jsonl.gz | tasb-qdrant ingest - --format jsonl --collection docs --rejects rejects.jsonl
     """
+    from tasb_qdrant.cli.failures import DONE, INCOMPLETE
     from tasb_qdrant.cli.logs import is_quiet
-    from tasb_qdrant.cli.main import DONE, INCOMPLETE
     from tasb_qdrant.cli.preview import preview_of
-    from tasb_qdrant.cli.render import note, print_json, print_report
-    from tasb_qdrant.cli.render_verify import print_verification
+    from tasb_qdrant.cli.render import note, print_json, print_report, warn_of
+    from tasb_qdrant.cli.render_verify import print_verification, warn_of_verification
     from tasb_qdrant.cli.sync import check_together, dry_run_of
     from tasb_qdrant.ingest import RejectedLines, ingest
     from tasb_qdrant.ingest.display import ProgressDisplay
@@ -140,19 +141,23 @@ def ingest_command(
         )
     for sentence in display.untold(report.notes):
         note(sentence)
+    if not as_json:
+        print_report(report)
+    warn_of(report)
+    if report.verification is not None:
+        if not as_json:
+            print_verification(report.verification)
+        warn_of_verification(report.verification)
     if as_json:
         print_json(report.to_dict())
-    else:
-        print_report(report)
-        if report.verification is not None:
-            print_verification(report.verification)
     return DONE if report.verified and not report.rejected and not report.refused_indexes else INCOMPLETE
 
 
 @contextmanager
 def resumable() -> Iterator[None]:
     """End the program in time after Ctrl-C or SIGTERM, and say what became of the passages."""
-    from tasb_qdrant.cli.main import INTERRUPTED
+    from tasb_qdrant.cli.failures import INTERRUPTED, answer
+    from tasb_qdrant.cli.said import said
     from tasb_qdrant.cli.signals import SAID, ending_in_time
 
     try:
@@ -162,4 +167,5 @@ def resumable() -> Iterator[None]:
         for sentence in getattr(error, "__notes__", ()):
             click.echo(sentence, err=True)
         click.echo(SAID, err=True)
+        answer(said(), kind="interrupted", message=SAID, remedy="run the same again to go on")
         sys.exit(INTERRUPTED)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, Final, NoReturn
 
 import click
 
+from tasb_qdrant.cli.defaults import give_defaults, origin
+from tasb_qdrant.cli.failures import DONE, INCOMPLETE, INTERRUPTED, NAMED_ERROR, USAGE, answer, show
 from tasb_qdrant.cli.logs import with_verbosity
+from tasb_qdrant.cli.said import Said, form_of
 from tasb_qdrant.errors import TasbQdrantError
 
-DONE: Final = 0
-NAMED_ERROR: Final = 1
-USAGE: Final = 2
-INCOMPLETE: Final = 3
-INTERRUPTED: Final = 130
+__all__ = ["DONE", "INCOMPLETE", "INTERRUPTED", "NAMED_ERROR", "USAGE", "main"]
 
 # Command -> module and function. A command's module is imported when it is wanted: --help stays quick.
 _COMMANDS: Final = {
@@ -45,6 +45,16 @@ class Program(click.Group):
         command = getattr(import_module(module), function)
         return with_verbosity(command) if isinstance(command, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command, with the defaults of the settings file. While completing, a bad file is passed over."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None:
+            with suppress(*([TasbQdrantError] if ctx.resilient_parsing else [])):
+                give_defaults(ctx, name, command)
+        return name, command, rest
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -53,24 +63,41 @@ class Program(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> NoReturn:
-        """Run, and exit: 0 done, 1 a named error, 2 usage, 3 done with rejects, 130 interrupted."""
+        """Run, and exit with a code of cli/failures.py."""
+        said = Said(form_of(sys.argv[1:] if args is None else args))
         try:
+            extra = {**extra, "obj": said}
             code = super().main(args, prog_name or "tasb-qdrant", complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except click.ClickException as error:
+            error = _located(error)
             error.show()
+            is_usage = isinstance(error, click.UsageError)
+            answer(said, kind="usage" if is_usage else "input", message=error.format_message())
             sys.exit(error.exit_code)
         except (click.Abort, KeyboardInterrupt):  # click makes the one of the other
             click.echo("Interrupted.", err=True)
+            answer(said, kind="interrupted", message="Interrupted.")
             sys.exit(INTERRUPTED)
         except TasbQdrantError as error:
-            click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
-            sys.exit(NAMED_ERROR)
+            sys.exit(show(error, said))
         except BrokenPipeError:
             # The reader of our output has left (`| head`). Python would complain once more at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(DONE)
+        except Exception as error:
+            answer(said, kind="internal", message=f"{type(error).__name__}: {error}")
+            raise
         sys.exit(code if isinstance(code, int) else DONE)
+
+
+def _located(error: click.ClickException) -> click.ClickException:
+    """The same, and where a value that can't be right comes from, unless it was typed."""
+    if not isinstance(error, click.BadParameter) or error.ctx is None or error.param is None:
+        return error
+    where = origin(error.ctx, error.param)
+    message = f"{error.message} (it comes from {where})" if where else error.message
+    return click.BadParameter(message, error.ctx, error.param, error.param_hint) if where else error
 
 
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from tasb_qdrant.cli.complete import collection_names, files
+from tasb_qdrant.cli.defaults import log_defaults, nearer, remember
 from tasb_qdrant.cli.payload_model import model_named
 
 if TYPE_CHECKING:
@@ -66,11 +68,22 @@ def _read_key(_: click.Context, parameter: click.Parameter, file: Any) -> Secret
     return SecretStr(key)
 
 
+def _store(**values: Any) -> dict[str, Any]:
+    log_defaults()
+    return nearer(values, "url", "path")
+
+
 _store_options = (
-    click.option("--url", help="Qdrant server, such as http://localhost:6333. [default: $QDRANT_URL]"),
+    click.option(
+        "--url",
+        envvar="QDRANT_URL",
+        callback=remember,
+        help="Qdrant server, such as http://localhost:6333. [default: $QDRANT_URL]",
+    ),
     click.option(
         "--path",
         type=click.Path(path_type=Path, file_okay=False),
+        callback=remember,
         help="Folder of the embedded store. [default, without a server: ./tasb_qdrant_data]",
     ),
     click.option(
@@ -109,12 +122,12 @@ _store_options = (
     ),
 )
 
-store_options = grouped("store", dict, *_store_options)
+store_options = grouped("store", _store, *_store_options)
 """--url, --path, the key and the transport, as `store: StoreOptions`."""
 
 reading_store_options = grouped(
     "store",
-    dict,
+    _store,
     *_store_options,
     click.option(
         "--read-timeout",
@@ -125,14 +138,20 @@ reading_store_options = grouped(
 """The same for commands that read, as `store: ReadingStoreOptions`."""
 
 
-def encoder_options(*, model: str | None) -> Callable[[F], F]:
-    """--model (`model` is its default) and what goes with it, as `encoder: EncoderOptions`."""
-    default = "[default: the one that made the collection]" if model is None else f"[default: {model}]"
+def encoder_options(*, new: str = "") -> Callable[[F], F]:
+    """--model and what goes with it, as `encoder: EncoderOptions`; `new` is the model of a collection that is made."""
+    default = f"[default: the one that made the collection{f'; for a new one {new}' if new else ''}]"
     own = "[default: as the collection has it, or the model's files say]"
     return grouped(
         "encoder",
         dict,
-        click.option("--model", default=model, help=f"Hub id or folder of the encoder, tas-b, or minilm. {default}"),
+        click.option(
+            "--model",
+            envvar="TASB_QDRANT_MODEL",
+            callback=remember,
+            shell_complete=files,
+            help=f"Hub id or folder of the encoder, tas-b, or minilm. {default}",
+        ),
         click.option("--revision", help="Branch, tag or commit of the model on the hub."),
         click.option(
             "--allow-pickle",
@@ -245,7 +264,15 @@ source_options = grouped(
 """--format, the names of fields and the payload's model, as `source: SourceOptions`."""
 
 
-collection_option = click.option("--collection", required=True, metavar="NAME", help="The collection's name.")
+collection_option = click.option(
+    "--collection",
+    required=True,
+    metavar="NAME",
+    envvar="TASB_QDRANT_COLLECTION",
+    callback=remember,
+    shell_complete=collection_names,
+    help="The collection's name. [default: $TASB_QDRANT_COLLECTION]",
+)
 peer_option = click.option(
     "--peer",
     "peers",

@@ -19,8 +19,20 @@ class Output:
 
     @classmethod
     def of(cls, *, form: str, run_name: str, highlight: bool, as_json: bool) -> Output:
-        """As the command line gives them: --json is a form, and only text has words to mark."""
-        return cls("json" if as_json else form, run_name, highlight and form == "text" and not as_json)
+        """As the command line gives them: --json is a form, and only text has words to mark.
+
+        Raises UsageError where a run for trec_eval is to be JSON.
+        """
+        if as_json and form == "trec":
+            raise click.UsageError("--json and --format trec contradict each other; give one of them")
+        if as_json and form == "text":
+            form = "json"
+        return cls(form, run_name, highlight and form == "text")
+
+    @property
+    def is_json(self) -> bool:
+        """Whether programs read it, as one document or line by line."""
+        return self.form in ("json", "jsonl")
 
 
 output_options = grouped(

@@ -80,7 +80,7 @@ def delete_command(
       tasb-qdrant collection passage delete bees owls --collection docs
       tasb-qdrant collection passage delete --filter 'year < 2000' --dry-run --collection docs
     """
-    from tasb_qdrant.cli.main import DONE, NAMED_ERROR
+    from tasb_qdrant.cli.failures import DONE, NAMED_ERROR
     from tasb_qdrant.collection.open import open_collection
 
     _check_one_way(ids, where)
@@ -148,7 +148,7 @@ def patch_command(
 @remove_option
 @collection_option
 @store_options
-@encoder_options(model=None)
+@encoder_options()
 @json_option
 def replace_command(
     *,
@@ -215,9 +215,17 @@ def _fields(written: tuple[str, ...]) -> Mapping[str, Any]:
 
 def _told(report: EditReport, *, as_json: bool) -> int:
     """Print what was done; the exit status says whether everything that was named is there."""
-    from tasb_qdrant.cli.main import DONE, INCOMPLETE
+    from tasb_qdrant.cli.failures import DONE, INCOMPLETE
     from tasb_qdrant.cli.render import note, print_json, stdout, warn
 
+    if report.truncated:
+        warn(f"{_passages(report.truncated)} longer than the model reads; only the beginning was encoded")
+    if report.missing:
+        shown = ", ".join(repr(one[:100]) for one in report.missing[:_SHOWN])
+        more = f" and {len(report.missing) - _SHOWN:,} more" if len(report.missing) > _SHOWN else ""
+        warn(f"the collection has no passage {shown}{more}; give ids as the source wrote them")
+    if report.changed:
+        note("A later ingest of the source stores what that has: change it there, too, if this is to stay so.")
     if as_json:
         print_json(report.to_dict())
         return INCOMPLETE if report.missing else DONE
@@ -228,14 +236,6 @@ def _told(report: EditReport, *, as_json: bool) -> int:
         return DONE
     encoded = f", {report.encoded:,} with a new vector" if report.encoded else ""
     stdout().print(f"{report.kind.capitalize()} {_passages(report.changed)} of {where}{encoded}.", markup=False)
-    if report.truncated:
-        warn(f"{_passages(report.truncated)} longer than the model reads; only the beginning was encoded")
-    if report.missing:
-        shown = ", ".join(repr(one[:100]) for one in report.missing[:_SHOWN])
-        more = f" and {len(report.missing) - _SHOWN:,} more" if len(report.missing) > _SHOWN else ""
-        warn(f"the collection has no passage {shown}{more}; give ids as the source wrote them")
-    if report.changed:
-        note("A later ingest of the source stores what that has: change it there, too, if this is to stay so.")
     return INCOMPLETE if report.missing else DONE
 
 

@@ -39,8 +39,8 @@ def add_command(*, indexes: tuple[str, ...], collection: str, store: StoreOption
     Example:
       tasb-qdrant collection index add year:integer --collection docs
     """
+    from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.logs import is_quiet
-    from tasb_qdrant.cli.main import DONE
     from tasb_qdrant.cli.render import print_json, stdout, warn
     from tasb_qdrant.collection.open import open_collection
     from tasb_qdrant.ingest.display import ProgressDisplay
@@ -54,14 +54,15 @@ def add_command(*, indexes: tuple[str, ...], collection: str, store: StoreOption
             counters.compare("looking at the values to index", None)
             added = opened.add_indexes(wanted, on_page=counters.compared)
         held = opened.index_points()
+    for field in added:
+        if not held[field][1]:
+            warn(f"no passage has the field {field}; if it is mistyped, drop the index, and index the right one")
     if as_json:
         print_json({"added": added, "indexes": _listed(held)})
         return DONE
     console = stdout()
     for field, kind in added.items():
         console.print(f"Indexed {field} as {kind}: {held[field][1]:,} passages have it.", markup=False)
-        if not held[field][1]:
-            warn(f"no passage has the field {field}; if it is mistyped, drop the index, and index the right one")
     if not added:
         console.print("They are there already; nothing was changed.")
     return DONE
@@ -79,7 +80,7 @@ def drop_command(*, fields: tuple[str, ...], collection: str, store: StoreOption
     Example:
       tasb-qdrant collection index drop topic --collection docs
     """
-    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_collection
 
@@ -105,14 +106,14 @@ def list_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
     Example:
       tasb-qdrant collection index list --collection docs
     """
-    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.render import note, print_json, print_table
     from tasb_qdrant.collection.open import open_collection
 
     with open_collection(collection, **store) as opened:
         held = opened.index_points()
     if as_json:
-        print_json(_listed(held))
+        print_json({"indexes": _listed(held)})
     elif not held:
         note(f"Collection {collection!r} has no payload indexes.")
     else:

@@ -22,15 +22,17 @@ def preview_of(
     sources: tuple[str, ...], source: SourceOptions, settings: CollectionSettings, *, limit: int | None, as_json: bool
 ) -> int:
     """Print what would be read."""
-    from tasb_qdrant.cli.main import DONE, INCOMPLETE
+    from tasb_qdrant.cli.failures import DONE, INCOMPLETE
     from tasb_qdrant.ingest import preview
     from tasb_qdrant.ingest.source.preview import SHOWN
 
     found = preview(list(sources), limit=limit or SHOWN, indexes=settings.indexes, **source)
+    if not as_json:
+        print_preview(found)
+    if found.rejected:
+        warn(f"{found.rejected:,} of them can't be stored; the first: {clean(found.first_reject or '')}")
     if as_json:
         print_json(found.to_dict())
-    else:
-        print_preview(found)
     return INCOMPLETE if found.rejected else DONE
 
 
@@ -52,8 +54,6 @@ def print_preview(found: Preview) -> None:
     else:
         about = "an unknown number of" if found.estimate is None else f"about {found.estimate:,}"
         console.print(f"Read {found.read:,} of {about} passages. Nothing was stored.")
-    if found.rejected:
-        warn(f"{found.rejected:,} of them can't be stored; the first: {clean(found.first_reject or '')}")
     if found.proposed_indexes:
         options = " ".join(f"--index {field}:{kind}" for field, kind in found.proposed_indexes.items())
         console.print(Text(f"Indexes that suit: {options}"))

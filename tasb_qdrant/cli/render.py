@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import click
-import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -17,29 +16,32 @@ from rich.text import Text
 
 from tasb_qdrant.cli.highlight import excerpt, spans_in
 from tasb_qdrant.cli.logs import is_quiet
+from tasb_qdrant.cli.said import as_bytes, said
 from tasb_qdrant.doctor import Check
 from tasb_qdrant.records import Hit, HitGroup, IngestReport
 
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
-def print_json_line(value: Any) -> None:
-    """One JSON document on one line."""
-    click.echo(orjson.dumps(value))
+def print_json_line(result: Mapping[str, Any]) -> None:
+    """The result as one JSON document on one line, as `print_json` does."""
+    click.echo(as_bytes(said().document(result), line=True))
 
 
-def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    click.echo(orjson.dumps(value, option=orjson.OPT_INDENT_2))
+def print_json(result: Mapping[str, Any]) -> None:
+    """The result as one JSON document on stdout, with the version, and the warnings and notes said so far."""
+    click.echo(as_bytes(said().document(result), line=False))
 
 
 def warn(message: str) -> None:
-    """One line on stderr."""
+    """One line on stderr; JSON that is printed after it has it, too."""
+    said().warnings.append(message)
     click.echo(f"{click.style('Warning:', fg='yellow')} {message}", err=True)
 
 
 def note(message: str) -> None:
-    """One line on stderr, unless -q says no: what was chosen on the user's behalf."""
+    """One line on stderr: what was chosen on the user's behalf; JSON that is printed after it has it, too."""
+    said().notes.append(message)
     if is_quiet():
         return
     click.secho(message, err=True, dim=True)
@@ -84,7 +86,8 @@ def _print_hit(console: Console, rank: int, hit: Hit, words: frozenset[str]) -> 
     console.print(head)
     _print_indented(console, _marked(excerpt(clean(hit.text), words, limit=400), words))
     if hit.payload:
-        fields = "  ".join(f"{name}={_value(value)}" for name, value in hit.payload.items())
+        # A server's answers have them in another order over gRPC than over REST.
+        fields = "  ".join(f"{name}={_value(value)}" for name, value in sorted(hit.payload.items()))
         _print_indented(console, Text(_shortened(fields, 200), style="dim"))
 
 
@@ -120,19 +123,24 @@ def print_report(report: IngestReport) -> None:
             f" in collection {report.collection!r} at {report.location}, which now holds {report.points:,}.",
         )
     )
+    ran_on = f" on {report.device} in {report.precision}" if report.device else ""
     console.print(
         f"Read {report.read:,}: stored {report.stored:,}, updated {report.updated:,}, skipped {report.skipped:,}, "
         f"rejected {report.rejected:,}. Truncated {report.truncated:,}. "
         f"{report.seconds:.1f} s, {report.passages_per_second:,.0f} passages/s, "
-        f"{report.tokens_per_second:,.0f} tokens/s on {report.device} in {report.precision}."
+        f"{report.tokens_per_second:,.0f} tokens/s{ran_on}."
     )
     if report.deleted:
         console.print(f"Deleted {report.deleted:,} points that the source doesn't have.")
-    for warning in (*report.refused_indexes.values(), *report.warnings):
-        warn(warning)
     if report.proposed_indexes:
         options = " ".join(f"--index {field}:{kind}" for field, kind in report.proposed_indexes.items())
         console.print(Text(f"To filter fast on payload fields, run the same again with: {options}"))
+
+
+def warn_of(report: IngestReport) -> None:
+    """What of the run is not as it should be."""
+    for warning in (*report.refused_indexes.values(), *report.warnings):
+        warn(warning)
 
 
 def print_checks(checks: Sequence[Check]) -> None:

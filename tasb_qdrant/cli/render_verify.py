@@ -34,12 +34,6 @@ def print_verification(found: VerifyReport) -> None:
     if found.sampled:
         cosine = "" if found.lowest_cosine is None else f", lowest cosine {found.lowest_cosine:.5f}"
         console.print(f"  {found.sampled:,} vectors compared{cosine}")
-    if found.rejected:
-        warn(f"{found.rejected:,} inputs of the source can't be stored; ingest with --rejects FILE names them")
-    for sentence in found.unchecked:
-        warn(sentence)
-    if found.extra and not found.extra_allowed:
-        warn("to delete what the source doesn't have, use: tasb-qdrant ingest --sync")
     if found.report_file:
         console.print(Text(f"  all of them are in {found.report_file}"))
 
@@ -52,6 +46,20 @@ def print_plan(plan: SyncPlan) -> None:
         + (f" ({plan.replace:,} of them replace a stored text)" if plan.replace else "")
         + f", update {plan.update:,} payloads and leave {plan.unchanged:,} as they are. Nothing was changed."
     )
+
+
+def warn_of_verification(found: VerifyReport) -> None:
+    """What of it was not checked, or has to be done otherwise."""
+    if found.rejected:
+        warn(f"{found.rejected:,} inputs of the source can't be stored; ingest with --rejects FILE names them")
+    for sentence in found.unchecked:
+        warn(sentence)
+    if found.extra and not found.extra_allowed:
+        warn("to delete what the source doesn't have, use: tasb-qdrant ingest --sync")
+
+
+def warn_of_plan(plan: SyncPlan) -> None:
+    """What would keep the synchronisation from being made, or complete."""
     if plan.rejected:
         warn(f"{plan.rejected:,} inputs of the source can't be stored; ingest with --rejects FILE names them")
     if plan.refusal:

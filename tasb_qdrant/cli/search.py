@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tasb_qdrant.cli.complete import field_names
 from tasb_qdrant.cli.find import Find, find_options
 from tasb_qdrant.cli.options import collection_option, encoder_options, grouped, reading_store_options
 from tasb_qdrant.cli.output import Output, output_options
@@ -32,6 +33,10 @@ class Question:
     group_by: str | None
     group_size: int
 
+    def encodes(self, find: Find) -> bool:
+        """Whether the model is needed: not for passages by their ids, nor for words."""
+        return not self.like and (find.options["mode"] != "bm25" or self.interactive)
+
     def check(self) -> None:
         """Raises UsageError unless it is one way, with what goes with it."""
         ways = {
@@ -53,7 +58,12 @@ question_options = grouped(
     "question",
     Question,
     click.argument("query", required=False),
-    click.option("--group-by", metavar="FIELD", help="Group hits by this payload field: the best of each value."),
+    click.option(
+        "--group-by",
+        metavar="FIELD",
+        shell_complete=field_names,
+        help="Group hits by this payload field: the best of each value.",
+    ),
     click.option("--group-size", type=click.IntRange(min=1), default=3, show_default=True, help="Hits in each group."),
     click.option(
         "--like", multiple=True, metavar="ID", help="Instead of a query: find passages like this one. Repeatable."
@@ -74,7 +84,7 @@ question_options = grouped(
 @question_options
 @output_options
 @reading_store_options
-@encoder_options(model=None)
+@encoder_options()
 def search_command(
     *,
     collection: str,
@@ -98,13 +108,18 @@ def search_command(
       tasb-qdrant search --interactive --collection docs
     """
     from tasb_qdrant.cli.asking import ask_file, ask_groups, ask_like, ask_once, ask_people
-    from tasb_qdrant.cli.main import DONE
+    from tasb_qdrant.cli.failures import DONE
+    from tasb_qdrant.cli.render import note
     from tasb_qdrant.filters import parse_filter
 
     question.check()
     if find.where is not None:
         parse_filter(find.where)  # a mistake in it should show before the encoder is loaded, which takes seconds
-    with _opened(collection, store, encoder) as searcher:
+    with _opened(collection, store, encoder if question.encodes(find) else {}) as searcher:
+        if question.encodes(find) and find.options["mode"] != "bm25":
+            searcher.warm_up()
+        for sentence in searcher.notes:
+            note(sentence)
         if question.interactive:
             ask_people(searcher, find, output)
         elif question.queries is not None:
@@ -121,7 +136,7 @@ def search_command(
 @contextmanager
 def _opened(collection: str, store: ReadingStoreOptions, encoder: EncoderOptions) -> Iterator[Searcher]:
     """The searcher; warnings about filters go to standard error, a line each."""
-    from tasb_qdrant.cli.render import note, warn
+    from tasb_qdrant.cli.render import warn
     from tasb_qdrant.search import Searcher
     from tasb_qdrant.search.where import FilterWarning
 
@@ -131,6 +146,4 @@ def _opened(collection: str, store: ReadingStoreOptions, encoder: EncoderOptions
     with warnings.catch_warnings(), Searcher(collection, **store, **encoder) as searcher:
         warnings.simplefilter("always", FilterWarning)
         warnings.showwarning = show
-        for sentence in searcher.notes:
-            note(sentence)
         yield searcher

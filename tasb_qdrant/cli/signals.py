@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final, NoReturn
 
-from tasb_qdrant.cli.main import INTERRUPTED
+from tasb_qdrant.cli.failures import INTERRUPTED
 
 SAID: Final = "Interrupted. What was stored stays stored; run the same again to go on."
 

@@ -38,10 +38,10 @@ def dry_run_of(
     as_json: bool,
 ) -> int:
     """Print what a synchronisation would do."""
+    from tasb_qdrant.cli.failures import DONE, INCOMPLETE
     from tasb_qdrant.cli.logs import is_quiet
-    from tasb_qdrant.cli.main import DONE, INCOMPLETE
     from tasb_qdrant.cli.render import note, print_json
-    from tasb_qdrant.cli.render_verify import print_plan
+    from tasb_qdrant.cli.render_verify import print_plan, warn_of_plan
     from tasb_qdrant.ingest import plan_sync
     from tasb_qdrant.ingest.display import ProgressDisplay
 
@@ -51,8 +51,9 @@ def dry_run_of(
         )
     for sentence in display.untold(plan.notes):
         note(sentence)
+    if not as_json:
+        print_plan(plan)
+    warn_of_plan(plan)
     if as_json:
         print_json(plan.to_dict())
-    else:
-        print_plan(plan)
     return INCOMPLETE if plan.rejected else DONE

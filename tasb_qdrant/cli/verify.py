@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tasb_qdrant.cli.complete import files
 from tasb_qdrant.cli.options import (
     collection_option,
     encoder_options,
@@ -25,11 +26,17 @@ if TYPE_CHECKING:
 @click.command("verify")
 @collection_option
 @click.option(
-    "--source", "sources", multiple=True, required=True, metavar="SOURCE", help="What was ingested. Repeatable."
+    "--source",
+    "sources",
+    multiple=True,
+    required=True,
+    metavar="SOURCE",
+    shell_complete=files,
+    help="What was ingested. Repeatable.",
 )
 @source_options
 @store_options
-@encoder_options(model=None)
+@encoder_options()
 @click.option(
     "--sample",
     type=click.IntRange(min=0),
@@ -68,11 +75,11 @@ def verify_command(
       tasb-qdrant collection verify --collection docs --source corpus.jsonl
       tasb-qdrant collection verify --collection docs --source corpus.jsonl --repair --report differences.jsonl
     """
+    from tasb_qdrant.cli.failures import DONE, INCOMPLETE
     from tasb_qdrant.cli.ingest import resumable
     from tasb_qdrant.cli.logs import is_quiet
-    from tasb_qdrant.cli.main import DONE, INCOMPLETE
     from tasb_qdrant.cli.render import note, print_json
-    from tasb_qdrant.cli.render_verify import print_verification
+    from tasb_qdrant.cli.render_verify import print_verification, warn_of_verification
     from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.ingest.verify.run import verify
 
@@ -91,8 +98,9 @@ def verify_command(
         )
     for sentence in display.untold(found.notes):
         note(sentence)
+    if not as_json:
+        print_verification(found)
+    warn_of_verification(found)
     if as_json:
         print_json(found.to_dict())
-    else:
-        print_verification(found)
     return DONE if found.equal and not found.rejected else INCOMPLETE

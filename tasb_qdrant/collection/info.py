@@ -55,7 +55,7 @@ class CollectionInfo:
             **{name: getattr(self, name) for name in ("name", "location", "store", "points", "indexed")},
             "status": self.status,
             "index_deferred": self.index_deferred,
-            "indexes": dict(self.indexes),
+            "indexes": dict(sorted(self.indexes.items())),  # servers list them in no order
             "quantization": self.quantization,
             "vectors": self.vectors,
             "keys": self.keys.model_dump(),

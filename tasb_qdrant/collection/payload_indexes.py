@@ -56,7 +56,12 @@ def check_stored(
                     passage_id = str(payload.get(keys.id, point.id))
                     fitting = INDEX_OF.get(type(payload.get(field)))
                     found[field] = IndexMismatchError(
-                        collection.name, field=field, kind=kind, passage_id=passage_id, problem=problem, fitting=fitting
+                        collection.name,
+                        field=field,
+                        index_type=kind,
+                        passage_id=passage_id,
+                        problem=problem,
+                        fitting=fitting,
                     )
                     del checks[field]
         seen += len(page.points)

@@ -15,7 +15,7 @@ from tasb_qdrant.encoder.model.hub import HUB_TIMEOUT
 from tasb_qdrant.encoder.model.resolve import TAS_B
 from tasb_qdrant.encoder.model.wishes import Wishes
 from tasb_qdrant.encoder.protocol import Encoder
-from tasb_qdrant.encoder.single import load_single
+from tasb_qdrant.encoder.single import contract_of, load_single
 from tasb_qdrant.encoder.threads import spin_less
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.records import ModelContract
@@ -87,3 +87,25 @@ def load_encoder(
     for sentence in encoder.notes:
         log.info("%s", sentence)
     return encoder
+
+
+def known_contract(
+    model: str | Path,
+    *,
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    normalize: bool | None = None,
+    dim: int | None = None,
+    query_prompt: str | None = None,
+    passage_prompt: str | None = None,
+    contract: ModelContract | None = None,
+) -> ModelContract:
+    """The contract of the encoder that `load_encoder` would return, from its files alone; its precision is "", as that
+    depends on the hardware. Of a plain BERT or DistilBERT it is read without torch and transformers.
+
+    Raises what `load_encoder` does.
+    """
+    wishes = Wishes(normalize, dim, query_prompt, passage_prompt)
+    wishes.check()
+    wishes = wishes if contract is None else wishes.completed(contract)
+    return contract_of(find_model(model, revision=revision, allow_pickle=allow_pickle, wishes=wishes))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
-from tasb_qdrant.encoder.load import load_encoder
+from tasb_qdrant.encoder.hardware import check_names
+from tasb_qdrant.encoder.lazy import LazyEncoder
+from tasb_qdrant.encoder.load import known_contract, load_encoder
 from tasb_qdrant.encoder.model.resolve import TAS_B, named_by
 from tasb_qdrant.encoder.protocol import Encoder
-from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError
+from tasb_qdrant.errors import DeviceError, EncodingError, ModelError
 from tasb_qdrant.records import ModelContract
+from tasb_qdrant.version import package_version
 
 
 class EncoderOptions(TypedDict, total=False):
@@ -63,9 +68,10 @@ class EncoderChoice:
     passage_prompt: str | None = None
     encoder: Encoder | None = None
 
-    def load(self, contract: ModelContract | None = None) -> Encoder:
+    def load(self, contract: ModelContract | None = None, *, collection: str = "") -> Encoder:
         """The encoder that was chosen, else the one that made the vectors of a `contract`, else TAS-B. What wasn't
-        chosen of its vectors is as the contract has it, too.
+        chosen of its vectors is as the contract has it, too. Errors about a model that the contract names say so, with
+        the `collection`'s name.
 
         Raises what `load_encoder` does.
         """
@@ -74,13 +80,58 @@ class EncoderChoice:
         if self.model is not None or contract is None:
             return self._loaded(TAS_B if self.model is None else self.model, self.revision, contract)
         model, revision = named_by(contract, self.revision)
-        try:
+        with _said_of(collection, model):
             return self._loaded(model, revision, contract)
-        except (ModelNotFoundError, HubUnreachableError) as error:
-            raise type(error)(
-                f"the model that made the collection's vectors, {model}, can't be loaded: {error}. "
-                "If it is elsewhere now, name it with --model"
-            ) from error
+
+    def lazily(
+        self,
+        contract: ModelContract,
+        *,
+        collection: str,
+        check: Callable[[ModelContract], None],
+        load: Callable[[], Encoder] | None = None,
+    ) -> Encoder:
+        """The encoder for a `collection` with this `contract`, which `load` (by default `self.load`) loads when it
+        first has something to encode.
+
+        `check` is called with the contract of what was chosen, now, and with that of the encoder, once it is loaded;
+        what it raises is raised. Raises what `load_encoder` does about a model that was chosen and can't be found.
+        """
+        if self.encoder is not None:
+            check(self.encoder.contract)
+            return self.encoder
+        check_names(self.device, self.precision)
+        known = self._known(contract)
+        check(known)
+
+        def loaded() -> Encoder:
+            encoder = self.load(contract, collection=collection) if load is None else load()
+            check(encoder.contract)
+            return encoder
+
+        return LazyEncoder(known, loaded)
+
+    def _known(self, contract: ModelContract) -> ModelContract:
+        """The contract of the encoder, as far as it is known before it is loaded."""
+        if self.model is not None:
+            return known_contract(
+                self.model,
+                revision=self.revision,
+                allow_pickle=self.allow_pickle,
+                normalize=self.normalize,
+                dim=self.dim,
+                query_prompt=self.query_prompt,
+                passage_prompt=self.passage_prompt,
+                contract=contract,
+            )
+        wished: dict[str, Any] = {
+            "normalized": self.normalize,
+            "dim": self.dim,
+            "query_prompt": self.query_prompt,
+            "passage_prompt": self.passage_prompt,
+        }
+        given = {name: value for name, value in wished.items() if value is not None}
+        return replace(contract, precision="", version=package_version(), **given)
 
     def _loaded(self, model: str | Path, revision: str | None, contract: ModelContract | None) -> Encoder:
         return load_encoder(
@@ -95,3 +146,18 @@ class EncoderChoice:
             passage_prompt=self.passage_prompt,
             contract=contract,
         )
+
+
+@contextmanager
+def _said_of(collection: str, model: str) -> Iterator[None]:
+    """Errors about the model name the collection that it comes from: the person has not named it."""
+    try:
+        yield
+    except (DeviceError, EncodingError):
+        raise  # about the machine
+    except ModelError as error:
+        whose = f"the collection {collection!r} was" if collection else "the collection's vectors were"
+        raise type(error)(
+            f"{whose} made with the model {model}, which can't be loaded: {error}. If it is elsewhere now, name it "
+            "with --model"
+        ) from error

@@ -14,6 +14,7 @@ from tasb_qdrant.encoder.model.files import ModelFiles
 from tasb_qdrant.encoder.model.weights import hashing, read_tensors
 from tasb_qdrant.encoder.model.wishes import with_dim
 from tasb_qdrant.records import ModelContract
+from tasb_qdrant.version import package_version
 
 if TYPE_CHECKING:
     from tasb_qdrant.encoder.batching import BatchedEncoder, Tokenizes
@@ -39,7 +40,7 @@ def load_single(
     config = read_config(model.layout.transformer)
     model = replace(model, layout=with_dim(model.layout, config.dim))
     tokenization = load_tokenization(model.layout, config)
-    contract = _contract(model, config, weights=weights, tokenization=tokenization, hardware=hardware)
+    contract = _contract(model, config, weights=weights, tokenization=tokenization, precision=hardware.precision)
     run, notes = _forward(model, config, sha256=weights, forward=forward, hardware=hardware)
     return BatchedEncoder(
         contract=contract,
@@ -49,6 +50,21 @@ def load_single(
         forward=run,
         batch_tokens=batch_tokens or default_batch_tokens(hardware.device),
     )
+
+
+def contract_of(model: ModelFiles) -> ModelContract:
+    """The contract of an encoder that `load_single` would return, with an empty precision: the hardware isn't chosen.
+
+    Of a plain BERT or DistilBERT it is read without torch and transformers. Raises CorruptModelError, SettingsError.
+    """
+    from tasb_qdrant.encoder.tokenize.files import load_tokenization
+
+    with hashing(model.hashed) as sha256:
+        weights = sha256()
+    config = read_config(model.layout.transformer)
+    model = replace(model, layout=with_dim(model.layout, config.dim))
+    tokenization = load_tokenization(model.layout, config)
+    return _contract(model, config, weights=weights, tokenization=tokenization, precision="")
 
 
 def _forward(
@@ -85,7 +101,7 @@ def _tokenizing(tokenization: Tokenization, device: str) -> Tokenizes:
 
 
 def _contract(
-    model: ModelFiles, config: ModelConfig, *, weights: str, tokenization: Tokenization, hardware: Hardware
+    model: ModelFiles, config: ModelConfig, *, weights: str, tokenization: Tokenization, precision: str
 ) -> ModelContract:
     source, layout = model.source, model.layout
     return ModelContract(
@@ -96,19 +112,10 @@ def _contract(
         distance="Dot",
         dim=layout.dim or final_dim(layout.steps, config.dim, folder=layout.transformer),
         max_length=tokenization.max_length,
-        precision=hardware.precision,
+        precision=precision,
         query_prompt=layout.query_prompt,
         passage_prompt=layout.passage_prompt,
-        version=_version(),
+        version=package_version(),
         revision=source.commit,
         truncation_side="left" if tokenization.keep_end else "right",
     )
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("tasb-qdrant")
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "unknown"

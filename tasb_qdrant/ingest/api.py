@@ -35,7 +35,7 @@ def ingest(
     timeout: float = 60.0,
     retry_seconds: float = 120.0,
     allow_plain_http_key: bool = False,
-    model: str | Path | None = "tas-b",
+    model: str | Path | None = None,
     revision: str | None = None,
     allow_pickle: bool = False,
     device: str = "auto",
@@ -99,6 +99,8 @@ def ingest(
     likely a mistake, DeletionRefusedError is raised before anything is changed (not with `delete_anyway`).
     `plan_sync` says beforehand what will be done. `verify` compares collection and source at the end. Both look at
     every replica of a cluster (`peers` as in `verify`) and read the source more than once, so they take no stream.
+    Without `model`, a new collection gets TAS-B's vectors, and an existing one those of the model that made it, as its
+    contract says. It is loaded when the first passage has to be encoded: not for a source that is stored already.
     With an `encoder` given, `model`, `device` and the like are not used. `progress` shows a bar in a terminal or a
     notebook, and a line on stderr now and then elsewhere; `on_progress` is called in this thread, several times a
     second. An iterable of passages is read in another one, once and lazily.

@@ -134,6 +134,13 @@ class Channel(Generic[T]):
         """Hand an item on; `waiting` is called while the queue is full."""
         self._put(item, waiting)
 
+    def widen(self, capacity: int) -> None:
+        """Let so many items wait from now on, if that is more than before."""
+        with self._queue.mutex:
+            if capacity > self._queue.maxsize:
+                self._queue.maxsize = capacity
+                self._queue.not_full.notify_all()
+
     def close(self, waiting: Callable[[], None] | None = None) -> None:
         """No more items will come."""
         self._put(_END, waiting)

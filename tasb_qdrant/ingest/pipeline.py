@@ -78,10 +78,9 @@ def run_pipeline(
     words = None if collection.bm25 is None else Bm25Encoder(collection.bm25)
     indexes = collection.indexes() if indexes is None else indexes
     proposal = IndexProposal(indexes)
-    at_once = windows_at_once(encoder.device)
     with journal.saved_at_the_end(), counters.loading(), Flow(stopped) as flow:
         windows: Channel[Window] = flow.channel(2)
-        tokenized: Channel[TokenizedWindow] = flow.channel(2 * at_once)
+        tokenized: Channel[TokenizedWindow] = flow.channel(2)
         uploader = Uploader(collection, flow, counters, on_stored=journal.ledger.acknowledged)
         reading = read_windows(
             source,
@@ -97,9 +96,12 @@ def run_pipeline(
         flow.spawn("tokenize", lambda: _feed(_tokenize(looked_at, encoder, words, sieve, journal, counters), tokenized))
         flow.spawn("checkpoint", lambda: journal.keep(flow.check))
         for first in tokenized.items(waiting=counters.tell):
+            at_once = windows_at_once(encoder.device)  # known by now: an encoder is loaded for the first tokens
+            tokenized.widen(2 * at_once)
             portion = Portion([first, *tokenized.ready(at_once - 1)])
-            with counters.busy("encode"):
-                vectors = encoder.encode_tokens(portion.tokens, on_progress=counters.encoded)
+            tokens = portion.tokens
+            with counters.busy("encode"), counters.encoding(len(tokens), tokens.tokens) as on_progress:
+                vectors = encoder.encode_tokens(tokens, on_progress=on_progress)
             for item, rows in portion.split(vectors):
                 _send(item, rows, collection, journal, uploader, counters)
             deferral.stored(counters.snapshot().stored)
@@ -165,7 +167,7 @@ def _tokenize(
         if words is not None:
             with counters.busy("bm25"):
                 sparse = words.encode_passages(texts)
-        counters.add(tokens=tokens.tokens, truncated=tokens.truncated)
+        counters.add(truncated=tokens.truncated)
         journal.ledger.begin(window.number, done.plus(Counts(tokens=tokens.tokens, truncated=tokens.truncated)))
         yield TokenizedWindow(wanted, tokens, sparse)
 

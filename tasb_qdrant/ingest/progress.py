@@ -141,6 +141,25 @@ class Counters:
         self.add(encoded=passages)
         self.tell()
 
+    @contextmanager
+    def encoding(self, passages: int, tokens: int) -> Iterator[Callable[[int], None]]:
+        """While so many passages are encoded: a function for the encoder to count those that it has just finished.
+
+        Their share of the tokens counts with them, and not when they are tokenized: that runs windows ahead, and rates
+        would begin several times too high.
+        """
+        done = 0
+
+        def count(more: int) -> None:
+            nonlocal done
+            before, done = done, min(done + more, passages)
+            self.add(encoded=done - before, tokens=tokens * done // passages - tokens * before // passages)
+            self.tell()
+
+        yield count
+        if done < passages:
+            count(passages - done)
+
     def restart(self) -> None:
         """Count from 0 again: the source was only surveyed so far, and is read for good now."""
         with self._lock:
@@ -172,6 +191,18 @@ class Counters:
             yield
         finally:
             self._loading = (self._loading[0], self.clock())
+
+    @contextmanager
+    def aside(self, phase: str) -> Iterator[None]:
+        """A phase within another one, whose time doesn't count for the rates."""
+        before, began = self._now.phase, self.clock()
+        self.phase(phase)
+        try:
+            yield
+        finally:
+            self.phase(before)
+            if self._loading is not None:
+                self._loading = (self._loading[0] + self.clock() - began, self._loading[1])
 
     def phase(self, phase: str, index: OptimizeProgress | None = None) -> None:
         """Set what is going on; a new phase is reported at once."""

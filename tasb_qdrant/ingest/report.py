@@ -135,7 +135,7 @@ def _long_titles(count: int) -> tuple[str, ...]:
 
 def _warnings(collection: Collection, encoder: Encoder) -> tuple[str, ...]:
     stored, precision = collection.contract.precision, encoder.contract.precision
-    if stored == precision:
+    if precision in ("", stored):  # "": nothing was encoded
         return ()
     # Old collections may name a precision that is gone: fp8.
     remedy = f"; use --precision {stored} for identical ones" if stored in PRECISIONS else ""

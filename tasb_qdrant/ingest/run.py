@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, Unpack
 
 # The module and not its functions: tests put stores of their own in their place.
 from tasb_qdrant.collection import open as opening
 from tasb_qdrant.collection.protocol import Collection, Store
-from tasb_qdrant.collection.schema import check_name
+from tasb_qdrant.collection.schema import check_contract, check_name
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.errors import SettingsError
@@ -38,7 +39,7 @@ from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
 from tasb_qdrant.ingest.verify.check import verified
 from tasb_qdrant.ingest.verify.sync import deletions
 from tasb_qdrant.keywords import chosen
-from tasb_qdrant.records import IngestReport
+from tasb_qdrant.records import IngestReport, ModelContract
 from tasb_qdrant.settings import (
     DEFAULT_AVG_LEN,
     Bm25Settings,
@@ -98,9 +99,10 @@ class IngestRun:
             self._source.open(self._rejects, self._counters, stopped=self._stopped) as reader,
             self._journal(reader) as journal,
             self._open_store() as store,
+            self._stored(store) as there,
         ):
-            reader = self._look_ahead(reader, store, journal)
-            encoder = self._load_encoder()
+            reader = self._look_ahead(reader, there, journal)
+            encoder = self._encoder_for(there, journal)
             journal.check_model(encoder.contract, collection_exists=lambda: store.exists(self._name))
             if self._settings.split is not None and not store.exists(self._name):
                 self._split_as(self._settings.split, encoder)
@@ -164,7 +166,7 @@ class IngestRun:
         sleep = sleep_until(self._stopped, waiting=self._counters.tell)
         return closed_after(opening.open_store_at(self._store, sleep=sleep, watch=self._counters.watch))
 
-    def _look_ahead(self, reader: PassageReader, store: Store, journal: Journal) -> PassageReader:
+    def _look_ahead(self, reader: PassageReader, there: Collection | None, journal: Journal) -> PassageReader:
         """The reader, once its first passages were checked: what can't be stored is said before a model is loaded.
 
         A stream is left alone, which may keep us waiting, and so is a run that is resumed: its first ones are stored.
@@ -173,25 +175,52 @@ class IngestRun:
         """
         surveyed = self._choice.sync and self._rejects.name is not None
         again = bool(journal.resumed.windows) or isinstance(self._source.given, RejectedLines)
-        if surveyed or again or self._settings.split is not None or not self._source.is_repeatable:
+        if surveyed or again or self._splits(there) or not self._source.is_repeatable:
             return reader
         documents = reader.itself if isinstance(reader, SplitPassages) else reader
-        all_must_fit = self._rejects.name is None
-        if not store.exists(check_name(self._name)):
-            return FirstLook(documents, self._settings, all_must_fit=all_must_fit).at_new()
-        with closed_after(store.open(self._name, lock_wait=opening.LOCK_WAIT)) as collection:
-            if collection.split is not None:
-                return reader
-            self._source.index_as(collection.indexes())
-            look = FirstLook(documents, self._settings, all_must_fit=all_must_fit)
-            return look.at_stored(collection, self._guard(collection))
+        look = FirstLook(documents, self._settings, all_must_fit=self._rejects.name is None)
+        if there is None:
+            return look.at_new()
+        self._source.index_as(there.indexes())
+        return look.at_stored(there, self._guard(there))
 
-    def _load_encoder(self) -> Encoder:
+    @contextmanager
+    def _stored(self, store: Store) -> Iterator[Collection | None]:
+        """The collection, or None if it isn't there. It stays open: opening it again then costs nothing."""
+        if not store.exists(check_name(self._name)):
+            yield None
+            return
+        with closed_after(store.open(self._name, lock_wait=opening.LOCK_WAIT)) as there:
+            yield there
+
+    def _splits(self, there: Collection | None) -> bool:
+        return self._settings.split is not None or (there is not None and there.split is not None)
+
+    def _encoder_for(self, there: Collection | None, journal: Journal) -> Encoder:
+        """The encoder that was chosen, else that of a collection that is there, which is loaded once it has something
+        to encode. A new collection is made as the encoder is, an interrupted run has likely more to encode, and texts
+        are split by the encoder's tokens."""
+        contract = None if there is None else there.contract
+        if contract is None or journal.resumed.windows or self._splits(there):
+            encoder = self._load_encoder(contract)
+            self._counters.note(encoder.notes)
+            return encoder
+
+        def load() -> Encoder:
+            with self._counters.aside("loading the model"):
+                encoder = self._load_encoder(contract)
+            journal.encoded_by(encoder.contract)
+            self._counters.note(encoder.notes)
+            return encoder
+
+        return self._encoder.lazily(
+            contract, collection=self._name, check=partial(check_contract, self._name, contract), load=load
+        )
+
+    def _load_encoder(self, contract: ModelContract | None) -> Encoder:
         if self._encoder.encoder is None:
             self._counters.phase("loading the model")
-        encoder = self._encoder.load()
-        self._counters.note(encoder.notes)
-        return encoder
+        return self._encoder.load(contract, collection=self._name)
 
     def _split_as(self, split: SplitSettings | None, encoder: Encoder) -> None:
         """Have texts that aren't read yet split, in every reading of the source."""

@@ -51,6 +51,15 @@ def list_collections(settings: StoreSettings) -> list[ListedCollection]:
         store.close()
 
 
+def collection_names(settings: StoreSettings) -> list[str]:
+    """The names of every collection of the store, and on a server its aliases, sorted. Raises CollectionError."""
+    store = open_store_at(settings)
+    try:
+        return sorted([*store.names(), *store.aliases()])
+    finally:
+        store.close()
+
+
 def _look_at(store: Store, name: str) -> ListedCollection:
     try:
         collection = store.open(name)

@@ -37,14 +37,17 @@ class Hit(Generic[P]):
     invalid: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """As a plain JSON object, without the vector if there is none."""
+        """As a plain JSON object, without the vector if there is none.
+
+        A payload's keys are sorted: a server gives them in one order over REST and in another over gRPC.
+        """
         payload: Any = self.payload
         return {
             "id": self.id,
             "score": self.score,
             "text": self.text,
             "title": self.title,
-            "payload": dict(payload) if isinstance(payload, Mapping) else payload.model_dump(mode="json"),
+            "payload": _ordered(payload) if isinstance(payload, Mapping) else payload.model_dump(mode="json"),
             **({} if self.vector is None else {"vector": self.vector.tolist()}),
             **({"invalid": self.invalid} if self.invalid else {}),
         }
@@ -52,6 +55,13 @@ class Hit(Generic[P]):
     def _repr_html_(self) -> str:
         """For notebooks."""
         return hits_table([self])
+
+
+def _ordered(value: Any) -> Any:
+    """The same JSON with the keys of every object in it sorted."""
+    if isinstance(value, Mapping):
+        return {key: _ordered(value[key]) for key in sorted(value)}
+    return [_ordered(one) for one in value] if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)

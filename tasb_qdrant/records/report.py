@@ -21,7 +21,8 @@ class IngestReport:
     exact count afterwards, `points_expected` what it should be (None if an overwriting run can't tell). `deleted`
     counts points that a `--sync` removed because its source didn't have them; `verification` is the result of the
     verification, if one was asked for. `refused_indexes` are payload indexes that were asked for and not made, since
-    they would not hold what is stored, each with the reason. `notes` say what was chosen on the user's behalf.
+    they would not hold what is stored, each with the reason. `device` and `precision` are "" if nothing had to be
+    encoded. `notes` say what was chosen on the user's behalf.
     `loading_seconds` is the part of `seconds` in which passages moved from the source to the collection, `stages` the
     busy seconds of each stage, which overlap.
 

@@ -174,13 +174,17 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
 
     @property
     def encoder(self) -> Encoder:
-        """The loaded encoder."""
-        return self._opened.encoder
+        """The encoder, which is loaded now, in this thread, if it isn't yet: `warm_up` loads it in another."""
+        return self._opened.ready()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the person's behalf, a sentence each."""
         return self._opened.notes
+
+    async def warm_up(self) -> None:
+        """`Searcher.warm_up`, awaited."""
+        await self._encode(self._opened.ready)
 
     async def info(self) -> CollectionInfo:
         """What the collection is and holds now."""
@@ -254,6 +258,8 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
         with batcher.expecting() if expects else nullcontext(batcher) as asked:
 
             async def answer(step: Step, deadline: Deadline) -> Any:
+                if isinstance(step, EncodeQueries | EncodePassages) and not session.is_ready:
+                    await self._encode(session.ready, deadline)
                 match step:
                     case EncodeQueries([query]):
                         return [await asked.encode(query)]

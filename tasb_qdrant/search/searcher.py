@@ -55,7 +55,8 @@ M = TypeVar("M", bound=BaseModel)
 class Searcher(SearcherEdits, Generic[P]):
     """Searches one collection with the encoder that its contract names. Safe to use from several threads.
 
-    Opening it connects and loads the encoder; use it in a `with` block, or call `close`. The store is
+    Opening it connects; use it in a `with` block, or call `close`. The encoder is loaded when the first query needs a
+    vector, or by `warm_up`: not for reads, words (`mode="bm25"`) or recommendations by ids. The store is
     the server `url` or the folder `path`, else `$QDRANT_URL`, else the embedded store in
     ./tasb_qdrant_data; or a `store` of `open_store`, which several searchers may share, and which they leave open.
     Without `model`, that of the contract is loaded at its recorded commit, from the cache
@@ -225,13 +226,17 @@ class Searcher(SearcherEdits, Generic[P]):
 
     @property
     def encoder(self) -> Encoder:
-        """The loaded encoder."""
-        return self._session.encoder
+        """The encoder, which is loaded now if it isn't yet."""
+        return self._session.ready()
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was chosen on the person's behalf, a sentence each."""
         return self._session.notes
+
+    def warm_up(self) -> None:
+        """Load the encoder now, so that the first search is as quick as the next. Raises what `load_encoder` does."""
+        self._session.ready()
 
     def info(self) -> CollectionInfo:
         """What the collection is and holds now."""
@@ -277,10 +282,10 @@ class Searcher(SearcherEdits, Generic[P]):
     def _carry(self, step: Step, deadline: Deadline) -> Any:
         match step:
             case EncodeQueries(queries):
-                return self._session.encoder.encode_queries(queries)
+                return self._session.ready(deadline).encode_queries(queries)
             case Requests(requests):
                 return self._send(requests, deadline)
             case EncodePassages(texts):
-                return self._session.encoder.encode_passages(texts)
+                return self._session.ready(deadline).encode_passages(texts)
             case Work(run):
                 return run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from tasb_qdrant.cache import TTL, Cache
@@ -12,11 +13,13 @@ from tasb_qdrant.collection.reads.questions import ScoredPoint
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.encoder import Encoder
+from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.search.hits import HitMaker, OnInvalid
 from tasb_qdrant.search.lexical import LexicalQueries
 from tasb_qdrant.search.where import WhereChecker
+from tasb_qdrant.steps import NEVER, Deadline
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -54,6 +57,18 @@ class Session(Generic[T]):
         """What was chosen on the person's behalf, a sentence each."""
         return (*self.collection.notes, *self.encoder.notes)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the encoder is loaded."""
+        return not isinstance(self.encoder, LazyEncoder) or self.encoder.is_loaded
+
+    def ready(self, deadline: Deadline = NEVER) -> Encoder:
+        """The encoder itself, loaded now if it isn't yet. That happens once, and doesn't count for the deadline."""
+        if not isinstance(self.encoder, LazyEncoder):
+            return self.encoder
+        with deadline.paused():
+            return self.encoder.loaded()
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -79,14 +94,18 @@ class Opening:
         )
 
     def open(self) -> Session[Any]:
-        """Connects, loads the encoder that the contract names, or checks the one given against it.
+        """Connects, and checks the encoder or the model given against the contract. The encoder is loaded once there
+        is something to encode.
 
         Raises CollectionError, ModelError and their kinds; then nothing stays open.
         """
         collection = open_at(self.name, self.place)
         try:
-            encoder = self.encoder.load(collection.contract)
-            check_contract(self.name, collection.contract, encoder.contract)
+            encoder = self.encoder.lazily(
+                collection.contract,
+                collection=self.name,
+                check=partial(check_contract, self.name, collection.contract),
+            )
             reads = collection.reads.steps
 
             def notes() -> tuple[str, ...]:

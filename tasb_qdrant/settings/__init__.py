@@ -10,7 +10,13 @@ from tasb_qdrant.settings.collection import (
     VectorType,
     parse_indexes,
 )
-from tasb_qdrant.settings.environment import log_level, s3_endpoint, user_state_folder, waiting_is_chosen
+from tasb_qdrant.settings.environment import (
+    environment_names,
+    log_level,
+    s3_endpoint,
+    user_state_folder,
+    waiting_is_chosen,
+)
 from tasb_qdrant.settings.split import LEAST_TOKENS, SplitSettings
 from tasb_qdrant.settings.store import (
     DEFAULT_STORE,
@@ -42,6 +48,7 @@ __all__ = [
     "Transport",
     "VectorType",
     "check_whole_number",
+    "environment_names",
     "first_problem",
     "log_level",
     "parse_indexes",

@@ -21,6 +21,21 @@ class QdrantEnvironment(BaseSettings):
     api_key: SecretStr | None = None
 
 
+class _Defaults(BaseSettings):
+    """`TASB_QDRANT_…`: defaults for options of the command line, which reads them itself."""
+
+    model_config = SettingsConfigDict(env_prefix="TASB_QDRANT_", extra="ignore")
+
+    model: str | None = None
+    collection: str | None = None
+
+
+def environment_names() -> tuple[str, ...]:
+    """Which of the variables that stand for options are set; their values may be secret."""
+    found = [(QdrantEnvironment(), "QDRANT_"), (_Defaults(), "TASB_QDRANT_")]
+    return tuple(f"{prefix}{name}".upper() for values, prefix in found for name, value in values if value)
+
+
 class _Program(BaseSettings):
     """`TASB_QDRANT_LOG`."""
 

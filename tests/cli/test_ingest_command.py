@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tasb_qdrant.cli.failures import NOT_FOUND, REFUSED, UNAUTHORIZED, UNREACHABLE
 from tests.cli.conftest import EXAMPLES, Run
 from tests.models import minilm_folder
 from tests.qdrant_servers import QdrantServer
@@ -64,7 +65,10 @@ def test_words_get_vectors_of_their_own_by_options(run: Run) -> None:
     info = run("collection", "info", "--collection", "notes", "--json").json
     assert (info["bm25"]["language"], info["bm25"]["avg_len"], info["indexed"]) == ("french", 80.0, 200)
     other = run("ingest", CORPUS, "--collection", "notes", *MODEL, "--bm25")
-    assert (other.code, "BM25 language: the collection has french, this run has english" in other.err) == (1, True)
+    assert (other.code, "BM25 language: the collection has french, this run has english" in other.err) == (
+        REFUSED,
+        True,
+    )
     assert run("ingest", CORPUS, "--collection", "notes", *MODEL, "--json").json["skipped"] == 200
     assert run("collection", "info", "--collection", "notes", "--json").json["bm25"] == info["bm25"]
 
@@ -132,7 +136,7 @@ def test_a_value_that_its_index_would_not_hold_is_rejected(run: Run, tmp_path: P
 def test_what_makes_no_sense_is_a_named_error(run: Run, tmp_path: Path, arguments: list[str], said: str) -> None:
     model = [] if "--model" in arguments else MODEL
     ran = run("ingest", _few(tmp_path), "--collection", "c", *model, *arguments)
-    assert ran.code == 1
+    assert ran.code == {"nothing answers there": UNREACHABLE, "no folder": NOT_FOUND}.get(said, 1)
     assert said in ran.err
     assert ran.err.count("Error:") == 1
 
@@ -183,10 +187,13 @@ def test_a_server_and_the_embedded_store_are_given_the_same(
     assert run("ingest", CORPUS, "--collection", collection_name, *grpc, *MODEL, *indexes).code == 0
     assert run("ingest", CORPUS, "--collection", collection_name, "--path", "here", *MODEL, *indexes).code == 0
     question = ["search", "early telescopes", "--collection", collection_name, "--filter", "year < 1900", "--json"]
-    on_server = run(*question, *grpc).json
-    embedded = run(*question, "--path", "here").json
+    on_server = run(*question, *grpc).json["hits"]
+    embedded = run(*question, "--path", "here").json["hits"]
     assert [hit["id"] for hit in on_server] == [hit["id"] for hit in embedded]
     assert [hit["payload"] for hit in on_server] == [hit["payload"] for hit in embedded]
+    over_rest = run(*question, "--transport", "rest").json["hits"]
+    assert [list(hit["payload"]) for hit in on_server] == [list(hit["payload"]) for hit in over_rest]
+    assert [list(hit) for hit in on_server] == [list(hit) for hit in embedded]
 
 
 def test_a_key_is_shown_nowhere(run: Run, keyed_server: QdrantServer, tmp_path: Path, collection_name: str) -> None:
@@ -200,10 +207,10 @@ def test_a_key_is_shown_nowhere(run: Run, keyed_server: QdrantServer, tmp_path: 
     )
     assert ran.code == 0
     refused = run("collection", "list", *store, "--api-key-file", "wrong")
-    assert refused.code == 1
+    assert refused.code == UNAUTHORIZED
     assert "QDRANT_API_KEY" in refused.err
     absent = run("collection", "list", *store)
-    assert absent.code == 1
+    assert absent.code == UNAUTHORIZED
     for text in (ran.out, ran.err, refused.out, refused.err, absent.err):
         assert key not in text
         assert "wrong-key-canary" not in text

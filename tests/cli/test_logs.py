@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
+from tasb_qdrant.cli.failures import UNREACHABLE
 from tasb_qdrant.cli.logs import LineHandler
 from tests.cli.conftest import EXAMPLES, Run
 from tests.models import minilm_folder
@@ -114,5 +115,5 @@ def test_a_closed_standard_error_costs_no_result(monkeypatch: pytest.MonkeyPatch
 
 def test_an_error_is_said_once(run: Run) -> None:
     ran = run("collection", "list", "--url", f"http://127.0.0.1:{free_port()}", "-v")
-    assert ran.code == 1
+    assert ran.code == UNREACHABLE
     assert ran.err.count("start the server") == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tasb_qdrant.cli.failures import NOT_FOUND
 from tasb_qdrant.cli.main import main
 from tests.cli.conftest import EXAMPLES, Run
 from tests.models import minilm_folder
@@ -68,12 +69,12 @@ def test_bash_accepts_the_completion_script(run: Run) -> None:
 def test_collections_are_listed(run: Run, notes: Path) -> None:
     ran = run("collection", "list", "--path", notes)
     assert ran.out.splitlines()[1].split("\t")[:2] == ["notes", "200"]
-    (listed,) = run("collection", "list", "--path", notes, "--json").json
+    (listed,) = run("collection", "list", "--path", notes, "--json").json["collections"]
     assert (listed["name"], listed["info"]["points"]) == ("notes", 200)
 
 
 def test_an_empty_store_lists_none(run: Run) -> None:
-    assert run("collection", "list", "--json").json == []
+    assert run("collection", "list", "--json").json["collections"] == []
 
 
 def test_info_tells_what_made_the_vectors(run: Run, notes: Path) -> None:
@@ -127,11 +128,11 @@ def test_delete_asks_first(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyP
     refused = run("collection", "delete", "--collection", "c")
     assert refused.code == 1
     assert "Nothing was deleted." in refused.err
-    assert run("collection", "list", "--json").json != []
+    assert run("collection", "list", "--json").json["collections"] != []
     assert run("collection", "delete", "--collection", "c", "--yes").code == 0
-    assert run("collection", "list", "--json").json == []
+    assert run("collection", "list", "--json").json["collections"] == []
     missing = run("collection", "delete", "--collection", "c", "--yes")
-    assert missing.code == 1
+    assert missing.code == NOT_FOUND
     assert "no collection 'c'" in missing.err
 
 
@@ -140,6 +141,7 @@ def test_the_demo_searches_what_it_ingested(run: Run, monkeypatch: pytest.Monkey
     ran = run("demo", "--json")
     assert ran.code == 0
     assert ran.json["report"]["points"] == 200
+    assert ran.json["report"]["model"] == "minilm"  # by its name: the folder is another on another machine
     assert [len(search["hits"]) for search in ran.json["searches"]] == [3, 3, 3, 3]
     assert all(hit["payload"]["year"] < 1800 for hit in ran.json["searches"][3]["hits"])
     again = run("demo")
@@ -149,8 +151,8 @@ def test_the_demo_searches_what_it_ingested(run: Run, monkeypatch: pytest.Monkey
 
 def test_doctor_checks_everything_and_says_what_to_do(run: Run, qdrant_1_17: QdrantServer) -> None:
     ran = run("doctor", "--url", qdrant_1_17.url, "--grpc-port", qdrant_1_17.grpc_port, "--json")
-    checks = {check["name"]: check for check in json.loads(ran.out)}
-    assert set(checks) == {"versions", "CPU", "GPU", "embedded store", "server", "hub", "model"}
+    checks = {check["name"]: check for check in json.loads(ran.out)["checks"]}
+    assert set(checks) == {"versions", "settings", "CPU", "GPU", "embedded store", "server", "hub", "model"}
     assert checks["server"]["status"] == "ok"
     assert qdrant_1_17.version in checks["server"]["found"]
     assert checks["embedded store"]["status"] == "ok"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tasb_qdrant.cli.failures import NOT_FOUND, REFUSED
 from tests.cli.conftest import Run
 from tests.models import minilm_folder
 
@@ -24,7 +25,7 @@ def test_hits_are_printed_with_rank_score_title_id_text_and_payload(run: Run, no
 
 
 def test_hits_are_printed_as_json(run: Run, notes: Path) -> None:
-    hits = run("search", BEES, "--collection", "notes", "--path", notes, "--limit", "3", "--json").json
+    hits = run("search", BEES, "--collection", "notes", "--path", notes, "--limit", "3", "--json").json["hits"]
     assert [set(hit) for hit in hits] == [{"id", "score", "text", "title", "payload"}] * 3
     assert hits[0]["id"] == "bees-waggle-dance"
     assert hits[0]["score"] > hits[1]["score"] > hits[2]["score"]
@@ -33,22 +34,22 @@ def test_hits_are_printed_as_json(run: Run, notes: Path) -> None:
 
 def test_a_filter_keeps_what_matches(run: Run, notes: Path) -> None:
     where = 'lang in ["de", "fr"] and year >= 2000'
-    hits = run("search", BEES, "--collection", "notes", "--path", notes, "--filter", where, "--json").json
+    hits = run("search", BEES, "--collection", "notes", "--path", notes, "--filter", where, "--json").json["hits"]
     assert len(hits) == 10
     assert all(hit["payload"]["lang"] in {"de", "fr"} and hit["payload"]["year"] >= 2000 for hit in hits)
 
 
 def test_offset_leaves_out_the_first_hits(run: Run, notes: Path) -> None:
     common = ["--collection", "notes", "--path", str(notes), "--exact", "--json"]
-    every = run("search", BEES, "--limit", "5", *common).json
-    assert run("search", BEES, "--limit", "2", "--offset", "3", *common).json == every[3:]
+    every = run("search", BEES, "--limit", "5", *common).json["hits"]
+    assert run("search", BEES, "--limit", "2", "--offset", "3", *common).json["hits"] == every[3:]
 
 
 def test_a_threshold_leaves_out_lower_scores(run: Run, notes: Path) -> None:
     common = ["--collection", "notes", "--path", str(notes), "--exact", "--json"]
-    scores = [hit["score"] for hit in run("search", BEES, *common).json]
+    scores = [hit["score"] for hit in run("search", BEES, *common).json["hits"]]
     between = (scores[3] + scores[4]) / 2
-    kept = run("search", BEES, "--score-threshold", str(between), *common).json
+    kept = run("search", BEES, "--score-threshold", str(between), *common).json["hits"]
     assert [hit["score"] for hit in kept] == scores[:4]
 
 
@@ -81,7 +82,7 @@ def test_an_unknown_field_is_a_warning_with_the_closest_name(run: Run, notes: Pa
 
 def test_a_collection_that_is_not_there_is_an_error_that_lists_those_there_are(run: Run, notes: Path) -> None:
     ran = run("search", BEES, "--collection", "nots", "--path", notes)
-    assert ran.code == 1
+    assert ran.code == NOT_FOUND
     assert "no collection 'nots'" in ran.err
     assert "notes" in ran.err
 
@@ -98,7 +99,7 @@ def test_another_model_than_the_collection_s_is_refused(run: Run, notes: Path, t
 
     other = make_tasb_like(tmp_path / "other", layers=1, dim=32, heads=2, hidden=64)
     ran = run("search", BEES, "--collection", "notes", "--path", notes, "--model", other)
-    assert ran.code == 1
+    assert ran.code == REFUSED
     assert "dim: the collection has 384, this run has 32" in ran.err
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tasb_qdrant.cli.failures import NOT_FOUND
 from tasb_qdrant.encoder import load_encoder
 from tasb_qdrant.encoder import options as encoder_options
 from tests.cli.conftest import Run
@@ -42,17 +43,17 @@ def ids(hits: list[dict[str, object]]) -> list[object]:
 
 
 def test_words_and_both_ways_find_what_has_them(run: Run, common: list[str]) -> None:
-    words = run("search", "telescope", "--mode", "bm25", "--json", *common).json
+    words = run("search", "telescope", "--mode", "bm25", "--json", *common).json["hits"]
     assert all("telescope" in f"{hit['title']} {hit['text']}".lower() for hit in words)
-    dense = run("search", "telescope", "--json", *common).json
-    weighed = run("search", "telescope", "--mode", "hybrid", "--weights", "1", "0", "--json", *common).json
+    dense = run("search", "telescope", "--json", *common).json["hits"]
+    weighed = run("search", "telescope", "--mode", "hybrid", "--weights", "1", "0", "--json", *common).json["hits"]
     assert ids(weighed) == ids(dense)
     scored = run("search", "telescope", "--mode", "hybrid", "--fusion", "dbsf", "--limit", "3", "--json", *common)
-    assert len(scored.json) == 3
+    assert len(scored.json["hits"]) == 3
 
 
 def test_groups_are_printed_under_their_values(run: Run, common: list[str]) -> None:
-    groups = run("search", BEES, "--group-by", "lang", "--group-size", "2", "--json", *common).json
+    groups = run("search", BEES, "--group-by", "lang", "--group-size", "2", "--json", *common).json["groups"]
     assert groups[0]["hits"][0]["id"] == "bees-waggle-dance"
     assert all(hit["payload"]["lang"] == group["value"] for group in groups for hit in group["hits"])
     shown = run("search", BEES, "--group-by", "lang", *common).out
@@ -60,18 +61,18 @@ def test_groups_are_printed_under_their_values(run: Run, common: list[str]) -> N
 
 
 def test_passages_are_found_by_example(run: Run, common: list[str]) -> None:
-    alike = run("search", "--like", "bees-waggle-dance", "--json", *common).json
+    alike = run("search", "--like", "bees-waggle-dance", "--json", *common).json["hits"]
     assert "bees-waggle-dance" not in ids(alike)
     first = str(alike[0]["id"])
-    away = run("search", "--like", "bees-waggle-dance", "--unlike", first, "--json", *common).json
+    away = run("search", "--like", "bees-waggle-dance", "--unlike", first, "--json", *common).json["hits"]
     assert first not in ids(away)
     missing = run("search", "--like", "nowhere", *common)
-    assert missing.code == 1
+    assert missing.code == NOT_FOUND
     assert "Error: collection 'notes' has no passage 'nowhere'; give ids as the source wrote them\n" in missing.err
 
 
 def test_fields_are_chosen_and_vectors_added(run: Run, common: list[str]) -> None:
-    [hit] = run("search", BEES, "--limit", "1", "--field", "year", "--with-vectors", "--json", *common).json
+    [hit] = run("search", BEES, "--limit", "1", "--field", "year", "--with-vectors", "--json", *common).json["hits"]
     assert set(hit["payload"]) == {"year"}
     assert len(hit["vector"]) == 384
 
@@ -79,21 +80,24 @@ def test_fields_are_chosen_and_vectors_added(run: Run, common: list[str]) -> Non
 def test_a_file_of_queries_is_answered_in_its_order(run: Run, common: list[str], tmp_path: Path) -> None:
     queries = tmp_path / "queries.tsv"
     queries.write_text(f"b\t{BEES}\nt\tearly telescopes\n")
-    answers = run("search", "--queries", queries, "--limit", "2", "--json", *common).json
+    answers = run("search", "--queries", queries, "--limit", "2", "--json", *common).json["queries"]
     assert [(answer["id"], answer["query"], len(answer["hits"])) for answer in answers] == [
         ("b", BEES, 2),
         ("t", "early telescopes", 2),
     ]
-    assert ids(answers[0]["hits"]) == ids(run("search", BEES, "--limit", "2", "--json", *common).json)
+    assert ids(answers[0]["hits"]) == ids(run("search", BEES, "--limit", "2", "--json", *common).json["hits"])
     lines = run("search", "--queries", queries, "--limit", "2", "--format", "jsonl", *common).out.splitlines()
-    assert [json.loads(line) for line in lines] == answers
+    documents = [json.loads(line) for line in lines]
+    assert [[each.pop(name) for name in ("version", "warnings")] for each in documents] == [[1, []], [1, []]]
+    assert [bool(each.pop("notes")) for each in documents] == [True, False]  # said once
+    assert documents == answers
     shown = run("search", "--queries", queries, "--limit", "1", *common).out
     assert shown.startswith(f"b  {BEES}\n 1. ")
 
 
 def test_queries_come_from_standard_input_too(run: Run, common: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"bees\ntelescopes\n"), encoding="utf-8"))
-    answers = run("search", "--queries", "-", "--limit", "1", "--json", *common).json
+    answers = run("search", "--queries", "-", "--limit", "1", "--json", *common).json["queries"]
     assert [answer["query"] for answer in answers] == ["bees", "telescopes"]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasb_qdrant.cli.failures import NOT_FOUND, REFUSED
 from tasb_qdrant.collection.open import open_collection
 from tests.cli.conftest import Run
 from tests.collection.helpers import payloads_of
@@ -72,8 +73,8 @@ def test_inputs_that_cannot_be_stored_end_with_3(run: Run, source: Path) -> None
     assert "1 inputs of the source can't be stored" in ran.err
 
 
-def test_a_missing_collection_or_source_ends_with_1(run: Run, source: Path) -> None:
-    assert run("collection", "verify", "--collection", "x", "--source", source).code == 1
+def test_a_missing_collection_or_source_is_an_error(run: Run, source: Path) -> None:
+    assert run("collection", "verify", "--collection", "x", "--source", source).code == NOT_FOUND
     assert run("collection", "verify", "--collection", "c", "--source", "nowhere.jsonl").code == 1
     assert run("collection", "verify", "--collection", "c").code == 2
 
@@ -118,7 +119,7 @@ def test_a_deletion_of_everything_is_refused(run: Run, source: Path) -> None:
     dry = run("ingest", source, "--collection", "c", *MODEL, "--sync", "--dry-run", "--format", "jsonl")
     assert "the deletion would be refused, as the source is empty" in dry.err
     ran = run("ingest", source, "--collection", "c", *MODEL, "--sync", "--format", "jsonl")
-    assert ran.code == 1
+    assert ran.code == REFUSED
     assert "--delete-anyway" in ran.err
     ran = run("ingest", source, "--collection", "c", *MODEL, "--sync", "--delete-anyway", "--format", "jsonl")
     assert ran.code == 0

@@ -13,7 +13,7 @@ import pytest
 from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.encoder import load_encoder
 from tasb_qdrant.encoder.options import EncoderChoice
-from tasb_qdrant.errors import ContractMismatchError, HubUnreachableError, ModelNotFoundError
+from tasb_qdrant.errors import ContractMismatchError, DeviceError, HubUnreachableError, ModelError, ModelNotFoundError
 from tests.encoder.model.folders import chained
 from tests.models import minilm_folder
 
@@ -52,12 +52,21 @@ def test_an_error_that_comes_from_the_contract_says_so(tiny: Path, monkeypatch: 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     contract = load_encoder(chained(tiny), device="cpu").contract
     shutil.rmtree(tiny)
-    with pytest.raises(ModelNotFoundError, match=r"the model that made the collection's vectors, .*tiny, can't be"):
-        choice().load(contract)
+    with pytest.raises(ModelNotFoundError, match=r"collection 'notes' was made with the model .*tiny, which can't be"):
+        choice().load(contract, collection="notes")
     with pytest.raises(
-        HubUnreachableError, match=r"made the collection's vectors, some/model, .* name it with --model"
+        HubUnreachableError, match=r"the collection's vectors were made with the model some/model, .* with --model"
     ):
         choice().load(replace(contract, model="some/model"))
+    (tiny / "1_Pooling").mkdir(parents=True)
+    (tiny / "config.json").write_text("{")
+    with pytest.raises(ModelError, match=r"collection 'notes' was made with the model .*tiny, which can't be loaded"):
+        choice().load(contract, collection="notes")
+    # What a person has named themselves needs no explanation, nor does what is about the machine.
+    with pytest.raises(ModelNotFoundError, match=r"^no folder "):
+        choice(model=tiny / "nowhere").load(contract, collection="notes")
+    with pytest.raises(DeviceError, match=r"^no device cuda:7"):
+        EncoderChoice(device="cuda:7").load(replace(contract, model="minilm"), collection="notes")
 
 
 def test_minilm_names_the_packaged_encoder_wherever_it_is_installed() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from tasb_qdrant.cli.failures import EXIT_CODES, NAMED_ERROR
 from tests.faults.case import Case, Verdict
 from tests.faults.launch import Run
 from tests.faults.oracle import Difference, Expected, compare
@@ -118,7 +119,8 @@ class Trial:
         return [float(line) for line in run.out.with_suffix(".waits").read_text().split()]
 
     def finish(self, run: Run, *, seconds: float = DEADLINE, ignored: str = "") -> int | None:
-        """Wait for the end of a run: its exit code, or None for one that hangs, which is counted and killed.
+        """Wait for the end of a run: its exit code, or None for one that hangs, which is counted and killed. A named
+        error of any class counts as 1.
 
         A traceback is a problem, unless it is one of an exception that the text `ignored` stands before.
         """
@@ -135,7 +137,7 @@ class Trial:
             and "Error: " not in run.said()
         ):
             self.verdict.problems.append(f"exit code {code} without an error's line: {_end(run.said())}")
-        return code
+        return NAMED_ERROR if code in EXIT_CODES.values() else code
 
     def check(self, command: Command) -> Difference | None:
         """The worst of the differences between what a replica holds and what it must, if there is any."""

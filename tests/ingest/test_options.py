@@ -42,8 +42,7 @@ def behind() -> dict[str, object]:
     values: dict[str, object] = {name: one.default for name, one in StoreSettings.model_fields.items()}
     for value in (EncoderChoice, Source, RunChoice):
         values |= {one.name: one.default for one in fields(value)}
-    # A collection has a model, which None stands for in `verify`; an ingest may make one, and names its own.
-    return values | {"model": "tas-b"}
+    return values
 
 
 def test_the_signature_of_ingest_is_that_of_its_options() -> None:
@@ -55,7 +54,7 @@ def test_the_signature_of_ingest_is_that_of_its_options() -> None:
 
 @pytest.mark.parametrize(("function", "options"), [(verify, VerifyOptions), (plan_sync, PlanOptions)])
 def test_the_others_take_the_same_options(function: Callable[..., Any], options: Any) -> None:
-    parameters, values = given(function), behind() | {"model": None}
+    parameters, values = given(function), behind()
     shared = said(options)
     assert {name: parameters[name].annotation for name in shared} == shared
     assert {name: parameters[name].default for name in shared} == {name: values[name] for name in shared}

@@ -127,3 +127,59 @@ def test_the_time_that_a_stage_is_busy_counts_for_it() -> None:
     for _ in counters.timed("read", items()):
         now[0] += 5.0
     assert counters.stages == {"read": 6.0}
+
+
+def test_rates_are_true_from_the_start_however_far_ahead_tokenizing_is() -> None:
+    """Ten windows of 100 passages and 5,000 tokens, a second each; all of them are tokenized before one is encoded."""
+    now = [0.0]
+    told: list[Progress] = []
+    counters = Counters(on_progress=told.append, clock=lambda: now[0])
+    now[0] = 60.0  # opening the source and the model
+    with counters.loading():
+        for _ in range(10):
+            with counters.encoding(100, 5_000) as count:
+                for _ in range(4):
+                    now[0] += 0.25
+                    count(25)
+    assert len(told) > 40
+    for moment in told:
+        if moment.encoded:
+            assert moment.passages_per_second == pytest.approx(100)
+            assert moment.tokens_per_second == pytest.approx(5_000)
+    assert (told[-1].encoded, told[-1].tokens) == (1_000, 50_000)
+
+
+def test_tokens_of_passages_that_are_not_encoded_yet_are_not_counted(tmp_path: Path) -> None:
+    told, report = told_by(stored.numbered(4_000), tmp_path)
+    each = report.tokens / 4_000  # type: ignore[attr-defined]  # all passages have as many words
+    assert any(0 < now.encoded < 4_000 for now in told)
+    assert all(now.tokens == pytest.approx(now.encoded * each) for now in told)
+
+
+def test_an_encoder_that_tells_too_little_or_too_much_counts_right() -> None:
+    counters = Counters()
+    with counters.encoding(10, 70):
+        pass
+    with counters.encoding(3, 20) as count:
+        count(2)
+        count(2)
+    now = counters.snapshot()
+    assert (now.encoded, now.tokens) == (13, 90)
+
+
+def test_loading_the_model_within_the_load_does_not_count_for_the_rates() -> None:
+    now = [0.0]
+    told: list[Progress] = []
+    counters = Counters(on_progress=told.append, clock=lambda: now[0])
+    with counters.loading():
+        now[0] += 1.0
+        with counters.aside("loading the model"):
+            now[0] += 30.0
+        with counters.encoding(100, 700) as count:
+            now[0] += 1.0
+            count(100)
+    assert [phase for phase, _ in groupby(moment.phase for moment in told)] == [
+        "encoding", "loading the model", "encoding",
+    ]  # fmt: skip
+    assert told[-1].passages_per_second == pytest.approx(50)
+    assert counters.snapshot().loading_seconds == pytest.approx(2)

@@ -23,6 +23,7 @@ class TasbQdrant:
         self._place = {"url": url, "grpc_port": grpc_port, "transport": "grpc", "model": model}
         self._collection, self._limit = collection, limit
         self._searcher = ours.Searcher(collection, **self._place)
+        self._searcher.warm_up()
         self._where = (ours.F("year") >= year) & (ours.F("lang") == lang)
         self._stub = import_module("stub").Stub(  # a file of this folder
             grpc_port=grpc_port, collection=collection, year=year, lang=lang, limit=limit

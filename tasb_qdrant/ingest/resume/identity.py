@@ -147,7 +147,8 @@ class TargetIdentity(BaseModel):
     def model_differences(self, contract: ModelContract) -> list[Change]:
         """What another contract changes in the vectors; here precision and program count, too."""
         found: list[Change] = [*self.contract.differences(contract)]
-        if self.contract.precision != contract.precision:
+        # An encoder that isn't loaded, as nothing was encoded so far, has none.
+        if self.contract.precision and contract.precision and self.contract.precision != contract.precision:
             found.append(("the precision", self.contract.precision, contract.precision))
         if self.contract.version != contract.version:
             # Another version may read a file differently, and so cut other windows.

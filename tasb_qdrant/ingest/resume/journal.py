@@ -96,6 +96,11 @@ class Journal:
                 [("the number of points", f"at least {self.resumed.points:,}", f"{points:,}: some are missing")]
             )
 
+    def encoded_by(self, contract: ModelContract) -> None:
+        """The encoder has been loaded only now: its `contract` tells the precision, too."""
+        if self._target is not None:
+            self._target = self._target.model_copy(update={"contract": contract})
+
     def keep(self, check: Callable[[], None]) -> None:
         """Save a checkpoint when one is due, until `end`; what `check` raises ends it too. Raises StateError."""
         due = self._clock() + EVERY_SECONDS

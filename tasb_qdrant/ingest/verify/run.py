@@ -69,7 +69,7 @@ def verify(
         @cache
         def load() -> Encoder:
             Counters(on_progress=tell).phase("loading the model")
-            loaded = choice.load(target.contract)
+            loaded = choice.load(target.contract, collection=collection)
             check_contract(collection, target.contract, loaded.contract)
             notes.extend(loaded.notes)
             return loaded
