@@ -419,8 +419,8 @@ class IndexMismatchError(CollectionError):
         self.fitting = fitting
         other = f"ask for {field}:{fitting}" if fitting not in (None, index_type) else "ask for another type"
         super().__init__(
-            f"field {field!r} of collection {name!r} can't be indexed as {index_type}: passage {passage_id[:100]!r} has "
-            f"{problem}, which no filter on it would find; {other}, or correct what is stored, as by ingesting its "
+            f"field {field!r} of collection {name!r} can't be indexed as {index_type}: passage {passage_id[:100]!r} "
+            f"has {problem}, which no filter on it would find; {other}, or correct what is stored, as by ingesting its "
             f"corrected source with --index {field}:{index_type}. No such index was made"
         )
 

@@ -40,8 +40,8 @@ class RunIndexes:
         """What some of the stored passages have against the indexes to be made, a sentence each."""
         found = check_stored(self._collection, self._to_make, most=_SAMPLE)
         return tuple(
-            f"Passage {problem.passage_id[:100]!r} is stored with another kind of {field} than {problem.index_type}: the "
-            "index is made at the end, if this run has replaced all such values."
+            f"Passage {problem.passage_id[:100]!r} is stored with another kind of {field} than {problem.index_type}: "
+            "the index is made at the end, if this run has replaced all such values."
             for field, problem in found.items()
         )
 
