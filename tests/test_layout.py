@@ -21,6 +21,7 @@ LEVELS = {
     "cache": 0,
     "keywords": 0,
     "steps": 0,
+    "locks": 0,
     "settings": 0,
     "filters": 0,
     "sources": 1,

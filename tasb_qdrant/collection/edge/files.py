@@ -13,6 +13,7 @@ import portalocker
 from tasb_qdrant.collection.edge.engine import locked_error
 from tasb_qdrant.collection.schema import CollectionSchema, read_schema
 from tasb_qdrant.errors import CollectionError, StoreCorruptError, StoreLockedError
+from tasb_qdrant.locks import is_held
 
 SIDECAR: Final = "collection.json"
 LOCK: Final = "lock"
@@ -89,9 +90,9 @@ class EdgeLock:
             self._lock.acquire(timeout=0, fail_when_locked=True)
             if not os.path.samestat(os.fstat(self.fileno()), (self._folder / LOCK).stat()):
                 raise FileNotFoundError("it was deleted a moment ago")
-        except portalocker.exceptions.AlreadyLocked as error:
-            raise locked_error(self._folder) from error
         except (OSError, portalocker.exceptions.LockException) as error:
+            if isinstance(error, portalocker.exceptions.LockException) and is_held(error):
+                raise locked_error(self._folder) from error
             self.release()
             reason = error.strerror if isinstance(error, OSError) else None
             raise CollectionError(
