@@ -11,15 +11,17 @@ from tasb_qdrant.records.verification import VerifyReport
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What a run of `ingest` did. Every passage read is stored, updated, skipped or rejected: they add up.
+    """What a run of `ingest` did in the `collection` at `location` (a url or a folder) with the `model` on `device` in
+    `precision`. Every passage `read` is `stored`, updated, skipped or rejected: they add up.
 
-    `updated` counts passages whose payload alone was new and whose vectors stayed; `skipped` those already
-    stored with the same content, and exact repeats within the source; `truncated` those longer than the model
-    reads; `tokens` what the encoder saw. `points` is the collection's exact count afterwards, `points_expected`
-    what it should be (None if an overwriting run can't tell). `deleted` counts points that a `--sync` removed
-    because its source didn't have them; `verification` is the result of the verification, if one was asked for.
-    `notes` say what was chosen on the user's behalf. `loading_seconds` is the part of `seconds` in which passages
-    moved from the source to the collection, `stages` the busy seconds of each stage, which overlap.
+    `updated` counts passages whose payload alone was new and whose vectors stayed; `skipped` those already stored with
+    the same content, and exact repeats within the source; `truncated` those longer than the model reads; `tokens` what
+    the encoder saw. `points` is the collection's exact count afterwards, `points_expected` what it should be (None if
+    an overwriting run can't tell). `deleted` counts points that a `--sync` removed because its source didn't have them;
+    `verification` is the result of the verification, if one was asked for. `rejects_file` names the inputs that were
+    `rejected`. `notes` say what was chosen on the user's behalf, `warnings` what should be looked at,
+    `proposed_indexes` which payload indexes would suit the fields. `loading_seconds` is the part of `seconds` in which
+    passages moved from the source to the collection, `stages` the busy seconds of each stage, which overlap.
 
     `resumed` is empty, or says what the interrupted runs had done whose checkpoint this run resumed from: the
     `windows` they finished, the `points` in those, how many of them they `stored` and `skipped`, and the `tokens`

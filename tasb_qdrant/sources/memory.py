@@ -48,7 +48,8 @@ def open_records(
     """A reader over a table or an iterable of dicts; `line` counts the records. They are read by the rules of files.
 
     A table is anything that exports an Arrow stream (of Arrow itself, Polars, DuckDB), a DataFrame of pandas,
-    whose index is a field if it has a name, or a Dataset of the hub's library. Raises MissingFieldError, SourceError,
+    whose index is a field if it has a name, or a Dataset of the hub's library. `fields` says which fields are what;
+    what can't be stored goes to `on_reject`, or raises RejectedError. Raises MissingFieldError, SourceError,
     TypeError for anything else.
     """
     choice = choice_of(fields)

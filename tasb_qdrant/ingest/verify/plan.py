@@ -20,7 +20,8 @@ from tasb_qdrant.settings import StoreOptions, StoreSettings, store_settings
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What `ingest` with `sync` would do now: points to `delete`, passages to `encode`, payloads to `update`.
+    """What `ingest` with `sync` would do now to the `points` of the `collection` at `location`, having `read` so many
+    passages: points to `delete`, passages to `encode`, payloads to `update`.
 
     `unchanged` passages are stored as the source has them; `rejected` inputs can't be stored. `refusal` says
     why the deletion would be refused, or is empty; `unchecked` what of a cluster could not be looked at.
@@ -57,6 +58,8 @@ def plan_sync(
     **options: Unpack[PlanOptions],
 ) -> SyncPlan:
     """The counts that `ingest(source, collection=..., sync=True)` would report; nothing is changed.
+
+    `peers` and `on_progress` are those of `verify`.
 
     Raises CollectionNotFoundError, and what `ingest` raises.
     """
