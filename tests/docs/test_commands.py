@@ -25,6 +25,30 @@ ELSEWHERE = {
 """Pages whose blocks are not run here, and why."""
 DOCS = ["README.md", *(path for path in all_pages() if path.startswith("docs/") and path not in ELSEWHERE)]
 DOCS = [path for path in DOCS if BLOCK.search(Page.read(path).text)]
+NOTHING = re.compile(r'^No hits\.$|"hits": \[\]', re.MULTILINE)
+"""What the program says of a search that finds nothing, which nobody would show."""
+CHECKED = """
+import tasb_qdrant
+
+def _found(search):
+    if inspect.iscoroutinefunction(search):
+        async def checked(*given, **options):
+            return _something(await search(*given, **options))
+    else:
+        def checked(*given, **options):
+            return _something(search(*given, **options))
+    return checked
+
+def _something(found):
+    assert found, "a search on this page finds nothing"
+    return found
+
+import inspect
+for _kind in (tasb_qdrant.Searcher, tasb_qdrant.AsyncSearcher):
+    for _name in ("search", "search_groups", "more_like_this", "recommend", "rerank", "facet", "count", "get"):
+        setattr(_kind, _name, _found(getattr(_kind, _name)))
+"""
+"""Run before the Python of a page: a search that finds nothing fails."""
 NAMED = re.compile(r"# (\w+\.py)\n")  # a block that is a file of its own
 
 
@@ -55,6 +79,7 @@ def test_the_commands_of_a_document_run_in_order(
         if named := NAMED.match(text):
             (tmp_path / named[1]).write_text(text)
         script = text.replace("http://localhost:6333", qdrant_1_17.url)
-        command = ["sh", "-e", "-c", script] if kind == "sh" else [sys.executable, "-c", script]
+        command = ["sh", "-e", "-c", script] if kind == "sh" else [sys.executable, "-c", CHECKED + script]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{document}:\n{text}\n{done.stdout}\n{done.stderr}"
+        assert not NOTHING.search(done.stdout), f"{document}: this finds nothing:\n{text}"
