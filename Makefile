@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # Tests start Python some thousand times: it is to compile their modules once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo quick test format lint types pytest wheel api fuzz faults bench bench-load bench-search bench-quick bench-gpu bench-precision clean
+.PHONY: demo quick test format lint types pytest wheel api walk fuzz faults bench bench-load bench-search bench-quick bench-gpu bench-precision clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tasb-qdrant demo
@@ -44,6 +44,10 @@ wheel: $(VENV)/.dev
 # docs/api.md, anew from the docstrings.
 api: $(VENV)/.dev
 	$(BIN)/python -m tests.docs.reference
+
+# A new user's first hour, from pip install in a clean environment; writes docs/walk.md. `make test` has a short form.
+walk: $(VENV)/.dev
+	$(BIN)/python -m tests.walk
 
 # Other examples than CI's, for every property test and for the faults. The seed told repeats a run: make fuzz SEED=N.
 fuzz: $(VENV)/.dev

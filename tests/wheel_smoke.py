@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from tests.docs.pages import ROOT, Page
+from tests.walk.walking import walk
 
 
 def main(folder: Path) -> None:
@@ -30,7 +31,10 @@ def main(folder: Path) -> None:
         metadata = "import importlib.metadata as m; print(m.metadata('tasb-qdrant').get_payload())"
         page = Page("README.md", run(str(python), "-c", metadata, cwd=temporary))
         assert [link for link in page.links() if not link.startswith("https://")] == []
-    print(f"{wheel.name}: installed in a clean environment, 200 passages ingested and searched")
+        folder = Path(temporary) / "shop"
+        folder.mkdir()
+        steps = list(walk(environment, folder, pandas=False))
+    print(f"{wheel.name}: installed in a clean environment, 200 passages ingested and searched, {len(steps)} steps walked")
 
 
 def run(*command: str, cwd: str | None = None) -> str:

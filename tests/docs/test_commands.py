@@ -20,6 +20,7 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NOT_FOR_TESTS = ("make ", "pip ", "docker ", "cp ")  # they install, start containers, or are what runs this suite
 ELSEWHERE = {
     "docs/performance.md": "benchmarks, which take minutes and have tests of their own",
+    "docs/walk.md": "a walk in an environment of its own, which tests/wheel_smoke.py does",
     "docs/filters.md": "parts of programs, which tests/filters/test_documentation.py runs",
 }
 """Pages whose blocks are not run here, and why."""
