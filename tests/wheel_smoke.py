@@ -34,7 +34,9 @@ def main(folder: Path) -> None:
         folder = Path(temporary) / "shop"
         folder.mkdir()
         steps = list(walk(environment, folder, pandas=False))
-    print(f"{wheel.name}: installed in a clean environment, 200 passages ingested and searched, {len(steps)} steps walked")
+    print(
+        f"{wheel.name}: installed in a clean environment, 200 passages ingested and searched, {len(steps)} steps walked"
+    )
 
 
 def run(*command: str, cwd: str | None = None) -> str:

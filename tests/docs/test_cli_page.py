@@ -13,7 +13,14 @@ from tests.docs.pages import Page, all_pages
 
 CLI = "docs/cli.md"
 OPTION = re.compile(r"(?<![\w-])--[a-z][\w-]*")
-OTHERS = {"docs/performance.md", "docs/reliability.md", "docs/services.md", "docker/README.md", "CONTRIBUTING.md"}
+OTHERS = {
+    "docs/performance.md",
+    "docs/install.md",
+    "docs/reliability.md",
+    "docs/services.md",
+    "docker/README.md",
+    "CONTRIBUTING.md",
+}
 """Pages that name options of other programs: pip's, docker's, uvicorn's, the benchmarks', the faults'."""
 FOREIGN = {"--constraint", "--header", "--keep", "--force"}
 """Options of pip, curl and gzip in commands that pages show."""

@@ -67,6 +67,12 @@ def test_every_link_leads_to_a_page_and_a_heading_that_are_there(path: str) -> N
             assert anchor in anchors, f"{path} links to {target}; that page has {sorted(anchors)}"
 
 
+def test_the_index_names_every_page() -> None:
+    linked = set(Page.read("docs/README.md").links())
+    pages = {path.removeprefix("docs/") for path in PAGES if path.startswith("docs/")} - {"README.md"}
+    assert sorted(pages - linked) == []
+
+
 def test_every_file_that_a_page_or_a_docstring_names_is_there() -> None:
     texts = [ROOT / path for path in PAGES] + sorted((ROOT / "tasb_qdrant").rglob("*.py"))
     missing = [

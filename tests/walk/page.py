@@ -10,7 +10,9 @@ from tests.docs.pages import ROOT
 from tests.walk.walking import Walked
 
 PAGE: Final = ROOT / "docs" / "walk.md"
-PROGRESS: Final = re.compile(r"^(opening|connecting|loading|encoding|building|comparing|surveying|deleting|done)\b.*\n", re.M)
+PROGRESS: Final = re.compile(
+    r"^(opening|connecting|loading|encoding|building|comparing|surveying|deleting|done)\b.*\n", re.M
+)
 """Lines that a terminal shows as a bar, which is gone at the end."""
 BEGINNING: Final = """\
 # A first hour
