@@ -132,7 +132,7 @@ class _ArrowSource:
         before = 0
         for batch in self._stream:
             chosen = batch.select([*self._columns.names])
-            rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * batch.num_rows // max(chosen.nbytes, 1)))
+            rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * batch.num_rows // max(_bytes(chosen), 1)))
             for start in range(0, batch.num_rows, rows):
                 piece = chosen.slice(start, rows)
                 yield from self._columns.passages(piece, cursor, before=before)
@@ -141,6 +141,14 @@ class _ArrowSource:
     def close(self) -> None:
         """Give the stream back."""
         self._stream.close()
+
+
+def _bytes(batch: Any) -> int:
+    """The bytes that its rows refer to; of its buffers where Arrow before 24 can't say (views of strings)."""
+    try:
+        return int(batch.nbytes)
+    except TypeError:
+        return int(batch.get_total_buffer_size())
 
 
 def _of_pandas(frame: Any) -> Iterator[Mapping[str, Any]]:
