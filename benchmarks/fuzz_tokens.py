@@ -75,7 +75,10 @@ def main() -> int:
     options = parser.parse_args()
     own = AutoTokenizer.from_pretrained(minilm_folder(), local_files_only=True).backend_tokenizer
     own.no_padding()
-    ours = {length: Tokenization(own, max_length=length) for length in LENGTHS}
+    ways = [
+        {length: Tokenization(own, max_length=length, use_nano=use_nano) for length in LENGTHS}
+        for use_nano in (True, False)
+    ]
     texts: list[str] = []
     done = wrong = 0
     for text in strings(options.count, options.seed):
@@ -83,7 +86,7 @@ def main() -> int:
         done += 1
         if len(texts) == 5000 or done == options.count:
             length = LENGTHS[done // 5000 % len(LENGTHS)]
-            wrong += differences(own, ours[length], length, texts)
+            wrong += sum(differences(own, ours[length], length, texts) for ours in ways)
             texts = []
     print(f"{done} strings, {wrong} with other ids than the model's own tokenizer")
     return int(wrong > 0)

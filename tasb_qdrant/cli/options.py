@@ -138,7 +138,8 @@ def encoder_options(*, model: str | None) -> Callable[[F], F]:
             type=click.Choice(["auto", "fp32", "bf16", "fp16", "int8"]),
             default="auto",
             show_default=True,
-            help="auto: fp16 on a GPU, bf16 on a CPU that has it, else fp32. int8 (CPU only) loses more.",
+            help="auto: bf16 on GPUs from Hopper on and CPUs that have it, fp16 on other GPUs, else fp32. "
+            "int8 (CPU only) loses more.",
         ),
         click.option(
             "--normalize/--no-normalize",

@@ -22,6 +22,10 @@ from tasb_qdrant.records import ModelContract
 class Tokenizes(Protocol):
     """Text to tokens: in this thread, or distributed over processes."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was chosen; may grow."""
+
     def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
         """The ids of `prompt + text`. Raises InvalidInputError."""
 
@@ -78,13 +82,14 @@ class BatchedEncoder:
 
     @property
     def notes(self) -> tuple[str, ...]:
+        notes = (*self._notes, *self._tokenize.notes)
         if self._batch_tokens == self._asked_tokens:
-            return self._notes
+            return notes
         note = (
             f"Batches hold {self._batch_tokens} tokens instead of {self._asked_tokens}: "
             f"{self.device} ran out of memory."
         )
-        return (*self._notes, note)
+        return (*notes, note)
 
     def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
         return self._tokenize(texts, prompt=self.contract.passage_prompt)

@@ -17,6 +17,9 @@ CPU_BATCH_TOKENS: Final = 2048
 
 CUDA_BATCH_TOKENS: Final = 65_536
 
+_COOLER_BF16: Final = (9, 0)
+"""The first compute capability where bf16 was measured to be faster than fp16 (Hopper)."""
+
 _CPU_ALLOCATOR: Final = ("DefaultCPUAllocator", "not enough memory")
 
 
@@ -108,6 +111,11 @@ def _choose_device(device: str) -> tuple[str, str]:
 
 def _suited_precision(device: str) -> tuple[str, str]:
     if device != "cpu":
+        import torch
+
+        # As many products a second as fp16, at less power, and power is what limits these: 4% faster on an H200.
+        if torch.cuda.get_device_capability(device) >= _COOLER_BF16:
+            return "bf16", "Precision bf16: on this kind of GPU it is faster than fp16."
         return "fp16", "Precision fp16: the device is a GPU."
     if has_fast_bf16():
         return "bf16", "Precision bf16: this CPU has instructions for it."

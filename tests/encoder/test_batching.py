@@ -224,11 +224,12 @@ def test_a_part_of_a_batch_holds_the_same_texts(lengths: list[int], data: st.Dat
     np.testing.assert_array_equal(joined.offsets, tokens.offsets)
 
 
-@dataclass
+@dataclass(frozen=True)
 class Backwards:
     """A tokenization whose parts come in the wrong order."""
 
     encoder: BatchedEncoder
+    notes: tuple[str, ...] = ()
 
     def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
         return self.encoder.tokenize_passages(texts)

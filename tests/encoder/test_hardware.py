@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
 from tasb_qdrant.encoder import hardware, load_encoder
 from tasb_qdrant.encoder.hardware import choose_hardware, has_fast_bf16
@@ -48,9 +49,16 @@ def test_a_cpu_gets_bf16_only_where_it_is_fast(monkeypatch: pytest.MonkeyPatch, 
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_a_gpu_gets_fp16_and_is_named() -> None:
+@pytest.mark.parametrize(
+    ("capability", "precision"), [((7, 5), "fp16"), ((8, 9), "fp16"), ((9, 0), "bf16"), ((12, 0), "bf16")]
+)
+def test_a_gpu_gets_its_fastest_precision_and_is_named(
+    monkeypatch: pytest.MonkeyPatch, capability: tuple[int, int], precision: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     chosen = choose_hardware("auto", "auto")
-    assert (chosen.device, chosen.precision) == ("cuda:0", "fp16")
+    assert (chosen.device, chosen.precision) == ("cuda:0", precision)
+    assert f"Precision {precision}: " in chosen.notes[1]
     assert "GPU 0, one of 2: device cuda means all of them" in chosen.notes[0]
     assert choose_hardware("cuda", "fp32").device == "cuda:0"
     assert choose_hardware("cuda:1", "fp16").device == "cuda:1"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import compress
 from operator import not_
 from typing import Final
@@ -12,6 +13,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer, models, normalizers, pre_tokenizers
 
 from tasb_qdrant.encoder.protocol import Part, TokenBatch
+from tasb_qdrant.encoder.tokenize.nano import NanoTokens, nano_tokens
 from tasb_qdrant.encoder.tokenize.words import WordIds
 from tasb_qdrant.errors import InvalidInputError
 
@@ -19,6 +21,9 @@ LONG: Final = 16
 """Characters per token. A text with more than that for every token the model reads is read only as far as needed."""
 
 _ID: Final = np.dtype(np.int32)
+_MANY: Final = 64
+"""Texts of a call from which nanotoken is asked: it takes 50 ms to load, and a query's words are known sooner."""
+
 _AT_ONCE: Final = 1024  # an Encoding takes about 10 KB, so this limits memory; two threads stay busy
 _WINDOW: Final = 1024
 _BERT_BREAKS: Final = " \t\n\r!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~\u3002\u3001\uff0c\uff01\uff1f"
@@ -27,11 +32,13 @@ _CJK: Final = "\u3400-\u4dbf\u4e00-\u9fff"
 
 class Tokenization:
     """A tokenizer that truncates to `max_length` tokens, keeping a text's beginning, or its end. Safe to use from
-    several threads."""
+    several threads. With `use_nano` false, nanotoken is left alone, as where it isn't installed."""
 
-    def __init__(self, tokenizer: Tokenizer, *, max_length: int, keep_end: bool = False) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, max_length: int, keep_end: bool = False, use_nano: bool = True) -> None:
         self.max_length = max_length
         self.keep_end = keep_end
+        self._use_nano = use_nano
+        self._note = ""
         self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_length, direction="left" if keep_end else "right")
@@ -42,6 +49,31 @@ class Tokenization:
     def __call__(self, texts: Sequence[str], *, prompt: str = "") -> TokenBatch:
         """The ids of `prompt + text`, with special tokens. Raises InvalidInputError."""
         check_texts(texts)
+        if len(texts) >= _MANY and self.nano is not None:
+            whole = [prompt + text for text in texts] if prompt else texts
+            if max(map(len, whole)) <= LONG * self.max_length:
+                return self.nano(whole)
+        return self._by_words(texts, prompt)
+
+    @cached_property
+    def nano(self) -> NanoTokens | None:
+        """nanotoken's tokenizer for the same ids, or None: it isn't installed, or not fit for this model."""
+        if not self._use_nano:
+            return None
+        found, self._note = nano_tokens(self._tokenizer, max_length=self.max_length, keep_end=self.keep_end)
+        return found
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why what is installed isn't used; known once many texts have been tokenized."""
+        return (self._note,) if self._note else ()
+
+    def __getstate__(self) -> dict[str, object]:
+        """For another process, which loads nanotoken itself."""
+        return {name: value for name, value in vars(self).items() if name != "nano"}
+
+    def _by_words(self, texts: Sequence[str], prompt: str) -> TokenBatch:
+        """By the words that are known, and the model's own tokenizer."""
         parts: list[bytes] = []
         truncated = 0
         for start in range(0, len(texts), _AT_ONCE):

@@ -67,7 +67,8 @@ class ParallelEncoder:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self._notes, *(note for notes in self._later for note in notes))))
+        later = (note for notes in self._later for note in notes)
+        return tuple(dict.fromkeys((*self._notes, *later, *self._tokenize.notes)))
 
     @property
     def pids(self) -> tuple[int, ...]:

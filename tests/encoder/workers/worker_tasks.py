@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tasb_qdrant.encoder.model.config import read_config
 from tasb_qdrant.encoder.model.layout import read_layout
 from tasb_qdrant.encoder.protocol import TokenBatch
-from tasb_qdrant.encoder.tokenize.files import load_tokenization
+from tasb_qdrant.encoder.tokenize.files import load_tokenizer
 from tasb_qdrant.encoder.tokenize.tokens import Tokenization
 from tasb_qdrant.encoder.workers.encoder import ParallelEncoder
 from tasb_qdrant.encoder.workers.serve import Task
@@ -70,8 +70,9 @@ class BagTask:
 
 
 def minilm_tokenization() -> Tokenization:
-    layout = read_layout(minilm_folder())
-    return load_tokenization(layout, read_config(layout.transformer))
+    """Without nanotoken, which needs no processes."""
+    config = read_config(read_layout(minilm_folder()).transformer)
+    return Tokenization(load_tokenizer(minilm_folder(), config).backend, max_length=config.positions, use_nano=False)
 
 
 def around(*tasks: Task, tokenization: Tokenization, smallest_chunk: int = 64) -> ParallelEncoder:
