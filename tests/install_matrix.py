@@ -31,19 +31,20 @@ CHECK: Final = """
 import json, pathlib, sys
 from importlib.metadata import version
 import numpy, pyarrow as pa, pyarrow.parquet as pq
-from tasb_qdrant import CollectionSettings, F, Searcher, ingest
+from tasb_qdrant import CollectionSettings, F, Searcher, ingest, load_encoder
 
 rows = [{"id": "a", "text": "Bees dance.", "year": 2011, "new": True}, {"id": "b", "text": "Owls hunt.", "year": 1, "new": False}]
 pathlib.Path("rows.jsonl").write_text("".join(json.dumps(row) + "\\n" for row in rows))
 pq.write_table(pa.Table.from_pylist([{"id": "c", "text": "Ants march.", "year": 2020, "new": True}]), "rows.parquet")
+encoder = load_encoder("minilm")
 places = [{"path": "store"}, *({"url": sys.argv[1], "grpc_port": int(sys.argv[2]), "transport": each} for each in ("grpc", "rest"))]
 for number, place in enumerate(places):
     name = f"matrix-{number}"
     settings = CollectionSettings(indexes={"year": "integer"})
-    report = ingest(["rows.jsonl", "rows.parquet"], collection=name, model="minilm", bm25=True, settings=settings, **place)
+    report = ingest(["rows.jsonl", "rows.parquet"], collection=name, encoder=encoder, bm25=True, settings=settings, **place)
     assert report.stored == report.points == 3, report
-    assert ingest("rows.jsonl", collection=name, model="minilm", **place).skipped == 2
-    with Searcher(name, **place) as searcher:
+    assert ingest("rows.jsonl", collection=name, encoder=encoder, **place).skipped == 2
+    with Searcher(name, encoder=encoder, **place) as searcher:
         assert searcher.search("insects that dance", limit=1)[0].id == "a"
         assert {hit.id for hit in searcher.search("animals", where=F("new") == True)} == {"a", "c"}
         assert {hit.id for hit in searcher.search("animals", where="year >= 2000")} == {"a", "c"}
@@ -70,8 +71,10 @@ def main() -> None:
         uv = _uv(folder)
         run(sys.executable, "-m", "build", "--wheel", "--outdir", temporary, str(ROOT))
         (wheel,) = folder.glob("*.whl")
-        cells = list(_cells(folder, uv, wheel))
-    PAGE.write_text(_written(PAGE.read_text(), cells))
+        cells = []
+        for cell in _cells(folder, uv, wheel):
+            cells.append(cell)
+            PAGE.write_text(_written(PAGE.read_text(), cells))  # each one, as all of them take a while
     sys.exit(any(cell.problem for cell in cells))
 
 
@@ -104,8 +107,7 @@ def _tried(number: str, python: str, versions: Versions, folder: Path, uv: str, 
             run(*install, f"{wheel}[demo]")
         with QdrantServer.start("1.17.0", folder / "server") as server:
             said = run(own, "-W", "ignore", "-c", CHECK, server.url, str(server.grpc_port), *SHOWN, cwd=folder)
-        program = run(str(environment / "bin" / "tasb-qdrant"), "demo", "--json", cwd=folder)
-        assert json.loads(program)["report"]["points"] == 200
+        run(str(environment / "bin" / "tasb-qdrant"), "collection", "list", "--path", "store", cwd=folder)
         return Cell(number, versions, json.loads(said.splitlines()[-1]), time.monotonic() - began)
     except subprocess.CalledProcessError as error:
         return Cell(
