@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from tasb_qdrant.search import AsyncSearcher, Searcher
     from tasb_qdrant.settings import CollectionSettings, PayloadKeys
     from tasb_qdrant.sources import SourceFields
+
+# Who wants to see what happens here configures logging; who doesn't is not told through Python's last resort.
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 __all__ = [
     "ingest",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from tasb_qdrant.encoder import Encoder, load_encoder
 from tasb_qdrant.encoder.model.packaged import packaged_model
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.progress import Progress
+from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import Hit, IngestReport
 from tasb_qdrant.search import Searcher
 from tasb_qdrant.settings import CollectionSettings, StoreOptions, StoreSettings
@@ -64,7 +65,7 @@ def run_demo(store: StoreSettings, *, on_progress: Callable[[Progress], None] | 
     encoder, model_note = demo_encoder()
     # One collection per model, so that the demo still works once the hub is reachable again.
     collection = "demo" if not model_note else "demo-minilm"
-    where = cast("StoreOptions", dict(store))
+    where = chosen(StoreOptions, dict(store))
     report = ingest(
         EXAMPLES / "passages.jsonl",
         collection=collection,

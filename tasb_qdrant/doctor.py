@@ -97,13 +97,13 @@ def _embedded_store(store: StoreSettings) -> list[Check]:
 def _server(store: StoreSettings) -> list[Check]:
     if store.url is None:
         return [Check("server", "ok", "none given; the embedded store is used", "give one with --url or $QDRANT_URL")]
-    from tasb_qdrant.collection.server.connection import connect
+    from tasb_qdrant.collection.server.connection import Patience, connect
 
     try:
-        connection = connect(store)
+        connection = connect(store, patience=Patience.to_read(store))
     except TasbQdrantError as error:
         return [Check("server", "failed", str(error))]
-    connection.client.close()
+    connection.close()
     found = f"Qdrant {'.'.join(map(str, connection.version))} at {store.url} over {connection.transport}"
     return [Check("server", "warning" if connection.notes else "ok", found, " ".join(connection.notes))]
 

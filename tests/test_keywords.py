@@ -15,7 +15,7 @@ from tasb_qdrant import keywords
 from tasb_qdrant.collection.open import OpenOptions, open_collection
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.keywords import chosen, expanded_signature, option_docs
-from tasb_qdrant.settings import StoreOptions, StoreSettings, store_settings
+from tasb_qdrant.settings import ReadingStoreOptions, StoreSettings, store_settings
 
 
 class Colour(TypedDict, total=False):
@@ -111,7 +111,7 @@ def test_a_part_of_the_options_is_chosen_by_its_dictionary() -> None:
 
 def test_no_option_of_a_store_or_an_encoder_drifts() -> None:
     """What can be set can be given, under the same name: `retry_seconds` once could not."""
-    assert StoreOptions.__optional_keys__ == set(StoreSettings.model_fields)
+    assert ReadingStoreOptions.__optional_keys__ == set(StoreSettings.model_fields)
     assert EncoderOptions.__optional_keys__ == set(get_type_hints(EncoderChoice))
-    assert StoreOptions.__optional_keys__ == set(inspect.signature(store_settings).parameters)
+    assert ReadingStoreOptions.__optional_keys__ == set(inspect.signature(store_settings).parameters)
     assert OpenOptions.__optional_keys__ == set(inspect.signature(open_collection).parameters) - {"name"}

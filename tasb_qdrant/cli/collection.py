@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tasb_qdrant.cli.options import collection_option, json_option, store_options
+from tasb_qdrant.cli.options import collection_option, json_option, reading_store_options, store_options
 from tasb_qdrant.cli.verify import verify_command
 
 if TYPE_CHECKING:
     from tasb_qdrant.collection.info import CollectionInfo
-    from tasb_qdrant.settings import Bm25Settings, StoreOptions
+    from tasb_qdrant.settings import Bm25Settings, ReadingStoreOptions, StoreOptions
 
 
 @click.group("collection")
@@ -27,9 +27,9 @@ def collection_group() -> None:
 
 
 @collection_group.command("list")
-@store_options
+@reading_store_options
 @json_option
-def list_command(*, store: StoreOptions, as_json: bool) -> int:
+def list_command(*, store: ReadingStoreOptions, as_json: bool) -> int:
     """List the collections of the store.
 
     \b
@@ -65,9 +65,9 @@ def list_command(*, store: StoreOptions, as_json: bool) -> int:
 
 @collection_group.command("info")
 @collection_option
-@store_options
+@reading_store_options
 @json_option
-def info_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
+def info_command(*, collection: str, store: ReadingStoreOptions, as_json: bool) -> int:
     """Show what a collection is and holds.
 
     \b
@@ -125,14 +125,15 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
     Example:
       tasb-qdrant collection optimize --collection docs
     """
+    from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.main import DONE
-    from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_collection
+    from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.ingest.progress import Progress
 
     with open_collection(collection, **store) as opened:
-        with ProgressDisplay() as display:
+        with ProgressDisplay(quiet=is_quiet()) as display:
             opened.optimize(lambda index: display(Progress(phase="building the vector index", index=index)))
         info = opened.info()
     if as_json:
@@ -161,7 +162,7 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
     from tasb_qdrant.settings import store_settings
 
     settings = store_settings(**store)
-    opened = open_store_at(settings)
+    opened = open_store_at(settings, patient=False)
     try:
         if not yes and not _agreed(f"Delete collection {collection!r} at {settings.location} and everything in it?"):
             click.echo("Nothing was deleted.", err=True)

@@ -22,14 +22,15 @@ def demo_command(*, store: StoreOptions, as_json: bool) -> int:
     Example:
       tasb-qdrant demo
     """
+    from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.main import DONE
-    from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import note, print_hits, print_json, print_report, stdout
     from tasb_qdrant.demo import run_demo
+    from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.settings import store_settings
 
     settings = store_settings(**store)
-    with ProgressDisplay() as display:
+    with ProgressDisplay(quiet=is_quiet()) as display:
         result = run_demo(settings, on_progress=display)
     if result.model_note:
         note(result.model_note)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tasb_qdrant.cli.logs import is_verbose
 from tasb_qdrant.cli.options import grouped
 
 if TYPE_CHECKING:
-    from tasb_qdrant.records import HitGroup
-    from tasb_qdrant.search import Hits, Searcher
+    from tasb_qdrant.records.timings import Timings
+    from tasb_qdrant.search import HitGroups, Hits, Searcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +21,12 @@ class Find:
     """How to search, whatever the query: options of `Searcher.search`, under their names there."""
 
     options: Mapping[str, Any]
+    timings: bool = False
 
     @classmethod
-    def of(cls, *, fields: tuple[str, ...], deadline: float | None, **options: Any) -> Find:
+    def of(cls, *, fields: tuple[str, ...], deadline: float | None, timings: bool, **options: Any) -> Find:
         """As the command line names them: without fields, hits have all of their payload."""
-        return cls({**options, "with_payload": fields or True, "timeout": deadline})
+        return cls({**options, "with_payload": fields or True, "timeout": deadline}, timings)
 
     @property
     def where(self) -> str | None:
@@ -34,25 +36,37 @@ class Find:
 
     def changed(self, **options: object) -> Find:
         """The same with these options in place of its own."""
-        return Find({**self.options, **options})
+        return Find({**self.options, **options}, self.timings)
 
     def batch(self, searcher: Searcher, queries: Sequence[str], *, ids_alone: bool = False) -> list[Hits]:
         """The hits of each query; with `ids_alone` they have no text, title or payload."""
         fewer = {"with_payload": False, "with_text": False, "with_vectors": False} if ids_alone else {}
-        return searcher.search_batch(queries, **{**self.options, **fewer})
+        answers = searcher.search_batch(queries, **{**self.options, **fewer})
+        if answers:
+            self._tell(answers[0].timings)
+        return answers
 
-    def groups(self, searcher: Searcher, query: str, *, by: str, size: int) -> list[HitGroup]:
+    def groups(self, searcher: Searcher, query: str, *, by: str, size: int) -> HitGroups:
         """The best hits of each value of a field."""
         if self.options["offset"] or self.options["diversity"] is not None:
             raise click.UsageError("--group-by goes without --offset and --diversity; leave these out")
-        return searcher.search_groups(query, by=by, group_size=size, **self._without("offset", "diversity"))
+        groups = searcher.search_groups(query, by=by, group_size=size, **self._without("offset", "diversity"))
+        self._tell(groups.timings)
+        return groups
 
     def like(self, searcher: Searcher, positive: Sequence[str], negative: Sequence[str]) -> Hits:
         """Passages like some and unlike others."""
         if self.options["mode"] != "dense" or self.options["diversity"] is not None:
             raise click.UsageError("--like goes without --mode and --diversity; leave these out")
         options = self._without("mode", "fusion", "weights", "depth", "diversity")
-        return searcher.recommend(positive, negative, **options)
+        hits = searcher.recommend(positive, negative, **options)
+        self._tell(hits.timings)
+        return hits
+
+    def _tell(self, timings: Timings) -> None:
+        """On standard error, where --timings or -v asks for it."""
+        if self.timings or is_verbose():
+            click.echo(f"Took {1000 * timings.total:.1f} ms: {timings}.", err=True)
 
     def _without(self, *names: str) -> dict[str, Any]:
         return {name: value for name, value in self.options.items() if name not in names}
@@ -106,8 +120,9 @@ find_options = grouped(
     click.option(
         "--deadline",
         type=click.FloatRange(min=0, min_open=True),
-        help="Seconds that a whole search may take, retries included.",
+        help="Seconds that a whole search may take, encoding and retries included. [default: as --read-timeout has it]",
     ),
+    click.option("--timings", is_flag=True, help="Say on standard error where the time went."),
     click.option(
         "--consistency",
         metavar="N|majority|quorum|all",

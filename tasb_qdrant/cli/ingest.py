@@ -106,17 +106,18 @@ def ingest_command(
       tasb-qdrant ingest corpus.jsonl --collection docs --sync --dry-run
       zcat dump.jsonl.gz | tasb-qdrant ingest - --format jsonl --collection docs --rejects rejects.jsonl
     """
+    from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.main import DONE, INCOMPLETE
-    from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import note, print_json, print_report
     from tasb_qdrant.cli.render_verify import print_verification
     from tasb_qdrant.cli.sync import check_together, dry_run_of
     from tasb_qdrant.ingest import RejectedLines, ingest
+    from tasb_qdrant.ingest.display import ProgressDisplay
 
     check_together(sources, retry_rejects, run, dry_run=dry_run)
     if dry_run:
         return dry_run_of(sources, collection, store, source, peers=run["peers"], as_json=as_json)
-    with ProgressDisplay() as display, resumable():
+    with ProgressDisplay(quiet=is_quiet()) as display, resumable():
         run["settings"], run["on_progress"] = settings, display
         report = ingest(
             list(sources) if retry_rejects is None else RejectedLines(retry_rejects),

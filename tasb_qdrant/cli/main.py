@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn
 
 import click
 
+from tasb_qdrant.cli.logs import with_verbosity
 from tasb_qdrant.errors import TasbQdrantError
 
 DONE: Final = 0
@@ -42,7 +43,7 @@ class Program(click.Group):
             return None
         module, function = _COMMANDS[cmd_name]
         command = getattr(import_module(module), function)
-        return command if isinstance(command, click.Command) else None
+        return with_verbosity(command) if isinstance(command, click.Command) else None
 
     def main(
         self,
@@ -82,6 +83,9 @@ def main() -> None:
     Your own:    tasb-qdrant ingest passages.jsonl --collection mine
                  tasb-qdrant search "a question" --collection mine
     """
+
+
+with_verbosity(main)
 
 
 if __name__ == "__main__":

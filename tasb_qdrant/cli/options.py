@@ -66,9 +66,7 @@ def _read_key(_: click.Context, parameter: click.Parameter, file: Any) -> Secret
     return SecretStr(key)
 
 
-store_options = grouped(
-    "store",
-    dict,
+_store_options = (
     click.option("--url", help="Qdrant server, such as http://localhost:6333. [default: $QDRANT_URL]"),
     click.option(
         "--path",
@@ -110,7 +108,21 @@ store_options = grouped(
         help="Send the API key over http:// to another host; only in a network that you trust.",
     ),
 )
+
+store_options = grouped("store", dict, *_store_options)
 """--url, --path, the key and the transport, as `store: StoreOptions`."""
+
+reading_store_options = grouped(
+    "store",
+    dict,
+    *_store_options,
+    click.option(
+        "--read-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        help="Seconds that opening, or an answer, is waited for in all, retries included. [default: 10]",
+    ),
+)
+"""The same for commands that read, as `store: ReadingStoreOptions`."""
 
 
 def encoder_options(*, model: str | None) -> Callable[[F], F]:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tasb_qdrant.cli.highlight import excerpt, spans_in
+from tasb_qdrant.cli.logs import is_quiet
 from tasb_qdrant.doctor import Check
 from tasb_qdrant.records import Hit, HitGroup, IngestReport
 
@@ -38,7 +39,9 @@ def warn(message: str) -> None:
 
 
 def note(message: str) -> None:
-    """One line on stderr: what was chosen on the user's behalf."""
+    """One line on stderr, unless -q says no: what was chosen on the user's behalf."""
+    if is_quiet():
+        return
     click.secho(message, err=True, dim=True)
 
 
@@ -123,17 +126,6 @@ def print_report(report: IngestReport) -> None:
     )
     if report.deleted:
         console.print(f"Deleted {report.deleted:,} points that the source doesn't have.")
-    if not report.read:
-        warn("the source holds no passages")
-    if report.truncated:
-        warn(f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded")
-    if report.rejected:
-        warn(f"{report.rejected:,} inputs were rejected; see {report.rejects_file}")
-    if report.points_expected is not None and report.points != report.points_expected:
-        warn(
-            f"the collection should hold {report.points_expected:,} passages and holds {report.points:,}; "
-            "is another program writing to it? Run the same command again to check"
-        )
     for warning in report.warnings:
         warn(warning)
     if report.proposed_indexes:

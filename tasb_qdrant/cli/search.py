@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tasb_qdrant.cli.find import Find, find_options
-from tasb_qdrant.cli.options import collection_option, encoder_options, grouped, store_options
+from tasb_qdrant.cli.options import collection_option, encoder_options, grouped, reading_store_options
 from tasb_qdrant.cli.output import Output, output_options
 
 if TYPE_CHECKING:
     from tasb_qdrant.encoder.options import EncoderOptions
     from tasb_qdrant.search import Searcher
-    from tasb_qdrant.settings import StoreOptions
+    from tasb_qdrant.settings import ReadingStoreOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ question_options = grouped(
 @find_options
 @question_options
 @output_options
-@store_options
+@reading_store_options
 @encoder_options(model=None)
 def search_command(
     *,
@@ -81,7 +81,7 @@ def search_command(
     find: Find,
     question: Question,
     output: Output,
-    store: StoreOptions,
+    store: ReadingStoreOptions,
     encoder: EncoderOptions,
 ) -> int:
     """Find the passages nearest to QUERY.
@@ -119,7 +119,7 @@ def search_command(
 
 
 @contextmanager
-def _opened(collection: str, store: StoreOptions, encoder: EncoderOptions) -> Iterator[Searcher]:
+def _opened(collection: str, store: ReadingStoreOptions, encoder: EncoderOptions) -> Iterator[Searcher]:
     """The searcher; warnings about filters go to standard error, a line each."""
     from tasb_qdrant.cli.render import note, warn
     from tasb_qdrant.search import Searcher

@@ -35,13 +35,14 @@ def dry_run_of(
     as_json: bool,
 ) -> int:
     """Print what a synchronisation would do."""
+    from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.main import DONE, INCOMPLETE
-    from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import print_json
     from tasb_qdrant.cli.render_verify import print_plan
     from tasb_qdrant.ingest import plan_sync
+    from tasb_qdrant.ingest.display import ProgressDisplay
 
-    with ProgressDisplay() as display:
+    with ProgressDisplay(quiet=is_quiet()) as display:
         plan = plan_sync(list(sources), collection=collection, peers=peers, on_progress=display, **store, **source)
     if as_json:
         print_json(plan.to_dict())

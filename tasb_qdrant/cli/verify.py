@@ -69,13 +69,14 @@ def verify_command(
       tasb-qdrant collection verify --collection docs --source corpus.jsonl --repair --report differences.jsonl
     """
     from tasb_qdrant.cli.ingest import resumable
+    from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.main import DONE, INCOMPLETE
-    from tasb_qdrant.cli.progress import ProgressDisplay
     from tasb_qdrant.cli.render import note, print_json
     from tasb_qdrant.cli.render_verify import print_verification
+    from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.ingest.verify.run import verify
 
-    with ProgressDisplay() as display, resumable():
+    with ProgressDisplay(quiet=is_quiet()) as display, resumable():
         found = verify(
             list(sources),
             collection=collection,

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records.html import facts
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, VectorType
 
 
@@ -54,6 +55,14 @@ class CollectionInfo:
             "contract": asdict(self.contract),
             "bm25": None if self.bm25 is None else self.bm25.model_dump(),
         }
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        told = ("name", "location", "store", "status", "points", "indexed", "vectors", "quantization")
+        values = {name: getattr(self, name) for name in told}
+        values["indexes"] = ", ".join(f"{field}:{kind}" for field, kind in self.indexes.items())
+        values["model"] = f"{self.contract.model}, {self.contract.dim} numbers, {self.contract.precision}"
+        return facts("CollectionInfo", values)
 
 
 def dense_indexed(indexed: int | None, points: int | None) -> int:

@@ -13,7 +13,13 @@ from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import RequestRefusedError, SettingsError
 from tasb_qdrant.keywords import chosen, expanded_signature
 from tasb_qdrant.records import ModelContract
-from tasb_qdrant.settings import DEFAULT_AVG_LEN, CollectionSettings, StoreOptions, StoreSettings, store_settings
+from tasb_qdrant.settings import (
+    DEFAULT_AVG_LEN,
+    CollectionSettings,
+    ReadingStoreOptions,
+    StoreSettings,
+    store_settings,
+)
 
 LOCK_WAIT: Final = 10.0
 """Seconds that an embedded collection is waited for: a search has it for the seconds of loading its model."""
@@ -23,7 +29,7 @@ Place: TypeAlias = Store | StoreSettings
 """An open store, or where one is to be opened for a single collection."""
 
 
-class OpenOptions(StoreOptions, total=False):
+class OpenOptions(ReadingStoreOptions, total=False):
     """Where a collection lives: in a `store` that is open already, or as the other options say."""
 
     store: Store | None
@@ -31,20 +37,25 @@ class OpenOptions(StoreOptions, total=False):
 
 
 @expanded_signature(StoreSettings)
-def open_store(**options: Unpack[StoreOptions]) -> Store:
+def open_store(**options: Unpack[ReadingStoreOptions]) -> Store:
     """The server `url` or the folder `path` (else as `store_settings` says), for `store=` of searchers and collections.
 
     A server is asked at once whether it will do. Raises what the store raises; close it after all that use it.
     """
-    return open_store_at(store_settings(**options))
+    return open_store_at(store_settings(**options), patient=False)
 
 
 def open_store_at(
-    settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep, watch: Watch | None = None
+    settings: StoreSettings,
+    *,
+    patient: bool = True,
+    sleep: Callable[[float], None] = time.sleep,
+    watch: Watch | None = None,
 ) -> Store:
     """The server or folder that the settings name. A server is asked at once whether it will do.
 
-    `sleep` waits between the tries of a request to a server, and may raise to end them; `watch` is told of them.
+    Unless it is `patient`, as a load is, opening and every read end within the settings' `read_seconds`. `sleep` waits
+    between the tries of a request to a server, and may raise to end them; `watch` is told of them.
     """
     if settings.path is not None:
         from tasb_qdrant.collection.edge.store import EdgeStore
@@ -53,7 +64,7 @@ def open_store_at(
     # qdrant-client takes 0.6 s to import, which the embedded store needn't pay for.
     from tasb_qdrant.collection.server.store import ServerStore
 
-    return ServerStore(settings, sleep=sleep, watch=watch)
+    return ServerStore(settings, patient=patient, sleep=sleep, watch=watch)
 
 
 @expanded_signature(StoreSettings, store=None)
@@ -69,7 +80,7 @@ def open_collection(name: str, **options: Unpack[OpenOptions]) -> OpenCollection
 def place_of(options: OpenOptions) -> Place:
     """The open store, or the settings of one. Raises SettingsError where both are given."""
     if (store := options.get("store")) is None:
-        return store_settings(**chosen(StoreOptions, options))
+        return store_settings(**chosen(ReadingStoreOptions, options))
     if others := options.keys() - {"store"}:
         raise SettingsError(
             f"both an open store and {', '.join(sorted(others))} are given; leave out one of them: the store has its "
@@ -86,10 +97,12 @@ def open_at(name: str, place: Place) -> OpenCollection:
     return place.open(name, lock_wait=LOCK_WAIT)
 
 
-def open_existing(name: str, settings: StoreSettings, *, lock_wait: float = LOCK_WAIT) -> OpenCollection:
-    """The same, from settings. Closing the collection closes its connection."""
+def open_existing(
+    name: str, settings: StoreSettings, *, lock_wait: float = LOCK_WAIT, patient: bool = False
+) -> OpenCollection:
+    """The same, from settings. Closing the collection closes its connection. To be `patient` is for long work."""
     check_name(name)
-    store = open_store_at(settings)
+    store = open_store_at(settings, patient=patient)
     try:
         return store.open(name, own_store=True, lock_wait=lock_wait)
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,18 @@ from typing import Final
 
 SLOW_SECONDS: Final = 10.0
 """An answer that takes longer is reported as being waited for. Most come within 0.1 s."""
+
+
+SLOW_READ_SECONDS: Final = 1.0
+"""A read that takes longer is logged as slow. Most take some milliseconds."""
+
+
+def log_answer(log: logging.Logger, doing: str, seconds: float, *, slow: float = SLOW_SECONDS) -> None:
+    """Log how long an answer took: a warning where it was slow, else for debugging."""
+    if seconds >= slow:
+        log.warning("slow: %s took %.1f s", doing, seconds)
+    else:
+        log.debug("%s took %.1f ms", doing, 1000 * seconds)
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +18,8 @@ from tasb_qdrant.encoder.protocol import Part, TokenBatch
 from tasb_qdrant.encoder.tokenize.tokens import check_texts
 from tasb_qdrant.errors import EncodingError, InvalidInputError
 from tasb_qdrant.records import ModelContract
+
+log: Final = logging.getLogger(__name__)
 
 
 class Tokenizes(Protocol):
@@ -175,6 +178,7 @@ class BatchedEncoder:
                 index=index,
             )
         self._batch_tokens = int(lengths.sum()) // 2 if self._packs else len(rows) // 2 * int(lengths[0])
+        log.warning("%s ran out of memory: batches hold %d tokens from now on", self.device, self._batch_tokens)
         release_memory(self.device)
 
     def _finish(self, batch: _Batch, vectors: NDArray[np.float32], on_progress: Callable[[int], None] | None) -> None:

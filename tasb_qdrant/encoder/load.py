@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from pathlib import Path
+from typing import Final
 
 from tasb_qdrant.encoder.devices import choose_devices
 from tasb_qdrant.encoder.forward.choice import check_forward
@@ -16,6 +19,8 @@ from tasb_qdrant.encoder.single import load_single
 from tasb_qdrant.encoder.threads import spin_less
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.records import ModelContract
+
+log: Final = logging.getLogger(__name__)
 
 
 def load_encoder(
@@ -50,6 +55,7 @@ def load_encoder(
     Raises ModelNotFoundError, HubUnreachableError, UnsafeWeightsError, CorruptModelError, DeviceError,
     ModelError for an unsupported kind of model, SettingsError.
     """
+    began = time.monotonic()
     spin_less()  # before torch is imported
     check_names(device, precision)
     check_forward(forward)
@@ -58,17 +64,27 @@ def load_encoder(
     wishes = Wishes(normalize, dim, query_prompt, passage_prompt)
     wishes.check()
     wishes = wishes if contract is None else wishes.completed(contract)
+    log.debug("loading the model %s", model)
     found = find_model(model, revision=revision, allow_pickle=allow_pickle, hub_timeout=hub_timeout, wishes=wishes)
     if len(devices := choose_devices(device)) == 1:
-        return load_single(found, device=device, precision=precision, forward=forward, batch_tokens=batch_tokens)
-    from tasb_qdrant.encoder.workers.load import load_parallel
+        encoder: Encoder = load_single(
+            found, device=device, precision=precision, forward=forward, batch_tokens=batch_tokens
+        )
+    else:
+        from tasb_qdrant.encoder.workers.load import load_parallel
 
-    return load_parallel(
-        found,
-        devices=devices,
-        precision=precision,
-        forward=forward,
-        batch_tokens=batch_tokens,
-        allow_pickle=allow_pickle,
-        wishes=wishes,
-    )
+        encoder = load_parallel(
+            found,
+            devices=devices,
+            precision=precision,
+            forward=forward,
+            batch_tokens=batch_tokens,
+            allow_pickle=allow_pickle,
+            wishes=wishes,
+        )
+    made = encoder.contract
+    seconds = time.monotonic() - began
+    log.info("loaded %s on %s in %s, in %.1f s", made.model, encoder.device, made.precision, seconds)
+    for sentence in encoder.notes:
+        log.info("%s", sentence)
+    return encoder

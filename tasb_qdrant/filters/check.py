@@ -34,6 +34,8 @@ from tasb_qdrant.records.path import canonical_path, parse_path
 
 if TYPE_CHECKING:  # settings imports pydantic, which takes longer than all of this package
     from tasb_qdrant.settings import IndexType
+else:
+    IndexType = str
 
 _KIND_OF_INDEX: Final = {
     "keyword": "string",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # settings imports pydantic, which building a filter doesn't need
     from tasb_qdrant.settings import IndexType
+else:
+    IndexType = str
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # pydantic takes longer to import than all of this package
     M = TypeVar("M", bound=BaseModel)
 else:
     M = TypeVar("M")
+    BaseModel, IndexType = Any, str
 
 _SUITS: Final[Mapping[str, frozenset[Kind]]] = {
     "keyword": frozenset({"str", "UUID"}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import IngestReport
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from tasb_qdrant.ingest.source.open import SourceLike
     from tasb_qdrant.settings import Bm25Settings, CollectionSettings, Transport
     from tasb_qdrant.sources import SourceFields, TextOptions
+else:  # who asks for the types at runtime gets an answer
+    BaseModel = SecretStr = Encoder = Progress = SourceLike = Any
+    Bm25Settings = CollectionSettings = Transport = SourceFields = TextOptions = Any
 
 
 # Every option is spelled out, as editors complete them only then; a test holds them to IngestOptions.
@@ -58,6 +61,7 @@ def ingest(
     delete_anyway: bool = False,
     verify: bool = False,
     peers: Sequence[str] = (),
+    progress: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> IngestReport:
     """Encode the passages of `source` and store them in `collection`, which is made if it isn't there.
@@ -82,8 +86,9 @@ def ingest(
     likely a mistake, DeletionRefusedError is raised before anything is changed (not with `delete_anyway`).
     `plan_sync` says beforehand what will be done. `verify` compares collection and source at the end. Both look at
     every replica of a cluster (`peers` as in `verify`) and read the source more than once, so they take no stream.
-    With an `encoder` given, `model`, `device` and the like are not used. `on_progress` is called in this thread,
-    several times a second; an iterable of passages is read in another one, once and lazily.
+    With an `encoder` given, `model`, `device` and the like are not used. `progress` shows a bar in a terminal or a
+    notebook, and a line on stderr now and then elsewhere; `on_progress` is called in this thread, several times a
+    second. An iterable of passages is read in another one, once and lazily.
 
     The store is the server `url` or the folder `path`, else `$QDRANT_URL`, else ./tasb_qdrant_data. `api_key` goes over
     plain http to another host only with `allow_plain_http_key`. `transport` is "auto", "grpc" (on `grpc_port`) or
@@ -100,5 +105,9 @@ def ingest(
     # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
     from tasb_qdrant.ingest.options import IngestOptions
     from tasb_qdrant.ingest.run import IngestRun
+    from tasb_qdrant.ingest.showing import showing
 
-    return IngestRun(source, collection, **chosen(IngestOptions, given)).run()
+    options = chosen(IngestOptions, given)
+    with showing(progress, on_progress) as tell:
+        options["on_progress"] = tell
+        return IngestRun(source, collection, **options).run()

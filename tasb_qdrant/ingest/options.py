@@ -52,6 +52,9 @@ class RunOptions(TypedDict, total=False):
     peers: Sequence[str]
     """Addresses of a cluster's other nodes, for `sync` and `verify`, if they can't be derived."""
 
+    progress: bool
+    """Show how far it is: a bar in a terminal or a notebook, a line on stderr now and then elsewhere."""
+
     on_progress: Callable[[Progress], None] | None
     """Called in the calling thread, several times a second."""
 
@@ -72,6 +75,7 @@ class RunChoice:
     delete_anyway: bool = False
     verify: bool = False
     peers: Sequence[str] = ()
+    progress: bool = False
     on_progress: Callable[[Progress], None] | None = None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -13,6 +14,8 @@ from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.watch import Watch
 
 T = TypeVar("T")
+
+log: Final = logging.getLogger(__name__)
 
 TELL_SECONDS: Final = 0.1
 """The least time between two calls of `on_progress` in a phase; drawing a bar more often is a waste."""
@@ -171,6 +174,7 @@ class Counters:
             is_new = phase != self._now.phase
             self._now = replace(self._now, phase=phase, index=index)
         if is_new:
+            log.debug("%s", phase)
             self._tell_now()
         else:
             self.tell()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder import Encoder
@@ -11,6 +14,8 @@ from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.resume.journal import Journal
 from tasb_qdrant.records import IngestReport
+
+log: Final = logging.getLogger(__name__)
 
 
 def report_of(
@@ -29,7 +34,7 @@ def report_of(
     points = collection.reads.count()
     now = counters.finish()
     resumed = journal.resumed
-    return IngestReport(
+    report = IngestReport(
         collection=collection.name,
         location=collection.location,
         model=encoder.contract.model,
@@ -54,6 +59,27 @@ def report_of(
         proposed_indexes={} if collection.indexes() else outcome.proposal,
         resumed=resumed.model_dump() if resumed.windows else {},
     )
+    report = replace(report, warnings=(*_of_the_counts(report), *report.warnings))
+    for sentence in report.warnings:
+        log.warning("%s", sentence)
+    return report
+
+
+def _of_the_counts(report: IngestReport) -> tuple[str, ...]:
+    """What a person should know of the counts, a sentence each."""
+    found: list[str] = []
+    if not report.read:
+        found.append("the source holds no passages")
+    if report.truncated:
+        found.append(f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded")
+    if report.rejected:
+        found.append(f"{report.rejected:,} inputs were rejected; see {report.rejects_file}")
+    if report.points_expected is not None and report.points != report.points_expected:
+        found.append(
+            f"the collection should hold {report.points_expected:,} passages and holds {report.points:,}; "
+            "is another program writing to it? Run the same command again to check"
+        )
+    return tuple(found)
 
 
 def _expected(outcome: Outcome, now: Progress, *, points: int, in_source: int) -> int | None:

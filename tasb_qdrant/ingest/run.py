@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, TypeVar, Unpack
 
 # The module and not its functions: tests put stores of their own in their place.
 from tasb_qdrant.collection import open as opening
@@ -38,6 +39,8 @@ from tasb_qdrant.sources import SourceReader
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+
+log: Final = logging.getLogger(__name__)
 
 C = TypeVar("C", bound=Collection | Store)
 
@@ -103,7 +106,7 @@ class IngestRun:
         self._reader = reader
         notes = what_was_recognised(reader.fields_taken)
         self._notes += notes
-        self._counters.note(notes)
+        self._say(notes)
         exact = exact_indexes(self._settings.indexes, reader.fields_taken)
         self._settings = self._settings.model_copy(update={"indexes": exact})
 
@@ -164,8 +167,14 @@ class IngestRun:
         self._notes += check_limits(collection, reader, self._source.given)
         self._counters.note((*collection.notes, *self._notes))
         journal.begin(collection, encoder.contract)
-        self._counters.note(journal.notes)
+        self._say(journal.notes)
         self._notes += journal.notes
+
+    def _say(self, notes: tuple[str, ...]) -> None:
+        """Tell who watches the progress, and who reads the log, what was chosen."""
+        self._counters.note(notes)
+        for sentence in notes:
+            log.info("%s", sentence)
 
     def _deletions(self, collection: Collection) -> AbstractContextManager[Callable[[], None]]:
         return deletions(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tasb_qdrant.collection.info import CollectionInfo
 from tasb_qdrant.collection.open import open_store_at
@@ -11,12 +11,15 @@ from tasb_qdrant.collection.protocol import Store
 from tasb_qdrant.errors import (
     CollectionError,
     NotOurCollectionError,
+    SearchTimeoutError,
     ServerBusyError,
     ServerUnreachableError,
     StoreLockedError,
     UnauthorizedError,
 )
 from tasb_qdrant.settings import StoreSettings
+
+_OF_THE_SERVER: Final = (ServerUnreachableError, ServerBusyError, UnauthorizedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class ListedCollection:
 
 def list_collections(settings: StoreSettings) -> list[ListedCollection]:
     """Every collection of the store, sorted by name; also those of others, and those open elsewhere."""
-    store = open_store_at(settings)
+    store = open_store_at(settings, patient=False)
     try:
         return [_look_at(store, name) for name in store.names()]
     finally:
@@ -44,15 +47,19 @@ def list_collections(settings: StoreSettings) -> list[ListedCollection]:
 def _look_at(store: Store, name: str) -> ListedCollection:
     try:
         collection = store.open(name)
-        try:
-            return ListedCollection(name, collection.info())
-        finally:
-            collection.close()
     except NotOurCollectionError:
         return ListedCollection(name, None, "made by another program")
     except StoreLockedError:
         return ListedCollection(name, None, "open elsewhere")
-    except (ServerUnreachableError, ServerBusyError, UnauthorizedError):
+    except (*_OF_THE_SERVER, SearchTimeoutError):
         raise  # what is wrong with the server is wrong with every collection
     except CollectionError as error:
         return ListedCollection(name, None, str(error))
+    try:
+        return ListedCollection(name, collection.info())
+    except _OF_THE_SERVER:
+        raise
+    except CollectionError as error:  # counting the points of a large one may take longer than others wait
+        return ListedCollection(name, None, str(error))
+    finally:
+        collection.close()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic
+from typing import Any, Final, Generic
 
 from typing_extensions import TypeVar  # typing's has no default before Python 3.13
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from tasb_qdrant.records.arrays import Float32s
+from tasb_qdrant.records.html import table
 
+_COLUMNS: Final = 8
+"""Payload fields that a notebook shows: more make a table that nobody reads."""
 
 P = TypeVar("P", default=dict[str, Any], covariant=True)
 """The type of a hit's payload: the stored mapping, or an instance of the caller's pydantic model."""
@@ -32,7 +33,7 @@ class Hit(Generic[P]):
     text: str
     title: str | None = None
     payload: P = field(default_factory=dict)  # type: ignore[assignment]  # right for the default of P
-    vector: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    vector: Float32s | None = field(default=None, compare=False, repr=False)
     invalid: str = ""
 
     def to_dict(self) -> dict[str, Any]:
@@ -48,6 +49,10 @@ class Hit(Generic[P]):
             **({"invalid": self.invalid} if self.invalid else {}),
         }
 
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return hits_table([self])
+
 
 @dataclass(frozen=True, slots=True)
 class HitGroup(Generic[P]):
@@ -55,6 +60,26 @@ class HitGroup(Generic[P]):
 
     value: str | int
     hits: list[Hit[P]]
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return table([], [[self.value]]) + hits_table(self.hits)
+
+
+def hits_table(hits: Sequence[Hit[Any]], *, after: Sequence[str] = ()) -> str:
+    """The hits as an HTML table, each field of a payload a column, and a paragraph for each sentence `after` it."""
+    payloads = [_fields(hit.payload) for hit in hits]
+    names = list(dict.fromkeys(name for fields in payloads for name in fields))[:_COLUMNS]
+    rows = [
+        [rank, hit.score, hit.id, hit.title, hit.text, *(fields.get(name) for name in names)]
+        for rank, (hit, fields) in enumerate(zip(hits, payloads, strict=True), 1)
+    ]
+    return table(["", "score", "id", "title", "text", *names], rows, after=after)
+
+
+def _fields(payload: Any) -> Mapping[str, Any]:
+    """A payload, or an instance of the caller's model, by field."""
+    return payload if isinstance(payload, Mapping) else dict(payload)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tasb_qdrant.records.html import facts
 from tasb_qdrant.records.verification import VerifyReport
 
 
@@ -78,3 +79,12 @@ class IngestReport:
             "passages_per_second": round(self.passages_per_second, 1),
             "tokens_per_second": round(self.tokens_per_second, 1),
         }
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        listed = ("notes", "warnings", "stages", "verification", "proposed_indexes", "resumed", "loading_seconds")
+        values = {name: value for name, value in self.to_dict().items() if name not in listed}
+        values["to filter fast, index"] = ", ".join(f"{field}:{kind}" for field, kind in self.proposed_indexes.items())
+        after = (*self.warnings, *self.notes)
+        shown = facts("IngestReport", values, after=after)
+        return shown if self.verification is None else shown + self.verification._repr_html_()

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from tasb_qdrant.records.arrays import Float32s, Int64s, UInt32s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseVector:
     """The non-zero elements of one vector: `indices` uint32 (n,), ascending, and `values` float32 (n,)."""
 
-    indices: NDArray[np.uint32]
-    values: NDArray[np.float32]
+    indices: UInt32s
+    values: Float32s
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,9 +23,9 @@ class SparseVectors:
     `indices` is uint32 (total,), ascending in each vector, `values` float32 (total,), `offsets` int64 (count + 1,).
     """
 
-    indices: NDArray[np.uint32]
-    values: NDArray[np.float32]
-    offsets: NDArray[np.int64]
+    indices: UInt32s
+    values: Float32s
+    offsets: Int64s
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

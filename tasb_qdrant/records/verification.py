@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum, StrEnum, auto
 from typing import Any, Self
 
+from tasb_qdrant.records.html import facts
+
 
 class Repair(Enum):
     """What puts an id right."""
@@ -108,3 +110,13 @@ class VerifyReport:
     def to_dict(self) -> dict[str, Any]:
         """As printed by --json."""
         return {**asdict(self), "differences": self.differences, "equal": self.equal}
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        values = {**self.to_dict(), "points": ", ".join(f"{at} {n:,}".strip() for at, n in self.points.items())}
+        values["examples"] = "; ".join(f"{kind}: {', '.join(ids)}" for kind, ids in self.examples.items())
+        return facts(
+            "VerifyReport",
+            {name: values[name] for name in values if name not in ("unchecked", "notes")},
+            after=(*self.unchecked, *self.notes),
+        )

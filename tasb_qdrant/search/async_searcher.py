@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -19,12 +20,12 @@ from tasb_qdrant.encoder.micro_batches import MAX_WAIT, MicroBatcher
 from tasb_qdrant.encoder.options import EncoderChoice
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.keywords import expanded_signature
-from tasb_qdrant.records import FacetCount, Hit, HitGroup
+from tasb_qdrant.records import FacetCount, Hit
 from tasb_qdrant.search import browse
 from tasb_qdrant.search import query as plans
 from tasb_qdrant.search import recommend as recommending
 from tasb_qdrant.search import rerank as reranking
-from tasb_qdrant.search.hits import Hits
+from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import (
     CountOptions,
     FacetOptions,
@@ -42,6 +43,7 @@ from tasb_qdrant.search.ranking import checked_queries, checked_query, search_si
 from tasb_qdrant.search.recommend import Example
 from tasb_qdrant.search.rerank import Candidate
 from tasb_qdrant.search.session import Opening, SearcherOptions, Session
+from tasb_qdrant.search.stopwatch import Stopwatch
 from tasb_qdrant.settings import StoreSettings
 from tasb_qdrant.steps import Deadline, EncodePassages, EncodeQueries, Requests, Step, Steps, Work, carry_out_async
 
@@ -123,7 +125,7 @@ class AsyncSearcher(Generic[P]):
                 yield hits
 
     @search_signature(plans.search_groups)
-    async def search_groups(self, query: str, *, by: str, **options: Unpack[GroupsOptions]) -> list[HitGroup[P]]:
+    async def search_groups(self, query: str, *, by: str, **options: Unpack[GroupsOptions]) -> HitGroups[P]:
         """`Searcher.search_groups`, awaited."""
         steps = plans.search_groups(self._opened, checked_query(query), by=by, **options)
         return await self._run(steps, options.get("timeout"))
@@ -242,9 +244,10 @@ class AsyncSearcher(Generic[P]):
         session, reads, batcher = self._opened, self._reads, self._batcher
         if reads is None or batcher is None:
             raise CollectionError(f"collection {self._opening.name!r} is not open")
+        watch = Stopwatch()
         with batcher.expecting() if expects else nullcontext(batcher) as asked:
 
-            async def carry(step: Step, deadline: Deadline) -> Any:
+            async def answer(step: Step, deadline: Deadline) -> Any:
                 match step:
                     case EncodeQueries([query]):
                         return [await asked.encode(query)]
@@ -257,4 +260,11 @@ class AsyncSearcher(Generic[P]):
                     case Work(run):
                         return await asyncio.to_thread(run)
 
-            return await carry_out_async(steps, carry, Deadline.after(timeout))
+            async def carry(step: Step, deadline: Deadline) -> Any:
+                began = time.perf_counter()
+                try:
+                    return await answer(step, deadline)
+                finally:
+                    watch.took(step, began)
+
+            return watch.timed(await carry_out_async(steps, carry, Deadline.after(timeout)))

@@ -3,32 +3,93 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeAlias, get_args
 
 from typing_extensions import TypeVar
 
 from tasb_qdrant.collection.reads.questions import ScoredPoint, Selection
 from tasb_qdrant.errors import PayloadInvalidError, SettingsError
-from tasb_qdrant.records import Hit, Passage
+from tasb_qdrant.records import Hit, HitGroup, Passage
+from tasb_qdrant.records.hit import hits_table
+from tasb_qdrant.records.html import table
+from tasb_qdrant.records.timings import Timings
 from tasb_qdrant.settings import PayloadKeys
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    from pydantic import BaseModel, GetCoreSchemaHandler
+    from pydantic_core import CoreSchema
 
 T = TypeVar("T", default=dict[str, Any])
+
+NO_TIME: Final = Timings(0.0, 0.0, 0.0)
 
 OnInvalid: TypeAlias = Literal["raise", "keep"]
 
 
 class Hits(list[Hit[T]], Generic[T]):
-    """Hits, best first. `cached` says that they come from the query cache, not from the collection."""
+    """Hits, best first. `cached` says that they come from the query cache, not from the collection.
 
-    __slots__ = ("cached",)
+    `warnings` are of this search: a filter that looks like a slip. `notes` say what was chosen on the person's behalf
+    when the searcher was opened, a sentence each. `timings` say where the time went; those of an empty rerank are 0.
+    """
 
-    def __init__(self, hits: Sequence[Hit[T]] = (), *, cached: bool = False) -> None:
+    __slots__ = ("cached", "notes", "timings", "warnings")
+
+    def __init__(
+        self,
+        hits: Sequence[Hit[T]] = (),
+        *,
+        cached: bool = False,
+        warnings: Sequence[str] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
         super().__init__(hits)
         self.cached = cached
+        self.warnings = tuple(warnings)
+        self.notes = tuple(notes)
+        self.timings = NO_TIME
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return hits_table(self, after=self.warnings) if self else "<p>No hits.</p>" + table([], [], after=self.warnings)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """For pydantic and FastAPI a list of hits."""
+        return _as_list_of(Hit, cls, source, handler)
+
+
+class HitGroups(list[HitGroup[T]], Generic[T]):
+    """Groups of hits, the one with the best hit first; `warnings`, `notes` and `timings` as in `Hits`."""
+
+    __slots__ = ("notes", "timings", "warnings")
+
+    def __init__(
+        self, groups: Sequence[HitGroup[T]] = (), *, warnings: Sequence[str] = (), notes: Sequence[str] = ()
+    ) -> None:
+        super().__init__(groups)
+        self.warnings = tuple(warnings)
+        self.notes = tuple(notes)
+        self.timings = NO_TIME
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return "".join(group._repr_html_() for group in self) or "<p>No hits.</p>"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """For pydantic and FastAPI a list of groups."""
+        return _as_list_of(HitGroup, cls, source, handler)
+
+
+def _as_list_of(item: Any, made: Callable[[Any], Any], source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """The schema of a list of `item[T]`, for the T of `source`."""
+    from pydantic_core import core_schema
+
+    payload = get_args(source) or (dict[str, Any],)
+    found = handler.generate_schema(list[item[payload[0]]])
+    return core_schema.no_info_after_validator_function(made, found)
 
 
 class HitMaker(Generic[T]):
@@ -38,7 +99,15 @@ class HitMaker(Generic[T]):
     a mapping, marked.
     """
 
-    def __init__(self, keys: PayloadKeys, *, model: type[BaseModel] | None, on_invalid: OnInvalid) -> None:
+    def __init__(
+        self,
+        keys: PayloadKeys,
+        *,
+        model: type[BaseModel] | None,
+        on_invalid: OnInvalid,
+        notes: Callable[[], tuple[str, ...]] = tuple,
+    ) -> None:
+        self.notes = notes
         if on_invalid not in ("raise", "keep"):
             raise SettingsError(f"on_invalid is 'raise' or 'keep', got {on_invalid!r}")
         self._keys, self._model, self._keep = keys, model, on_invalid == "keep"
@@ -61,9 +130,10 @@ class HitMaker(Generic[T]):
         told = [keys.id, keys.text, keys.title] if text else [keys.id]
         return tuple(dict.fromkeys([*told, *(chosen or ())]))
 
-    def hits(self, points: Sequence[ScoredPoint], *, cached: bool = False) -> Hits[T]:
+    def hits(self, points: Sequence[ScoredPoint], *, cached: bool = False, warnings: Sequence[str] = ()) -> Hits[T]:
         """A hit a point. From the cache they are copies: callers may change what they get."""
-        return Hits([self.hit(copy.deepcopy(point) if cached else point) for point in points], cached=cached)
+        found = [self.hit(copy.deepcopy(point) if cached else point) for point in points]
+        return Hits(found, cached=cached, warnings=warnings, notes=self.notes())
 
     def hit(self, point: ScoredPoint) -> Hit[T]:
         """The point as a hit. A point that another tool wrote may lack id or text."""

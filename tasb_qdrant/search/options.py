@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 from tasb_qdrant.collection.reads.questions import Where
 
 if TYPE_CHECKING:
     from tasb_qdrant.encoder import CrossEncoder
+else:
+    CrossEncoder = Any
 
 Mode: TypeAlias = Literal["dense", "bm25", "hybrid"]
 Fusion: TypeAlias = Literal["rrf", "dbsf"]
 Strategy: TypeAlias = Literal["average_vector", "best_score", "sum_scores"]
 Consistency: TypeAlias = int | Literal["majority", "quorum", "all"]
-Filterable: TypeAlias = "str | Where | bool"
+Filterable: TypeAlias = str | Where | bool
 """A bool is what type checkers take a comparison of `fields(Model)` for; a real one is refused."""
 
 
@@ -71,7 +73,7 @@ class ReadingOptions(TypedDict, total=False):
     """How the collection is read."""
 
     timeout: float | None
-    """Seconds for the whole call, encoding and retries included; None is the store's own for each request."""
+    """Seconds for the whole call, encoding and retries included; None is the store's `read_timeout` for each answer."""
 
     consistency: Consistency | None
     """How many replicas of a cluster must agree: a number, "majority", "quorum" or "all"; None asks one."""

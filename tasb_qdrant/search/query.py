@@ -11,7 +11,7 @@ from tasb_qdrant.collection.reads.questions import Nearest, Query, QueryOptions
 from tasb_qdrant.filters import Filter, format_filter
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import HitGroup
-from tasb_qdrant.search.hits import Hits
+from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import PartOptions, RankedOptions, SearchOptions
 from tasb_qdrant.search.ranking import Ranking, query_options
 from tasb_qdrant.search.session import Session
@@ -23,12 +23,12 @@ T = TypeVar("T")
 def search(session: Session[T], texts: Sequence[str], options: SearchOptions) -> Steps[list[Hits[T]]]:
     """For each query its hits, best first: those that the cache hasn't are encoded together and sent as one."""
     ranking = Ranking.of(options, diversity=options.get("diversity"))
-    wanted = yield from _wanted(session, options, **chosen(PartOptions, options))
+    wanted, warnings = yield from _wanted(session, options, **chosen(PartOptions, options))
     found: dict[int, Hits[T]] = {}
     keys = [_key(text, ranking, wanted) for text in texts] if session.cache.on else []
     for index, key in enumerate(keys):
         if (points := session.cache.get(key)) is not None:
-            found[index] = session.hits.hits(points, cached=True)
+            found[index] = session.hits.hits(points, cached=True, warnings=warnings)
     missing = [index for index in range(len(texts)) if index not in found]
     if missing:
         queries = yield from _queries(session, [texts[index] for index in missing], ranking, wanted)
@@ -36,19 +36,20 @@ def search(session: Session[T], texts: Sequence[str], options: SearchOptions) ->
         for index, points in zip(missing, answers, strict=True):
             if keys:
                 session.cache.put(keys[index], points)
-            found[index] = session.hits.hits(points)
+            found[index] = session.hits.hits(points, warnings=warnings)
     return [found[index] for index in range(len(texts))]
 
 
 def search_groups(
     session: Session[T], text: str, *, by: str, group_size: int = 3, limit: int = 10, **options: Unpack[RankedOptions]
-) -> Steps[list[HitGroup[T]]]:
+) -> Steps[HitGroups[T]]:
     """The best hits of each value of a field, the group with the best hit first."""
     ranking = Ranking.of(options)
-    wanted = yield from _wanted(session, options, limit=limit)
+    wanted, warnings = yield from _wanted(session, options, limit=limit)
     [query] = yield from _queries(session, [text], ranking, wanted)
     groups = yield from session.reads.query_groups(query, wanted, by=by, size=group_size)
-    return [HitGroup(group.value, session.hits.hits(group.points)) for group in groups]
+    found = [HitGroup(group.value, session.hits.hits(group.points)) for group in groups]
+    return HitGroups(found, warnings=warnings, notes=session.notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Paging:
     query: Query
     ranking: Ranking
     wanted: QueryOptions
+    warnings: tuple[str, ...] = ()
     seen: frozenset[PointId] = frozenset()
     done: bool = False
 
@@ -68,9 +70,9 @@ def begin_pages(
 ) -> Steps[Paging]:
     """Before the first page."""
     ranking = Ranking.of(options)
-    wanted = yield from _wanted(session, options, limit=page_size)
+    wanted, warnings = yield from _wanted(session, options, limit=page_size)
     [query] = yield from _queries(session, [text], ranking, wanted)
-    return Paging(query, ranking, wanted)
+    return Paging(query, ranking, wanted, warnings)
 
 
 def next_page(session: Session[T], at: Paging) -> Steps[tuple[Hits[T], Paging]]:
@@ -84,15 +86,17 @@ def next_page(session: Session[T], at: Paging) -> Steps[tuple[Hits[T], Paging]]:
         seen=at.seen.union(point.id for point in fresh),
         done=len(points) < wanted.limit,
     )
-    return session.hits.hits(fresh), following
+    return session.hits.hits(fresh, warnings=at.warnings), following
 
 
-def _wanted(session: Session[T], options: RankedOptions, **part: Unpack[PartOptions]) -> Steps[QueryOptions]:
-    """The options as a value, checked before anything is encoded."""
+def _wanted(
+    session: Session[T], options: RankedOptions, **part: Unpack[PartOptions]
+) -> Steps[tuple[QueryOptions, tuple[str, ...]]]:
+    """The options as a value, checked before anything is encoded, and what of them looks like a slip."""
     wanted = query_options(session.hits, options, **part)
-    if wanted.where is not None:
-        yield from session.where.check(wanted.where)
-    return wanted
+    if wanted.where is None:
+        return wanted, ()
+    return wanted, (yield from session.where.check(wanted.where))
 
 
 def _queries(session: Session[T], texts: Sequence[str], ranking: Ranking, wanted: QueryOptions) -> Steps[list[Query]]:

@@ -42,11 +42,11 @@ def recommend(
         raise SettingsError(
             "recommend needs at least one positive example; with best_score or sum_scores, one of either kind"
         )
-    yield from session.where.check(wanted.where)
+    warnings = yield from session.where.check(wanted.where)
     examples = yield from _examples(session, [*positive, *negative], wanted.read)
     query = Recommended(tuple(examples[: len(positive)]), tuple(examples[len(positive) :]), strategy)
     [points] = yield from session.reads.query([query], wanted)
-    return session.hits.hits(points)
+    return session.hits.hits(points, warnings=warnings)
 
 
 def _examples(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Candidate: TypeAlias = "str | Passage | Hit[Any]"
+Candidate: TypeAlias = str | Passage | Hit[Any]
 """The id of a passage in the collection, or a hit, which is one, or a passage that needn't be there."""
 
 CROSS_DEPTH: Final = 100
@@ -54,7 +54,7 @@ def rerank(
     query, read = checked_query(query), ReadOptions(timeout=timeout)
     given = _checked(candidates)
     if not given:
-        return Hits()
+        return Hits(notes=session.notes)
     [vector] = yield from encode_queries([query])
     stored = yield from _stored(session, [_name(one) for one in given if not isinstance(one, Passage)], read)
     texts = [one.encoder_text for one in given if isinstance(one, Passage)]
@@ -69,7 +69,7 @@ def rerank(
     hits.sort(key=lambda hit: -hit.score)
     if cross_encoder is not None:
         hits = yield from _read_together(query, hits[: max(cross_depth, limit or 0)], cross_encoder)
-    return Hits(hits if limit is None else hits[:limit])
+    return Hits(hits if limit is None else hits[:limit], notes=session.notes)
 
 
 def _checked(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, Self, Unpack, overload
 
@@ -13,12 +14,12 @@ from tasb_qdrant.collection.info import CollectionInfo
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice
 from tasb_qdrant.keywords import chosen, expanded_signature
-from tasb_qdrant.records import FacetCount, Hit, HitGroup
+from tasb_qdrant.records import FacetCount, Hit
 from tasb_qdrant.search import browse
 from tasb_qdrant.search import query as plans
 from tasb_qdrant.search import recommend as recommending
 from tasb_qdrant.search import rerank as reranking
-from tasb_qdrant.search.hits import Hits
+from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import (
     Consistency,
     CountOptions,
@@ -39,6 +40,7 @@ from tasb_qdrant.search.ranking import checked_queries, checked_query, search_si
 from tasb_qdrant.search.recommend import Example
 from tasb_qdrant.search.rerank import Candidate
 from tasb_qdrant.search.session import Opening, SearcherOptions, Session
+from tasb_qdrant.search.stopwatch import Stopwatch
 from tasb_qdrant.settings import StoreSettings
 from tasb_qdrant.steps import Deadline, EncodePassages, EncodeQueries, Requests, Step, Steps, Work, carry_out
 
@@ -150,7 +152,7 @@ class Searcher(Generic[P]):
                 yield hits
 
     @search_signature(plans.search_groups)
-    def search_groups(self, query: str, *, by: str, **options: Unpack[GroupsOptions]) -> list[HitGroup[P]]:
+    def search_groups(self, query: str, *, by: str, **options: Unpack[GroupsOptions]) -> HitGroups[P]:
         """The nearest passages of each value of the payload field `by`: up to `limit` groups of up to `group_size`.
 
         The group with the best hit comes first. A passage with several values is in several groups, and
@@ -247,7 +249,17 @@ class Searcher(Generic[P]):
         self.close()
 
     def _run(self, steps: Steps[T], timeout: float | None = None) -> T:
-        return carry_out(steps, self._carry, Deadline.after(timeout))
+        """What the steps come to; hits know where the time went."""
+        watch = Stopwatch()
+
+        def carry(step: Step, deadline: Deadline) -> Any:
+            began = time.perf_counter()
+            try:
+                return self._carry(step, deadline)
+            finally:
+                watch.took(step, began)
+
+        return watch.timed(carry_out(steps, carry, Deadline.after(timeout)))
 
     def _carry(self, step: Step, deadline: Deadline) -> Any:
         match step:

@@ -88,12 +88,16 @@ class Opening:
             encoder = self.encoder.load(collection.contract)
             check_contract(self.name, collection.contract, encoder.contract)
             reads = collection.reads.steps
+
+            def notes() -> tuple[str, ...]:
+                return (*collection.notes, *encoder.notes)
+
             return Session(
                 collection=collection,
                 reads=reads,
                 encoder=encoder,
                 where=WhereChecker(collection.keys, reads),
-                hits=HitMaker(collection.keys, model=self.payload, on_invalid=self.on_invalid),
+                hits=HitMaker(collection.keys, model=self.payload, on_invalid=self.on_invalid, notes=notes),
                 lexical=LexicalQueries(collection),
                 cache=self.cache,
             )

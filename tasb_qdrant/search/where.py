@@ -46,20 +46,22 @@ class WhereChecker:
         self._passed: Cache[Mapping[str, IndexType]] = Cache(MOST_FILTERS)
         self._seen: Mapping[str, frozenset[str]] | None = None
 
-    def check(self, where: Where | None) -> StoreSteps[None]:
-        """Raises FilterError; warns with FilterWarning where the package was called."""
+    def check(self, where: Where | None) -> StoreSteps[tuple[str, ...]]:
+        """What looks like a slip, a sentence each, which is also warned of with FilterWarning where the package was
+        called. Raises FilterError."""
         if not isinstance(where, Filter):
-            return
+            return ()
         fields = frozenset(leaf.field for leaf in leaves(where))
         indexes = yield from self._reads.filtering.indexes(fields)
         if self._passed.get(where) is indexes:
-            return
+            return ()
         seen = yield from self._fields()
         messages = check_filter(where, indexes=indexes, seen=seen)
         for message in messages:
             warnings.warn(message, FilterWarning, stacklevel=_frames_of_the_package())
         if not messages:
             self._passed.put(where, indexes)
+        return tuple(messages)
 
     def resolve(self, where: str | Where | bool | None) -> StoreSteps[Where | None]:
         """The filter to send, parsed and checked."""

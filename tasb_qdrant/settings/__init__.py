@@ -10,10 +10,12 @@ from tasb_qdrant.settings.collection import (
     VectorType,
     parse_indexes,
 )
-from tasb_qdrant.settings.environment import user_state_folder, waiting_is_chosen
+from tasb_qdrant.settings.environment import log_level, user_state_folder, waiting_is_chosen
 from tasb_qdrant.settings.store import (
     DEFAULT_STORE,
     MAX_SECONDS,
+    READ_SECONDS,
+    ReadingStoreOptions,
     StoreOptions,
     StoreSettings,
     Transport,
@@ -30,12 +32,15 @@ __all__ = [
     "MAX_SECONDS",
     "PayloadKeys",
     "Quantization",
+    "READ_SECONDS",
+    "ReadingStoreOptions",
     "StoreOptions",
     "StoreSettings",
     "Transport",
     "VectorType",
     "check_whole_number",
     "first_problem",
+    "log_level",
     "parse_indexes",
     "store_settings",
     "user_state_folder",

@@ -21,6 +21,19 @@ class QdrantEnvironment(BaseSettings):
     api_key: SecretStr | None = None
 
 
+class _Program(BaseSettings):
+    """`TASB_QDRANT_LOG`."""
+
+    model_config = SettingsConfigDict(env_prefix="TASB_QDRANT_", extra="ignore")
+
+    log: str = ""
+
+
+def log_level() -> str:
+    """From which level on the program logs, as the environment names it; "" if it doesn't."""
+    return _Program().log
+
+
 class _OpenMP(BaseSettings):
     """What GNU OpenMP reads when torch is loaded."""
 

@@ -26,6 +26,10 @@ DEFAULT_STORE: Final = Path("tasb_qdrant_data")
 """The embedded store's folder when neither a server nor a folder is named."""
 
 
+READ_SECONDS: Final = 10.0
+"""How long a read waits by default: who asks stays at the screen, and a load does not."""
+
+
 MAX_SECONDS: Final = 86_400
 """A day: longer timeouts are mistakes, and some overflow in gRPC."""
 
@@ -58,12 +62,21 @@ class StoreOptions(TypedDict, total=False):
     """Allow the key to be sent over plain http to a host that is not loopback."""
 
 
+class ReadingStoreOptions(StoreOptions, total=False):
+    """The same for those who read it; a load waits longer."""
+
+    read_timeout: float | None
+    """Seconds that opening, or a read, waits for the server in all, retries included; None is 10, or `timeout` if that
+    is less."""
+
+
 class StoreSettings(Frozen):
     """Where a collection lives: on a Qdrant server (`url`) or embedded in a folder (`path`).
 
     The `api_key` is a SecretStr, so that no repr, log or traceback shows it; it goes over plain http to another host
     only with `allow_plain_http_key`. `transport` and `grpc_port` say how the server is reached, `timeout` how many
-    seconds one request may take, `retry_seconds` for how many a failed one is repeated.
+    seconds one request may take, `retry_seconds` for how many a failed one is repeated, `read_timeout` how many opening or
+    a read may take in all.
     """
 
     url: str | None = None
@@ -74,6 +87,7 @@ class StoreSettings(Frozen):
     timeout: float = Field(default=60.0, gt=0, le=MAX_SECONDS, allow_inf_nan=False)
     retry_seconds: float = Field(default=120.0, ge=0, le=MAX_SECONDS, allow_inf_nan=False)
     allow_plain_http_key: bool = False
+    read_timeout: float | None = Field(default=None, gt=0, le=MAX_SECONDS, allow_inf_nan=False)
 
     @field_validator("url")
     @classmethod
@@ -98,6 +112,11 @@ class StoreSettings(Frozen):
     def location(self) -> str:
         """The url or folder, for messages."""
         return self.url if self.url is not None else str(self.path)
+
+    @property
+    def read_seconds(self) -> float:
+        """How long opening for reading, or a read that has no timeout of its own, waits in all."""
+        return min(READ_SECONDS, self.timeout) if self.read_timeout is None else self.read_timeout
 
     def at(self, url: str, *, transport: Transport) -> StoreSettings:
         """The same settings for another server, reached by `transport`. Raises SettingsError."""
@@ -126,7 +145,7 @@ def _checked_url(url: str) -> str:
 
 
 @expanded_signature(StoreSettings)
-def store_settings(**options: Unpack[StoreOptions]) -> StoreSettings:
+def store_settings(**options: Unpack[ReadingStoreOptions]) -> StoreSettings:
     """The url or path given, else `$QDRANT_URL`, else the embedded store in DEFAULT_STORE.
 
     The API key is `api_key`, else `$QDRANT_API_KEY`. Raises SettingsError.

@@ -11,9 +11,9 @@ import runpy
 import sys
 import time
 
-import tasb_qdrant.cli.progress as progress
 import tasb_qdrant.cli.signals as signals
 import tasb_qdrant.encoder.options as options
+from tasb_qdrant.ingest import display as progress
 from tests.ingest.fakes import StubEncoder
 
 SECONDS = 0.2

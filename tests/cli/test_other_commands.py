@@ -192,5 +192,6 @@ def test_options_of_a_store_reach_it(run: Run, monkeypatch: pytest.MonkeyPatch, 
         "grpc_port": 2,
         "timeout": 3.0,
         "retry_seconds": 4.0,
+        "read_timeout": None,
         "allow_plain_http_key": True,
     }

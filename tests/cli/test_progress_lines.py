@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from tasb_qdrant.cli import progress
-from tasb_qdrant.cli.progress import ProgressDisplay
+from tasb_qdrant.ingest import display as progress
+from tasb_qdrant.ingest.display import ProgressDisplay
 from tasb_qdrant.ingest.progress import Progress
 
 WAITING = "the server: 429 rate limited; trying again in 8 s (12 tries)"
@@ -15,7 +17,7 @@ def test_what_is_waited_for_is_told_when_the_waiting_begins_and_not_at_each_mome
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("tasb_qdrant.cli.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with ProgressDisplay() as display:
         display(Progress(phase="encoding"))
         display(Progress(phase="encoding", waiting_for=WAITING))

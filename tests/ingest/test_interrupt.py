@@ -30,7 +30,7 @@ LINES = b"".join(
 
 RUN = """
 import runpy, sys
-import tasb_qdrant.cli.progress as progress
+from tasb_qdrant.ingest import display as progress
 progress.PLAIN_SECONDS = 0.0  # a line of progress at each moment, and not every ten seconds
 sys.argv[0] = "tasb-qdrant"
 runpy.run_module("tasb_qdrant", run_name="__main__")

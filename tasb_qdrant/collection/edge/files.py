@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -14,6 +15,8 @@ from tasb_qdrant.collection.edge.engine import locked_error
 from tasb_qdrant.collection.schema import CollectionSchema, read_schema
 from tasb_qdrant.errors import CollectionError, StoreCorruptError, StoreLockedError
 from tasb_qdrant.locks import is_held
+
+log: Final = logging.getLogger(__name__)
 
 SIDECAR: Final = "collection.json"
 LOCK: Final = "lock"
@@ -74,13 +77,16 @@ class EdgeLock:
 
     def acquire(self, wait: float = 0.0) -> None:
         """Take it, or raise StoreLockedError: at once, or after `wait` seconds."""
-        until = time.monotonic() + wait
+        until, told = time.monotonic() + wait, False
         while True:
             try:
                 self._acquire_now()
             except StoreLockedError:
                 if time.monotonic() >= until:
                     raise locked_error(self._folder, waited=wait) from None
+                if not told:
+                    told = True
+                    log.info("%s is open elsewhere; waiting for it for up to %g s", self._folder, wait)
                 time.sleep(POLL_SECONDS)
             else:
                 return

@@ -7,7 +7,9 @@ Queries go one by one for that reason: between two of them others get their turn
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,8 +24,11 @@ from tasb_qdrant.collection.edge.wire import EdgeRequest, EdgeWire
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.reads.wire import most_compared
+from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, log_answer
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.steps import Deadline
+
+log: Final = logging.getLogger(__name__)
 
 _BATCH: Final = 1
 """Queries that the engine answers at a time, while every other thread stands still. With its vector index it is
@@ -72,8 +77,10 @@ class OpenShard:
         answers = []
         for request in requests:
             deadline.check()
+            began = time.monotonic()
             with self.engine(request.doing) as shard:
                 answers.append(request.run(shard))
+            log_answer(log, f"{self.folder}, {request.doing}", time.monotonic() - began, slow=SLOW_READ_SECONDS)
         return answers
 
     def build_index(self, while_waiting: Callable[[], None]) -> None:

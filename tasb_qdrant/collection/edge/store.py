@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import shutil
 import threading
 import uuid
@@ -29,6 +30,8 @@ from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings
 from tasb_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRefusedError, SettingsError
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
+
+log: Final = logging.getLogger(__name__)
 
 _UNFINISHED: Final = ".creating-"
 
@@ -81,7 +84,10 @@ class EdgeStore:
             if (shard := self._open.get(name)) is None:
                 shard = self._open[name] = OpenShard(folder, lock_wait=lock_wait)
             shard.users += 1
-        return EdgeCollection(shard, let_go=self._let_go, notes=kept_settings(shard.schema, wanted))
+        notes = kept_settings(shard.schema, wanted)
+        for sentence in notes:
+            log.info("%s", sentence)
+        return EdgeCollection(shard, let_go=self._let_go, notes=notes)
 
     def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
         """Make an empty collection. It appears by a rename, so that a killed process never leaves half of one.

@@ -18,6 +18,11 @@ from tasb_qdrant.records.sparse import SparseVector
 if TYPE_CHECKING:
     from qdrant_client import models  # 0.6 s to import: only the stores that need it do so
 
+    Where: TypeAlias = Filter | models.Filter
+    """A filter of ours, or one of qdrant-client's."""
+else:
+    Where: TypeAlias = Filter | Any
+
 BM25: Final = "bm25"
 """The name of the sparse vector, beside the dense one, which has none."""
 
@@ -25,9 +30,6 @@ DEPTH: Final = 100
 """The fewest candidates that a query prefetches for fusion, and that a diverse one chooses from."""
 
 Scalar: TypeAlias = str | int | float | bool
-
-Where: TypeAlias = "Filter | models.Filter"
-"""A filter of ours, or one of qdrant-client's."""
 
 Selection: TypeAlias = bool | tuple[str, ...]
 """Payload: all of it, none, or these fields."""

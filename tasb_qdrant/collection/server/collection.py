@@ -15,13 +15,13 @@ from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.schema import CollectionSchema, index_conflicts
-from tasb_qdrant.collection.server.connection import Connection
+from tasb_qdrant.collection.server.connection import Connection, Patience
 from tasb_qdrant.collection.server.edits import ServerEdits
 from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, RequestTooLargeError, sensible
 from tasb_qdrant.collection.server.grpc import GrpcWire
 from tasb_qdrant.collection.server.optimizers import Optimizers, is_deferred
 from tasb_qdrant.collection.server.points import grpc_sender, rest_points, rest_sender
-from tasb_qdrant.collection.server.reads import ServerReading
+from tasb_qdrant.collection.server.reads import ServerReading, ask
 from tasb_qdrant.collection.server.rest import RestWire
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.upserts import UpsertWire
@@ -34,7 +34,10 @@ T = TypeVar("T")
 
 
 class ServerCollection:
-    """An open collection on a Qdrant server. `sleep` waits between tries, and `watch` is told of them."""
+    """An open collection on a Qdrant server. `sleep` waits between tries, and `watch` is told of them.
+
+    `patience` is for those who read it; None is a load's.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class ServerCollection:
         limits: StoreLimits,
         most_compared: int = 0,
         close_connection: bool,
+        patience: Patience | None = None,
         notes: tuple[str, ...] = (),
         sleep: Callable[[float], None] = time.sleep,
         watch: Watch | None = None,
@@ -68,10 +72,17 @@ class ServerCollection:
             limits=limits,
             most_compared=most_compared,
         )
-        self._reading = ServerReading(name, connection, settings, sleep=sleep, watch=watch)
+        self._patience = patience or Patience.to_load(settings)
+        wait = None if patience is None else settings.read_seconds
+        self._reading = ServerReading(name, connection, settings, wait=wait, sleep=sleep, watch=watch)
         self._reads = Reads(self._steps, self._reading.send)
         self._optimizers = Optimizers(
-            name, connection=connection, schema=schema, describe=self._describe, call=self._call, sleep=sleep
+            name,
+            connection=connection,
+            schema=schema,
+            describe=self._describe_patiently,
+            call=self._call,
+            sleep=sleep,
         )
         self._edits = ServerEdits(
             self._client,
@@ -216,7 +227,7 @@ class ServerCollection:
     def queued_updates(self) -> int | None:
         """The length of the update queue over all shards; None from servers before 1.17, or if there is no answer."""
         try:
-            queue = self._client.get_collection(self._name).update_queue
+            queue = self._connection.asking.get_collection(self._name).update_queue
         except CLIENT_ERRORS:
             return None
         return None if queue is None else queue.length
@@ -252,8 +263,24 @@ class ServerCollection:
         payloads = [to_payload(passage, self.keys) for passage in batch.passages]
         return rest_sender(self._client, self._name, rest_points(batch, payloads))
 
+    def _describe_patiently(self) -> models.CollectionInfo:
+        """For those who change what it says: that may take the server a while."""
+        doing = "reading the collection's state"
+        return self._of_dense(self._call(lambda: self._client.get_collection(self._name), doing))
+
     def _describe(self) -> models.CollectionInfo:
-        described = self._call(lambda: self._client.get_collection(self._name), "reading the collection's state")
+        self._reading.check_open()
+        described = ask(
+            lambda: self._connection.asking.get_collection(self._name),
+            "reading the collection's state",
+            self._patience,
+            settings=self._settings,
+            sleep=self._sleep,
+            watch=self._watch,
+        )
+        return self._of_dense(described)
+
+    def _of_dense(self, described: models.CollectionInfo) -> models.CollectionInfo:
         if self.bm25 is not None:
             described.indexed_vectors_count = dense_indexed(described.indexed_vectors_count, described.points_count)
         return described

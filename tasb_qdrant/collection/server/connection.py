@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 import grpc
@@ -34,6 +35,8 @@ from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
 from tasb_qdrant.settings import StoreSettings
 
+log = logging.getLogger(__name__)
+
 OLDEST_SERVER: Final = (1, 16, 0)
 """The first with collection metadata, where the model contract lives."""
 
@@ -41,14 +44,36 @@ PROBE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a question to a server is waited for: seconds that one `request` may take, and for which `retries` may
+    begin; together, all that it takes. `loads` says whose patience it is: a load's, or a reader's."""
+
+    request: float
+    retries: float
+    loads: bool
+
+    @classmethod
+    def to_load(cls, settings: StoreSettings) -> Self:
+        """Nobody sits and waits, and what was loaded so far is worth waiting for."""
+        return cls(settings.timeout, settings.retry_seconds, loads=True)
+
+    @classmethod
+    def to_read(cls, settings: StoreSettings) -> Self:
+        """Somebody waits: in all no longer than `read_seconds`, a second try included."""
+        half = settings.read_seconds / 2
+        return cls(min(half, settings.timeout), min(half, settings.retry_seconds), loads=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Connection:
     """An open client, the server's version, the transport in use, and what was chosen on the way.
 
     `channel`, over gRPC, and `http`, over REST, are of our own, for requests that are bytes; `plain` is the same
-    channel without the key.
+    channel without the key. `asking` is for small questions: the same client, or one that waits for less long.
     """
 
     client: QdrantClient
+    asking: QdrantClient
     version: tuple[int, int, int]
     transport: str
     notes: tuple[str, ...]
@@ -64,6 +89,7 @@ class Connection:
             self.channel.close()
         if self.http is not None:
             self.http.close()
+        self.asking.close()
         self.client.close()
 
     def check_open(self) -> None:
@@ -73,39 +99,54 @@ class Connection:
 
 
 def connect(
-    settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep, watch: Watch | None = None
+    settings: StoreSettings,
+    *,
+    patience: Patience | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    watch: Watch | None = None,
 ) -> Connection:
     """A client that is known to work: the server answers, is recent enough, and accepts the key.
 
-    With transport "auto" gRPC is used where its port answers, and REST otherwise, which a note says.
+    With transport "auto" gRPC is used where its port answers, and REST otherwise, which a note says. `patience` is by
+    default a load's.
     Raises SettingsError, ServerUnreachableError, ServerTooOldError, UnauthorizedError.
     """
     _check_key_is_safe(settings)
-    rest = _client(settings, grpc_transport=False)
+    patience = patience or Patience.to_load(settings)
+    rest = _client(settings, patience.request, over_grpc=False)
     try:
         version = call(
-            sensible(lambda: _server_version(rest, settings.location)),
+            sensible(lambda: _server_version(rest, settings.location, patience.request)),
             location=settings.location,
             doing="connecting",
-            retry_seconds=settings.retry_seconds,
+            retry_seconds=patience.retries,
             sleep=sleep,
             retry_if=was_answered,  # where nothing answers, a person waits for the error
             watch=watch,
         )
         if settings.transport == "rest":
-            return Connection(rest, version, "rest", (), http=http_client(settings))
-        if isinstance(over_grpc := _over_grpc(settings, version), QdrantClient):
+            return _over_rest(settings, patience, rest, version)
+        if isinstance(asking := _over_grpc(settings, patience.request, version), QdrantClient):
             rest.close()
+            client = asking if patience.loads else _client(settings, settings.timeout, over_grpc=True)
             plain = plain_channel(settings)
-            return Connection(over_grpc, version, "grpc", (), with_key(plain, settings), plain)
-        advice = f"gRPC can't be used on port {grpc_port(settings)} ({over_grpc}); name its port with --grpc-port"
+            return Connection(client, asking, version, "grpc", (), with_key(plain, settings), plain)
+        advice = f"gRPC can't be used on port {grpc_port(settings)} ({asking}); name its port with --grpc-port"
         if settings.transport == "grpc":
             raise ServerUnreachableError(f"{settings.location}: {advice}, or use --transport rest")
     except BaseException:
         rest.close()
         raise
     note = f"{advice}. REST is used, which loads about 4 times slower."
-    return Connection(rest, version, "rest", (note,), http=http_client(settings))
+    log.warning("%s: %s", settings.location, note)
+    return _over_rest(settings, patience, rest, version, note)
+
+
+def _over_rest(
+    settings: StoreSettings, patience: Patience, asking: QdrantClient, version: tuple[int, int, int], *notes: str
+) -> Connection:
+    client = asking if patience.loads else _client(settings, settings.timeout, over_grpc=False)
+    return Connection(client, asking, version, "rest", notes, http=http_client(settings))
 
 
 def _check_key_is_safe(settings: StoreSettings) -> None:
@@ -119,9 +160,11 @@ def _check_key_is_safe(settings: StoreSettings) -> None:
         )
 
 
-def _client(settings: StoreSettings, *, grpc_transport: bool) -> QdrantClient:
+def _client(settings: StoreSettings, timeout: float, *, over_grpc: bool) -> QdrantClient:
     # A proxy from the environment can't reach this machine's loopback, and must not see the key.
     options: dict[str, Any] = {"trust_env": False} if is_on_loopback(settings) else {}
+    if scheme(settings) == "http":
+        options["verify"] = False  # plain http has no certificate: reading this machine's takes 20 ms a client
     with warnings.catch_warnings():
         # A key over plain http to another host has been refused above; on loopback it is fine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
@@ -129,16 +172,16 @@ def _client(settings: StoreSettings, *, grpc_transport: bool) -> QdrantClient:
             url=settings.url,
             port=rest_port(settings),
             grpc_port=grpc_port(settings),
-            prefer_grpc=grpc_transport,
+            prefer_grpc=over_grpc,
             api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
-            timeout=max(1, round(settings.timeout)),
+            timeout=max(1, round(timeout)),
             check_compatibility=False,  # we check for what we need, which older servers have too
             grpc_options=grpc_options(settings),
             **options,
         )
 
 
-def _server_version(client: QdrantClient, url: str) -> tuple[int, int, int]:
+def _server_version(client: QdrantClient, url: str, timeout: float) -> tuple[int, int, int]:
     """Raises ServerTooOldError, ServerUnreachableError for another program, and what the client raises."""
     stranger = ServerUnreachableError(f"{url}: something answers there, but it isn't a Qdrant server; correct --url")
     try:
@@ -150,8 +193,8 @@ def _server_version(client: QdrantClient, url: str) -> tuple[int, int, int]:
             raise stranger from error
         if isinstance(error.source, httpx.ReadTimeout | httpx.WriteTimeout):
             raise ServerUnreachableError(
-                f"{url}: something takes connections there and doesn't answer in time; look whether the server is "
-                "well, or correct --url"
+                f"{url}: something takes connections there and doesn't answer in time, within {max(1, timeout):.0f} s; "
+                "look whether the server is well, or correct --url"
             ) from error
         raise
     except UnexpectedResponse as error:
@@ -177,11 +220,11 @@ def _parse_version(text: str) -> tuple[int, int, int]:
     return (*parts, 0, 0, 0)[:3]  # type: ignore[return-value]  # sliced to three just here
 
 
-def _over_grpc(settings: StoreSettings, version: tuple[int, int, int]) -> QdrantClient | str:
+def _over_grpc(settings: StoreSettings, timeout: float, version: tuple[int, int, int]) -> QdrantClient | str:
     """A client over gRPC, or why there is none."""
-    client = _client(settings, grpc_transport=True)
+    client = _client(settings, timeout, over_grpc=True)
     try:
-        client.grpc_collections.List(messages.ListCollectionsRequest(), timeout=PROBE_SECONDS)
+        client.grpc_collections.List(messages.ListCollectionsRequest(), timeout=min(PROBE_SECONDS, timeout))
         found = client.info().version
     except CLIENT_ERRORS as error:
         client.close()

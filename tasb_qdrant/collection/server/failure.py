@@ -210,6 +210,24 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__ or seen.__context__
 
 
+def reason_of(error: BaseException) -> str:
+    """What failed, without a server's own words, which may quote what it was sent: for logs."""
+    source = error.source if isinstance(error, ResponseHandlingException) else error
+    if timed_out(error):
+        return "no answer in time"
+    if _is_connect_failure(error):
+        return "no connection"
+    if isinstance(source, UnexpectedResponse):
+        return f"HTTP status {source.status_code}"
+    if isinstance(source, QdrantException):
+        return "rate limited"
+    if isinstance(source, grpc.RpcError):
+        return f"gRPC status {getattr(_grpc_code(source), 'name', 'unknown')}"
+    if isinstance(source, UnconfirmedError):
+        return "the write was not confirmed"
+    return type(source).__name__
+
+
 def detail_of(error: BaseException) -> str:
     """What the server or the wire said, on one line."""
     source = error.source if isinstance(error, ResponseHandlingException) else error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -9,6 +11,8 @@ from qdrant_client import models
 
 from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.errors import ServerBusyError
+
+log: Final = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.25
 
@@ -45,16 +49,21 @@ def wait_until_indexed(
     Raises ServerBusyError.
     """
     quiet, nudges, last = 0, 0, None
+    began, told = time.monotonic(), None
     while True:
         described = describe()
         points, indexed = described.points_count or 0, described.indexed_vectors_count or 0
         waiting_for = _pending(described)
+        if waiting_for and (state := waiting_for.lstrip("0123456789")) != told:
+            told = state
+            log.info("waiting for the server: %s; %d of %d vectors are indexed", waiting_for, indexed, points)
         if on_progress is not None:
             on_progress(OptimizeProgress(points, min(indexed, points), waiting_for))
         # One look is never enough: there is a moment between the update and the optimizers' start.
         quiet = quiet + 1 if (now := (points, indexed, waiting_for)) == last else 0
         last = now
         if not waiting_for and quiet >= _enough(described, vector_bytes, threshold_kb):
+            log.info("the vector index is built: %d of %d, in %.1f s", indexed, points, time.monotonic() - began)
             return
         if described.status == models.CollectionStatus.GREY and quiet >= NUDGE_POLLS:
             if nudges == NUDGES:
@@ -62,6 +71,7 @@ def wait_until_indexed(
                     f"the server has work pending on its vector index and doesn't begin it ({points - indexed} of "
                     f"{points} vectors are missing); look into its log"
                 )
+            log.warning("the server has work pending and doesn't begin: asking it to (%d of %d)", nudges + 1, NUDGES)
             nudge()
             quiet, nudges = 0, nudges + 1
         sleep(POLL_SECONDS)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from tasb_qdrant.collection.reads.errors import explained, gone
 from tasb_qdrant.collection.reads.run import AsyncReads
 from tasb_qdrant.collection.reads.wire import ServerRequest
 from tasb_qdrant.collection.server.address import key_of
-from tasb_qdrant.collection.server.connection import Connection
-from tasb_qdrant.collection.server.failure import detail_of, named_error, timed_out
+from tasb_qdrant.collection.server.connection import Connection, Patience
+from tasb_qdrant.collection.server.failure import detail_of, named_error, sensible, timed_out
 from tasb_qdrant.collection.server.retry import call, call_async
 from tasb_qdrant.collection.server.transports import (
     AsyncGrpcTransport,
@@ -23,10 +24,12 @@ from tasb_qdrant.collection.server.transports import (
     RestTransport,
     SyncTransport,
 )
-from tasb_qdrant.collection.watch import Watch
+from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, Watch
 from tasb_qdrant.errors import CollectionError, SearchTimeoutError
 from tasb_qdrant.settings import StoreSettings
 from tasb_qdrant.steps import Deadline
+
+T = TypeVar("T")
 
 IN_FLIGHT: Final = 4
 """Requests of one step that are under way at once."""
@@ -35,7 +38,8 @@ IN_FLIGHT: Final = 4
 class ServerReading:
     """How the collection `name` is read: over the connection that there is, or over one for an event loop.
 
-    `sleep` waits between tries, and `watch` is told of them.
+    A read without a deadline of its own waits so many seconds for each answer, retries included; None is as long as
+    the settings' timeout and retries take. `sleep` waits between tries, and `watch` is told of them.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class ServerReading:
         connection: Connection,
         settings: StoreSettings,
         *,
+        wait: float | None,
         sleep: Callable[[float], None],
         watch: Watch | None,
     ) -> None:
@@ -51,6 +56,7 @@ class ServerReading:
         self._connection = connection
         self._settings = settings
         self._location = settings.location
+        self._wait = wait
         self._sleep = sleep
         self._watch = watch
         self._closed = False
@@ -60,8 +66,19 @@ class ServerReading:
         """Their answers, in order. Raises CollectionError. Several threads may send at once."""
         if len(requests) == 1:
             return [self._send(requests[0], deadline)]
+        failed = threading.Event()
+
+        def send(request: ServerRequest) -> Any:
+            if failed.is_set():  # an earlier one says why: each of many would wait as long for nothing
+                raise CollectionError(f"{self._location}, {request.doing}: not sent, as another request failed")
+            try:
+                return self._send(request, deadline)
+            except BaseException:
+                failed.set()
+                raise
+
         with ThreadPoolExecutor(min(IN_FLIGHT, len(requests))) as pool:
-            return list(pool.map(lambda request: self._send(request, deadline), requests))
+            return list(pool.map(send, requests))
 
     def async_reads(self) -> AsyncReads:
         """Reads for one event loop, which connect when they are used first."""
@@ -87,6 +104,7 @@ class ServerReading:
 
     def _send(self, request: ServerRequest, deadline: Deadline) -> Any:
         self.check_open()
+        deadline = self._limited(deadline)
         return call(
             lambda: self._transport.send(request, timeout=deadline.left(self._settings.timeout)),
             sleep=self._sleep,
@@ -95,11 +113,17 @@ class ServerReading:
 
     async def _send_async(self, transport: AsyncTransport, request: ServerRequest, deadline: Deadline) -> Any:
         self.check_open()
+        deadline = self._limited(deadline)
         return await call_async(
             lambda: transport.send(request, timeout=deadline.left(self._settings.timeout)),
             sleep=asyncio.sleep,
             **self._retrying(request, deadline),
         )
+
+    def _limited(self, deadline: Deadline) -> Deadline:
+        """The deadline of one request, tries and all. It begins anew with each: a long batch may take long, as long as
+        answers come."""
+        return deadline if deadline.until is not None else Deadline.after(self._wait)
 
     def _retrying(self, request: ServerRequest, deadline: Deadline) -> dict[str, Any]:
         """How long failures are retried, and how they are named."""
@@ -108,8 +132,30 @@ class ServerReading:
             "doing": request.doing,
             "retry_seconds": deadline.left(self._settings.retry_seconds),
             "watch": self._watch,
-            "name": partial(_read_error, timeout=deadline.allowed or self._settings.timeout),
+            "slow": SLOW_READ_SECONDS,
+            "name": partial(read_error, timeout=deadline.allowed or self._settings.timeout),
         }
+
+
+def ask(
+    question: Callable[[], T],
+    doing: str,
+    patience: Patience,
+    *,
+    settings: StoreSettings,
+    sleep: Callable[[float], None],
+    watch: Watch | None,
+) -> T:
+    """The answer to a small question about a collection, asked through `Connection.asking`. Raises CollectionError."""
+    return call(
+        sensible(question),
+        location=settings.location,
+        doing=doing,
+        retry_seconds=patience.retries,
+        sleep=sleep,
+        watch=watch,
+        name=named_error if patience.loads else partial(read_error, timeout=settings.read_seconds),
+    )
 
 
 def _transport(connection: Connection, settings: StoreSettings) -> SyncTransport:
@@ -136,12 +182,14 @@ async def _all(send: Callable[[ServerRequest], Awaitable[Any]], requests: Sequen
     return [task.result() for task in tasks]
 
 
-def _read_error(error: BaseException, *, location: str, doing: str, tried: str, timeout: float) -> CollectionError:
+def read_error(error: BaseException, *, location: str, doing: str, tried: str, timeout: float) -> CollectionError:
+    """Our error for this one, of a read that had so many seconds in all."""
     place = f"{location}, {doing}"
     if timed_out(error):
+        last = f"{tried}, the last: {detail_of(error)}" if tried else detail_of(error)
         return SearchTimeoutError(
-            f"{place}: no answer within {timeout:g} s ({detail_of(error)}); allow more with a larger timeout, or look "
-            "whether the server is well",
+            f"{place}: no answer within {timeout:g} s ({last}); look whether the server is well, or allow more with a "
+            "larger timeout or read_timeout (--deadline, --read-timeout)",
             timeout=timeout,
         )
     detail = detail_of(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -14,12 +15,15 @@ from tasb_qdrant.collection.server.failure import (
     detail_of,
     is_transient,
     named_error,
+    reason_of,
     timed_out,
 )
-from tasb_qdrant.collection.watch import Request, Watch
+from tasb_qdrant.collection.watch import SLOW_SECONDS, Request, Watch, log_answer
 from tasb_qdrant.errors import CollectionError
 
 T = TypeVar("T")
+
+log: Final = logging.getLogger(__name__)
 
 MAX_WAIT: Final = 30.0
 """Seconds; a server that wants a longer pause is tried again after this one."""
@@ -35,17 +39,18 @@ def call(
     retry_if: Callable[[BaseException], bool] = is_transient,
     watch: Watch | None = None,
     name: Callable[..., CollectionError] = named_error,
+    slow: float = SLOW_SECONDS,
 ) -> T:
     """What `request` returns; failures that may pass are retried for up to `retry_seconds`.
 
     Waits are exponential with full jitter, or as long as the server asked for; the last try begins within
     `retry_seconds`, so that all ends within these and one request's own time limit. `doing` says in the
-    error what was going on, and `watch` what is being waited for. Raises CollectionError, as `name`
-    makes it, and what `sleep` raises to end the waiting.
+    error what was going on, and `watch` what is being waited for. Answers that take `slow` seconds are logged as such.
+    Raises CollectionError, as `name` makes it, and what `sleep` raises to end the waiting.
     """
     watch = watch or Watch()
     with watch.request(doing) as watched:
-        tries = _Tries(watch, watched, retry_seconds, retry_if)
+        tries = _Tries(watch, watched, f"{location}, {doing}", retry_seconds, retry_if, slow)
 
         def rest(seconds: float) -> None:
             sleep(seconds)
@@ -53,12 +58,12 @@ def call(
 
         def attempt() -> T:
             tries.raise_first()
-            return request()
+            return tries.answered(request())
 
         try:
             # Nearly every first try succeeds, and needs no policy: 40 µs.
             try:
-                return request()
+                return tries.answered(request())
             except CLIENT_ERRORS as error:
                 tries.first = error
             return Retrying(sleep=rest, **tries.policy())(attempt)
@@ -76,11 +81,12 @@ async def call_async(
     retry_if: Callable[[BaseException], bool] = is_transient,
     watch: Watch | None = None,
     name: Callable[..., CollectionError] = named_error,
+    slow: float = SLOW_SECONDS,
 ) -> T:
     """The same, awaited."""
     watch = watch or Watch()
     with watch.request(doing) as watched:
-        tries = _Tries(watch, watched, retry_seconds, retry_if)
+        tries = _Tries(watch, watched, f"{location}, {doing}", retry_seconds, retry_if, slow)
 
         async def rest(seconds: float) -> None:
             await sleep(seconds)
@@ -88,11 +94,11 @@ async def call_async(
 
         async def attempt() -> T:
             tries.raise_first()
-            return await request()
+            return tries.answered(await request())
 
         try:
             try:
-                return await request()
+                return tries.answered(await request())
             except CLIENT_ERRORS as error:
                 tries.first = error
             return await AsyncRetrying(sleep=rest, **tries.policy())(attempt)
@@ -104,12 +110,20 @@ class _Tries:
     """The tries of one request. `first` is why the first of them failed, until the policy has heard of it."""
 
     def __init__(
-        self, watch: Watch, watched: Request, retry_seconds: float, retry_if: Callable[[BaseException], bool]
+        self,
+        watch: Watch,
+        watched: Request,
+        doing: str,
+        retry_seconds: float,
+        retry_if: Callable[[BaseException], bool],
+        slow: float,
     ) -> None:
         self._watch = watch
         self._watched = watched
+        self._doing = doing
+        self._slow = slow
         self._retry_if = retry_if
-        self._began = time.monotonic()
+        self._began = self._try_began = time.monotonic()
         self._until = self._began + retry_seconds
         self._failures: list[BaseException] = []
         self.first: BaseException | None = None
@@ -138,6 +152,15 @@ class _Tries:
 
     def again(self) -> None:
         self._watch.again(self._watched)
+        self._try_began = time.monotonic()
+
+    def answered(self, answer: T) -> T:
+        """The answer, once it is logged how long it took."""
+        now = time.monotonic()
+        log_answer(log, self._doing, now - self._try_began, slow=self._slow)
+        if self._watched.tries > 1:
+            log.info("%s: answered at try %d, after %.1f s", self._doing, self._watched.tries, now - self._began)
+        return answer
 
     def telling(self, last: BaseException) -> BaseException:
         """The failure to name: the last one, unless it merely had no time left and another said more."""
@@ -154,6 +177,14 @@ class _Tries:
         error = state.outcome.exception() if state.outcome is not None else None
         if error is not None:
             self._failures.append(error)
+            log.warning(
+                "%s: %s; trying again in %.1f s (try %d failed)",
+                self._doing,
+                reason_of(error),
+                state.upcoming_sleep,
+                self._watched.tries,
+            )
+            log.debug("%s: it said: %s", self._doing, detail_of(error))
         self._watch.failed(self._watched, detail_of(error) if error is not None else "", state.upcoming_sleep)
 
 

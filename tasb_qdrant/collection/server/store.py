@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -13,9 +14,10 @@ from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.reads.wire import most_compared
 from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings, read_schema
 from tasb_qdrant.collection.server.collection import ServerCollection
-from tasb_qdrant.collection.server.connection import connect
+from tasb_qdrant.collection.server.connection import Patience, connect
 from tasb_qdrant.collection.server.failure import sensible
 from tasb_qdrant.collection.server.optimizers import deferred_note, is_deferred
+from tasb_qdrant.collection.server.reads import ask
 from tasb_qdrant.collection.server.replicas import choose_replicas
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.watch import Watch
@@ -31,17 +33,30 @@ from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 
 T = TypeVar("T")
 
+log: Final = logging.getLogger(__name__)
+
 _TURBO_SINCE: Final = (1, 18, 0)
 
 
 class ServerStore:
-    """The collections of a server, over one connection. `sleep` waits between tries, and `watch` is told of them."""
+    """The collections of a server, over one connection. `sleep` waits between tries, and `watch` is told of them.
+
+    Unless it is `patient`, as a load is, questions and reads end within the settings' `read_seconds`.
+    """
 
     def __init__(
-        self, settings: StoreSettings, *, sleep: Callable[[float], None] = time.sleep, watch: Watch | None = None
+        self,
+        settings: StoreSettings,
+        *,
+        patient: bool = True,
+        sleep: Callable[[float], None] = time.sleep,
+        watch: Watch | None = None,
     ) -> None:
         self._watch = watch
-        self._connection = connect(settings, sleep=sleep, watch=watch)
+        self._patient = patient
+        self._patience = Patience.to_load(settings) if patient else Patience.to_read(settings)
+        self._connection = connect(settings, patience=self._patience, sleep=sleep, watch=watch)
+        self._asking = self._connection.asking
         self._client = self._connection.client
         self._settings = settings
         self._sleep = sleep
@@ -60,14 +75,14 @@ class ServerStore:
 
     def names(self) -> list[str]:
         """The collections on the server, sorted."""
-        answer = self._call(self._client.get_collections, "listing collections")
+        answer = self._ask(self._asking.get_collections, "listing collections")
         return sorted(described.name for described in answer.collections)
 
     def exists(self, name: str) -> bool:
         """Whether there is such a collection, ours or not."""
         if not name or "/" in name or name in (".", ".."):
             return False  # no server has such a name, and in a path it would mean something else
-        return self._call(lambda: self._client.collection_exists(name), "looking for the collection")
+        return self._ask(lambda: self._asking.collection_exists(name), "looking for the collection")
 
     def open(
         self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
@@ -75,7 +90,7 @@ class ServerStore:
         """The collection, over this store's connection; no lock is waited for. Raises CollectionNotFoundError."""
         if not self.exists(name):
             raise CollectionNotFoundError(name, location=self.location, available=self.names())
-        described = self._call(lambda: self._client.get_collection(name), "reading the collection's state")
+        described = self._ask(lambda: self._asking.get_collection(name), "reading the collection's state")
         schema = self._schema(name, described)
         limits = StoreLimits.of(
             described.config.strict_mode_config, vector_bytes=schema.contract.dim * VECTOR_BYTES[schema.vectors]
@@ -83,6 +98,8 @@ class ServerStore:
         notes = [*kept_settings(schema, wanted), *self._untold.pop(name, ())]
         if wanted is None and is_deferred(described.config.optimizer_config, schema):
             notes.append(deferred_note(name))  # a writer will finish it
+        for sentence in notes:
+            log.info("%s", sentence)
         return ServerCollection(
             name,
             connection=self._connection,
@@ -92,6 +109,7 @@ class ServerStore:
             most_compared=_most_compared(described, schema, limits),
             notes=tuple(notes),
             close_connection=own_store,
+            patience=None if self._patient else self._patience,
             sleep=self._sleep,
             watch=self._watch,
         )
@@ -200,6 +218,11 @@ class ServerStore:
                 turbo=models.TurboQuantQuantizationConfig(bits=models.TurboQuantBitSize.BITS4, always_ram=True)
             )
         return None
+
+    def _ask(self, question: Callable[[], T], doing: str) -> T:
+        """The answer to a small question, through the client for these."""
+        self._connection.check_open()
+        return ask(question, doing, self._patience, settings=self._settings, sleep=self._sleep, watch=self._watch)
 
     def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
         self._connection.check_open()

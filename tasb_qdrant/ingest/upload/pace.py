@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ FEWEST: Final = 2
 _TOO_FEW_QUEUED: Final = 1.0
 _TOO_MANY_QUEUED: Final = 3.0
 """Our requests that are queued in the server, as TCP Vegas estimates them: limit x (1 - best / this latency)."""
+
+log: Final = logging.getLogger(__name__)
 
 _REMEMBERED: Final = 256
 """Answers after which the best latency is measured anew, with few requests under way: a growing collection
@@ -74,6 +77,7 @@ class Pace:
             if now - self._halved >= max(1.0, self._latency):
                 self._halved = now
                 self._limit = max(1.0, self._limit / 2)
+                log.info("the server is busy: at most %d requests at once now", self.limit)
 
     def queued(self, updates: int) -> None:
         """The server's count of updates that it has accepted and not yet applied, other clients' included."""

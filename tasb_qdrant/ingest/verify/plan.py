@@ -9,6 +9,7 @@ from typing import Any, Unpack
 from tasb_qdrant.collection.open import open_existing
 from tasb_qdrant.collection.views import views_of
 from tasb_qdrant.ingest.progress import Counters, Progress
+from tasb_qdrant.ingest.showing import showing
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
 from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.verify.reconcile import views_in
@@ -54,10 +55,12 @@ def plan_sync(
     *,
     collection: str,
     peers: Sequence[str] = (),
+    progress: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[PlanOptions],
 ) -> SyncPlan:
-    """The counts that `ingest(source, collection=..., sync=True)` would report; nothing is changed.
+    """The counts that `ingest(source, collection=..., sync=True)` would report; nothing is changed. `progress` shows
+    how far it is, as in `ingest`.
 
     `peers` and `on_progress` are those of `verify`.
 
@@ -65,13 +68,14 @@ def plan_sync(
     """
     store = store_settings(**chosen(StoreOptions, options))
     with (
-        open_existing(collection, store) as target,
+        showing(progress, on_progress) as tell,
+        open_existing(collection, store, patient=True) as target,
         views_of(target, store, peers) as views,
         Findings() as findings,
     ):
         given = Source(source, **chosen(SourceOptions, options), indexes=target.indexes())
         survey = Survey(given, target, views_in(views), findings)
-        survey.run(Counters(on_progress=on_progress), compare=True)
+        survey.run(Counters(on_progress=tell), compare=True)
         encode = findings.count(*Difference.mended_by(Repair.ENCODE))
         update = findings.count(*Difference.mended_by(Repair.PAYLOAD))
         return SyncPlan(

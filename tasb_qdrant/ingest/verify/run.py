@@ -15,6 +15,7 @@ from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.ingest.json_lines import JsonLines
 from tasb_qdrant.ingest.progress import Counters, Progress
+from tasb_qdrant.ingest.showing import showing
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
 from tasb_qdrant.ingest.verify.check import SAMPLE, Check
 from tasb_qdrant.ingest.verify.findings import FINDINGS
@@ -37,6 +38,7 @@ def verify(
     repair: bool = False,
     peers: Sequence[str] = (),
     report: str | Path | None = None,
+    progress: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[VerifyOptions],
 ) -> VerifyReport:
@@ -46,20 +48,24 @@ def verify(
     addresses of a cluster's other nodes, if they can't be derived; what can't be reached is in the report's
     `unchecked`. Every finding goes to the file `report`, as a JSON line. With `repair`, what is missing or differs is
     ingested again (only the payload if only that differs), and all is compared once more; ids that the source doesn't
-    have are named and left. Nothing else is ever changed. `on_progress` is called in this thread. The other options are
-    `ingest`'s.
+    have are named and left. Nothing else is ever changed. `on_progress` is called in this thread,
+    `progress` shows how far it is. The other options are `ingest`'s.
 
     Raises CollectionNotFoundError, ContractMismatchError, SourceError, and what the store and the encoder raise.
     """
     check_whole_number("sample", sample)
     store = store_settings(**chosen(StoreOptions, options))
     choice = EncoderChoice(**chosen(EncoderOptions, options))
-    with open_existing(collection, store) as target, views_of(target, store, peers) as views:
+    with (
+        showing(progress, on_progress) as tell,
+        open_existing(collection, store, patient=True) as target,
+        views_of(target, store, peers) as views,
+    ):
         notes: list[str] = []
 
         @cache
         def load() -> Encoder:
-            Counters(on_progress=on_progress).phase("loading the model")
+            Counters(on_progress=tell).phase("loading the model")
             loaded = choice.load(target.contract)
             check_contract(collection, target.contract, loaded.contract)
             notes.extend(loaded.notes)
@@ -82,7 +88,7 @@ def verify(
             sample=sample,
             unchecked=views.unchecked,
             report=None if findings is None else findings.path,
-            on_progress=on_progress,
+            on_progress=tell,
         )
         found = check.run(repair=repair)
         return replace(found, notes=(*found.notes, *notes))

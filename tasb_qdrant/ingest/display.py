@@ -1,4 +1,4 @@
-"""The progress of a run on stderr: a live bar on a terminal, a plain line now and then elsewhere."""
+"""The progress of a run: a live bar on a terminal and in a notebook, a plain line on stderr now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -21,22 +21,25 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from tasb_qdrant.ingest.notebook import NotebookBar
 from tasb_qdrant.ingest.progress import Progress as Moment
 
 PLAIN_SECONDS: Final = 10.0
 
 
 class ProgressDisplay:
-    """Call it with each snapshot of a run; use it in a `with` block."""
+    """Call it with each snapshot of a run; use it in a `with` block. A `quiet` one shows nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
         console = Console(stderr=True)
+        self._quiet = quiet
         self._bar: Progress | None = None
+        self._page = NotebookBar() if console.is_jupyter and not quiet else None
         self._last_line = 0.0
         self._last_phase = ""
         self._waited = False
         self._told: list[str] = []
-        if console.is_terminal:
+        if console.is_terminal and not quiet:
             self._bar = Progress(
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
@@ -54,12 +57,20 @@ class ProgressDisplay:
         """Show it, and above it each note that hasn't been shown yet."""
         for sentence in self.untold(moment.notes):
             self._told.append(sentence)
-            if self._bar is not None:
+            if self._quiet:
+                continue
+            if self._page is not None:
+                self._page.tell(sentence)
+            elif self._bar is not None:
                 self._bar.console.print(Text(sentence, style="dim"))
             else:
                 click.echo(sentence, err=True)
-        if self._bar is not None:
-            done, total = _extent(moment)
+        if self._quiet:
+            return
+        done, total = _extent(moment)
+        if self._page is not None:
+            self._page.show(moment.phase, done, total, _counts(moment))
+        elif self._bar is not None:
             self._bar.update(self._task, description=moment.phase, completed=done, total=total, counts=_counts(moment))
         elif self._is_due(moment):
             self._last_phase, self._last_line = moment.phase, time.monotonic()
@@ -87,6 +98,8 @@ class ProgressDisplay:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if self._page is not None:
+            self._page.end(failed=error is not None)
 
 
 def _extent(moment: Moment) -> tuple[float, float | None]:

@@ -1,0 +1,129 @@
+"""What the program says while it works, beside its results: `-v`, `-q` and `TASB_QDRANT_LOG`."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import click
+
+_PACKAGE: Final = "tasb_qdrant"
+_LEVELS: Final = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+    "off": logging.CRITICAL + 1,
+}
+_COLOURS: Final = {logging.DEBUG: "bright_black", logging.INFO: "cyan", logging.WARNING: "yellow", logging.ERROR: "red"}
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_VERBOSE: Final = f"{__name__}.verbose"
+_QUIET: Final = f"{__name__}.quiet"
+
+
+class LineHandler(logging.Handler):
+    """A record is a line on standard error as it is at that moment: a progress bar puts itself in its place, and shows
+    lines above the bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Without control characters: what a server says must not be able to control the terminal."""
+        try:
+            stream = sys.stderr
+            level = f"{record.levelname.lower():<7}"
+            if stream.isatty():
+                level = click.style(level, fg=_COLOURS.get(record.levelno))
+            moment = time.strftime("%H:%M:%S", time.localtime(record.created))
+            name = record.name.removeprefix(f"{_PACKAGE}.")
+            text = _UNPRINTABLE.sub(" ", record.getMessage())
+            stream.write(f"{moment}.{record.msecs:03.0f} {level} {name}: {text}\n")
+            stream.flush()
+        except (OSError, ValueError):
+            pass  # standard error is closed: there is nobody to tell, and results still go to standard output
+
+
+def is_quiet() -> bool:
+    """Whether -q was given: neither notes nor progress are wanted."""
+    return bool(_told().get(_QUIET))
+
+
+def is_verbose() -> bool:
+    """Whether -v was given."""
+    return bool(_told().get(_VERBOSE))
+
+
+def with_verbosity(command: click.Command) -> click.Command:
+    """The command, and those in it, with -v and -q."""
+    if not any(parameter.name == "verbose" for parameter in command.params):
+        _verbose(command)
+        _quiet(command)
+    if isinstance(command, click.Group):
+        for one in command.commands.values():
+            with_verbosity(one)
+    return command
+
+
+def _told() -> dict[str, Any]:
+    context = click.get_current_context(silent=True)
+    return {} if context is None else context.meta
+
+
+def _noted(key: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """A callback that adds what was given to what was given before, to the program or a group, and logs so."""
+
+    def note(context: click.Context, _: click.Parameter, given: Any) -> None:
+        context.meta[key] = context.meta.get(key, 0) + int(given)
+        # A group's command comes with the same options, and its help must not wait for what reads the environment.
+        if not isinstance(context.command, click.Group):
+            _log(context)
+
+    return note
+
+
+def _log(context: click.Context) -> None:
+    """Log as wanted, until the command ends."""
+    logger = logging.getLogger(_PACKAGE)
+    before = logger.level
+    handler = LineHandler()
+    level = _level(context.meta)
+    for earlier in [one for one in logger.handlers if isinstance(one, LineHandler)]:
+        logger.removeHandler(earlier)
+    logger.addHandler(handler)
+    logger.setLevel(level)
+
+    def end() -> None:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+    context.call_on_close(end)
+
+
+def _level(told: dict[str, Any]) -> int:
+    """What -q or -v say, else the environment, else nothing: a command's own notes and warnings say what matters."""
+    if told.get(_QUIET):
+        return logging.ERROR
+    if verbose := told.get(_VERBOSE):
+        return logging.DEBUG if verbose > 1 else logging.INFO
+    from tasb_qdrant.errors import SettingsError
+    from tasb_qdrant.settings import log_level
+
+    named = log_level()
+    if (level := _LEVELS.get(named.strip().lower() or "off")) is None:
+        raise SettingsError(f"TASB_QDRANT_LOG is one of {', '.join(_LEVELS)}; got {named!r}")
+    return level
+
+
+_verbose = click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    expose_value=False,
+    callback=_noted(_VERBOSE),
+    help="Log what is chosen, waited for and tried again; -vv: everything. [default: $TASB_QDRANT_LOG]",
+)
+_quiet = click.option(
+    "-q", "--quiet", is_flag=True, expose_value=False, callback=_noted(_QUIET), help="Neither notes nor progress."
+)
