@@ -75,8 +75,8 @@ class StoreSettings(Frozen):
 
     The `api_key` is a SecretStr, so that no repr, log or traceback shows it; it goes over plain http to another host
     only with `allow_plain_http_key`. `transport` and `grpc_port` say how the server is reached, `timeout` how many
-    seconds one request may take, `retry_seconds` for how many a failed one is repeated, `read_timeout` how many opening or
-    a read may take in all.
+    seconds one request may take, `retry_seconds` for how many a failed one is repeated, `read_timeout` how many opening
+    or a read may take in all.
     """
 
     url: str | None = None
