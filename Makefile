@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # Tests start Python some thousand times: it is to compile their modules once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo quick test format lint types pytest wheel fuzz faults bench bench-load bench-search bench-quick bench-gpu bench-precision bench-long-texts clean
+.PHONY: demo quick test format lint types pytest wheel api walk install-matrix fuzz faults bench bench-load bench-search bench-quick bench-gpu bench-precision bench-long-texts clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tasb-qdrant demo
@@ -40,6 +40,18 @@ wheel: $(VENV)/.dev
 	rm -rf build/wheel && mkdir -p build/wheel
 	$(BIN)/python -m build --wheel --outdir build/wheel .
 	$(BIN)/python -m tests.wheel_smoke build/wheel
+
+# docs/api.md, anew from the docstrings.
+api: $(VENV)/.dev
+	$(BIN)/python -m tests.docs.reference
+
+# A new user's first hour, from pip install in a clean environment; writes docs/walk.md. `make test` has a short form.
+walk: $(VENV)/.dev
+	$(BIN)/python -m tests.walk
+
+# The newest and the lowest versions that pyproject.toml allows, on each Python; some gigabytes each, gone afterwards.
+install-matrix: $(VENV)/.dev
+	$(BIN)/python -m tests.install_matrix
 
 # Other examples than CI's, for every property test and for the faults. The seed told repeats a run: make fuzz SEED=N.
 fuzz: $(VENV)/.dev

@@ -11,9 +11,10 @@ from typing import TypedDict, Unpack, get_type_hints
 import pytest
 from pydantic import BaseModel
 
+from tasb_qdrant import keywords
 from tasb_qdrant.collection.open import OpenOptions, open_collection
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
-from tasb_qdrant.keywords import chosen, expanded_signature
+from tasb_qdrant.keywords import chosen, expanded_signature, option_docs
 from tasb_qdrant.settings import ReadingStoreOptions, StoreSettings, store_settings
 
 
@@ -53,7 +54,23 @@ async def paint_slowly(wall: str, *, coats: int = 7, **options: Unpack[Paint]) -
 def test_every_option_stands_in_the_signature_with_its_type_and_default() -> None:
     assert str(inspect.signature(paint)) == "(wall: 'str', *, hue: 'int' = 120, gloss: 'bool | None' = None) -> 'str'"
     assert "gloss" in pydoc.plain(pydoc.render_doc(paint))
-    assert paint.__doc__ == "Paint it."
+
+
+def test_the_docstring_ends_with_what_each_option_means() -> None:
+    assert paint.__doc__ == "Paint it.\n\nOptions:\n    hue: Degrees."
+    assert paint_slowly.__doc__ == "Options:\n    hue: Degrees."
+    assert option_docs(Paint) == {"hue": "Degrees."}  # also what a base says
+    assert "retry_seconds: Seconds for which a request that failed" in pydoc.plain(pydoc.render_doc(open_collection))
+
+
+def test_options_have_no_meanings_where_the_source_is_not_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(_: object) -> str:
+        raise OSError("could not get source code")
+
+    monkeypatch.setattr(inspect, "getsource", gone)
+    keywords._classes.cache_clear()
+    assert option_docs(Paint) == {}
+    keywords._classes.cache_clear()
 
 
 def test_only_what_was_given_reaches_the_function() -> None:

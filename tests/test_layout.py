@@ -22,6 +22,7 @@ LEVELS = {
     "keywords": 0,
     "steps": 0,
     "version": 0,
+    "locks": 0,
     "settings": 0,
     "filters": 0,
     "sources": 1,

@@ -9,7 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.docs.pages import ROOT, Page
+from tests.walk.walking import walk
 
 
 def main(folder: Path) -> None:
@@ -27,7 +28,15 @@ def main(folder: Path) -> None:
         assert [len(search["hits"]) for search in result["searches"]] == [3, 3, 3, 3]
         typed = "import tasb_qdrant, pathlib; print((pathlib.Path(tasb_qdrant.__file__).parent / 'py.typed').exists())"
         assert run(str(python), "-c", typed, cwd=temporary).strip() == "True"
-    print(f"{wheel.name}: installed in a clean environment, 200 passages ingested and searched")
+        metadata = "import importlib.metadata as m; print(m.metadata('tasb-qdrant').get_payload())"
+        page = Page("README.md", run(str(python), "-c", metadata, cwd=temporary))
+        assert [link for link in page.links() if not link.startswith("https://")] == []
+        folder = Path(temporary) / "shop"
+        folder.mkdir()
+        steps = list(walk(environment, folder, pandas=False))
+    print(
+        f"{wheel.name}: installed in a clean environment, 200 passages ingested and searched, {len(steps)} steps walked"
+    )
 
 
 def run(*command: str, cwd: str | None = None) -> str:

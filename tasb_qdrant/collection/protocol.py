@@ -20,7 +20,9 @@ class Collection(Protocol):
     """Vectors and payload at rest. Every method raises CollectionError or one of its kinds."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is called."""
+        ...
 
     @property
     def location(self) -> str:
@@ -38,7 +40,9 @@ class Collection(Protocol):
         ...
 
     @property
-    def contract(self) -> ModelContract: ...
+    def contract(self) -> ModelContract:
+        """What made its vectors."""
+        ...
 
     @property
     def integer_ids(self) -> IntegerIds:
@@ -50,7 +54,9 @@ class Collection(Protocol):
         ...
 
     @property
-    def keys(self) -> PayloadKeys: ...
+    def keys(self) -> PayloadKeys:
+        """Under which keys of the payload id, text and title stand."""
+        ...
 
     @property
     def bm25(self) -> Bm25Settings | None:
@@ -122,7 +128,7 @@ class Collection(Protocol):
         """Return when the wanted settings are in force, and the vector index is as they want it.
 
         After a deferred load that is `optimize`; where nothing is to be done it costs one look.
-        `changed` says that something was stored since the collection was opened.
+        `changed` says that something was stored since the collection was opened; `on_progress` is as in `optimize`.
         """
         ...
 
@@ -130,7 +136,9 @@ class Collection(Protocol):
         """Build the vector index over every point, and return when it is built and settings are restored."""
         ...
 
-    def info(self) -> CollectionInfo: ...
+    def info(self) -> CollectionInfo:
+        """What it is and holds now."""
+        ...
 
     def queued_updates(self) -> int | None:
         """Updates, from any client, that the store has accepted and not yet applied; None if it doesn't say."""
@@ -140,7 +148,9 @@ class Collection(Protocol):
         """Return when everything acknowledged so far is on disk."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close it, and a connection that was opened for it alone."""
+        ...
 
 
 class EditableCollection(Collection, Protocol):
@@ -194,7 +204,8 @@ class OpenCollection(EditableCollection, Protocol):
 
 
 class Store(Protocol):
-    """A place that holds collections: a server, or a folder."""
+    """A place that holds collections: a server, or a folder. Every method raises CollectionError or one of its
+    kinds."""
 
     @property
     def settings(self) -> StoreSettings:
@@ -202,13 +213,17 @@ class Store(Protocol):
         ...
 
     @property
-    def location(self) -> str: ...
+    def location(self) -> str:
+        """The server's url or the folder."""
+        ...
 
     def names(self) -> list[str]:
         """All collections there, sorted; on a server also those that others made."""
         ...
 
-    def exists(self, name: str) -> bool: ...
+    def exists(self, name: str) -> bool:
+        """Whether a collection of this name is there, whoever made it."""
+        ...
 
     def open(
         self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
@@ -230,7 +245,8 @@ class Store(Protocol):
         ...
 
     def delete(self, name: str) -> None:
-        """Remove the collection. Raises CollectionNotFoundError, and RequestRefusedError for an alias."""
+        """Delete the collection and everything in it. Raises CollectionNotFoundError, and RequestRefusedError for an
+        alias."""
         ...
 
     def discard_new(self, name: str) -> None:

@@ -39,7 +39,8 @@ def load_encoder(
     forward: str = "auto",
     hub_timeout: float = HUB_TIMEOUT,
 ) -> Encoder:
-    """An encoder for `model`: "tas-b", "minilm", a hub id, or a folder. Its `notes` say what was chosen.
+    """An encoder for `model`: "tas-b", "minilm", a hub id (at `revision`, a branch, tag or commit), or a folder. Its
+    `notes` say what was chosen.
 
     `device` is auto, cpu, cuda, cuda:N, or a list ("cuda:0,cuda:1", "cpu,cpu"), which gets a worker
     process for each, as does cuda if there are several GPUs; `precision` is auto, fp32, bf16, fp16 or int8.

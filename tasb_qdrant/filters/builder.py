@@ -135,7 +135,7 @@ class F:
         return Within(self._name, *check_point(of, self._name), metres)  # type: ignore[arg-type]  # one of the two is a number
 
     def in_box(self, *, top_left: Point, bottom_right: Point) -> InBox:
-        """Inside the box between two corners, (lat, lon) each."""
+        """Inside the box between two corners, `top_left` and `bottom_right`, (lat, lon) each."""
         return InBox(self._name, *check_point(top_left, self._name), *check_point(bottom_right, self._name))
 
     def in_polygon(self, ring: Sequence[Point], *, holes: Sequence[Sequence[Point]] = ()) -> InPolygon:
@@ -209,7 +209,10 @@ class CountOf:
 
 
 def at_least(count: int, *conditions: Filter | bool) -> AtLeast:
-    """At least that many of the conditions match: `at_least(2, F("a") == 1, F("b") == 2, F("c") == 3)`."""
+    """At least that many of the conditions match: `at_least(2, F("a") == 1, F("b") == 2, F("c") == 3)`.
+
+    Raises FilterError for a count below 1 or above the number of conditions.
+    """
     return AtLeast(tuple(map(as_filter, conditions)), count)
 
 

@@ -80,7 +80,8 @@ def _index(shape: Shape, marker: Indexed, where: str) -> IndexType:
 def validate_payload(model: type[M], payload: Mapping[str, Any], *, passage_id: str) -> M:
     """The payload as an instance of the model, as strictly as filters compare: "2020" is not an int.
 
-    Dates, UUIDs and enums are read from the strings that a payload stores for them. Raises PayloadInvalidError.
+    Dates, UUIDs and enums are read from the strings that a payload stores for them. Raises PayloadInvalidError, which
+    names the passage by `passage_id`.
     """
     import orjson
     from pydantic import ValidationError

@@ -62,7 +62,10 @@ def field(of: Sequence[T | None] | AbstractSet[T | None] | None) -> Field[T]: ..
 @overload
 def field(of: T | None) -> Field[T]: ...
 def field(of: Any) -> Any:
-    """A field of `fields(Model)` with every filter operator. A list stands for its elements."""
+    """A field of `fields(Model)` with every filter operator. A list stands for its elements.
+
+    Raises FilterError for anything else.
+    """
     if not isinstance(of, Term) or not of._path:
         raise FilterError(f"field takes a field of a model, as in field(fields(Article).year), got {of!r}")
     return Field(of)

@@ -105,6 +105,14 @@ def ingest(
     notebook, and a line on stderr now and then elsewhere; `on_progress` is called in this thread, several times a
     second. An iterable of passages is read in another one, once and lazily.
 
+    The store is the server `url` or the folder `path`, else `$QDRANT_URL`, else ./tasb_qdrant_data. `api_key` goes over
+    plain http to another host only with `allow_plain_http_key`. `transport` is "auto", "grpc" (on `grpc_port`) or
+    "rest", `timeout` the seconds of one request, `retry_seconds` those for which a failed one is repeated.
+    `model` is "tas-b", "minilm", a hub id (at `revision`) or a folder, with safetensors unless `allow_pickle`;
+    `device` and `precision` say where and how it runs. `normalize`, `dim`, `query_prompt` and `passage_prompt` replace
+    what its files say. `format`, `fields` and `text_options` say how files are read, where that isn't recognised.
+    `settings` say how a new collection is made; without `optimize`, its vector index is left to a later call.
+
     Raises the kinds of TasbQdrantError; what was stored by then stays stored. A collection that this call made, and
     stored nothing in, is deleted again.
     """

@@ -23,8 +23,11 @@ TELL_SECONDS: Final = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A snapshot of a run. `phase` says in words what is going on; `bytes_total` is None for a stream.
+    """A snapshot of a run. `phase` says in words what is going on.
 
+    Of the passages `read` so far, out of `bytes_read` of `bytes_total` (None for a stream), some were `encoded` (from
+    `tokens`; `truncated` of them were too long) and `stored`, others `updated`, `skipped` or `rejected`, as in an
+    IngestReport; `deleted` counts points. `index` is how far the vector index is built, while it is.
     `loading_seconds` is the part of `seconds` in which passages went from the source to the collection.
     `waiting_for` says what holds things up, if anything does, and `notes` what was chosen on the user's
     behalf so far. Where texts are split, `documents` counts those that the passages read belong to, and

@@ -13,6 +13,8 @@ class ModelContract:
 
     `weights` is the sha256 of the weights file, `precision` the arithmetic of the forward pass
     (fp32, bf16, fp16 or int8; early collections may say fp8), `version` the package version that wrote it.
+    `pooling` (cls or mean), whether vectors are `normalized`, their `distance` and `dim`, and what is put before texts
+    (`query_prompt`, `passage_prompt`) are the model's.
     `revision` is the commit of the hub repository `model`; "" for a folder, and in contracts written before it
     was recorded. `truncation_side` is the end that texts longer than `max_length` lose: right, or left.
     """

@@ -20,12 +20,12 @@ P = TypeVar("P", default=dict[str, Any], covariant=True)
 
 @dataclass(frozen=True, slots=True)
 class Hit(Generic[P]):
-    """A passage that was found. `score`, higher is better, is the dot product of the query and passage vectors, or
-    whatever the search mode uses instead; 0 for reads that don't rank.
+    """A passage that was found: its `id`, `text` and `title` as the source has them.
 
-    `payload` is the stored mapping, or an instance of the model that the searcher was given. `vector`,
-    float32 (dim,), is None unless it was asked for. `invalid` says why the payload doesn't fit the model and
-    stayed a mapping, if the searcher keeps such hits; else it is "".
+    `score`, higher is better, is the dot product of the query and passage vectors, or whatever the search mode uses
+    instead; 0 for reads that don't rank. `payload` is the stored mapping, or an instance of the model that the searcher
+    was given. `vector`, float32 (dim,), is None unless it was asked for. `invalid` says why the payload doesn't fit the
+    model and stayed a mapping, if the searcher keeps such hits; else it is "".
     """
 
     id: str
@@ -66,7 +66,7 @@ def _ordered(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class HitGroup(Generic[P]):
-    """The best passages that share one value of a payload field."""
+    """The best `hits`, best first, that share one `value` of a payload field."""
 
     value: str | int
     hits: list[Hit[P]]
@@ -94,7 +94,7 @@ def _fields(payload: Any) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class FacetCount:
-    """A value of a payload field, and the number of passages that have it."""
+    """A `value` of a payload field, and the `count` of passages that have it."""
 
     value: str | int | bool
     count: int

@@ -134,7 +134,8 @@ def encoder_text(title: str | None, text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """An input that can't be stored. `line` is 1-based: a line of text, or a row of a table."""
+    """An input of `source` that can't be stored, for this `reason`. `line` is 1-based: a line of text, or a row of a
+    table."""
 
     source: str
     line: int

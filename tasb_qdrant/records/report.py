@@ -12,7 +12,8 @@ from tasb_qdrant.records.verification import VerifyReport
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """What a run of `ingest` did. Every passage read is stored, updated, skipped or rejected: they add up.
+    """What a run of `ingest` did in the `collection` at `location` (a url or a folder) with the `model` on `device` in
+    `precision`. Every passage `read` is `stored`, updated, skipped or rejected: they add up.
 
     `stored` counts passages that were encoded: `new` ones, and those that `replaced` a stored one with another text
     (in an overwriting run, with any). `updated` counts those whose payload alone was new and whose vectors stayed;
@@ -20,9 +21,10 @@ class IngestReport:
     `truncated` counts those longer than the model reads; `tokens` what the encoder saw. `points` is the collection's
     exact count afterwards, `points_expected` what it should be (None if an overwriting run can't tell). `deleted`
     counts points that a `--sync` removed because its source didn't have them; `verification` is the result of the
-    verification, if one was asked for. `refused_indexes` are payload indexes that were asked for and not made, since
-    they would not hold what is stored, each with the reason. `device` and `precision` are "" if nothing had to be
-    encoded. `notes` say what was chosen on the user's behalf.
+    verification, if one was asked for. `rejects_file` names the inputs that were `rejected`. `refused_indexes` are
+    payload indexes that were asked for and not made, since they would not hold what is stored, each with the reason.
+    `device` and `precision` are "" if nothing had to be encoded. `notes` say what was chosen on the user's behalf,
+    `warnings` what should be looked at, `proposed_indexes` which payload indexes would suit the fields.
     `loading_seconds` is the part of `seconds` in which passages moved from the source to the collection, `stages` the
     busy seconds of each stage, which overlap.
 

@@ -55,17 +55,18 @@ class Difference(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """How a collection differs from its source. Each id is counted once, however many replicas it differs on.
+    """How a `collection`, at `location`, differs from its source. Each id is counted once, however many replicas it
+    differs on.
 
-    `read` counts the distinct passages of the source that can be stored, `rejected` the inputs that can't,
-    `duplicates` the ids that recur with different content. `points` is the exact count in each view of the
-    collection: each peer of a cluster, or "" for the collection as a whole. `text` counts passages stored with
-    another title or text, `payload` those in which only other fields differ, `vectors` those of the `sampled`
-    whose vector is not the encoder's (`lowest_cosine` over all of them) or whose BM25 vector is not that of the
-    text. Ids that the source doesn't have are `extra`, which matters unless `extra_allowed`. `unchecked` says what
-    could not be checked. `examples` name the first ids of each kind, `report_file` lists all of them. `encoded`
-    and `updated` count what was repaired beforehand. Where texts are split, `documents` counts those of the source,
-    and everything else passages.
+    `read` counts the distinct passages of the source that can be stored, `rejected` the inputs that can't, `duplicates`
+    the ids that recur with different content. `points` is the exact count in each view of the collection: each peer of
+    a cluster, or "" for the collection as a whole. `text` counts passages stored with another title or text, `payload`
+    those in which only other fields differ, `vectors` those of the `sampled` whose vector is not the encoder's
+    (`lowest_cosine` over all of them) or whose BM25 vector is not that of the text. Ids that the collection doesn't
+    have are `missing`; those that the source doesn't have are `extra`, which matters unless `extra_allowed`.
+    `unchecked` says what could not be checked. `examples` name the first ids of each kind, `report_file` lists all of
+    them. `encoded` and `updated` count what was repaired beforehand. `seconds` is what it took, `notes` what was chosen
+    on the user's behalf. Where texts are split, `documents` counts those of the source, and everything else passages.
     """
 
     collection: str

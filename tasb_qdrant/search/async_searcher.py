@@ -63,6 +63,8 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
     `async with` connects and loads the encoder, in a thread; it belongs to the loop in which that happens. Queries of
     searches that run at the same time are encoded in one batch: while one is encoded, the next ones gather, and one
     that comes alone waits for nothing. One that is on its way is waited for, `max_wait` seconds at most.
+
+    Every method raises what that of `Searcher` raises.
     """
 
     @overload

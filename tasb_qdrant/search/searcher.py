@@ -67,6 +67,10 @@ class Searcher(SearcherEdits, Generic[P]):
     PayloadInvalidError, or with `on_invalid="keep"` stays a mapping, and the hit's `invalid` says why.
     `cache_size` answers, none older than `cache_ttl` seconds, are kept for queries that are asked again with the same
     options; `Hits.cached` tells those, and `cache_info` counts them.
+
+    Opening raises CollectionNotFoundError, NotOurCollectionError, ContractMismatchError and ModelError. Every method
+    raises CollectionError or one of its kinds where the store fails, and InvalidInputError or one of its kinds for what
+    can't be asked.
     """
 
     @overload
@@ -114,17 +118,18 @@ class Searcher(SearcherEdits, Generic[P]):
 
         `where` is an `F(...)` expression, the same as text, or a qdrant_client filter.
 
-        `mode` "dense" ranks by vectors; "bm25" by words, in a collection ingested with bm25; "hybrid" fuses
-        both lists, each of `depth` candidates, by reciprocal ranks ("rrf", with `weights` of the dense and the
-        bm25 list) or by normalised scores ("dbsf"). `diversity`, from 0 to 1, prefers hits unlike each other, out of
-        `depth` candidates (maximal marginal relevance).
+        `mode` "dense" ranks by vectors; "bm25" by words, in a collection ingested with bm25; "hybrid" fuses both lists,
+        each of `depth` candidates, by `fusion`: by reciprocal ranks ("rrf", with `weights` of the dense and the bm25
+        list) or by normalised scores ("dbsf"). Hits below `score_threshold` are left out. `diversity`, from 0 to 1,
+        prefers hits unlike each other, out of `depth` candidates (maximal marginal relevance).
 
         `best_per`, such as "doc_id", gives each document once, by its best passage: `limit` documents, where there are
         so many. The field may be any that holds strings or integers; passages without it are left out.
 
         `exact` compares with every vector instead of using the index; `hnsw_ef` makes the index more or less
         thorough; `rescore` and `oversampling` say how quantized vectors are used. `with_payload` are the payload
-        fields to fetch, besides text and title, which `with_text` leaves out. `timeout` bounds the seconds of the
+        fields to fetch, besides text and title, which `with_text=False` leaves out; `with_vectors` fetches the vectors,
+        too. `timeout` bounds the seconds of the
         whole call; `consistency` says how many replicas of a cluster must agree.
 
         Raises InvalidInputError for an empty query, FilterError, SearchTimeoutError, CollectionError; never an empty

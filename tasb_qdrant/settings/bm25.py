@@ -57,7 +57,8 @@ DEFAULT_AVG_LEN: Final = 256.0
 class Bm25Settings(Frozen):
     """How passages and queries become BM25 sparse vectors, named `bm25`; the defaults are Qdrant's.
 
-    `stemmer` and `stopwords` say whether words are stemmed and stopwords removed. `tokenizer` None means
+    `stemmer` and `stopwords` say whether words of the `language` are stemmed and stopwords removed, `ascii_folding`
+    whether é is e. `tokenizer` None means
     "multilingual", which segments text without spaces, for Chinese and Japanese, and "word" otherwise. `k` sets how
     much repeated words count, `b` how much a passage's length matters relative to `avg_len`, the average passage
     length in words without stopwords; None means that it is measured.

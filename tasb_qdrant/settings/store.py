@@ -73,7 +73,10 @@ class ReadingStoreOptions(StoreOptions, total=False):
 class StoreSettings(Frozen):
     """Where a collection lives: on a Qdrant server (`url`) or embedded in a folder (`path`).
 
-    The API key is a SecretStr, so that no repr, log or traceback shows it.
+    The `api_key` is a SecretStr, so that no repr, log or traceback shows it; it goes over plain http to another host
+    only with `allow_plain_http_key`. `transport` and `grpc_port` say how the server is reached, `timeout` how many
+    seconds one request may take, `retry_seconds` for how many a failed one is repeated, `read_timeout` how many opening
+    or a read may take in all.
     """
 
     url: str | None = None
@@ -116,7 +119,7 @@ class StoreSettings(Frozen):
         return min(READ_SECONDS, self.timeout) if self.read_timeout is None else self.read_timeout
 
     def at(self, url: str, *, transport: Transport) -> StoreSettings:
-        """The same settings for another server. Raises SettingsError."""
+        """The same settings for another server, reached by `transport`. Raises SettingsError."""
         return StoreSettings(**{**dict(self), "url": url, "path": None, "transport": transport, "grpc_port": None})
 
 

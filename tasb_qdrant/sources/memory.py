@@ -51,9 +51,10 @@ def open_records(
     """A reader over a table or an iterable of dicts; `line` counts the records. They are read by the rules of files.
 
     A table is anything that exports an Arrow stream (of Arrow itself, Polars, DuckDB), a DataFrame of pandas,
-    whose index is a field if it has a name, or a Dataset of the hub's library. `column_types` are the types that
-    fields are indexed as, to which strings and floats are converted that say such values. Raises MissingFieldError,
-    SourceError, TypeError for anything else.
+    whose index is a field if it has a name, or a Dataset of the hub's library. `fields` says which fields are what;
+    what can't be stored goes to `on_reject`, or raises RejectedError. `column_types` are the types that fields are
+    indexed as, to which strings and floats are converted that say such values. Raises MissingFieldError, SourceError,
+    TypeError for anything else.
     """
     choice = choice_of(fields)
     typed = None if column_types is None else TypedFields(column_types)
@@ -136,7 +137,7 @@ class _ArrowSource:
         before = 0
         for batch in self._stream:
             chosen = batch.select([*self._columns.names])
-            rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * batch.num_rows // max(chosen.nbytes, 1)))
+            rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES * batch.num_rows // max(_bytes(chosen), 1)))
             for start in range(0, batch.num_rows, rows):
                 piece = chosen.slice(start, rows)
                 yield from self._columns.passages(piece, cursor, before=before)
@@ -145,6 +146,14 @@ class _ArrowSource:
     def close(self) -> None:
         """Give the stream back."""
         self._stream.close()
+
+
+def _bytes(batch: Any) -> int:
+    """The bytes that its rows refer to; of its buffers where Arrow before 24 can't say (views of strings)."""
+    try:
+        return int(batch.nbytes)
+    except TypeError:
+        return int(batch.get_total_buffer_size())
 
 
 def _of_pandas(frame: Any) -> Iterator[Mapping[str, Any]]:

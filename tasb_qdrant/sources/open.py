@@ -47,14 +47,14 @@ def open_sources(
 ) -> SourceReader:
     """A reader over files, folders, globs, URLs and `-` (standard input), in the order given.
 
-    `format` is one of FORMATS and applies to all sources; with None each name decides (`.tsv`, see
-    formats.format_of; `.jsonl`, `.ndjson`, `.json`, `.csv`, `.parquet`; text formats may be compressed with gzip
-    or Zstandard, whatever the file is called), and of streams only JSON is recognised.
-    `fields` says which fields are what, `options` how text files are to be read. `column_types` gives the cells of
-    CSV and TSV the types that their columns are indexed as; the types of other columns are decided by all rows of
-    all such files, or by the first rows of a stream. `fifo_wait` is how many seconds to wait for a named pipe to get a
-    writer. Files in `excluded` are left out of folders and globs (discover.discover says what else is skipped in a
-    folder). Folders named `year=2000` above a file give its passages the field.
+    `format` is one of FORMATS and applies to all sources; with None each name decides (`.tsv`, see formats.format_of;
+    `.jsonl`, `.ndjson`, `.json`, `.csv`, `.parquet`; text formats may be compressed with gzip or Zstandard, whatever
+    the file is called), and of streams only JSON is recognised. `fields` says which fields are what, `options` how text
+    files are to be read. `column_types` gives the cells of CSV and TSV the types that their columns are indexed as; the
+    types of other columns are decided by all rows of all such files, or by the first rows of a stream. `fifo_wait` is
+    how many seconds to wait for a named pipe to get a writer, `stdin` what `-` stands for. Files in `excluded` are left
+    out of folders and globs (discover.discover says what else is skipped in a folder). Folders named `year=2000` above
+    a file give its passages the field.
 
     An input that can't be stored goes to `on_reject`, and reading continues; without `on_reject` the first one
     raises RejectedError. Everything else that can be checked is checked here, before the first passage.

@@ -38,6 +38,25 @@ def test_the_page_has_examples_of_every_part() -> None:
     assert len(ROWS) > 110
 
 
+SECTIONS = {
+    "Number of values": r"\bcount\b",
+    "Objects in a list": r"\bany\b|\[\]",
+    "At least N conditions": r"\bat least\b",
+    "Dates": r"\d{4}-\d\d-\d\d",
+    "Words": r"\bcontains\b",
+    "Places": r"\b(within|box|polygon)\b",
+}
+"""What each filter under a heading has, which is what the section is about."""
+
+
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_a_row_stands_under_the_heading_that_explains_it(heading: str) -> None:
+    (section,) = re.findall(rf"^### {heading}\n(.*?)(?=^##|\Z)", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    rows = ROW.findall(section)
+    assert rows
+    assert [text for text, *_ in rows if not re.search(SECTIONS[heading], text)] == []
+
+
 @pytest.mark.parametrize(("text", "payload", "answer"), ROWS)
 def test_an_example_row_is_what_the_predicate_says(text: str, payload: str, answer: str) -> None:
     assert matches(parse_filter(text), json.loads(payload)) is (answer == "yes")

@@ -14,7 +14,7 @@ import pytest
 
 from tasb_qdrant.errors import MissingFieldError, RejectedError, SourceError
 from tasb_qdrant.records import Passage, Reject
-from tasb_qdrant.sources import SourceFields, open_records
+from tasb_qdrant.sources import SourceFields, memory, open_records
 from tasb_qdrant.sources.memory import is_records
 
 NUMBER = uuid.UUID("12345678-90ab-cdef-1234-567890abcdef")
@@ -81,6 +81,21 @@ def test_tables_of_arrow_are_read_as_parquet_is() -> None:
         assert is_records(given)
         assert list(open_records(given)) == expected
     assert [one.id for one in open_records(table[1:])] == ["2", "3"]
+
+
+def test_a_batch_that_cannot_say_its_size_counts_its_buffers() -> None:
+    class Older:
+        """A batch of Arrow before 24 with a view of strings, as Polars hands them over."""
+
+        @property
+        def nbytes(self) -> int:
+            raise pa.ArrowTypeError("Extracting byte ranges not supported for type string_view")
+
+        def get_total_buffer_size(self) -> int:
+            return 48
+
+    assert memory._bytes(Older()) == 48
+    assert memory._bytes(pa.record_batch({"a": [1, 2]})) == 16
 
 
 def test_a_table_of_long_texts_is_cut_into_pieces() -> None:

@@ -15,6 +15,7 @@ from tasb_qdrant.collection.edge.engine import locked_error
 from tasb_qdrant.collection.edge.space import DISK_FULL, disk_full
 from tasb_qdrant.collection.schema import CollectionSchema, edit_mark, read_schema
 from tasb_qdrant.errors import CollectionError, StoreCorruptError, StoreLockedError
+from tasb_qdrant.locks import is_held
 
 log: Final = logging.getLogger(__name__)
 
@@ -131,9 +132,9 @@ class EdgeLock:
             self._lock.acquire(timeout=0, fail_when_locked=True)
             if not os.path.samestat(os.fstat(self.fileno()), (self._folder / LOCK).stat()):
                 raise FileNotFoundError("it was deleted a moment ago")
-        except portalocker.exceptions.AlreadyLocked as error:
-            raise locked_error(self._folder) from error
         except (OSError, portalocker.exceptions.LockException) as error:
+            if isinstance(error, portalocker.exceptions.LockException) and is_held(error):
+                raise locked_error(self._folder) from error
             self.release()
             if isinstance(error, OSError) and error.errno in DISK_FULL:
                 raise disk_full(self._folder, "locking the collection") from error

@@ -30,8 +30,9 @@ def load_cross_encoder(
     batch_tokens: int | None = None,
     hub_timeout: float = HUB_TIMEOUT,
 ) -> CrossEncoder:
-    """A cross-encoder from `model`, a hub id or a folder: any sequence classifier that transformers knows, with one
-    label, whose logit is the score, or with two, the second meaning relevant: its logit minus the first's.
+    """A cross-encoder from `model`, a hub id (at `revision`) or a folder: any sequence classifier that transformers
+    knows, with one label, whose logit is the score, or with two, the second meaning relevant: its logit minus the
+    first's.
 
     `device` is auto, cpu, cuda or cuda:N; `precision` is auto, fp32, bf16 or fp16. `batch_tokens` limits the tokens
     scored at once, padding included; `hub_timeout` the seconds to wait for the hub's first answer (not for a

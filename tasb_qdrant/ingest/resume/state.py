@@ -19,6 +19,7 @@ from typing import IO, Final
 import portalocker
 
 from tasb_qdrant.errors import StateCorruptError, StateError, StateLockedError
+from tasb_qdrant.locks import is_held
 
 CHECKPOINT: Final = "checkpoint"
 PREVIOUS: Final = "checkpoint.previous"
@@ -147,11 +148,11 @@ class StateFiles:
             file.truncate()
             file.write(str(os.getpid()))
             file.flush()
-        except portalocker.exceptions.AlreadyLocked as error:
-            said = file.read(_LONGEST_PID).strip()
-            file.close()
-            raise StateLockedError(str(self.folder), pid=int(said) if said.isdecimal() else None) from error
         except portalocker.exceptions.LockException as error:
+            if is_held(error):
+                said = file.read(_LONGEST_PID).strip()
+                file.close()
+                raise StateLockedError(str(self.folder), pid=int(said) if said.isdecimal() else None) from error
             file.close()
             raise StateError(
                 f"{self.folder}: can't be locked ({error}); name a folder with --state, on a disk with file locks"

@@ -26,7 +26,8 @@ from tasb_qdrant.settings import StoreOptions, StoreSettings, store_settings
 
 @dataclass(frozen=True, slots=True)
 class SyncPlan:
-    """What `ingest` with `sync` would do now: points to `delete`, passages to `encode`, payloads to `update`.
+    """What `ingest` with `sync` would do now to the `points` of the `collection` at `location`, having `read` so many
+    passages: points to `delete`, passages to `encode`, payloads to `update`.
 
     Where texts are split, `read` counts passages, and `documents` what they are parts of. Of those to encode, `replace`
     replace a stored text. `unchanged` passages are stored as the source has them; `rejected` inputs can't be stored.
@@ -73,7 +74,7 @@ def plan_sync(
     """The counts that `ingest(source, collection=..., sync=True)` would report; nothing is changed. `progress` shows
     how far it is, as in `ingest`.
 
-    The encoder is loaded only if the collection's texts are split.
+    `peers` and `on_progress` are those of `verify`. The encoder is loaded only if the collection's texts are split.
 
     Raises CollectionNotFoundError, and what `ingest` raises.
     """

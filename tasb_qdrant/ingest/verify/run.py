@@ -48,12 +48,14 @@ def verify(
     """Compare `collection` with `source`, which is what `ingest` takes: every id, every payload, on every replica.
 
     The vectors of `sample` passages are compared with new ones; 0 compares none, and needs no model unless the
-    collection's texts are split. `peers` are
-    the addresses of a cluster's other nodes, if they can't be derived; what can't be reached is in the report's
-    `unchecked`. Every finding goes to the file `report`, as a JSON line. With `repair`, what is missing or
-    differs is ingested again (only the payload if only that differs), and all is compared once more; ids
-    that the source doesn't have are named and left. Nothing else is ever changed; texts of another field than the
-    collection's replace none (ReplaceRefusedError). `progress` shows how far it is. The other options are `ingest`'s.
+    collection's texts are split. `peers` are the addresses of a cluster's other nodes, if they can't be derived; what
+    can't be reached is in the report's `unchecked`. Every finding goes to the file `report`, as a JSON line. With
+    `repair`, what is missing or differs is ingested again (only the payload if only that differs), and all is compared
+    once more; ids that the source doesn't have are named and left. Nothing else is ever changed; texts of another field
+    than the collection's replace none (ReplaceRefusedError). `on_progress` is called in this thread, `progress` shows
+    how far it is. The other options are `ingest`'s.
+
+    Raises CollectionNotFoundError, ContractMismatchError, SourceError, and what the store and the encoder raise.
     """
     check_whole_number("sample", sample)
     store = store_settings(**chosen(StoreOptions, options))

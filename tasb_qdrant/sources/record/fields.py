@@ -72,7 +72,7 @@ class SourceFields:
 
 @dataclass(frozen=True, slots=True)
 class FieldsTaken:
-    """What was taken for what in one source, known before its first passage.
+    """What was taken for what in one `source`, of one `format`, known before its first passage.
 
     `id`, `text` and `title` are names as an option takes them, None where there is none; `id_from` says how
     ids are made. `payload` are the other fields, as far as they can be known beforehand, and `types` those that
