@@ -81,7 +81,7 @@ def render(results: Sequence[Result]) -> str:
     ]
     told = (
         f"Measured {today()}, commit `{commit(ROOT)}`, with all-MiniLM-L6-v2 in {results[0].precision} on {cpu_name()} "
-        "(`python -m benchmarks.long_texts --write`)."
+        "(`make bench-long-texts`)."
     )
     return f"{told}\n\n{table(header, rows)}"
 

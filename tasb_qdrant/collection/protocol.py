@@ -174,25 +174,45 @@ class OpenCollection(EditableCollection, Protocol):
     """A collection as its store opens it: closed at the end of a `with` block, and read in event loops, too. People
     edit it by its passages' ids (see `Edits`)."""
 
-    def delete(self, ids: Iterable[str]) -> EditReport: ...
+    def delete(self, ids: Iterable[str]) -> EditReport:
+        """Delete these passages; the report names those that aren't there. Returning means deleted."""
+        ...
 
-    def delete_where(self, where: str | Where | bool, *, dry_run: bool = False) -> EditReport: ...
+    def delete_where(self, where: str | Where | bool, *, dry_run: bool = False) -> EditReport:
+        """Delete the passages that match; a `dry_run` counts them and shows some. Raises FilterError."""
+        ...
 
     def patch(
         self, ids: Iterable[str], fields: Mapping[str, Any] | None = None, *, remove: Iterable[str] = ()
-    ) -> EditReport: ...
+    ) -> EditReport:
+        """Set these payload `fields` of passages, and `remove` others; their text, title and vectors stay.
+
+        Raises InvalidPassageError for a value that can't be stored or that a payload index doesn't hold, and for id,
+        text and title; nothing is changed then.
+        """
+        ...
 
     def patch_where(
         self, where: str | Where, fields: Mapping[str, Any] | None = None, *, remove: Iterable[str] = ()
-    ) -> EditReport: ...
+    ) -> EditReport:
+        """Set these `fields`, and `remove` others, of the passages that match. Raises FilterError, and what `patch`
+        does."""
+        ...
 
     def add_indexes(
         self, indexes: Mapping[str, IndexType], *, on_page: Callable[[int], None] | None = None
-    ) -> dict[str, IndexType]: ...
+    ) -> dict[str, IndexType]:
+        """Make these payload indexes, once all that is stored was looked at; returns those that were new. `on_page`
+        gets the number of passages of each page that was looked at. Raises IndexMismatchError, RequestRefusedError."""
+        ...
 
-    def drop_indexes(self, fields: Iterable[str]) -> dict[str, IndexType]: ...
+    def drop_indexes(self, fields: Iterable[str]) -> dict[str, IndexType]:
+        """Drop the payload indexes of these fields; returns them. Raises RequestRefusedError where there is none."""
+        ...
 
-    def index_points(self) -> dict[str, tuple[IndexType, int]]: ...
+    def index_points(self) -> dict[str, tuple[IndexType, int]]:
+        """The payload indexes, each with its type and the number of passages that it holds, by the store's estimate."""
+        ...
 
     def async_reads(self) -> AsyncReads:
         """The read path, awaited, for one event loop, in which the caller closes it."""

@@ -44,7 +44,8 @@ class SearcherEdits:
     def patch_where(
         self, where: Filterable, fields: Mapping[str, Any] | None = None, *, remove: Iterable[str] = ()
     ) -> EditReport:
-        """The same for the passages that match a filter, which is checked as in `delete_where`."""
+        """Set these `fields`, and `remove` others, of the passages that match a filter, which is checked as in
+        `delete_where`. Raises what `patch` does."""
         return self._edit(lambda session: edits(session).patch_where(where, fields, remove=remove))
 
     def replace(self, passages: Passage | Iterable[Passage]) -> EditReport:
@@ -88,7 +89,8 @@ class AsyncSearcherEdits:
     async def patch_where(
         self, where: Filterable, fields: Mapping[str, Any] | None = None, *, remove: Iterable[str] = ()
     ) -> EditReport:
-        """The same for the passages that match a filter, which is checked as in `delete_where`."""
+        """Set these `fields`, and `remove` others, of the passages that match a filter, which is checked as in
+        `delete_where`. Raises what `patch` does."""
         return await self._edit(lambda session: edits(session).patch_where(where, fields, remove=remove))
 
     async def replace(self, passages: Passage | Iterable[Passage]) -> EditReport:
