@@ -13,10 +13,10 @@ import click
 from tasb_qdrant.cli.complete import files
 from tasb_qdrant.cli.new_collection import collection_options
 from tasb_qdrant.cli.options import (
-    collection_option,
     encoder_options,
     grouped,
     json_option,
+    optional_collection_option,
     peer_option,
     source_options,
     store_options,
@@ -69,7 +69,7 @@ run_options = grouped(
 
 @click.command("ingest")
 @click.argument("sources", metavar="SOURCE...", nargs=-1, shell_complete=files)
-@collection_option
+@optional_collection_option
 @store_options
 @encoder_options(new="tas-b")
 @source_options
@@ -91,7 +91,7 @@ run_options = grouped(
 def ingest_command(
     *,
     sources: tuple[str, ...],
-    collection: str,
+    collection: str | None,
     store: StoreOptions,
     encoder: EncoderOptions,
     source: SourceOptions,
@@ -111,7 +111,7 @@ def ingest_command(
     Examples:
       tasb-qdrant ingest collection.tsv --collection msmarco --url http://localhost:6333
       tasb-qdrant ingest corpus.jsonl --collection docs --index year:integer --index lang:keyword
-      tasb-qdrant ingest corpus.csv --collection docs --dry-run
+      tasb-qdrant ingest corpus.csv --dry-run
       tasb-qdrant ingest corpus.jsonl --collection docs --sync --dry-run
       zcat dump.jsonl.gz | tasb-qdrant ingest - --format jsonl --collection docs --rejects rejects.jsonl
     """
@@ -127,6 +127,8 @@ def ingest_command(
     check_together(sources, retry_rejects, run, dry_run=dry_run)
     if dry_run and not run["sync"]:
         return preview_of(sources, source, settings, limit=run["limit"], as_json=as_json)
+    if collection is None:
+        raise click.MissingParameter(param_hint="'--collection'", param_type="option")
     if dry_run:
         return dry_run_of(sources, collection, store, encoder, source, peers=run["peers"], as_json=as_json)
     with ProgressDisplay(quiet=is_quiet()) as display, resumable():

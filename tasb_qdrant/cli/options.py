@@ -6,7 +6,7 @@ import csv
 import functools
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
@@ -264,15 +264,16 @@ source_options = grouped(
 """--format, the names of fields and the payload's model, as `source: SourceOptions`."""
 
 
-collection_option = click.option(
-    "--collection",
-    required=True,
-    metavar="NAME",
-    envvar="TASB_QDRANT_COLLECTION",
-    callback=remember,
-    shell_complete=collection_names,
-    help="The collection's name. [default: $TASB_QDRANT_COLLECTION]",
-)
+_collection: Final[dict[str, Any]] = {
+    "metavar": "NAME",
+    "envvar": "TASB_QDRANT_COLLECTION",
+    "callback": remember,
+    "shell_complete": collection_names,
+    "help": "The collection's name. [default: $TASB_QDRANT_COLLECTION]",
+}
+collection_option = click.option("--collection", required=True, **_collection)
+optional_collection_option = click.option("--collection", **_collection)
+"""For a command that can do something without; it raises `click.MissingParameter` where it can't."""
 peer_option = click.option(
     "--peer",
     "peers",

@@ -117,7 +117,7 @@ def print_report(report: IngestReport) -> None:
     console.print(
         Text.assemble(
             ("Stored ", "bold"),
-            (f"{report.stored:,} passages", "bold green"),
+            (f"{report.stored:,} passage{'' if report.stored == 1 else 's'}", "bold green"),
             "" if report.documents is None else f" of {report.documents:,} documents",
             f" ({report.new:,} new, {report.replaced:,} replaced)" if report.replaced else "",
             f" in collection {report.collection!r} at {report.location}, which now holds {report.points:,}.",
@@ -131,7 +131,8 @@ def print_report(report: IngestReport) -> None:
         f"{report.tokens_per_second:,.0f} tokens/s{ran_on}."
     )
     if report.deleted:
-        console.print(f"Deleted {report.deleted:,} points that the source doesn't have.")
+        points = "point" if report.deleted == 1 else "points"
+        console.print(f"Deleted {report.deleted:,} {points} that the source doesn't have.")
     if report.proposed_indexes:
         options = " ".join(f"--index {field}:{kind}" for field, kind in report.proposed_indexes.items())
         console.print(Text(f"To filter fast on payload fields, run the same again with: {options}"))

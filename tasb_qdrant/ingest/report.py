@@ -84,17 +84,22 @@ def _of_the_counts(report: IngestReport, encoder: Encoder) -> tuple[str, ...]:
         found.append("the source holds no passages")
     if report.truncated:
         found.append(
-            f"{report.truncated:,} passages are longer than the model reads; only their beginning was encoded"
+            f"{_of(report.truncated, 'passage is', 'passages are')} longer than the model reads; only "
+            f"{'its' if report.truncated == 1 else 'their'} beginning was encoded"
             f"{_split_instead(report, encoder.contract.max_length)}"
         )
     if report.rejected:
-        found.append(f"{report.rejected:,} inputs were rejected; see {report.rejects_file}")
+        found.append(f"{_of(report.rejected, 'input was', 'inputs were')} rejected; see {report.rejects_file}")
     if report.points_expected is not None and report.points != report.points_expected:
         found.append(
             f"the collection should hold {report.points_expected:,} passages and holds {report.points:,}; "
             "is another program writing to it? Run the same command again to check"
         )
     return tuple(found)
+
+
+def _of(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"
 
 
 def _split_instead(report: IngestReport, longest: int) -> str:

@@ -241,7 +241,7 @@ def test_the_program_runs_as_a_module() -> None:
 
 def test_a_dry_run_shows_what_would_be_read_and_makes_nothing(run: Run, tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("id,text,title,year\n1,the first text,One,2000\n2,the second,Two,2001\n")
-    ran = run("ingest", "p.csv", "--collection", "c", "--dry-run", "--model", "nothing/there")
+    ran = run("ingest", "p.csv", "--dry-run", "--model", "nothing/there")
     assert ran.code == 0
     assert ran.out.splitlines() == [
         "p.csv: csv, 67 bytes; id from id, text from text, title from title; fields: year (integer)",

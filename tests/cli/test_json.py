@@ -89,8 +89,8 @@ def test_warnings_are_in_the_json_and_on_stderr(run: Run, notes: Path, tmp_path:
     report = valid(ran.json, "ingest")
     assert (ran.code, report["rejected"]) == (3, 1)
     long, rejected = report["warnings"]
-    assert long.startswith("1 passages are longer than the model reads; only their beginning was encoded")
-    assert rejected == "1 inputs were rejected; see bad.jsonl"
+    assert long.startswith("1 passage is longer than the model reads; only its beginning was encoded")
+    assert rejected == "1 input was rejected; see bad.jsonl"
     assert all(f"Warning: {warning}" in ran.err for warning in report["warnings"])
     assert any(note.startswith("p.jsonl: id from id") for note in report["notes"])
 
