@@ -21,6 +21,7 @@ from tasb_qdrant.filters import F, Filter, check_filter, parse_filter, seen_kind
 from tasb_qdrant.filters.conditions import Leaf, leaves
 from tasb_qdrant.records import Passage
 from tasb_qdrant.records.edit import EditKind, EditReport
+from tasb_qdrant.records.passage import NulledPayload
 from tasb_qdrant.records.path import Segment, qdrant_path, write_path
 from tasb_qdrant.settings import PayloadKeys
 from tasb_qdrant.steps import Steps, work
@@ -167,6 +168,12 @@ class EditSteps:
         check_patchable([*fields, *removed], self._collection.keys)
         # A passage refuses what no payload may hold, and converts dates and the like.
         checked = Passage("?", "?", payload=dict(fields)).payload
+        if isinstance(checked, NulledPayload):  # fine in a corpus, but not what a person asked for
+            raise InvalidPassageError(
+                f"JSON can't represent NaN or infinity, which {checked.nulled} of the values are; give null (None), or "
+                "remove the field",
+                field="payload",
+            )
         indexes = yield from work(self._collection.indexes)
         TypeCheck(indexes)(checked)
         return Patch(checked, tuple(removed), tuple(qdrant_path(write_path([Segment(name)])) for name in removed))

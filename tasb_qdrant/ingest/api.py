@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasb_qdrant.sources import SourceFields, TextOptions
 else:  # who asks for the types at runtime gets an answer
     BaseModel = SecretStr = Encoder = Progress = SourceLike = Any
-    Bm25Settings = CollectionSettings = Transport = SourceFields = TextOptions = Any
+    Bm25Settings = CollectionSettings = SplitSettings = Transport = SourceFields = TextOptions = Any
 
 
 # Every option is spelled out, as editors complete them only then; a test holds them to IngestOptions.

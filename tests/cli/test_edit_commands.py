@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasb_qdrant import CollectionSettings, Passage, ingest
+from tasb_qdrant.cli.failures import NOT_FOUND, REFUSED
 from tasb_qdrant.settings import Bm25Settings
 from tests.cli.conftest import Run
 from tests.ingest.fakes import StubEncoder
@@ -29,12 +30,12 @@ def filled(run: Run) -> None:
 def test_indexes_are_added_listed_and_dropped(run: Run) -> None:
     assert "has no payload indexes" in run("collection", "index", "list", *PLACE).err
     wrong = run("collection", "index", "add", "topic:integer", *PLACE)
-    assert (wrong.code, 'has the value "bees"' in wrong.err, "topic:keyword" in wrong.err) == (1, True, True)
+    assert (wrong.code, 'has the value "bees"' in wrong.err, "topic:keyword" in wrong.err) == (REFUSED, True, True)
     added = run("collection", "index", "add", "topic:keyword", "year:integer", "topci:keyword", *PLACE)
     assert added.code == 0
     assert "Indexed year as integer: 12 passages have it." in added.out
     assert "no passage has the field topci" in added.err
-    listed = run("collection", "index", "list", *PLACE, "--json").json
+    listed = run("collection", "index", "list", *PLACE, "--json").json["indexes"]
     assert {"field": "year", "type": "integer", "passages": 12} in listed
     assert "topci\tkeyword\t0" in run("collection", "index", "list", *PLACE).out
     dropped = run("collection", "index", "drop", "topci", *PLACE, "--json")
@@ -108,11 +109,11 @@ def test_a_passage_is_replaced(run: Run) -> None:
         "--remove", "draft", *place,
     )  # fmt: skip
     assert (done.code, "1 with a new vector" in done.out) == (0, True)
-    (hit,) = run("search", "penguin", "--limit", "1", *place, "--json").json
+    (hit,) = run("search", "penguin", "--limit", "1", *place, "--json").json["hits"]
     assert (hit["id"], hit["title"], hit["text"], hit["payload"]) == ("bees", None, "Penguins swim.", {"year": 1})
-    assert run("search", "penguins", "--mode", "bm25", *place, "--json").json[0]["id"] == "bees"
+    assert run("search", "penguins", "--mode", "bm25", *place, "--json").json["hits"][0]["id"] == "bees"
     missing = run("collection", "passage", "replace", "ants", "--text", "x", *place)
-    assert (missing.code, "has no passage 'ants'" in missing.err) == (1, True)
+    assert (missing.code, "has no passage 'ants'" in missing.err) == (NOT_FOUND, True)
     assert run("collection", "passage", "replace", "bees", *place).code == 2
 
 

@@ -265,7 +265,7 @@ def test_replacing_by_another_field_is_refused_and_counted_when_it_is_wanted(run
     same = ("ingest", "p.csv", "--collection", "c", "--model", minilm_folder())
     assert run(*same, "--text-field", "body").code == 0
     refused = run(*same, "--text-field", "summary")
-    assert refused.code == 1
+    assert refused.code == REFUSED
     assert "the field of the text: the collection has body, this run has summary" in refused.err
     ran = run(*same, "--text-field", "summary", "--replace")
     assert "Stored 2 passages (0 new, 2 replaced) in collection 'c'" in ran.out

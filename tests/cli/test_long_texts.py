@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tasb_qdrant.cli.failures import REFUSED
 from tasb_qdrant.encoder import load_encoder
 from tasb_qdrant.encoder import options as encoder_options
 from tests.cli.conftest import Run
@@ -47,8 +48,8 @@ def test_what_is_cut_off_names_the_remedy_which_finds_it(run: Run, source: Path)
     assert "Truncated 0." in split.out
     assert "Texts are split into passages of up to 256 tokens, 32 of which may be shared" in split.err
     query = "Which animal did the lighthouse keeper have?"
-    lost = run("search", query, "--collection", "whole", "--limit", "1", "--json").json[0]
-    found = run("search", query, "--collection", "parts", "--limit", "1", "--json").json[0]
+    lost = run("search", query, "--collection", "whole", "--limit", "1", "--json").json["hits"][0]
+    found = run("search", query, "--collection", "parts", "--limit", "1", "--json").json["hits"][0]
     assert found["id"].startswith("minutes#")
     assert (found["title"], found["payload"]) == ("Minutes", {"year": 1999, "doc_id": "minutes"})
     assert NEEDLE in found["text"]
@@ -60,7 +61,7 @@ def test_documents_come_once_and_a_run_has_their_ids(run: Run, source: Path, tmp
     run("ingest", source, "--collection", "parts", *MODEL, "--split", "tokens:64", "--bm25")
     asked = ("search", "members of the council", "--collection", "parts", "--best-per", "doc_id")
     for mode in ("dense", "bm25", "hybrid"):
-        hits = run(*asked, "--mode", mode, "--json").json
+        hits = run(*asked, "--mode", mode, "--json").json["hits"]
         assert sorted(hit["payload"]["doc_id"] for hit in hits) == ["minutes", "more", "tea"][: len(hits)]
         assert len(hits) == (2 if mode == "bm25" else 3)
     lines = run(*asked, "--format", "trec").out.splitlines()
@@ -82,7 +83,7 @@ def test_a_split_is_kept_and_another_refused(run: Run, source: Path) -> None:
     again = run("ingest", source, "--collection", "parts", *MODEL, "--json").json
     assert (again["documents"], again["stored"], again["skipped"]) == (3, 0, again["read"])
     refused = run("ingest", source, "--collection", "parts", *MODEL, "--split", "tokens:32")
-    assert refused.code == 1
+    assert refused.code == REFUSED
     assert "split: the collection has tokens:64,overlap:0, this run has tokens:32,overlap:0" in refused.err
     verified = run("collection", "verify", "--collection", "parts", "--source", source)
     assert verified.code == 0

@@ -51,8 +51,9 @@ def test_options_mean_the_same_in_every_command() -> None:
             if isinstance(parameter, click.Option):
                 helps.setdefault(parameter.opts[0], set()).add(parameter.help or "")
     differing = {option for option, texts in helps.items() if len(texts) > 1}
-    # The model's default differs; what is read has a format, and what a search prints.
-    assert differing <= {"--model", "--format"}
+    # The model's default differs; what is read has a format, and what a search prints; a source is looked at where
+    # there is nothing to be done yet; and passages are limited on the way in, and on the way out.
+    assert differing <= {"--model", "--format", "--dry-run", "--limit"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

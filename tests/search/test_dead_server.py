@@ -10,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from tasb_qdrant import AsyncSearcher, Encoder, Searcher, ingest
+from tasb_qdrant.cli.failures import UNREACHABLE
 from tasb_qdrant.errors import SearchTimeoutError, ServerUnreachableError
 from tests.cli.conftest import Run, run
 from tests.models import minilm_folder
@@ -132,7 +133,7 @@ def test_the_command_line_ends_in_seconds_too(run: Run) -> None:
             ):
                 with sooner_than(MOST):
                     ran = run(*command)
-                assert ran.code == 1
+                assert ran.code == UNREACHABLE
                 assert "correct --url" in ran.err
 
 
@@ -155,5 +156,5 @@ def test_an_answer_on_the_command_line_is_not_waited_for_longer(
     where = ("--url", server.url, "--grpc-port", str(server.grpc_port), "--model", str(minilm_folder()))
     with sooner_than(MOST * 2):
         ran = run("search", "bees", "--collection", "c", "--read-timeout", "1", *where)
-    assert ran.code == 1
+    assert ran.code == UNREACHABLE
     assert "searching: no answer within 1 s" in ran.err

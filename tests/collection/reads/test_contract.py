@@ -405,7 +405,7 @@ def test_facets_count_the_points_of_each_value(reads: Reads, field: str) -> None
 
 
 def test_a_facet_of_a_field_without_an_index_says_which_one_to_make(reads: Reads) -> None:
-    with pytest.raises(RequestRefusedError, match=r"--index number:keyword"):
+    with pytest.raises(RequestRefusedError, match="collection index add number:keyword"):
         reads.facet("number", where=None, limit=5, exact=True, read=READ)
 
 
@@ -458,7 +458,7 @@ def _sorted_by(value: Any) -> Any:
 
 
 def test_an_order_without_an_index_says_which_one_to_make(reads: Reads) -> None:
-    with pytest.raises(RequestRefusedError, match=r"--index number:integer"):
+    with pytest.raises(RequestRefusedError, match="collection index add number:integer"):
         _scroll(reads, order=OrderBy("number"))
 
 

@@ -380,7 +380,9 @@ def test_sentence_transformers_files_are_read(copy: Path, scorer: CrossEncoder) 
     change(copy / "config_sentence_transformers.json", default_prompt_name="query")
     with pytest.raises(ModelError, match="default_prompt_name"):
         load(copy)
-    (copy / "modules.json").write_text(json.dumps([*alone, {"path": "1_LogitScore", "type": "st.LogitScore"}]))
+    (copy / "modules.json").write_text(
+        json.dumps([*alone, {"path": "1_LogitScore", "type": "sentence_transformers.models.LogitScore"}])
+    )
     with pytest.raises(ModelError, match="chains Transformer, LogitScore; a cross-encoder is a Transformer alone"):
         load(copy)
 

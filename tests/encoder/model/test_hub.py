@@ -45,7 +45,10 @@ def pickled(tiny_original: Path, tmp_path: Path) -> Path:
 def port(tiny_original: Path, tmp_path: Path) -> Path:
     """The tiny model as sentence-transformers lays it out, with files that no encoder needs."""
     folder = Path(shutil.copytree(tiny_original, tmp_path / "port"))
-    modules = [{"path": "", "type": "st.Transformer"}, {"path": "1_Pooling", "type": "st.Pooling"}]
+    modules = [
+        {"path": "", "type": "sentence_transformers.models.Transformer"},
+        {"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
     (folder / "modules.json").write_text(json.dumps(modules))
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
