@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 import sys
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from tests.qdrant_servers import PortTakenError, QdrantServer, ServerError, free_port
 
@@ -111,10 +113,28 @@ def qdrant_cluster(folder: Path, *, size: int = 3, version: str = VERSION) -> It
         for number in range(size):
             node, uri = _start(version, folder / f"node-{number}", bootstrap)
             nodes.append(stack.enter_context(_stopped_after(node)))
-            bootstrap = bootstrap or ("--bootstrap", uri)
+            if not bootstrap:
+                _wait_for(uri)
+                bootstrap = ("--bootstrap", uri)
         cluster = QdrantCluster(tuple(nodes))
         cluster.wait_until_joined()
         yield cluster
+
+
+def _wait_for(uri: str, *, seconds: float = SETTLE_SECONDS) -> None:
+    """Return when other nodes may join there: a node answers its clients before it listens to its peers, and one that
+    finds nobody listening ends at once. Raises ServerError."""
+    address = urlsplit(uri)
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            socket.create_connection((str(address.hostname), address.port or 0), timeout=seconds).close()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise ServerError(f"nobody can join at {uri} within {seconds:.0f} s: {error}") from error
+            time.sleep(_POLL_SECONDS)  # nothing tells when a port is opened: ask
+        else:
+            return
 
 
 def _start(version: str, folder: Path, bootstrap: Sequence[str]) -> tuple[QdrantServer, str]:

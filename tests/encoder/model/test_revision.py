@@ -52,13 +52,13 @@ def test_a_searcher_loads_the_recorded_commit_from_the_cache_and_asks_nobody(
     assert hub.requests == []
 
     shutil.rmtree(tmp_path / "hub-cache")
-    with Searcher("c", path=store, device="cpu"):
-        pass
+    with Searcher("c", path=store, device="cpu") as searcher:
+        searcher.warm_up()
     assert all(COMMIT in request for request in hub.requests)
     shutil.rmtree(tmp_path / "hub-cache")
     point_hub_at("http://127.0.0.1:9", monkeypatch)
-    with pytest.raises(HubUnreachableError):
-        Searcher("c", path=store, device="cpu")
+    with Searcher("c", path=store, device="cpu") as searcher, pytest.raises(HubUnreachableError):
+        searcher.warm_up()
 
 
 def test_a_folder_by_the_models_name_is_searched_with_though_it_has_no_commit(
