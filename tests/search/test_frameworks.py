@@ -145,7 +145,9 @@ def test_fastapi_describes_hits_and_answers_with_them(searcher: Searcher) -> Non
 
 def test_hits_make_a_data_frame() -> None:
     """polars asks a dataclass for its types, pandas for its fields."""
-    polars, pandas = pytest.importorskip("polars"), pytest.importorskip("pandas")
+    import pandas  # type: ignore[import-untyped]  # it has no types of its own
+    import polars
+
     for frame in (polars.DataFrame(Hits([HIT, HIT])), pandas.DataFrame(Hits([HIT, HIT]))):
         assert list(frame.columns) == ["id", "score", "text", "title", "payload", "vector", "invalid"]
         assert list(frame["id"]) == ["a<b", "a<b"]
