@@ -191,7 +191,7 @@ class ReplaceRefusedError(InvalidInputError):
         )
         super().__init__(
             f"the text of passage {passage_id!r} in collection {name!r} would be replaced by one of another field "
-            f"({listed}); name the collection's own with --text-field or --title-field, or give --replace"
+            f"({listed}); name the collection's own with --text-field or --title-field, or ingest with --replace"
         )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import click
-from click.core import ParameterSource
 
-from tasb_qdrant.cli.asking_first import agreed
+from tasb_qdrant.cli.asking_first import agreed, check_named, declined
 from tasb_qdrant.cli.options import collection_option, json_option, reading_store_options, store_options, yes_option
 from tasb_qdrant.cli.passage import passage_group
 from tasb_qdrant.cli.payload_index import index_group
@@ -137,11 +136,12 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
     from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.render import print_json, stdout
-    from tasb_qdrant.collection.open import open_collection
+    from tasb_qdrant.collection.open import open_existing
     from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.ingest.progress import Progress
+    from tasb_qdrant.settings import store_settings
 
-    with open_collection(collection, **store) as opened:
+    with open_existing(collection, store_settings(**store), patient=True) as opened:
         with ProgressDisplay(quiet=is_quiet()) as display:
             opened.optimize(lambda index: display(Progress(phase="building the vector index", index=index)))
         info = opened.info()
@@ -154,24 +154,23 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
 
 @collection_group.command("delete")
 @collection_option
-@store_options
+@reading_store_options
 @yes_option
 @json_option
-def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: bool) -> int:
+def delete_command(*, collection: str, store: ReadingStoreOptions, yes: bool, as_json: bool) -> int:
     """Delete a collection and everything in it.
 
     \b
     Example:
       tasb-qdrant collection delete --collection docs --yes
     """
-    from tasb_qdrant.cli.failures import DONE, NAMED_ERROR
+    from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_store_at
     from tasb_qdrant.collection.schema import check_name, check_no_alias
     from tasb_qdrant.settings import store_settings
 
-    if click.get_current_context().get_parameter_source("collection") is not ParameterSource.COMMANDLINE:
-        raise click.UsageError("name the collection to delete with --collection; a default is not taken for that")
+    check_named("to delete")
     settings = store_settings(**store)
     opened = open_store_at(settings, patient=False)
     try:
@@ -180,8 +179,7 @@ def delete_command(*, collection: str, store: StoreOptions, yes: bool, as_json: 
         others = ", ".join(sorted(alias for alias in aliases if aliases[alias] == collection))
         named = f"{collection!r} (also called {others})" if others else f"{collection!r}"
         if not yes and not agreed(f"Delete collection {named} at {settings.location} and everything in it?"):
-            click.echo("Nothing was deleted.", err=True)
-            return NAMED_ERROR
+            return declined()
         opened.delete(collection)
     finally:
         opened.close()

@@ -31,10 +31,21 @@ def read_file(context: click.Context) -> SettingsFile:
 
 
 def give_defaults(context: click.Context, name: str, command: click.Command) -> None:
-    """Let the command `name` of `context`, and the commands in it, have the file's values as their defaults."""
-    values = dict(read_file(context).values)
-    below = command.list_commands(context) if isinstance(command, click.Group) else []
-    context.default_map = {name: {**values, **dict.fromkeys(below, values)}}
+    """Let the command `name` of `context`, and the commands below it, have the file's values as their defaults."""
+    from tasb_qdrant.settings.file import OF_SEARCH
+
+    values = {
+        key: value for key, value in read_file(context).values.items() if name == "search" or key not in OF_SEARCH
+    }
+    context.default_map = {name: _defaults(context, command, values)}
+
+
+def _defaults(context: click.Context, command: click.Command, values: dict[str, Any]) -> dict[str, Any]:
+    """The values, and under the name of each command in a group the same for that."""
+    if not isinstance(command, click.Group):
+        return values
+    below = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {**values, **{name: _defaults(context, each, values) for name, each in below.items() if each is not None}}
 
 
 def remember(context: click.Context, parameter: click.Parameter, value: Any) -> Any:

@@ -130,7 +130,8 @@ def ingest_command(
     if collection is None:
         raise click.MissingParameter(param_hint="'--collection'", param_type="option")
     if dry_run:
-        return dry_run_of(sources, collection, store, encoder, source, peers=run["peers"], as_json=as_json)
+        more: Any = {"peers": run["peers"], "replace": run["replace"], "as_json": as_json}
+        return dry_run_of(sources, collection, store, encoder, source, **more)
     with ProgressDisplay(quiet=is_quiet()) as display, resumable():
         run["settings"], run["on_progress"] = settings, display
         report = ingest(

@@ -7,23 +7,24 @@ from typing import TYPE_CHECKING, Any
 import click
 import orjson
 
-from tasb_qdrant.cli.asking_first import agreed
+from tasb_qdrant.cli.asking_first import agreed, check_named, declined
 from tasb_qdrant.cli.options import (
     collection_option,
     dry_run_option,
     encoder_options,
     filter_option,
     json_option,
-    store_options,
+    reading_store_options,
     yes_option,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tasb_qdrant.collection.protocol import OpenCollection
     from tasb_qdrant.encoder.options import EncoderOptions
     from tasb_qdrant.records.edit import EditReport
-    from tasb_qdrant.settings import StoreOptions
+    from tasb_qdrant.settings import ReadingStoreOptions
 
 _SHOWN = 10
 
@@ -58,7 +59,7 @@ def passage_group() -> None:
 @collection_option
 @dry_run_option
 @yes_option
-@store_options
+@reading_store_options
 @json_option
 def delete_command(
     *,
@@ -67,7 +68,7 @@ def delete_command(
     collection: str,
     dry_run: bool,
     yes: bool,
-    store: StoreOptions,
+    store: ReadingStoreOptions,
     as_json: bool,
 ) -> int:
     """Delete passages, by their ids or by a filter.
@@ -80,13 +81,12 @@ def delete_command(
       tasb-qdrant collection passage delete bees owls --collection docs
       tasb-qdrant collection passage delete --filter 'year < 2000' --dry-run --collection docs
     """
-    from tasb_qdrant.cli.failures import DONE, NAMED_ERROR
-    from tasb_qdrant.collection.open import open_collection
-
     _check_one_way(ids, where)
     if dry_run and where is None:
         raise click.UsageError("--dry-run goes with --filter; give both")
-    with open_collection(collection, **store) as opened:
+    if not dry_run:
+        check_named("to delete from")
+    with _opened(collection, store, patient=where is not None) as opened:
         if where is None:
             return _told(opened.delete(ids), as_json=as_json)
         if dry_run or not yes:
@@ -94,12 +94,10 @@ def delete_command(
             if dry_run:
                 return _told(found, as_json=as_json)
             if not found.matched:
-                click.echo("No passage matches; nothing was deleted.", err=True)
-                return DONE
+                return _told_of_none(found, as_json=as_json)
             _show(found, err=True)
             if not agreed(f"Delete {_passages(found.matched)} from collection {opened.name!r} at {opened.location}?"):
-                click.echo("Nothing was deleted.", err=True)
-                return NAMED_ERROR
+                return declined()
         return _told(opened.delete_where(where), as_json=as_json)
 
 
@@ -109,7 +107,7 @@ def delete_command(
 @set_option
 @remove_option
 @collection_option
-@store_options
+@reading_store_options
 @json_option
 def patch_command(
     *,
@@ -118,7 +116,7 @@ def patch_command(
     fields: tuple[str, ...],
     remove: tuple[str, ...],
     collection: str,
-    store: StoreOptions,
+    store: ReadingStoreOptions,
     as_json: bool,
 ) -> int:
     """Set payload fields of passages, and remove others; text, title and vectors stay.
@@ -130,11 +128,9 @@ def patch_command(
       tasb-qdrant collection passage patch bees --set year=2011 --set 'tags=["insects"]' --collection docs
       tasb-qdrant collection passage patch --filter 'draft = true' --remove draft --collection docs
     """
-    from tasb_qdrant.collection.open import open_collection
-
     _check_one_way(ids, where)
     patch = _fields(fields)
-    with open_collection(collection, **store) as opened:
+    with _opened(collection, store, patient=where is not None) as opened:
         if where is None:
             return _told(opened.patch(ids, patch, remove=remove), as_json=as_json)
         return _told(opened.patch_where(where, patch, remove=remove), as_json=as_json)
@@ -147,7 +143,7 @@ def patch_command(
 @set_option
 @remove_option
 @collection_option
-@store_options
+@reading_store_options
 @encoder_options()
 @json_option
 def replace_command(
@@ -158,7 +154,7 @@ def replace_command(
     fields: tuple[str, ...],
     remove: tuple[str, ...],
     collection: str,
-    store: StoreOptions,
+    store: ReadingStoreOptions,
     encoder: EncoderOptions,
     as_json: bool,
 ) -> int:
@@ -192,6 +188,15 @@ def replace_command(
         if title is not None:
             passage = replace(passage, title=title or None)
         return _told(searcher.replace(passage), as_json=as_json)
+
+
+def _opened(collection: str, store: ReadingStoreOptions, *, patient: bool) -> OpenCollection:
+    """The collection. A filter may be long work, `patient` unless a --read-timeout is given."""
+    from tasb_qdrant.collection.open import open_existing
+    from tasb_qdrant.settings import store_settings
+
+    settings = store_settings(**store)
+    return open_existing(collection, settings, patient=patient and settings.read_timeout is None)
 
 
 def _check_one_way(ids: tuple[str, ...], where: str | None) -> None:
@@ -237,6 +242,19 @@ def _told(report: EditReport, *, as_json: bool) -> int:
     encoded = f", {report.encoded:,} with a new vector" if report.encoded else ""
     stdout().print(f"{report.kind.capitalize()} {_passages(report.changed)} of {where}{encoded}.", markup=False)
     return INCOMPLETE if report.missing else DONE
+
+
+def _told_of_none(found: EditReport, *, as_json: bool) -> int:
+    """Say that there was nothing to delete, with JSON in the report of a deletion."""
+    from dataclasses import replace
+
+    from tasb_qdrant.cli.failures import DONE
+    from tasb_qdrant.cli.render import print_json
+
+    click.echo("No passage matches; nothing was deleted.", err=True)
+    if as_json:
+        print_json(replace(found, dry_run=False).to_dict())
+    return DONE
 
 
 def _show(report: EditReport, *, err: bool = False) -> None:

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tasb_qdrant.cli.asking_first import check_named
 from tasb_qdrant.cli.options import collection_option, json_option, reading_store_options, store_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tasb_qdrant.settings import StoreOptions
+    from tasb_qdrant.settings import ReadingStoreOptions, StoreOptions
 
 
 @click.group("index")
@@ -42,13 +43,13 @@ def add_command(*, indexes: tuple[str, ...], collection: str, store: StoreOption
     from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.logs import is_quiet
     from tasb_qdrant.cli.render import print_json, stdout, warn
-    from tasb_qdrant.collection.open import open_collection
+    from tasb_qdrant.collection.open import open_existing
     from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.ingest.progress import Counters
-    from tasb_qdrant.settings import parse_indexes
+    from tasb_qdrant.settings import parse_indexes, store_settings
 
     wanted = parse_indexes(indexes)
-    with open_collection(collection, **store) as opened:
+    with open_existing(collection, store_settings(**store), patient=True) as opened:
         with ProgressDisplay(quiet=is_quiet()) as display:
             counters = Counters(on_progress=display)
             counters.compare("looking at the values to index", None)
@@ -71,9 +72,9 @@ def add_command(*, indexes: tuple[str, ...], collection: str, store: StoreOption
 @index_group.command("drop")
 @click.argument("fields", metavar="FIELD...", nargs=-1, required=True)
 @collection_option
-@store_options
+@reading_store_options
 @json_option
-def drop_command(*, fields: tuple[str, ...], collection: str, store: StoreOptions, as_json: bool) -> int:
+def drop_command(*, fields: tuple[str, ...], collection: str, store: ReadingStoreOptions, as_json: bool) -> int:
     """Drop the payload indexes of fields. The values stay.
 
     \b
@@ -84,6 +85,7 @@ def drop_command(*, fields: tuple[str, ...], collection: str, store: StoreOption
     from tasb_qdrant.cli.render import print_json, stdout
     from tasb_qdrant.collection.open import open_collection
 
+    check_named("to drop indexes of")
     with open_collection(collection, **store) as opened:
         dropped = opened.drop_indexes(fields)
         held = opened.index_points()
@@ -99,7 +101,7 @@ def drop_command(*, fields: tuple[str, ...], collection: str, store: StoreOption
 @collection_option
 @reading_store_options
 @json_option
-def list_command(*, collection: str, store: StoreOptions, as_json: bool) -> int:
+def list_command(*, collection: str, store: ReadingStoreOptions, as_json: bool) -> int:
     """List the payload indexes: the type of each, and how many passages it holds.
 
     \b

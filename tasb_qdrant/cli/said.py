@@ -48,19 +48,29 @@ def said() -> Said:
 
 
 def form_of(arguments: Sequence[str]) -> Literal["", "json", "jsonl"]:
-    """What `arguments` ask for, seen before they are parsed: a mistake in them is answered as JSON, too."""
+    """What `arguments` ask for, seen before they are parsed: a mistake in them is answered as JSON, too.
+
+    --format is how `search` answers; in other commands it is the format of what they read.
+    """
+    answers = next((argument for argument in arguments if not argument.startswith("-")), "") == "search"
     form: Literal["", "json", "jsonl"] = ""
-    lines = "--interactive" in arguments
+    lines = answers and "--interactive" in arguments
     for position, argument in enumerate(arguments):
         if argument == "--":
             break
-        match = _FORMAT.fullmatch(argument)
-        value = match[1] if match else "".join(arguments[position + 1 : position + 2]) if argument == "--format" else ""
+        value = _format(arguments[position : position + 2]) if answers else ""
         if value == "jsonl":
             return "jsonl"
         if argument == "--json" or value == "json":
             form = "jsonl" if lines else "json"
     return form
+
+
+def _format(arguments: Sequence[str]) -> str:
+    """What the first of these gives as --format, in one argument or in two."""
+    if match := _FORMAT.fullmatch(arguments[0]):
+        return match[1]
+    return "".join(arguments[1:]) if arguments[0] == "--format" else ""
 
 
 def as_bytes(document: Mapping[str, Any], *, line: bool) -> bytes:

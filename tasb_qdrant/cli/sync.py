@@ -21,6 +21,10 @@ def check_together(sources: tuple[str, ...], retry_rejects: Path | None, run: Ru
         raise click.UsageError("Missing argument 'SOURCE...'.")
     if retry_rejects is not None and (sources or run["sync"]):
         raise click.UsageError("--retry-rejects reads the sources that its file names; leave SOURCE and --sync out")
+    if retry_rejects is not None and run["limit"] is not None:
+        raise click.UsageError("--limit would drop the rejects after the first ones; leave it or --retry-rejects out")
+    if run["sync"] and run["limit"] is not None:
+        raise click.UsageError("--sync would delete all but the first passages; leave out one of --sync and --limit")
     if retry_rejects is not None and dry_run:
         raise click.UsageError("--dry-run looks at SOURCE; leave --retry-rejects out")
     if run["delete_anyway"] and not run["sync"]:
@@ -35,6 +39,7 @@ def dry_run_of(
     source: SourceOptions,
     *,
     peers: Sequence[str],
+    replace: bool,
     as_json: bool,
 ) -> int:
     """Print what a synchronisation would do."""
@@ -47,7 +52,14 @@ def dry_run_of(
 
     with ProgressDisplay(quiet=is_quiet()) as display:
         plan = plan_sync(
-            list(sources), collection=collection, peers=peers, on_progress=display, **store, **encoder, **source
+            list(sources),
+            collection=collection,
+            peers=peers,
+            replace=replace,
+            on_progress=display,
+            **store,
+            **encoder,
+            **source,
         )
     for sentence in display.untold(plan.notes):
         note(sentence)

@@ -207,7 +207,7 @@ class OpenCollection(EditableCollection, Protocol):
         ...
 
     def drop_indexes(self, fields: Iterable[str]) -> dict[str, IndexType]:
-        """Drop the payload indexes of these fields; returns them. Raises RequestRefusedError where there is none."""
+        """Drop the payload indexes of these fields; returns them. Raises SettingsError where there is none."""
         ...
 
     def index_points(self) -> dict[str, tuple[IndexType, int]]:

@@ -49,11 +49,9 @@ class CollectionSchema(BaseModel):
     `id` tells a collection from one of the same name that was made later; older ones have none, "".
     `indexing_threshold_kb` and `prevent_unoptimized` (None: never set) are what the person wants of the
     optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors, `split`
-    if texts are stored whole.
+    if texts are stored whole. `fields` are those of the sources that passages came from; None where that isn't known.
     `integer_ids` says which passage ids are integers as point ids; older collections don't, and mean "u64".
     `edited` names the last edit of passages one by one, and is kept beside the record; "" if there was none.
-    optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors. `fields` are
-    those of the sources that passages came from; None where that isn't known.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -141,6 +141,8 @@ class IngestRun:
             check_whole_number("limit", self._choice.limit)
             if self._choice.sync:
                 raise SettingsError("sync would delete all but the first passages; leave out one of sync and limit")
+            if isinstance(self._source.given, RejectedLines):
+                raise SettingsError("limit would drop the rejects after the first ones; leave it out to retry them all")
             self._notes += (f"Only the first {self._choice.limit:,} passages of the source are read.",)
         if self._choice.sync and isinstance(self._source.given, RejectedLines):
             raise SettingsError(

@@ -60,9 +60,10 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
         async with AsyncSearcher("docs") as searcher:
             hits = await searcher.search("how do bees find food")
 
-    `async with` connects and loads the encoder, in a thread; it belongs to the loop in which that happens. Queries of
-    searches that run at the same time are encoded in one batch: while one is encoded, the next ones gather, and one
-    that comes alone waits for nothing. One that is on its way is waited for, `max_wait` seconds at most.
+    `async with` connects, in a thread, and belongs to the loop in which that happens; the encoder is loaded when it is
+    first needed, or by `warm_up`. Queries of searches that run at the same time are encoded in one batch: while one is
+    encoded, the next ones gather, and one that comes alone waits for nothing. One that is on its way is waited for,
+    `max_wait` seconds at most.
 
     Every method raises what that of `Searcher` raises.
     """

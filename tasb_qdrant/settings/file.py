@@ -49,6 +49,7 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "grpc-port": _WHOLE,
     "timeout": _NUMBER,
     "retry-seconds": _NUMBER,
+    "read-timeout": _NUMBER,
     "model": _TEXT,
     "revision": _TEXT,
     "device": _TEXT,
@@ -66,6 +67,9 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
 }
 """Options that a file may set: those that mean the same wherever they are given. What runs code, weakens a check or
 deletes is for the command line alone: a file comes with a folder that others may have written."""
+
+OF_SEARCH: Final = ("limit", "mode")
+"""Those that `search` alone takes: the --limit of `ingest` is another, and would cut every load short."""
 
 _PATHS: Final = ("path", "state")
 

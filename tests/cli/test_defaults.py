@@ -35,6 +35,23 @@ def test_a_file_stands_for_what_is_not_typed(run: Run, stored: Path, monkeypatch
     assert (info["name"], info["contract"]["model"]) == ("c", "minilm")
 
 
+def test_the_limit_of_searches_is_not_that_of_loads(run: Run, stored: Path) -> None:
+    assert run("collection", "info", "--json").json["points"] == 2
+    assert len(run("search", "owls", "--json").json["hits"]) == 1
+    assert run("ingest", "p.jsonl", "--dry-run", "--json").json["read"] == 2
+    assert run("ingest", "p.jsonl", "--collection", "other", "--sync", "--json").json["read"] == 2
+
+
+def test_the_commands_of_groups_in_groups_read_the_file_too(run: Run, stored: Path) -> None:
+    assert run("collection", "index", "list").code == 0
+    assert run("collection", "index", "add", "n:integer").code == 0
+    assert run("collection", "passage", "patch", "1", "--set", "n=1").code == 0
+    assert run("collection", "passage", "replace", "1", "--text", "Bees sting.").code == 0
+    assert run("search", "--like", "2", "--json").json["hits"][0]["text"] == "Bees sting."
+    assert run("collection", "passage", "delete", "2", "--collection", "c").code == 0
+    assert run("collection", "info", "--json").json["points"] == 1
+
+
 def test_typed_then_environment_then_file(run: Run, stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*arguments: str) -> str:
         ran = run("search", "x", *arguments)

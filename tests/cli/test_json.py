@@ -205,6 +205,7 @@ def test_a_trec_run_is_never_json(run: Run, notes: Path, way: list[str]) -> None
 def test_without_json_an_error_leaves_stdout_empty(run: Run) -> None:
     assert run("collection", "info", "--collection", "c").out == ""
     assert run("search").out == ""
+    assert run("ingest", "nowhere", "--collection", "c", "--format", "jsonl").out == ""
 
 
 def test_an_error_that_nobody_expected_is_json_and_a_traceback(
@@ -283,6 +284,10 @@ def test_what_to_do_is_the_last_clause(message: str, remedy: str) -> None:
         (["search", "--", "--json"], ""),
         (["search", "--format"], ""),
         (["search", "--interactive", "--json"], "jsonl"),
+        (["-v", "search", "x", "--format", "jsonl"], "jsonl"),
+        (["ingest", "-", "--format", "jsonl"], ""),
+        (["ingest", "-", "--format=jsonl", "--json"], "json"),
+        (["collection", "verify", "--json", "--format", "jsonl"], "json"),
     ],
 )
 def test_the_form_is_known_before_the_command_line_is_parsed(arguments: list[str], form: str) -> None:

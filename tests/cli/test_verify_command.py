@@ -146,8 +146,28 @@ def test_rejects_can_be_tried_again_and_be_limited(run: Run, source: Path) -> No
         ["--retry-rejects", "bad.jsonl", "--sync"],
         ["--retry-rejects", "p.jsonl", "--dry-run"],
         ["p.jsonl", "--delete-anyway"],
+        ["--retry-rejects", "bad.jsonl", "--limit", "1"],
+        ["p.jsonl", "--sync", "--limit", "1"],
+        ["p.jsonl", "--sync", "--dry-run", "--limit", "1"],
     ],
 )
 def test_options_that_make_no_sense_together_end_with_2(run: Run, tmp_path: Path, options: list[str]) -> None:
     (tmp_path / "bad.jsonl").write_text("")
     assert run("ingest", *options, "--collection", "c").code == 2
+
+
+def test_texts_of_another_field_are_replaced_by_an_ingest_and_not_by_a_repair(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "two.jsonl").write_text('{"id": "1", "body": "One text.", "summary": "Another."}\n')
+    options = ("--collection", "two", *MODEL)
+    assert run("ingest", "two.jsonl", "--text-field", "body", *options).code == 0
+    summary = ("--text-field", "summary", *options)
+    repaired = run("collection", "verify", "--source", "two.jsonl", "--repair", *summary, "--json")
+    assert repaired.code == REFUSED
+    assert repaired.json["error"]["message"].endswith("--title-field, or ingest with --replace")
+    sync = ("ingest", "two.jsonl", "--sync", *summary, "--json")
+    assert "not replaced without --replace" in " ".join(run(*sync, "--dry-run").json["warnings"])
+    planned = run(*sync, "--dry-run", "--replace")
+    assert (planned.code, planned.json["replace"], planned.json["warnings"]) == (0, 1, [])
+    assert planned.json["field_refusal"] == ""
+    assert "body, and is summary: stored texts are replaced." in " ".join(planned.json["notes"])
+    assert run(*sync, "--replace").json["replaced"] == 1

@@ -69,6 +69,7 @@ def test_folders_are_seen_from_the_file(tmp_path: Path) -> None:
         ('limit = "3"', "limit must be a whole number, got '3'; correct it"),
         ("limit = true", "limit must be a whole number, got True"),
         ("timeout = false", "timeout must be a number"),
+        ('read-timeout = "5"', "read-timeout must be a number, got '5'"),
         ("collection = 3", "collection must be a string, got 3"),
         ("normalize = 1", "normalize must be true or false"),
         ("limit = ", "can't be read (Invalid value"),

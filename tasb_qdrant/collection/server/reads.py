@@ -189,7 +189,7 @@ def read_error(error: BaseException, *, location: str, doing: str, tried: str, t
         last = f"{tried}, the last: {detail_of(error)}" if tried else detail_of(error)
         return SearchTimeoutError(
             f"{place}: no answer within {timeout:g} s ({last}); look whether the server is well, or allow more with a "
-            "larger timeout or read_timeout (--deadline, --read-timeout)",
+            "larger timeout or read_timeout (--read-timeout, and --deadline of a search)",
             timeout=timeout,
         )
     detail = detail_of(error)

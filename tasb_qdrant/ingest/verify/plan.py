@@ -67,6 +67,7 @@ def plan_sync(
     *,
     collection: str,
     peers: Sequence[str] = (),
+    replace: bool = False,
     progress: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[PlanOptions],
@@ -74,7 +75,9 @@ def plan_sync(
     """The counts that `ingest(source, collection=..., sync=True)` would report; nothing is changed. `progress` shows
     how far it is, as in `ingest`.
 
-    `peers` and `on_progress` are those of `verify`. The encoder is loaded only if the collection's texts are split.
+    With `replace`, texts of another field than the collection's replace those, as in `ingest`: that is a note then, and
+    no `field_refusal`. `peers` and `on_progress` are those of `verify`. The encoder is loaded only if the collection's
+    texts are split.
 
     Raises CollectionNotFoundError, and what `ingest` raises.
     """
@@ -94,10 +97,11 @@ def plan_sync(
             given.split_by(Splitter(target.split, encoder))
         survey = Survey(given, target, views_in(views), findings)
         survey.run(counters, compare=True)
-        guard = ReplaceGuard(target, lambda: fields_of(recognition.reader), allowed=False)
+        guard = ReplaceGuard(target, lambda: fields_of(recognition.reader), allowed=replace)
         replaced = findings.count(Difference.TEXT)
         encode = findings.count(*Difference.mended_by(Repair.ENCODE))
         update = findings.count(*Difference.mended_by(Repair.PAYLOAD))
+        said = guard.note if replaced else ()
         return SyncPlan(
             collection=collection,
             location=target.location,
@@ -112,6 +116,6 @@ def plan_sync(
             refusal=survey.objection,
             unchecked=views.unchecked,
             documents=survey.documents,
-            field_refusal=" ".join(guard.note) if replaced else "",
-            notes=recognition.notes,
+            field_refusal="" if replace else " ".join(said),
+            notes=(*recognition.notes, *(said if replace else ())),
         )

@@ -168,3 +168,11 @@ def test_limits_that_make_no_sense_are_refused(tmp_path: Path, limit: Any, rejec
             max_rejects=limit,
             rejects=None if rejects is None else tmp_path / rejects,
         )
+
+
+def test_all_are_tried_again_or_none(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    before = case.rejects.read_bytes()
+    with pytest.raises(SettingsError, match="limit would drop the rejects"):
+        case.retry(limit=1)
+    assert case.rejects.read_bytes() == before
