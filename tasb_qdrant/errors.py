@@ -49,11 +49,15 @@ of the exception, for programs.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Final, Literal
 
 _SHOWN_DIFFERENCES: Final = 5
+
+_PART: Final = re.compile(r"#[0-9]+\Z")
+"""How the id of a split document's passage ends."""
 
 _ROOMY: Final = 64 * 2**20
 """With more bytes free than these, a disk that is said to be full has another limit."""
@@ -395,14 +399,28 @@ class UnauthorizedError(CollectionError):
 
 
 class PassageNotFoundError(CollectionError):
-    """Passages asked for by id are not in the collection. `name`, `ids`."""
+    """Passages asked for by id are not in the collection. `name`, `ids`. A collection that splits texts has their
+    documents' ids in the payload field `document_field`."""
 
-    def __init__(self, name: str, ids: Iterable[str]) -> None:
+    def __init__(self, name: str, ids: Iterable[str], *, document_field: str = "") -> None:
         self.name = name
         self.ids = tuple(ids)
         shown = ", ".join(repr(one[:100]) for one in self.ids[:_SHOWN_DIFFERENCES])
         more = f" and {len(self.ids) - _SHOWN_DIFFERENCES} more" if len(self.ids) > _SHOWN_DIFFERENCES else ""
-        super().__init__(f"collection {name!r} has no passage {shown}{more}; give ids as the source wrote them")
+        remedy = which_ids(self.ids, document_field)
+        super().__init__(f"collection {name!r} has no passage {shown}{more}; {remedy}")
+
+
+def which_ids(missing: Iterable[str], document_field: str) -> str:
+    """What to do about passages that aren't there: a document's id is none of a passage where texts are split."""
+    document = next((one for one in missing if not _PART.search(one)), None)
+    if not document_field or document is None:
+        return "give ids as the source wrote them"
+    shown = document[:100]
+    return (
+        f"its texts are split: give the ids of a document's passages, such as {shown + '#0'!r}, or for all of them the "
+        f"filter {document_field} = {json.dumps(shown, ensure_ascii=False)} (--filter)"
+    )
 
 
 class IndexMismatchError(CollectionError):

@@ -46,9 +46,12 @@ class EncodePassages:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Other work that takes a while, answered by what it returns."""
+    """Other work that takes a while, answered by what it returns. `did` says what was done; `encodes` that it is a
+    model's work, and not the store's."""
 
     run: Callable[[], Any]
+    did: str = "changed the collection"
+    encodes: bool = False
 
 
 Step: TypeAlias = Requests | EncodeQueries | EncodePassages | Work
@@ -72,9 +75,9 @@ def encode_passages(texts: Sequence[str]) -> Steps[NDArray[np.float32]]:
     return vectors
 
 
-def work(run: Callable[[], T]) -> Steps[T]:
+def work(run: Callable[[], T], did: str = "changed the collection", *, encodes: bool = False) -> Steps[T]:
     """What `run` returns."""
-    answer: T = yield Work(run)
+    answer: T = yield Work(run, did, encodes)
     return answer
 
 

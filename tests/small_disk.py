@@ -32,6 +32,10 @@ class SmallDisk:
                 if file.write(block) < len(block):
                     block = bytes(4096)
 
+    def leave(self, free: float) -> None:
+        """Leave so much room, in MiB, until `free`."""
+        self._take(shutil.disk_usage(self.folder).free - int(free * MIB))
+
     def free(self) -> None:
         """Make plenty of room."""
         for name in ("filled", "ballast"):

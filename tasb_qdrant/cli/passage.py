@@ -88,7 +88,7 @@ def delete_command(
         check_named("to delete from")
     with _opened(collection, store, patient=where is not None) as opened:
         if where is None:
-            return _told(opened.delete(ids), as_json=as_json)
+            return _told(opened.delete(ids), as_json=as_json, document_field=_document_field(opened))
         if dry_run or not yes:
             found = opened.delete_where(where, dry_run=True)
             if dry_run:
@@ -132,7 +132,8 @@ def patch_command(
     patch = _fields(fields)
     with _opened(collection, store, patient=where is not None) as opened:
         if where is None:
-            return _told(opened.patch(ids, patch, remove=remove), as_json=as_json)
+            report = opened.patch(ids, patch, remove=remove)
+            return _told(report, as_json=as_json, document_field=_document_field(opened))
         return _told(opened.patch_where(where, patch, remove=remove), as_json=as_json)
 
 
@@ -177,10 +178,10 @@ def replace_command(
         raise click.UsageError("give --text, --title or both; payload fields alone are set with `passage patch`")
     patch = _fields(fields)
     with Searcher(collection, **store, **encoder) as searcher:
-        check_patchable([*patch, *remove], searcher.collection.keys)
+        check_patchable([*patch, *remove], searcher.collection.keys, searcher.collection.split)
         stored = searcher.get([identifier]).get(identifier)
         if stored is None:
-            raise PassageNotFoundError(collection, [identifier])
+            raise PassageNotFoundError(collection, [identifier], document_field=_document_field(searcher.collection))
         kept = {name: value for name, value in stored.payload.items() if name not in remove}
         passage = Passage(stored.id, stored.text, stored.title, {**kept, **patch})
         if text is not None:
@@ -218,17 +219,23 @@ def _fields(written: tuple[str, ...]) -> Mapping[str, Any]:
     return fields
 
 
-def _told(report: EditReport, *, as_json: bool) -> int:
+def _document_field(collection: OpenCollection) -> str:
+    """The payload field with the ids of documents, if their texts are split; else ""."""
+    return "" if collection.split is None else collection.split.field
+
+
+def _told(report: EditReport, *, as_json: bool, document_field: str = "") -> int:
     """Print what was done; the exit status says whether everything that was named is there."""
     from tasb_qdrant.cli.failures import DONE, INCOMPLETE
     from tasb_qdrant.cli.render import note, print_json, stdout, warn
+    from tasb_qdrant.errors import which_ids
 
     if report.truncated:
         warn(f"{_passages(report.truncated)} longer than the model reads; only the beginning was encoded")
     if report.missing:
         shown = ", ".join(repr(one[:100]) for one in report.missing[:_SHOWN])
         more = f" and {len(report.missing) - _SHOWN:,} more" if len(report.missing) > _SHOWN else ""
-        warn(f"the collection has no passage {shown}{more}; give ids as the source wrote them")
+        warn(f"the collection has no passage {shown}{more}; {which_ids(report.missing, document_field)}")
     if report.changed:
         note("A later ingest of the source stores what that has: change it there, too, if this is to stay so.")
     if as_json:

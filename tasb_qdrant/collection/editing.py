@@ -23,7 +23,7 @@ from tasb_qdrant.records import Passage
 from tasb_qdrant.records.edit import EditKind, EditReport
 from tasb_qdrant.records.passage import NulledPayload
 from tasb_qdrant.records.path import Segment, qdrant_path, write_path
-from tasb_qdrant.settings import PayloadKeys
+from tasb_qdrant.settings import PayloadKeys, SplitSettings
 from tasb_qdrant.steps import Steps, work
 
 BATCH: Final = 1_000
@@ -165,7 +165,7 @@ class EditSteps:
             raise SettingsError("a patch sets fields, or removes some; name at least one")
         if both := fields.keys() & set(removed):
             raise SettingsError(f"{', '.join(sorted(both))} can't be both set and removed; leave out one of them")
-        check_patchable([*fields, *removed], self._collection.keys)
+        check_patchable([*fields, *removed], self._collection.keys, self._collection.split)
         # A passage refuses what no payload may hold, and converts dates and the like.
         checked = Passage("?", "?", payload=dict(fields)).payload
         if isinstance(checked, NulledPayload):  # fine in a corpus, but not what a person asked for
@@ -174,7 +174,7 @@ class EditSteps:
                 "remove the field",
                 field="payload",
             )
-        indexes = yield from work(self._collection.indexes)
+        indexes = yield from work(self._collection.indexes, "read the payload indexes")
         TypeCheck(indexes)(checked)
         return Patch(checked, tuple(removed), tuple(qdrant_path(write_path([Segment(name)])) for name in removed))
 
@@ -217,9 +217,16 @@ def _clients(where: Any) -> Where:
     return found
 
 
-def check_patchable(names: Iterable[str], keys: PayloadKeys) -> None:
-    """Raises InvalidPassageError for what can't be patched: the id, and what the vector was made of."""
+def check_patchable(names: Iterable[str], keys: PayloadKeys, split: SplitSettings | None) -> None:
+    """Raises InvalidPassageError for what can't be patched: the ids of the passage and of the document that it was
+    split from, and what the vector was made of."""
     for name in names:
+        if split is not None and name == split.field:
+            raise InvalidPassageError(
+                f"field {name!r} is the id of the document that the passage was split from, which stays; delete its "
+                "passages, and ingest the document under another id",
+                field="payload",
+            )
         if name == keys.id:
             raise InvalidPassageError(
                 f"field {name!r} is the passage's id, which stays; delete the passage, and store it under another id",

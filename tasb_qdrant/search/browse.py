@@ -68,7 +68,7 @@ def required(session: Session[T], ids: Sequence[str], read: ReadOptions) -> Step
     found = yield from session.reads.retrieve(points, payload=False, read=read)
     known = {point.id for point in found}
     if missing := [name for name, point in zip(ids, points, strict=True) if point not in known]:
-        raise PassageNotFoundError(session.collection.name, missing)
+        raise PassageNotFoundError(session.collection.name, missing, document_field=session.document_field)
     return points
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace as replace_fields
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tasb_qdrant.collection.editing import EditSteps
@@ -10,10 +12,11 @@ from tasb_qdrant.collection.index_types import TypeCheck
 from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
-from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.errors import InvalidPassageError, SettingsError
 from tasb_qdrant.records import Passage
 from tasb_qdrant.records.edit import EditReport
 from tasb_qdrant.search.session import Session
+from tasb_qdrant.settings import SplitSettings
 from tasb_qdrant.steps import Steps, encode_passages, work
 
 if TYPE_CHECKING:
@@ -34,12 +37,17 @@ def edits(session: Session[Any]) -> EditSteps:
 def replace(session: Session[T], passages: Passage | Iterable[Passage]) -> Steps[EditReport]:
     """Give passages that are there another text, title and payload; those that aren't there are not stored."""
     collection = session.collection
-    given = yield from _checked(session, passages)
+    given = _given(session, passages)
     found = yield from session.reads.retrieve(list(given))
     stored = {point.id: point.payload or {} for point in found}
+    if collection.split is not None:
+        given = {point: _of_document(one, collection.split, stored.get(point, {})) for point, one in given.items()}
+    yield from _check(session, given.values())
     there = {point: passage for point, passage in given.items() if point in stored}
     new = [point for point, passage in there.items() if not _reads_alike(session, passage, stored[point])]
     kept = {point: to_payload(one, collection.keys) for point, one in there.items() if point not in set(new)}
+    if collection.split is not None:
+        yield from _check_length(session, [there[point] for point in new], collection.split)
     if there:
         yield from work(collection.mark_edited)
     truncated = 0
@@ -60,20 +68,63 @@ def replace(session: Session[T], passages: Passage | Iterable[Passage]) -> Steps
     )
 
 
-def _checked(session: Session[T], passages: Passage | Iterable[Passage]) -> Steps[dict[PointId, Passage]]:
-    """The passages by their points. Raises SettingsError, InvalidPassageError, PayloadInvalidError."""
+def _given(session: Session[T], passages: Passage | Iterable[Passage]) -> dict[PointId, Passage]:
+    """The passages by their points. Raises SettingsError."""
     given: dict[PointId, Passage] = {}
-    indexes = yield from work(session.collection.indexes)
-    check = TypeCheck(indexes)
     for passage in [passages] if isinstance(passages, Passage) else passages:
         _check_kind(passage)
-        check(to_payload(passage, session.collection.keys))
-        session.hits.check(dict(passage.payload), passage.id)
         point = session.collection.point_id(passage.id)
         if point in given:
             raise SettingsError(f"passage {passage.id!r} is given twice; leave out one of them")
         given[point] = passage
     return given
+
+
+def _check(session: Session[T], passages: Iterable[Passage]) -> Steps[None]:
+    """Raises InvalidPassageError, PayloadInvalidError for a payload that can't be stored."""
+    indexes = yield from work(session.collection.indexes, "read the payload indexes")
+    check = TypeCheck(indexes)
+    for passage in passages:
+        check(to_payload(passage, session.collection.keys))
+        session.hits.check(dict(passage.payload), passage.id)
+
+
+def _of_document(passage: Passage, split: SplitSettings, stored: Mapping[str, Any]) -> Passage:
+    """The passage with the id of its document as it is stored. Raises InvalidPassageError for another one."""
+    if (document := stored.get(split.field)) is None:
+        return passage
+    if passage.payload.get(split.field, document) != document:
+        raise InvalidPassageError(
+            f"field {split.field!r} of passage {passage.id!r} is the id of the document that it was split from, "
+            f"{document!r}, which stays; leave the field out",
+            field="payload",
+        )
+    return replace_fields(passage, payload={**passage.payload, split.field: document})
+
+
+def _check_length(session: Session[T], passages: Sequence[Passage], split: SplitSettings) -> Steps[None]:
+    """Raises InvalidPassageError for a passage that is longer than those that texts are split into."""
+    encoder = session.encoder
+    for start in range(0, len(passages), BATCH):
+        part = passages[start : start + BATCH]
+        texts = [one.encoder_text for one in part]
+        tokens = yield from work(partial(encoder.tokenize_passages, texts), "tokenized passages", encodes=True)
+        for passage, length in zip(part, tokens.lengths.tolist(), strict=True):
+            # What fills the model to the last token may have been cut off there.
+            cut_off = (
+                length == encoder.contract.max_length
+                and (
+                    yield from work(
+                        partial(encoder.tokenize_passages, [passage.encoder_text]), "tokenized", encodes=True
+                    )
+                ).truncated
+            )
+            if length > split.tokens or cut_off:
+                raise InvalidPassageError(
+                    f"passage {passage.id!r} would have {'more than ' if cut_off else ''}{length} tokens, and texts "
+                    f"are split into passages of {split.tokens} here; ingest its document again, which splits it anew",
+                    field="text",
+                )
 
 
 def _check_kind(passage: object) -> None:
@@ -92,7 +143,7 @@ def _store(session: Session[T], points: Sequence[PointId], passages: Sequence[Pa
     collection, encoder = session.collection, session.encoder
     texts = [passage.encoder_text for passage in passages]
     vectors: NDArray[np.float32] = yield from encode_passages(texts)
-    tokens = yield from work(lambda: encoder.tokenize_passages(texts))
+    tokens = yield from work(lambda: encoder.tokenize_passages(texts), "tokenized passages", encodes=True)
     sparse = None if collection.bm25 is None else Bm25Encoder(collection.bm25).encode_passages(texts)
     yield from work(lambda: collection.upsert(PointBatch(passages, vectors, points, sparse)))
     return tokens.truncated

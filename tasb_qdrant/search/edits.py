@@ -50,7 +50,8 @@ class SearcherEdits:
 
     def replace(self, passages: Passage | Iterable[Passage]) -> EditReport:
         """Give passages that are in the collection another text, title and payload, and where title or text are new
-        another vector. The report names those that aren't there: `ingest` stores them.
+        another vector. The report names those that aren't there: `ingest` stores them. Where texts are split, a passage
+        keeps its document's id, and may not be longer than the split's passages.
 
         Raises InvalidPassageError and PayloadInvalidError; nothing is changed then.
         """
@@ -95,7 +96,8 @@ class AsyncSearcherEdits:
 
     async def replace(self, passages: Passage | Iterable[Passage]) -> EditReport:
         """Give passages that are in the collection another text, title and payload, and where title or text are new
-        another vector. The report names those that aren't there: `ingest` stores them.
+        another vector. The report names those that aren't there: `ingest` stores them. Where texts are split, a passage
+        keeps its document's id, and may not be longer than the split's passages.
 
         Raises InvalidPassageError and PayloadInvalidError; nothing is changed then.
         """

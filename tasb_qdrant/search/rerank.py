@@ -100,7 +100,7 @@ def _stored(session: Session[T], names: Sequence[str], read: ReadOptions) -> Ste
     for start in range(0, len(names), _PAGE):
         found |= yield from _page(session, names[start : start + _PAGE], read)
     if missing := [name for name in names if name not in found]:
-        raise PassageNotFoundError(session.collection.name, missing)
+        raise PassageNotFoundError(session.collection.name, missing, document_field=session.document_field)
     return found
 
 
@@ -123,6 +123,8 @@ def _dot(query: NDArray[np.float32], passage: NDArray[np.float32]) -> float:
 def _read_together(query: str, hits: list[Hit[T]], cross_encoder: CrossEncoder) -> Steps[list[Hit[T]]]:
     """The hits in the order of the cross-encoder, with its scores."""
     texts = [encoder_text(hit.title, hit.text) for hit in hits]
-    scores = yield from work(lambda: cross_encoder.score(query, texts))
+    scores = yield from work(
+        lambda: cross_encoder.score(query, texts), "read query and passages together", encodes=True
+    )
     rescored = [replace(hit, score=float(score)) for hit, score in zip(hits, scores, strict=True)]
     return sorted(rescored, key=lambda hit: -hit.score)

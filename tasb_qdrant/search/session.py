@@ -58,6 +58,11 @@ class Session(Generic[T]):
         return (*self.collection.notes, *self.encoder.notes)
 
     @property
+    def document_field(self) -> str:
+        """The payload field with the ids of documents, if their texts are split; else ""."""
+        return "" if self.collection.split is None else self.collection.split.field
+
+    @property
     def is_ready(self) -> bool:
         """Whether the encoder is loaded."""
         return not isinstance(self.encoder, LazyEncoder) or self.encoder.is_loaded

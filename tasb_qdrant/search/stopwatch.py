@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from tasb_qdrant.records.timings import Timings
 from tasb_qdrant.search.hits import HitGroups, Hits
-from tasb_qdrant.steps import EncodePassages, EncodeQueries, Requests, Step
+from tasb_qdrant.steps import EncodePassages, EncodeQueries, Requests, Step, Work
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class Stopwatch:
     def took(self, step: Step, began: float) -> None:
         """The step is done, which began then, by time.perf_counter."""
         seconds = time.perf_counter() - began
-        if isinstance(step, Requests):
+        if isinstance(step, Requests) or (isinstance(step, Work) and not step.encodes):
             self._store += seconds
         else:
             self._encode += seconds
@@ -60,4 +60,5 @@ def _described(step: Step) -> str:
             return f"encoded {queries!r:.200}"
         case EncodePassages(texts):
             return f"encoded {len(texts)} passages"
-    return "read query and passages together"
+        case Work(did=did):
+            return did

@@ -117,6 +117,22 @@ def test_a_passage_is_replaced(run: Run) -> None:
     assert run("collection", "passage", "replace", "bees", *place).code == 2
 
 
+def test_a_split_documents_id_is_no_passages_and_the_message_says_what_is(run: Run) -> None:
+    ingest(
+        [Passage("d1", "one two three")], collection="split", path=Path("s"), encoder=StubEncoder(), split="tokens:16"
+    )
+    place = ("--collection", "split", "--path", "s")
+    for edit in (("delete", "d1"), ("patch", "d1", "--set", "year=1")):
+        missing = run("collection", "passage", *edit, *place)
+        assert missing.code == 3
+        assert "'d1#0'" in missing.err
+        assert 'doc_id = "d1"' in missing.err
+    assert "as the source wrote them" in run("collection", "passage", "delete", "d1#7", *place).err
+    refused = run("collection", "passage", "patch", "d1#0", "--remove", "doc_id", *place)
+    assert (refused.code, "the id of the document" in refused.err) == (1, True)
+    assert run("collection", "passage", "delete", "--filter", 'doc_id = "d1"', "--yes", *place).code == 0
+
+
 def test_a_refused_index_makes_an_ingest_incomplete(run: Run) -> None:
     Path("more.jsonl").write_text('{"id": "new", "text": "A new one."}\n')
     minilm = ("--model", minilm_folder(), "--precision", "fp32")

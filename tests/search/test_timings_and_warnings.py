@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import warnings
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from tasb_qdrant import Searcher
 from tasb_qdrant.records.timings import Timings
-from tasb_qdrant.search.hits import NO_TIME
+from tasb_qdrant.search.hits import NO_TIME, Hits
+from tasb_qdrant.search.stopwatch import Stopwatch
 from tasb_qdrant.search.where import FilterWarning
+from tasb_qdrant.steps import Work
 from tests.search.conftest import BEES, Home
 
 
@@ -83,3 +86,16 @@ def test_a_query_is_logged_for_debugging_alone(searcher: Searcher, caplog: pytes
     assert "my secret illness" in caplog.text
     above = [record.getMessage() for record in caplog.records if record.levelno > logging.DEBUG]
     assert not [line for line in above if "illness" in line or "private" in line]
+
+
+def test_an_edits_steps_are_the_stores_time_and_are_logged_as_such(caplog: pytest.LogCaptureFixture) -> None:
+    watch = Stopwatch()
+    with caplog.at_level(logging.DEBUG, logger="tasb_qdrant"):
+        watch.took(Work(lambda: None), time.perf_counter() - 100)
+        watch.took(Work(lambda: None, "read query and passages together", encodes=True), time.perf_counter() - 20)
+    timings = watch.timed(Hits([])).timings
+    assert timings is not None
+    assert (round(timings.store), round(timings.encode)) == (100, 20)
+    changed, together = [record.getMessage() for record in caplog.records]
+    assert changed.startswith("changed the collection: ")
+    assert together.startswith("read query and passages together: ")

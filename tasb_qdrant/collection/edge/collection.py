@@ -27,13 +27,20 @@ from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_repre
 from tasb_qdrant.collection.payload import plain_payload, to_payload
 from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
+from tasb_qdrant.collection.reads.questions import ScoredPoint
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 from tasb_qdrant.steps import Deadline
 
-_PAYLOAD: Final = 2048
-"""Bytes of a payload that isn't known here."""
+_MEASURED: Final = 64
+"""Points whose payloads are read at a time, to see how large they are."""
+
+_PATCHED_BYTES: Final = 2**20
+"""Points are patched together until their payloads, and the words of their texts, have so many bytes."""
+
+_WORD: Final = 8
+"""Bytes of a word in a sparse vector."""
 
 
 class EdgeCollection(Edits):
@@ -162,14 +169,17 @@ class EdgeCollection(Edits):
 
     def patch_payloads(self, ids: Sequence[PointId], fields: Mapping[str, Any], removed: Sequence[str]) -> None:
         """Set these fields of these points, and remove others; on return that is in the write-ahead log."""
-        # The engine moves a point that it has indexed, with its vector and all its payload.
-        each = len(orjson.dumps(plain_payload(fields))) + _PAYLOAD
-        size = Writing(len(ids), 4 * self.contract.dim * len(ids), each * len(ids))
-        with self._writing("patching payloads", size) as shard:
-            if fields:
-                shard.update(edge.UpdateOperation.set_payload(list(ids), plain_payload(fields)))
-            if removed:
-                shard.update(edge.UpdateOperation.delete_payload(list(ids), list(removed)))
+        doing, plain = "patching payloads", plain_payload(fields)
+        # Either change writes the whole payload anew, its text included, and moves a point that is indexed.
+        each, times = len(orjson.dumps(plain)), bool(fields) + bool(removed)
+        with self._engine(doing):  # nobody else changes a payload between the look at its size and the patch
+            for group, stored in self._by_size(ids):
+                size = Writing(len(group), 4 * self.contract.dim * len(group), times * (stored + each * len(group)))
+                with self._writing(doing, size) as shard:
+                    if fields:
+                        shard.update(edge.UpdateOperation.set_payload(list(group), plain))
+                    if removed:
+                        shard.update(edge.UpdateOperation.delete_payload(list(group), list(removed)))
 
     def mark_edited(self) -> None:
         """Note in the sidecar that passages are edited now."""
@@ -274,6 +284,25 @@ class EdgeCollection(Edits):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _by_size(self, ids: Sequence[PointId]) -> Iterator[tuple[list[PointId], int]]:
+        """The points in groups, and the bytes of each group's payloads and words as they are stored."""
+        group: list[PointId] = []
+        total = 0
+        for start in range(0, len(ids), _MEASURED):
+            part = ids[start : start + _MEASURED]
+            sizes = {
+                point.id: _stored_bytes(point) for point in self._reads.retrieve(part, sparse=self.bm25 is not None)
+            }
+            for point_id in part:
+                size = sizes.get(point_id, 0)
+                if group and total + size > _PATCHED_BYTES:
+                    yield group, total
+                    group, total = [], 0
+                group.append(point_id)
+                total += size
+        if group:
+            yield group, total
+
     def _indexed(self, described: edge.ShardInfo) -> int:
         indexed = described.indexed_vectors_count
         return indexed if self.bm25 is None else dense_indexed(indexed, described.points_count)
@@ -298,3 +327,8 @@ class EdgeCollection(Edits):
     def _check_open(self) -> None:
         if self._closed:
             raise closed_error(self.name)
+
+
+def _stored_bytes(point: ScoredPoint) -> int:
+    words = 0 if point.sparse is None else _WORD * len(point.sparse.indices)
+    return words + len(orjson.dumps(point.payload))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,13 +46,15 @@ def load_schema(folder: Path) -> CollectionSchema:
 
 
 def mark_edited(folder: Path) -> CollectionSchema:
-    """Note beside the schema that passages are edited now, whole or not at all. Raises CollectionError."""
+    """Note beside the schema that passages are edited now, whole or not at all. Raises CollectionError, and its kind
+    DiskFullError."""
     metadata = {**_metadata(folder), **edit_mark()}
     try:
         write_durably(folder / _NEW_SIDECAR, orjson.dumps(metadata, option=orjson.OPT_INDENT_2))
         (folder / _NEW_SIDECAR).replace(folder / SIDECAR)
         sync_folder(folder)
     except OSError as error:
+        _check_full(folder, error, "noting that passages are edited")
         raise CollectionError(
             f"{folder / SIDECAR}: can't be written ({error.strerror or error}); free some space, or make it writable. "
             "Nothing was edited"
@@ -71,7 +74,8 @@ def _metadata(folder: Path) -> dict[str, Any]:
 
 
 def save_schema(folder: Path, schema: CollectionSchema) -> None:
-    """Replace the sidecar, whole or not at all; what else stands in it stays. Raises CollectionError."""
+    """Replace the sidecar, whole or not at all; what else stands in it stays. Raises CollectionError, and its kind
+    DiskFullError."""
     sidecar = folder / SIDECAR
     new = folder / f".{SIDECAR}.new"
     try:
@@ -80,6 +84,7 @@ def save_schema(folder: Path, schema: CollectionSchema) -> None:
         new.replace(sidecar)
         sync_folder(folder)
     except OSError as error:
+        _check_full(folder, error, "noting what the collection is")
         raise CollectionError(
             f"{sidecar}: can't be written ({error.strerror or error}); make the folder writable, or free space"
         ) from error
@@ -92,6 +97,15 @@ def in_memory(folder: Path) -> bool:
         return bool(config["vectors"][""].get("memory") != "cold")
     except (OSError, ValueError, LookupError, AttributeError):
         return False
+
+
+def _check_full(folder: Path, error: OSError, doing: str) -> None:
+    """Raises DiskFullError if that is what kept a file from being written; what was written of it is removed then."""
+    if error.errno in DISK_FULL:
+        for new in (_NEW_SIDECAR, f".{SIDECAR}.new"):
+            with suppress(OSError):
+                (folder / new).unlink(missing_ok=True)
+        raise disk_full(folder, doing) from error
 
 
 def _unreadable(sidecar: Path, reason: str) -> StoreCorruptError:

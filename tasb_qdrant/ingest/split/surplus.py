@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.ingest.window import Window
+
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
 
 
 class Surplus:
@@ -24,7 +29,11 @@ class Surplus:
         if not here:
             return
         self._found += bool(self._suspect) and self._suspect not in here
-        followers = {_following(passage.id) for passage in window.passages} - here
+        # Another process may have made the collection meanwhile, with a split: then these are whole documents.
+        followers = {_following(passage.id) for passage in window.passages} - here - {""}
+        if not followers:
+            self._suspect = ""
+            return
         points = {self._collection.point_id(each): each for each in followers}
         stored = self._collection.reads.retrieve(list(points), payload=False)
         last = _following(window.passages[-1].id)
@@ -51,5 +60,6 @@ class Surplus:
 
 
 def _following(passage: str) -> str:
+    """The id of the document's next passage; "" for an id that no split gives."""
     document, _, number = passage.rpartition("#")
-    return f"{document}#{int(number) + 1}"
+    return f"{document}#{int(number) + 1}" if _NUMBER.fullmatch(number) else ""

@@ -16,14 +16,15 @@ import pytest
 
 from tasb_qdrant.collection.edge import optimize as edge_optimize
 from tasb_qdrant.collection.edge import reserve
+from tasb_qdrant.collection.edge.collection import EdgeCollection
 from tasb_qdrant.collection.edge.engine import is_disk_full
 from tasb_qdrant.collection.edge.room import Room, Writing
 from tasb_qdrant.collection.edge.space import MIB, Mount, Space, mount_of, space_at, sparse_files
 from tasb_qdrant.collection.edge.store import EdgeStore
 from tasb_qdrant.collection.open import open_existing
-from tasb_qdrant.collection.protocol import Collection
-from tasb_qdrant.errors import DiskFullError
+from tasb_qdrant.errors import CollectionError, DiskFullError
 from tasb_qdrant.manage.listing import list_collections
+from tasb_qdrant.records import RoleFields
 from tasb_qdrant.settings import store_settings
 from tests.collection.helpers import Place, fill
 from tests.small_disk import NoDiskError, SmallDisk, small_disk
@@ -163,9 +164,10 @@ def place(tmp_path: Path) -> Place:
 
 
 @pytest.fixture
-def filled(place: Place) -> Iterator[Collection]:
+def filled(place: Place) -> Iterator[EdgeCollection]:
     with place.collection("c", dim=64) as collection:
         fill(collection, 500)
+        assert isinstance(collection, EdgeCollection)
         yield collection
 
 
@@ -176,13 +178,14 @@ def _leave(monkeypatch: pytest.MonkeyPatch, free: int, files: int | None = None)
 
 
 def test_an_update_without_room_is_refused_before_it_begins_with_what_is_needed_and_free(
-    filled: Collection, monkeypatch: pytest.MonkeyPatch
+    filled: EdgeCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
         _leave(patched, MIB)
         updates: dict[str, Callable[[], object]] = {
             "storing passages": lambda: fill(filled, 600),
             "deleting passages": lambda: filled.delete_points([1]),
+            "patching payloads": lambda: filled.patch_payloads([1], {"k": 1}, []),
             "replacing payloads": lambda: filled.replace_payloads({1: {"n": 5}}),
             "indexing a payload field": lambda: filled.ensure_indexes({"n": "integer"}),
         }
@@ -230,7 +233,7 @@ def test_a_new_collection_without_room_is_refused_and_leaves_nothing(
     ],
 )
 def test_an_index_that_has_no_room_is_a_full_disk_by_name(
-    filled: Collection, monkeypatch: pytest.MonkeyPatch, program: str, told: str
+    filled: EdgeCollection, monkeypatch: pytest.MonkeyPatch, program: str, told: str
 ) -> None:
     monkeypatch.setattr(edge_optimize, "_PROGRAM", program)
     if "kill" in program:
@@ -241,7 +244,7 @@ def test_an_index_that_has_no_room_is_a_full_disk_by_name(
 
 
 def test_sigbus_with_plenty_of_room_is_not_called_a_full_disk(
-    filled: Collection, monkeypatch: pytest.MonkeyPatch
+    filled: EdgeCollection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(edge_optimize, "_PROGRAM", f"import os; os.kill(os.getpid(), {signal.SIGBUS.value})")
     _leave(monkeypatch, 2**40)
@@ -251,7 +254,7 @@ def test_sigbus_with_plenty_of_room_is_not_called_a_full_disk(
 
 
 def test_a_child_that_ends_by_sigbus_keeps_this_process_from_opening(
-    filled: Collection, place: Place, monkeypatch: pytest.MonkeyPatch
+    filled: EdgeCollection, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled.close()
     monkeypatch.setattr(
@@ -268,7 +271,9 @@ def test_a_child_that_ends_by_sigbus_keeps_this_process_from_opening(
         assert opened.reads.count() == 500
 
 
-def test_what_a_killed_build_left_is_removed_when_the_collection_is_opened(filled: Collection, place: Place) -> None:
+def test_what_a_killed_build_left_is_removed_when_the_collection_is_opened(
+    filled: EdgeCollection, place: Place
+) -> None:
     filled.close()
     root = place.settings.path
     assert root is not None
@@ -281,7 +286,7 @@ def test_what_a_killed_build_left_is_removed_when_the_collection_is_opened(fille
 
 
 def test_a_reserve_is_kept_given_up_when_there_is_little_else_and_kept_again(
-    filled: Collection, place: Place, monkeypatch: pytest.MonkeyPatch
+    filled: EdgeCollection, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled.close()
     root = place.settings.path
@@ -309,7 +314,7 @@ def test_a_reserve_that_can_not_be_had_is_no_error(tmp_path: Path, monkeypatch: 
 
 
 def test_the_blocks_of_an_update_are_taken_before_it_where_room_is_short(
-    filled: Collection, place: Place, monkeypatch: pytest.MonkeyPatch
+    filled: EdgeCollection, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = place.settings.path
     assert root is not None
@@ -322,9 +327,31 @@ def test_the_blocks_of_an_update_are_taken_before_it_where_room_is_short(
     assert grown["open-1"] > 4 * 2**20
 
 
+@pytest.mark.parametrize(("code", "kind"), [(28, DiskFullError), (122, DiskFullError), (13, CollectionError)])
+def test_a_sidecar_that_can_not_be_written_is_a_full_disk_where_that_is_why(
+    filled: EdgeCollection, monkeypatch: pytest.MonkeyPatch, code: int, kind: type[CollectionError]
+) -> None:
+    def refused(path: Path, _: bytes) -> None:
+        path.touch()
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tasb_qdrant.collection.edge.files.write_durably", refused)
+        for write in (
+            lambda: filled.patch(["1"], {"k": 1}),
+            lambda: filled.record_fields(RoleFields(text=("body",))),
+        ):
+            with pytest.raises(CollectionError) as told:
+                write()
+            assert type(told.value) is kind
+    if kind is DiskFullError:
+        assert not [path for path in Path(filled.location, "c").iterdir() if path.name.endswith(".new")]
+    assert filled.patch(["1"], {"k": 1}).changed == 1
+
+
 @pytest.mark.parametrize("code", [28, 122])
 def test_a_quota_that_only_a_write_shows_is_a_full_disk(
-    filled: Collection, monkeypatch: pytest.MonkeyPatch, code: int
+    filled: EdgeCollection, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     def refused(*_: Any) -> None:
         raise OSError(code, os.strerror(code))
@@ -336,7 +363,9 @@ def test_a_quota_that_only_a_write_shows_is_a_full_disk(
     assert filled.reads.count() == 500
 
 
-def test_a_disk_without_blocks_to_take_has_the_look_alone(filled: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_blocks_to_take_has_the_look_alone(
+    filled: EdgeCollection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unknown(*_: Any) -> None:
         raise OSError(95, "Operation not supported")
 

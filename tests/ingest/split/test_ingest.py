@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from tasb_qdrant import Passage, Searcher, ingest, open_collection, verify
 from tasb_qdrant.errors import ContractMismatchError, RejectedError, SettingsError
 from tasb_qdrant.ingest import RejectedLines, plan_sync
+from tasb_qdrant.ingest.split.surplus import Surplus
+from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records import IngestReport
 from tasb_qdrant.settings import CollectionSettings, PayloadKeys, SplitSettings
 from tests.ingest import stored
@@ -126,6 +128,16 @@ def test_without_sync_the_surplus_is_told_of(tmp_path: Path) -> None:
     [warning] = [one for one in report.warnings if "--sync" in one]
     assert warning.startswith("1 document has become shorter since, and passages of its earlier text are still there;")
     assert not load([Passage("short", text(5, of="new"))], tmp_path / "s").warnings
+
+
+def test_whole_documents_beside_a_split_that_another_process_made_have_no_surplus(tmp_path: Path) -> None:
+    load(DOCUMENTS, tmp_path / "s", split=SPLIT)
+    with open_collection("c", path=tmp_path / "s") as collection:
+        surplus = Surplus(collection)
+        for ids in (["long", "a#b", "c#"], ["long#0", "short"]):
+            documents = [Passage(each, "text") for each in ids]
+            surplus.look_at(Window(0, documents, ids, [b""] * len(ids)))
+    assert surplus.documents == 1  # long#1 is there
 
 
 def test_a_document_that_comes_again_is_skipped_or_rejected_as_a_whole(tmp_path: Path) -> None:
