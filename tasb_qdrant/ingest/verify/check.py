@@ -15,6 +15,7 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.views import views_of
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
+from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.ingest.pipeline import run_pipeline
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
@@ -245,7 +246,7 @@ def verified(
             source,
             collection,
             views_in(views),
-            lambda: encoder,
+            lambda: encoder.loaded() if isinstance(encoder, LazyEncoder) else encoder,
             extra_allowed=not alone,
             unchecked=views.unchecked,
             on_progress=on_progress,
