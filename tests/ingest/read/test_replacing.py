@@ -233,3 +233,23 @@ def test_a_repair_by_another_field_is_refused_and_a_dry_run_says_so(tmp_path: Pa
     with pytest.raises(ReplaceRefusedError, match="passage '0'"):
         verify(source, fields=SUMMARY, sample=0, encoder=StubEncoder(), repair=True, **options)
     assert verify(source, fields=BODY, sample=0, **options).equal
+
+
+def test_loads_into_one_collection_of_a_server_record_the_fields_of_both(qdrant_server: QdrantServer) -> None:
+    name, where = "replacing-both", qdrant_server.url
+    ingest([], collection=name, url=where, encoder=StubEncoder())
+    body, summary = RoleFields(id=("id",), text=("body",)), RoleFields(id=("id",), text=("summary",))
+    try:
+        with open_collection(name, url=where) as one, open_collection(name, url=where) as other:
+            one.record_fields(body)
+            other.record_fields(summary)
+            assert other.fields == body.plus(summary)
+            one.record_fields(body)
+            assert one.fields == body.plus(summary)
+            one.record_fields(summary)
+        with open_collection(name, url=where) as collection:
+            assert collection.fields == summary
+    finally:
+        client = stored.client_of(where)
+        client.delete_collection(name)
+        client.close()
