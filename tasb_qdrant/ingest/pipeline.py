@@ -72,7 +72,7 @@ def run_pipeline(
     """
     points_before = collection.reads.count()
     deferral = IndexDeferral(collection, points_before=points_before)
-    if sieve is None and points_before and (not overwrite or (guard is not None and guard.is_on)):
+    if sieve is None and points_before and (not overwrite or guard is not None):
         sieve = ContentSieve(collection, counters, guard=guard, overwrite=overwrite)
     surplus = Surplus(collection) if points_before and collection.split is not None else None
     words = None if collection.bm25 is None else Bm25Encoder(collection.bm25)

@@ -253,3 +253,19 @@ def test_loads_into_one_collection_of_a_server_record_the_fields_of_both(qdrant_
         client = stored.client_of(where)
         client.delete_collection(name)
         client.close()
+
+
+def texts_in(path: Path) -> set[str]:
+    return {payload["text"] for payload, _ in stored.embedded(path / "store").values()}
+
+
+def test_overwriting_with_dicts_that_come_one_by_one_asks_too(tmp_path: Path) -> None:
+    rows = [{"id": str(n), "body": f"body {n}", "summary": f"summary {n}"} for n in range(5)]
+    load(tmp_path, iter(rows), BODY)
+    with pytest.raises(ReplaceRefusedError):
+        load(tmp_path, iter(rows), SUMMARY, overwrite=True)
+    assert texts_in(tmp_path) == {row["body"] for row in rows}
+    report = load(tmp_path, iter(rows), SUMMARY, overwrite=True, replace=True)
+    assert (report.new, report.replaced) == (0, 5)
+    report = load(tmp_path, [Passage("4", "four"), Passage("5", "five")], overwrite=True)
+    assert (report.new, report.replaced) == (1, 1)
