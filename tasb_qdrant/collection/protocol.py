@@ -101,7 +101,8 @@ class Collection(Protocol):
         ...
 
     def record_fields(self, fields: RoleFields) -> None:
-        """Have the collection say that its passages come from these fields."""
+        """Have the collection say that its passages come from these fields, and from those that another process
+        recorded since it was opened here."""
         ...
 
     def indexes(self) -> dict[str, IndexType]:

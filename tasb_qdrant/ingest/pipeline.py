@@ -63,16 +63,16 @@ def run_pipeline(
 ) -> Outcome:
     """Store the passages of `source`; returns when the collection has confirmed every one of them.
 
-    Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a dozen windows, and two dozen
-    for each GPU, are under way, however long the source is. Without a `sieve`, passages that the collection
-    holds already are left out (not with `overwrite`), and the `guard` is asked before a text is replaced. What any
-    stage raises is raised here, once the others have ended; `stopped` is set then. Windows that the `journal` knows
-    to be stored are skipped, and it is told which ones are stored now. Passages that don't fit the `indexes`, by
-    default the collection's, are rejected. If the collection has BM25, sparse vectors are made, too.
+    Reading, tokenizing, encoding (in this thread) and uploading overlap. At most a dozen windows, and two dozen for
+    each GPU, are under way, however long the source is. Without a `sieve`, passages that the collection holds already
+    are left out (not with `overwrite`), and the `guard` is asked before a text is replaced; it is told before the first
+    is stored. What any stage raises is raised here, once the others have ended; `stopped` is set then. Windows that the
+    `journal` knows to be stored are skipped, and it is told which ones are stored now. Passages that don't fit the
+    `indexes`, by default the collection's, are rejected. If the collection has BM25, sparse vectors are made, too.
     """
     points_before = collection.reads.count()
     deferral = IndexDeferral(collection, points_before=points_before)
-    if sieve is None and points_before and (not overwrite or (guard is not None and guard.is_on)):
+    if sieve is None and points_before and (not overwrite or guard is not None):
         sieve = ContentSieve(collection, counters, guard=guard, overwrite=overwrite)
     surplus = Surplus(collection) if points_before and collection.split is not None else None
     words = None if collection.bm25 is None else Bm25Encoder(collection.bm25)
@@ -98,6 +98,8 @@ def run_pipeline(
         for first in tokenized.items(waiting=counters.tell):
             at_once = windows_at_once(encoder.device)  # known by now: an encoder is loaded for the first tokens
             tokenized.widen(2 * at_once)
+            if guard is not None:
+                guard.begin(points_before=points_before)  # in this thread, which is the one that changes the settings
             portion = Portion([first, *tokenized.ready(at_once - 1)])
             tokens = portion.tokens
             with counters.busy("encode"), counters.encoding(len(tokens), tokens.tokens) as on_progress:

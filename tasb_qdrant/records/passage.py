@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha1
 from typing import Any, Final, Literal
@@ -69,7 +69,8 @@ def _uuid5(name: str) -> str:
 class NulledPayload(dict[str, Any]):
     """A payload in which so many values that JSON can't represent, NaN and infinities, became null."""
 
-    def __init__(self, payload: Mapping[str, Any], nulled: int) -> None:
+    # Pairs, too, and without a count: so dataclasses.asdict makes a copy of a dictionary.
+    def __init__(self, payload: Mapping[str, Any] | Iterable[tuple[str, Any]] = (), nulled: int = 0) -> None:
         super().__init__(payload)
         self.nulled = nulled
 

@@ -76,6 +76,13 @@ def test_what_a_program_holds_is_shown_too(given: Any) -> None:
     assert (found.complete, found.estimate) == (True, 1)
 
 
+def test_values_that_became_null_are_null_in_its_dictionary(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "text": "one", "price": NaN}\n')
+    for given in (tmp_path / "a.jsonl", [Passage("1", "one", payload={"price": float("nan")})]):
+        (first,) = json.loads(json.dumps(preview(given).to_dict()))["first"]
+        assert first["payload"] == {"price": None}
+
+
 def test_a_limit_stores_the_first_passages_and_says_so(tmp_path: Path) -> None:
     source = jsonl(tmp_path / "a.jsonl", 1000)
     where: Any = {"collection": "c", "path": tmp_path / "s", "encoder": StubEncoder()}

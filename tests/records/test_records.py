@@ -1,5 +1,8 @@
+import copy
+import dataclasses
 import datetime
 import math
+import pickle
 import uuid
 from dataclasses import replace
 from types import MappingProxyType
@@ -286,3 +289,11 @@ def test_values_that_json_cannot_say_become_null_and_are_counted() -> None:
     with pytest.raises(InvalidPassageError, match="payload field 'f' has a value of type set"):
         Passage("1", "t", payload={"a": math.nan, "f": {1}})
     assert type(Passage("1", "t", payload={"a": 1.5}).payload) is dict
+
+
+def test_a_passage_with_nulled_values_is_copied_and_taken_apart_as_any_other() -> None:
+    passage = Passage("1", "t", payload={"a": math.nan, "b": [1]})
+    assert dataclasses.asdict(passage) == {"id": "1", "text": "t", "title": None, "payload": {"a": None, "b": [1]}}
+    for again in (copy.deepcopy(passage), *(pickle.loads(pickle.dumps(passage, way)) for way in range(2, 6))):
+        assert again == passage
+        assert again.payload.nulled == 1

@@ -210,12 +210,17 @@ class ServerCollection(Edits):
         return aliases_of(self._client, self._call)
 
     def record_fields(self, fields: RoleFields) -> None:
-        """Have the collection say that its passages come from these fields."""
+        """Have the collection say that its passages come from these fields, and from those that another process
+        recorded since it was opened here."""
         # Read anew: another process may have recorded something else since.
         described = self._describe()
         schema = read_schema(described.config.metadata, name=self._name, location=self.location)
+        if schema.fields not in (None, self._schema.fields):
+            fields = schema.fields.plus(fields)
         self._schema = schema.model_copy(update={"fields": fields})
         self._optimizers.adopt(self._schema)
+        if fields == schema.fields:
+            return
         self._call(
             lambda: self._client.update_collection(self._name, metadata=self._schema.to_metadata()),
             "recording the sources' fields",

@@ -16,9 +16,12 @@ from tasb_qdrant.records.verification import Difference
 
 
 class Sieve(Protocol):
-    """Lets through what has to be encoded; `replaced` counts how many of these replace a stored passage."""
+    """Lets through what has to be encoded."""
 
-    replaced: int
+    @property
+    def replaced(self) -> int | None:
+        """How many of these replace a stored passage; None if it wasn't looked at."""
+        ...
 
     def sift(self, window: Window) -> Window:
         """The window with only the passages that have to be encoded and stored."""
@@ -29,7 +32,7 @@ class ContentSieve:
     """Lets through what the collection doesn't hold with the same title and text.
 
     A passage in which only other fields differ gets its payload replaced here. The `guard` is asked before a text is
-    replaced. With `overwrite`, all are let through once it was asked.
+    replaced. With `overwrite`, all are let through once it was asked, and nothing is looked at if it need not be.
     """
 
     def __init__(
@@ -44,10 +47,20 @@ class ContentSieve:
         self._counters = counters
         self._guard = guard
         self._overwrite = overwrite
-        self.replaced = 0
+        self._looked = True
+        self._replaced = 0
+
+    @property
+    def replaced(self) -> int | None:
+        """How many of these replace a stored passage; None if it wasn't looked at."""
+        return self._replaced if self._looked else None
 
     def sift(self, window: Window) -> Window:
         """The window with only the passages that have to be encoded and stored."""
+        # Asked here, and not before the first passage is read: of a program's records, it tells the fields.
+        if self._overwrite and not (self._guard is not None and self._guard.is_on):
+            self._looked = False
+            return window
         keys = self._collection.keys
         kept: list[int] = []
         updates: dict[PointId, Mapping[str, Any]] = {}
@@ -60,7 +73,7 @@ class ContentSieve:
                     self._guard.check(passage, there or {})
                 if differs in (Difference.MISSING, Difference.TEXT) or self._overwrite:
                     kept.append(row)
-                    self.replaced += differs is not Difference.MISSING
+                    self._replaced += differs is not Difference.MISSING
                 elif differs is Difference.PAYLOAD:
                     updates[point_id] = to_payload(passage, keys)
         update_payloads(updates, self._collection, self._counters)

@@ -15,8 +15,10 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.views import views_of
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
+from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.ingest.pipeline import run_pipeline
 from tasb_qdrant.ingest.progress import Counters, Progress
+from tasb_qdrant.ingest.read.content import difference
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.windows import PassageReader, read_windows
@@ -67,8 +69,8 @@ class Check:
             found = self._look(findings, started)
             if not repair or not findings.count(*Difference.mended_by(Repair.ENCODE, Repair.PAYLOAD)):
                 return found
-            if self.guard is not None and found.text:
-                self.guard.refuse(found.examples[Difference.TEXT][0], self.guard.differences)
+            if self.guard is not None and self.guard.is_on and found.text:
+                self._ask(self.guard, findings)
             encoded, updated = self._repair(findings)
         with Findings(self.report) as findings:
             # The same sample: what was wrong in it must be right now.
@@ -185,6 +187,22 @@ class Check:
             cosines += [found.lowest_cosine] if found.lowest_cosine is not None else []
         return compared, min(cosines, default=None)
 
+    def _ask(self, guard: ReplaceGuard, findings: Findings) -> None:
+        """Raises ReplaceRefusedError if a text must not be replaced, in any view. Nothing is changed before."""
+        counters, rejects = Counters(on_progress=self.on_progress), CountedRejects()
+        with (
+            self.source.open(rejects, counters) as passages,
+            closing(self._windows(passages, None, rejects, counters)) as windows,
+        ):
+            for window in windows:
+                differing = findings.among((Difference.TEXT,), list(window.ids))
+                for view in self.views if differing else ():
+                    there = {point.id: point.payload for point in view.collection.reads.retrieve([*differing])}
+                    for passage, point_id, content in zip(window.passages, window.ids, window.contents, strict=True):
+                        stored = there.get(point_id)
+                        if stored and difference(passage, content, stored, self.collection.keys) is Difference.TEXT:
+                            guard.check(passage, stored)
+
     def _repair(self, findings: Findings) -> tuple[int, int]:
         """How many passages were encoded again, and how many got only a new payload."""
         counters = Counters(on_progress=self.on_progress)
@@ -245,7 +263,7 @@ def verified(
             source,
             collection,
             views_in(views),
-            lambda: encoder,
+            lambda: encoder.loaded() if isinstance(encoder, LazyEncoder) else encoder,
             extra_allowed=not alone,
             unchecked=views.unchecked,
             on_progress=on_progress,

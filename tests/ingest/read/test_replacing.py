@@ -12,6 +12,7 @@ import pytest
 from tasb_qdrant.collection.open import open_collection
 from tasb_qdrant.errors import ReplaceRefusedError
 from tasb_qdrant.ingest import ingest, plan_sync
+from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.verify.run import verify
 from tasb_qdrant.records import IngestReport, Passage, RoleFields
 from tasb_qdrant.sources import SourceFields
@@ -233,3 +234,128 @@ def test_a_repair_by_another_field_is_refused_and_a_dry_run_says_so(tmp_path: Pa
     with pytest.raises(ReplaceRefusedError, match="passage '0'"):
         verify(source, fields=SUMMARY, sample=0, encoder=StubEncoder(), repair=True, **options)
     assert verify(source, fields=BODY, sample=0, **options).equal
+
+
+def texts_in(path: Path) -> set[str]:
+    return {payload["text"] for payload, _ in stored.embedded(path / "store").values()}
+
+
+def test_a_repair_is_judged_by_what_a_collection_holds_that_does_not_say_its_fields(tmp_path: Path) -> None:
+    load(tmp_path, [Passage(str(n), f"body {n}", payload={"summary": f"summary {n}"}) for n in range(20)])
+    options: Any = {"collection": "c", "path": tmp_path / "store", "sample": 0, "repair": True}
+    before = stored.embedded(tmp_path / "store")
+    encoder = StubEncoder()
+    with pytest.raises(ReplaceRefusedError, match="the collection has body, this run has summary"):
+        verify(written(tmp_path / "a.jsonl", count=20), fields=SUMMARY, encoder=encoder, **options)
+    assert stored.embedded(tmp_path / "store") == before
+    assert encoder.encoded == 0
+    edited = written(tmp_path / "a.jsonl", count=20, edit=", edited")
+    assert verify(edited, fields=BODY, encoder=encoder, **options).encoded == 20
+
+
+SPLIT = "tokens:16"
+
+
+@pytest.mark.parametrize("split", [None, SPLIT])
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_an_interrupted_first_run_has_said_its_fields(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, split: str | None, one_by_one: bool
+) -> None:
+    rows = [{"id": str(n), "body": f"body {n} " * 20, "summary": f"summary {n} " * 20} for n in range(20)]
+
+    def source() -> Any:
+        return iter(rows) if one_by_one else rows
+
+    def interrupted(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ReplaceGuard, "record", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            load(tmp_path, source(), BODY, split=split)
+    assert fields_in(tmp_path) == RoleFields(id=("id",), text=("body",))
+    before = stored.embedded(tmp_path / "store")
+    with pytest.raises(ReplaceRefusedError):
+        load(tmp_path, source(), SUMMARY, restart=True)
+    assert stored.embedded(tmp_path / "store") == before
+    assert load(tmp_path, source(), BODY).replaced == 0
+
+
+def test_a_first_run_that_stores_nothing_leaves_no_record(tmp_path: Path) -> None:
+    def failing(_: int) -> None:
+        raise ZeroDivisionError
+
+    source = written(tmp_path / "a.jsonl", count=20)
+    with pytest.raises(ZeroDivisionError):
+        ingest(source, collection="c", path=tmp_path / "store", fields=BODY, encoder=StubEncoder(before_encode=failing))
+    load(tmp_path, source, SUMMARY)
+    assert fields_in(tmp_path) == RoleFields(id=("id",), text=("summary",))
+
+
+def test_parts_of_another_field_are_recognised_where_the_record_says_nothing(tmp_path: Path) -> None:
+    documents = [Passage(str(n), f"body {n} " * 20, payload={"summary": f"summary {n} " * 20}) for n in range(20)]
+    load(tmp_path, documents, split=SPLIT)
+    rows = [{"id": str(n), "body": f"body {n} " * 20, "summary": f"summary {n} " * 20} for n in range(20)]
+    before = stored.embedded(tmp_path / "store")
+    with pytest.raises(ReplaceRefusedError, match="the collection has body, this run has summary"):
+        load(tmp_path, rows, SUMMARY)
+    assert stored.embedded(tmp_path / "store") == before
+    edited = [{**row, "body": row["body"].replace("body", "other")} for row in rows]
+    assert load(tmp_path, edited, BODY).replaced > 0
+
+
+def test_overwriting_with_dicts_that_come_one_by_one_asks_too(tmp_path: Path) -> None:
+    rows = [{"id": str(n), "body": f"body {n}", "summary": f"summary {n}"} for n in range(5)]
+    load(tmp_path, iter(rows), BODY)
+    with pytest.raises(ReplaceRefusedError):
+        load(tmp_path, iter(rows), SUMMARY, overwrite=True)
+    assert texts_in(tmp_path) == {row["body"] for row in rows}
+    report = load(tmp_path, iter(rows), SUMMARY, overwrite=True, replace=True)
+    assert (report.new, report.replaced) == (0, 5)
+    report = load(tmp_path, [Passage("4", "four"), Passage("5", "five")], overwrite=True)
+    assert (report.new, report.replaced) == (1, 1)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_texts_of_several_fields_are_judged_by_what_is_stored(tmp_path: Path, overwrite: bool) -> None:
+    first = written(tmp_path / "a.jsonl", count=20, note="same")
+    load(tmp_path, first, BODY)
+    load(tmp_path, written(tmp_path / "b.jsonl", start=20, count=20), SUMMARY)
+    before = stored.embedded(tmp_path / "store")
+    for source, fields in ((first, SUMMARY), (tmp_path / "b.jsonl", BODY)):
+        with pytest.raises(ReplaceRefusedError):
+            load(tmp_path, source, fields, overwrite=overwrite)
+        with pytest.raises(ReplaceRefusedError):
+            verify(
+                source, fields=fields, collection="c", path=tmp_path / "store", sample=0, encoder=StubEncoder(),
+                repair=True,
+            )  # fmt: skip
+    assert stored.embedded(tmp_path / "store") == before
+    edited = written(tmp_path / "a.jsonl", count=20, edit=", edited")
+    assert load(tmp_path, edited, BODY, overwrite=overwrite).replaced == 20
+
+
+def test_a_new_title_is_no_other_field_of_the_text(tmp_path: Path) -> None:
+    load(tmp_path, [Passage("1", "one", payload={"copy": "one"})])
+    report = load(tmp_path, [{"id": "1", "text": "one", "copy": "one", "title": "A title"}])
+    assert report.replaced == 1
+
+
+def test_loads_into_one_collection_of_a_server_record_the_fields_of_both(qdrant_server: QdrantServer) -> None:
+    name, where = "replacing-both", qdrant_server.url
+    ingest([], collection=name, url=where, encoder=StubEncoder())
+    body, summary = RoleFields(id=("id",), text=("body",)), RoleFields(id=("id",), text=("summary",))
+    try:
+        with open_collection(name, url=where) as one, open_collection(name, url=where) as other:
+            one.record_fields(body)
+            other.record_fields(summary)
+            assert other.fields == body.plus(summary)
+            one.record_fields(body)
+            assert one.fields == body.plus(summary)
+            one.record_fields(summary)
+        with open_collection(name, url=where) as collection:
+            assert collection.fields == summary
+    finally:
+        client = stored.client_of(where)
+        client.delete_collection(name)
+        client.close()

@@ -434,14 +434,23 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before_or_is_refused(
     assert stored.embedded(store) == undisturbed(source, tmp_path / "other")
 
 
+def full_for_checkpoints() -> Callable[[Any, Any], None]:
+    """In place of os.replace: what the collection says of itself still fits."""
+    replace = os.replace
+
+    def full(new: Any, old: Any) -> None:
+        if Path(old).name != "collection.json":
+            raise OSError(28, "No space left on device")
+        replace(new, old)
+
+    return full
+
+
 def test_a_checkpoint_that_cannot_be_written_ends_the_run_with_a_named_error_and_nothing_is_lost(
     tmp_path: Path, source: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", full)
+        patch.setattr(os, "replace", full_for_checkpoints())
         with pytest.raises(StateError, match=r"No space left on device.*free some space"):
             run(source, store)
     report = run(source, store)
@@ -452,10 +461,7 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_run_with_a_named_error_and
 def test_a_failure_to_save_does_not_hide_what_failed_before(
     source: Path, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(os, "replace", full_for_checkpoints())
     with pytest.raises(EncodingError) as caught:
         run(source, store, encoder=StubEncoder(before_encode=fail_at(4, STOPPED)))
     assert "No space left on device" in caught.value.__notes__[0]

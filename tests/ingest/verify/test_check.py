@@ -16,7 +16,10 @@ from tasb_qdrant import Passage, VerifyReport, ingest, verify
 from tasb_qdrant.collection.open import open_collection
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.protocol import OpenCollection
+from tasb_qdrant.encoder.lazy import LazyEncoder
+from tasb_qdrant.encoder.options import EncoderChoice
 from tasb_qdrant.errors import ContractMismatchError, SettingsError
+from tasb_qdrant.ingest.verify.check import Check
 from tests.collection.helpers import payloads_of, vectors_of
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder
@@ -348,3 +351,26 @@ def test_files_of_our_own_in_a_folder_are_no_sources(tmp_path: Path) -> None:
             collection.delete_points([1])
         assert verify([data], encoder=StubEncoder(), report=data / "r.jsonl", **where).missing == 1
         ingest(source, encoder=StubEncoder(), rejects=tmp_path / "bad.jsonl", **where)
+
+
+def test_the_model_of_a_run_that_encoded_nothing_is_loaded_before_all_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where: Where = {"collection": "c", "path": tmp_path / "store"}
+    source = stored.write_jsonl(tmp_path / "a.jsonl", stored.numbered(5))
+    ingest(source, encoder=StubEncoder(), **where)
+    done: list[str] = []
+
+    def load() -> StubEncoder:
+        done.append("loaded")
+        return StubEncoder()
+
+    def look(*_: Any) -> None:
+        done.append("compared")
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(EncoderChoice, "lazily", lambda *_, **__: LazyEncoder(StubEncoder().contract, load))
+    monkeypatch.setattr(Check, "_look", look)
+    with pytest.raises(ZeroDivisionError):
+        ingest(source, verify=True, **where)
+    assert done == ["loaded", "compared"]
