@@ -162,6 +162,18 @@ tasb-qdrant search "sit beside the water" --collection shop --filter 'in_stock =
         answers=(r"updated", r"chair-1"),
     ),
     Step(
+        "Change single passages",
+        "A passage is patched, replaced or deleted by its id, too. Its source knows nothing of that: what it says is stored\n"
+        "again by the next `ingest`.",
+        "sh",
+        """\
+tasb-qdrant collection passage patch chair-1 --set price=42.5 --collection shop
+tasb-qdrant collection passage replace chair-1 --text "A folding seat for the river bank." --collection shop
+tasb-qdrant collection passage delete clock-1 --collection shop
+""",
+        answers=(r"Patched 1 passage", r"Replaced 1 passage", r"Deleted 1 passage"),
+    ),
+    Step(
         "Take something away",
         "`--sync` deletes what the sources no longer have; `--dry-run` says first what it would do.",
         "sh",
