@@ -6,7 +6,8 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import click
@@ -77,28 +78,33 @@ def _noted(key: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def note(context: click.Context, _: click.Parameter, given: Any) -> None:
         context.meta[key] = context.meta.get(key, 0) + int(given)
         # A group's command comes with the same options, and its help must not wait for what reads the environment.
-        if not isinstance(context.command, click.Group):
+        # While a command line is completed, nothing runs.
+        if not isinstance(context.command, click.Group) and not context.resilient_parsing:
             _log(context)
 
     return note
 
 
 def _log(context: click.Context) -> None:
-    """Log as wanted, until the command ends."""
+    """Log as wanted, until the program ends."""
     logger = logging.getLogger(_PACKAGE)
-    before = logger.level
-    handler = LineHandler()
     level = _level(context.meta)
-    for earlier in [one for one in logger.handlers if isinstance(one, LineHandler)]:
-        logger.removeHandler(earlier)
-    logger.addHandler(handler)
+    if not any(isinstance(one, LineHandler) for one in logger.handlers):
+        logger.addHandler(LineHandler())
     logger.setLevel(level)
 
-    def end() -> None:
-        logger.removeHandler(handler)
-        logger.setLevel(before)
 
-    context.call_on_close(end)
+@contextmanager
+def logging_as_before() -> Iterator[None]:
+    """The package's logger is at the end as it was: whoever runs the program as a part of theirs has their own way to
+    log, and a mistake in the command line ends it before click closes anything."""
+    logger = logging.getLogger(_PACKAGE)
+    level, handlers = logger.level, list(logger.handlers)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 def _level(told: dict[str, Any]) -> int:

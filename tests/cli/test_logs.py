@@ -33,7 +33,11 @@ def test_more_is_said_with_v_wherever_it_stands(run: Run, notes: Path) -> None:
         assert "debug " not in ran.err
     for arguments in ((*_search(notes), "-vv"), (*_search(notes), "-v", "-v"), ("-v", *_search(notes), "-v")):
         assert "debug   search.stopwatch: encoded ['bees']" in run(*arguments).err
-    assert logging.getLogger("tasb_qdrant").level == logging.NOTSET  # each run configures for itself alone
+    before = (logging.NOTSET, len(logging.getLogger("tasb_qdrant").handlers))
+    for given in (_search(notes), ["search", "-v", "--no-such-option"], ["search", "--limit", "none"]):
+        run(*given)
+        logger = logging.getLogger("tasb_qdrant")  # each run configures for itself alone, however it ends
+        assert (logger.level, len(logger.handlers)) == before
 
 
 def test_less_is_said_with_q(run: Run, tmp_path: Path) -> None:
