@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasb_qdrant.collection.info import OptimizeProgress
-from tasb_qdrant.ingest import ingest
+from tasb_qdrant.ingest import ingest, progress
 from tasb_qdrant.ingest.progress import TELL_SECONDS, Counters, Progress
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder
@@ -149,7 +149,10 @@ def test_rates_are_true_from_the_start_however_far_ahead_tokenizing_is() -> None
     assert (told[-1].encoded, told[-1].tokens) == (1_000, 50_000)
 
 
-def test_tokens_of_passages_that_are_not_encoded_yet_are_not_counted(tmp_path: Path) -> None:
+def test_tokens_of_passages_that_are_not_encoded_yet_are_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "TELL_SECONDS", 0.0)  # a quick machine is done before anything would be told
     told, report = told_by(stored.numbered(4_000), tmp_path)
     each = report.tokens / 4_000  # type: ignore[attr-defined]  # all passages have as many words
     assert any(0 < now.encoded < 4_000 for now in told)
