@@ -32,17 +32,17 @@ _TRIAL: Final = (
 class NanoTokens:
     """nanotoken's tokenizer of a model, which truncates to `max_length` tokens. Safe to use from several threads."""
 
-    def __init__(self, own: WordPieceTokenizer, *, max_length: int, keep_end: bool, parallel: bool) -> None:
+    def __init__(self, own: WordPieceTokenizer, *, max_length: int, keep_end: bool) -> None:
         self._own = own
         self._max_length = max_length
         self._side = "left" if keep_end else "right"
-        self._parallel = parallel
 
     def __call__(self, texts: Sequence[str]) -> TokenBatch:
         """The ids of `texts`, with special tokens."""
         # With one token more than the model reads, it shows which texts are longer; then that one is taken out.
+        # In this thread alone: it keeps up with a GPU, and the other cores are the pipeline's.
         found, offsets = self._own.encode_batch(
-            texts, max_length=self._max_length + 1, truncation_side=self._side, parallel=self._parallel
+            texts, max_length=self._max_length + 1, truncation_side=self._side, parallel=False
         )
         ids = found.view(np.int32)
         longer = offsets[1:] - offsets[:-1] > self._max_length
@@ -60,9 +60,7 @@ class NanoTokens:
         return offsets[1:] - len(self._own.suffix_ids) - 1
 
 
-def nano_tokens(
-    tokenizer: Tokenizer, *, max_length: int, keep_end: bool, parallel: bool = False
-) -> tuple[NanoTokens | None, str]:
+def nano_tokens(tokenizer: Tokenizer, *, max_length: int, keep_end: bool) -> tuple[NanoTokens | None, str]:
     """nanotoken's for `tokenizer`, or None; and, if it is installed and yet not used, a note that says why.
 
     `tokenizer` truncates to `max_length` from the side that `keep_end` says, and pads nothing. What nanotoken gives
@@ -76,7 +74,7 @@ def nano_tokens(
         if nanotoken.get_cache_entries() > _KEPT:
             nanotoken.set_cache_entries(_KEPT)
         own = nanotoken.WordPieceTokenizer.from_json(tokenizer.to_str())
-        found = NanoTokens(own, max_length=max_length, keep_end=keep_end, parallel=parallel)
+        found = NanoTokens(own, max_length=max_length, keep_end=keep_end)
         difference = _difference(found, tokenizer)
     except nanotoken.UnsupportedTokenizerError:
         return None, ""  # not WordPiece: nothing is amiss
