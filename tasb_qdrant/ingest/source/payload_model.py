@@ -11,20 +11,21 @@ import orjson
 
 from tasb_qdrant.errors import PayloadInvalidError, SettingsError
 from tasb_qdrant.filters import indexes_of, validate_payload
+from tasb_qdrant.ingest.read.around import ReaderAround
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.settings import CollectionSettings, IndexType
-from tasb_qdrant.sources import SourceFile
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 
-class ModelledPassages:
+class ModelledPassages(ReaderAround):
     """The passages of a reader whose payload is an instance of `model`; the others go to `on_reject`."""
 
     def __init__(self, passages: PassageReader, model: type[BaseModel], *, on_reject: Callable[[Reject], None]) -> None:
-        self._passages, self._model, self._on_reject = passages, model, on_reject
+        super().__init__(passages)
+        self._model, self._on_reject = model, on_reject
 
     def __iter__(self) -> Iterator[Passage]:
         refused: tuple[str, int] | None = None
@@ -38,31 +39,6 @@ class ModelledPassages:
                 self._on_reject(Reject(source=self.source, line=self.line, reason=str(error)))
                 continue
             yield passage
-
-    @property
-    def source(self) -> str:
-        """Where the last passage came from."""
-        return self._passages.source
-
-    @property
-    def line(self) -> int:
-        """Its line."""
-        return self._passages.line
-
-    @property
-    def bytes_read(self) -> int:
-        """How far the source is read."""
-        return self._passages.bytes_read
-
-    @property
-    def bytes_total(self) -> int | None:
-        """How long it is, if known."""
-        return self._passages.bytes_total
-
-    @property
-    def files(self) -> tuple[SourceFile, ...]:
-        """What it is read from."""
-        return self._passages.files
 
 
 @contextmanager
