@@ -6,8 +6,8 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import wraps
 from typing import Any, Final
 
 import click
@@ -61,6 +61,9 @@ def with_verbosity(command: click.Command) -> click.Command:
     if not any(parameter.name == "verbose" for parameter in command.params):
         _verbose(command)
         _quiet(command)
+        # A group's command comes with the same options, and its help must not wait for what reads the environment.
+        if command.callback is not None and not isinstance(command, click.Group):
+            command.callback = _logging(command.callback)
     if isinstance(command, click.Group):
         for one in command.commands.values():
             with_verbosity(one)
@@ -73,38 +76,31 @@ def _told() -> dict[str, Any]:
 
 
 def _noted(key: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    """A callback that adds what was given to what was given before, to the program or a group, and logs so."""
+    """A callback that adds what was given to what was given before, to the program or a group."""
 
     def note(context: click.Context, _: click.Parameter, given: Any) -> None:
         context.meta[key] = context.meta.get(key, 0) + int(given)
-        # A group's command comes with the same options, and its help must not wait for what reads the environment.
-        # While a command line is completed, nothing runs.
-        if not isinstance(context.command, click.Group) and not context.resilient_parsing:
-            _log(context)
 
     return note
 
 
-def _log(context: click.Context) -> None:
-    """Log as wanted, until the program ends."""
-    logger = logging.getLogger(_PACKAGE)
-    level = _level(context.meta)
-    if not any(isinstance(one, LineHandler) for one in logger.handlers):
-        logger.addHandler(LineHandler())
-    logger.setLevel(level)
+def _logging(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """What a command does, logged as wanted while it does it. Parsing alone changes nothing, and at the end the
+    package's logger is as it was: whoever runs the program as a part of theirs has their own way to log."""
 
+    @wraps(callback)
+    def logged(*args: Any, **options: Any) -> Any:
+        logger = logging.getLogger(_PACKAGE)
+        before, handler = logger.level, LineHandler()
+        logger.setLevel(_level(_told()))
+        logger.addHandler(handler)
+        try:
+            return callback(*args, **options)
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(before)
 
-@contextmanager
-def logging_as_before() -> Iterator[None]:
-    """The package's logger is at the end as it was: whoever runs the program as a part of theirs has their own way to
-    log, and a mistake in the command line ends it before click closes anything."""
-    logger = logging.getLogger(_PACKAGE)
-    level, handlers = logger.level, list(logger.handlers)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        logger.handlers[:] = handlers
+    return logged
 
 
 def _level(told: dict[str, Any]) -> int:

@@ -13,7 +13,7 @@ import click
 
 from tasb_qdrant.cli.defaults import give_defaults, origin
 from tasb_qdrant.cli.failures import DONE, INCOMPLETE, INTERRUPTED, NAMED_ERROR, USAGE, answer, show
-from tasb_qdrant.cli.logs import logging_as_before, with_verbosity
+from tasb_qdrant.cli.logs import with_verbosity
 from tasb_qdrant.cli.said import Said, form_of
 from tasb_qdrant.errors import TasbQdrantError
 
@@ -67,8 +67,7 @@ class Program(click.Group):
         said = Said(form_of(sys.argv[1:] if args is None else args))
         try:
             extra = {**extra, "obj": said}
-            with logging_as_before():
-                code = super().main(args, prog_name or "tasb-qdrant", complete_var, standalone_mode=False, **extra)
+            code = super().main(args, prog_name or "tasb-qdrant", complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except click.ClickException as error:
             error = _located(error)
