@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from tasb_qdrant.collection.points import PointId, checked_ids
 from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where, check_count
@@ -18,6 +18,9 @@ from tasb_qdrant.search.session import Session
 from tasb_qdrant.steps import Steps
 
 T = TypeVar("T")
+
+PAGE_SIZE: Final = 256
+"""Passages of each request of a walk, unless it is said."""
 
 
 def count(
@@ -94,18 +97,20 @@ def begin_scroll(
     *,
     order_by: str | None = None,
     descending: bool = False,
-    page_size: int = 256,
+    page_size: int | None = None,
     with_payload: bool | Iterable[str] = True,
     with_vectors: bool = False,
     timeout: float | None = None,
 ) -> Steps[Scrolling]:
     """Before the first page."""
-    check_count("page_size", page_size, least=1)
+    if page_size is not None:
+        check_count("page_size", page_size, least=1)
     payload = session.hits.fields(payload_fields(with_payload))
     read = ReadOptions(timeout=timeout)
     order = None if order_by is None else OrderBy(order_by, descending)
     resolved = yield from session.where.resolve(where)
-    return Scrolling(resolved, order, page_size, payload, with_vectors, read)
+    yield from session.reads.state.refreshed()
+    return Scrolling(resolved, order, session.reads.page_size(page_size, PAGE_SIZE), payload, with_vectors, read)
 
 
 def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scrolling]]:

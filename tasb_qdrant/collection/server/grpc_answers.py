@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,10 +11,8 @@ from qdrant_client import grpc
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import BM25, ScoredPoint, ScrollPage
-from tasb_qdrant.collection.reads.wire import Indexes
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.records.sparse import SparseVector
-from tasb_qdrant.settings import IndexType
 
 
 def read_query(answer: bytes, *, count: int, payload: bool) -> list[list[ScoredPoint]]:
@@ -47,30 +45,6 @@ def read_points(answer: bytes, *, payload: bool) -> list[ScoredPoint]:
 def read_count(answer: bytes) -> int:
     """Of a CountResponse."""
     return int(grpc.CountResponse.FromString(answer).result.count)
-
-
-def read_indexes(answer: bytes) -> Indexes:
-    """Of a GetCollectionInfoResponse."""
-    schema = grpc.GetCollectionInfoResponse.FromString(answer).result.payload_schema
-    types = {field: _INDEX_TYPES[info.data_type] for field, info in schema.items() if info.data_type in _INDEX_TYPES}
-    texts = [field for field, kind in types.items() if kind == "text"]
-    return Indexes(
-        types,
-        frozenset(field for field in texts if not schema[field].params.text_index_params.phrase_matching),
-        {field: schema[field].points for field in types},
-    )
-
-
-_INDEX_TYPES: Final[dict[int, IndexType]] = {
-    grpc.PayloadSchemaType.Keyword: "keyword",
-    grpc.PayloadSchemaType.Integer: "integer",
-    grpc.PayloadSchemaType.Float: "float",
-    grpc.PayloadSchemaType.Bool: "bool",
-    grpc.PayloadSchemaType.Datetime: "datetime",
-    grpc.PayloadSchemaType.Geo: "geo",
-    grpc.PayloadSchemaType.Text: "text",
-    grpc.PayloadSchemaType.Uuid: "uuid",
-}
 
 
 def _scored(point: Any, score: float, payload: bool) -> ScoredPoint:

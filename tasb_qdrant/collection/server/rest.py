@@ -24,18 +24,19 @@ from tasb_qdrant.collection.reads.questions import (
     ScrollPage,
     Selection,
 )
-from tasb_qdrant.collection.reads.wire import Indexes, PlainQuery, QueryRequest, SearchParams, ServerRequest
+from tasb_qdrant.collection.reads.wire import PlainQuery, QueryRequest, SearchParams, ServerRequest
+from tasb_qdrant.collection.server.state import rest_state
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.records.sparse import SparseVector
-from tasb_qdrant.settings import IndexType
 
 
 class RestWire:
-    """The requests of one collection. `index_types` are the kinds of payload indexes that there are names for."""
+    """The requests of one collection, of the server at `location`."""
 
-    def __init__(self, collection: str, *, index_types: Sequence[IndexType]) -> None:
+    def __init__(self, collection: str, location: str) -> None:
+        self._name = collection
+        self._location = location
         self._path = f"/collections/{quote(collection, safe='')}"
-        self._index_types = {str(kind): kind for kind in index_types}
 
     def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> ServerRequest:
         """POST points/query/batch."""
@@ -82,21 +83,13 @@ class RestWire:
         body = {"filter": _filter(where), "exact": exact}
         return self._post("counting", "points/count", body, lambda result: int(result["count"]), read)
 
-    def indexes(self) -> ServerRequest:
+    def state(self) -> ServerRequest:
         """GET the collection."""
         return ServerRequest(
-            "reading the collection's state", self._path, b"", lambda answer: self._read_indexes(_result(answer))
-        )
-
-    def _read_indexes(self, result: Any) -> Indexes:
-        schema = result["payload_schema"]
-        kinds = {field: info["data_type"] for field, info in schema.items()}
-        types = {field: self._index_types[kind] for field, kind in kinds.items() if kind in self._index_types}
-        texts = [field for field, kind in types.items() if kind == "text"]
-        return Indexes(
-            types,
-            frozenset(field for field in texts if not (schema[field].get("params") or {}).get("phrase_matching")),
-            {field: int(schema[field].get("points") or 0) for field in types},
+            "reading the collection's state",
+            self._path,
+            b"",
+            lambda answer: rest_state(_result(answer), name=self._name, location=self._location),
         )
 
     def _post(
