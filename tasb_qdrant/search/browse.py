@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 from tasb_qdrant.collection.points import PointId, checked_ids
 from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where, check_count
-from tasb_qdrant.errors import PassageNotFoundError
+from tasb_qdrant.errors import PassageNotFoundError, RequestRefusedError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import FacetCount, Hit
 from tasb_qdrant.search.hits import Hits
@@ -66,12 +66,19 @@ def get(
 
 
 def required(session: Session[T], ids: Sequence[str], read: ReadOptions) -> Steps[list[PointId]]:
-    """The point ids of passages that must be there. Raises PassageNotFoundError."""
+    """The point ids of passages that must be there with their vectors. Raises PassageNotFoundError, and
+    RequestRefusedError for one without."""
     points = [session.collection.point_id(name) for name in ids]
-    found = yield from session.reads.retrieve(points, payload=False, read=read)
-    known = {point.id for point in found}
+    found = yield from session.reads.retrieve(points, payload=False, vectors=True, read=read)
+    known = {point.id: point.vector for point in found}
     if missing := [name for name, point in zip(ids, points, strict=True) if point not in known]:
         raise PassageNotFoundError(session.collection.name, missing, document_field=session.document_field)
+    # A server would leave it out of an average, without a word.
+    if bare := [name for name, point in zip(ids, points, strict=True) if known[point] is None]:
+        raise RequestRefusedError(
+            f"collection {session.collection.name!r}: passage {bare[0][:100]!r} is stored without its vector, so that "
+            "nothing can be found that is like it; ingest its source again, which stores what is missing"
+        )
     return points
 
 

@@ -47,7 +47,7 @@ def as_it_is(
     for what the state has become since, a limit or a dropped index, is asked once more by what is known then."""
 
     @wraps(method)
-    def asked(self: Any, *args: P.args, **options: P.kwargs) -> StoreSteps[T]:
+    def asked(self: Any, /, *args: P.args, **options: P.kwargs) -> StoreSteps[T]:
         yield from self.state.refreshed()
         try:
             return (yield from method(self, *args, **options))

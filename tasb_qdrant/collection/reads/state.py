@@ -90,6 +90,11 @@ class KnownState:
         self._on_read(found, other)
         return self.now
 
+    def confirmed(self) -> StoreSteps[None]:
+        """Have the state be of now, before something is changed."""
+        if self._others != "none":
+            yield from self.read()
+
     def has_changed(self) -> StoreSteps[bool]:
         """Whether the state, read now, is another than was known, so that a request that was refused is worth another
         try."""

@@ -126,14 +126,20 @@ class Indexes:
 class ServerRequest:
     """A request to a server as bytes. `path` is gRPC's method, or a path over REST (GET without a body).
 
-    `read` makes the answer of its bytes.
+    `read` makes the answer of its bytes, and raises WrongAnswerError for one to something else. Where it fails,
+    `is_valid` says whether the bytes are what a Qdrant server answers.
     """
 
     doing: str
     path: str
     body: bytes
     read: Callable[[bytes], Any]
+    is_valid: Callable[[bytes], bool] = bool
     params: Mapping[str, str] | None = None
+
+
+class WrongAnswerError(ValueError):
+    """An answer to something else than was asked."""
 
 
 class Wire(Protocol[R_co]):

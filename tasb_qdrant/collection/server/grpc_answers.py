@@ -11,15 +11,16 @@ from qdrant_client import grpc
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import BM25, ScoredPoint, ScrollPage
+from tasb_qdrant.collection.reads.wire import WrongAnswerError
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.records.sparse import SparseVector
 
 
 def read_query(answer: bytes, *, count: int, payload: bool) -> list[list[ScoredPoint]]:
-    """Of a QueryBatchResponse that should have `count` lists. Raises ValueError."""
+    """Of a QueryBatchResponse that should have `count` lists. Raises WrongAnswerError."""
     results = grpc.QueryBatchResponse.FromString(answer).result
     if len(results) != count:
-        raise ValueError(f"expected {count} lists, got {len(results)}")
+        raise WrongAnswerError(f"expected {count} lists, got {len(results)}")
     return [[_scored(point, point.score, payload) for point in batch.result] for batch in results]
 
 
@@ -78,9 +79,12 @@ def _value(value: Any) -> Any:
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 
-def _dense(output: Any) -> NDArray[np.float32]:
+def _dense(output: Any) -> NDArray[np.float32] | None:
+    """None for a vector that the point lacks."""
     if not output.HasField("dense"):  # servers up to 1.16
-        return np.fromiter(output.data, dtype=np.float32)
+        return np.fromiter(output.data, dtype=np.float32) if output.data else None
+    if not output.dense.data:
+        return None
     # The numbers' own bytes are the end of the message: 768 in 1 µs, and one by one in 30.
     raw = output.dense.SerializeToString()
     return np.frombuffer(raw, dtype="<f4", offset=len(raw) - 4 * len(output.dense.data))
