@@ -20,7 +20,7 @@ from tasb_qdrant.steps import Steps
 T = TypeVar("T")
 
 PAGE_SIZE: Final = 256
-"""Passages of each request of a walk, unless it is said."""
+"""Passages of each request of a walk."""
 
 
 def count(
@@ -104,20 +104,19 @@ def begin_scroll(
     *,
     order_by: str | None = None,
     descending: bool = False,
-    page_size: int | None = None,
+    page_size: int = PAGE_SIZE,
     with_payload: bool | Iterable[str] = True,
     with_vectors: bool = False,
     timeout: float | None = None,
 ) -> Steps[Scrolling]:
     """Before the first page."""
-    if page_size is not None:
-        check_count("page_size", page_size, least=1)
+    check_count("page_size", page_size, least=1)
     payload = session.hits.fields(payload_fields(with_payload))
     read = ReadOptions(timeout=timeout)
     order = None if order_by is None else OrderBy(order_by, descending)
     resolved = yield from session.where.resolve(where)
     yield from session.reads.state.refreshed()
-    return Scrolling(resolved, order, session.reads.page_size(page_size, PAGE_SIZE), payload, with_vectors, read)
+    return Scrolling(resolved, order, session.reads.page_size(page_size, usual=PAGE_SIZE), payload, with_vectors, read)
 
 
 def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scrolling]]:

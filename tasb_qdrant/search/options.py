@@ -174,8 +174,8 @@ class ScrollOptions(GetOptions, total=False):
     descending: bool
     """The largest values first."""
 
-    page_size: int | None
-    """Passages in each request; None is 256, or as many as the server's strict mode allows."""
+    page_size: int
+    """Passages in each request; 256 by default, or as many as the server's strict mode allows."""
 
     with_payload: bool | Iterable[str]
     """Fetch the whole payload, none of it, or these fields."""

@@ -184,10 +184,10 @@ class BrowseSteps:
         """The payload indexes, as they are now."""
         return (yield from self.state.read()).indexes
 
-    def page_size(self, asked: int | None, usual: int) -> int:
-        """Points of each page of a walk: as many as a person asked for, else the usual number as far as strict mode
+    def page_size(self, asked: int, *, usual: int) -> int:
+        """Points of each page of a walk: as many as a person asked for, or the usual number as far as strict mode
         allows it. Raises LimitExceededError."""
-        if asked is None:
+        if asked == usual:
             return self._limits.page_of(usual)
         self._limits.check_page("page_size", asked, place=self._place)
         return asked

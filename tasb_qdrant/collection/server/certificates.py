@@ -26,7 +26,7 @@ class Certificates:
 
     @classmethod
     def of(cls, settings: StoreSettings) -> Certificates:
-        """As the settings say, else, for the authorities, `$SSL_CERT_FILE` or `$SSL_CERT_DIR`.
+        """As the settings say, else, for the authorities, `$SSL_CERT_FILE` and `$SSL_CERT_DIR`.
 
         Raises SettingsError for a file that is missing or isn't what it should be.
         """
@@ -63,12 +63,11 @@ def _roots(settings: StoreSettings) -> bytes | None:
     if settings.ca_file is not None:
         return _read(settings.ca_file, "--ca-file")
     file, folder = usual_authorities()
-    if file is not None:
-        return _read(file, "$SSL_CERT_FILE")
-    if folder is None:
-        return None
-    parts = [_read(path, "$SSL_CERT_DIR") for path in _listed(folder) if path.is_file()]
-    return b"\n".join(part for part in parts if _BEGIN in part) or None
+    parts = [] if file is None else [_read(file, "$SSL_CERT_FILE")]
+    if folder is not None:
+        found = [_read(path, "$SSL_CERT_DIR") for path in _listed(folder) if path.is_file()]
+        parts += [part for part in found if _BEGIN in part]
+    return b"\n".join(parts) or None
 
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"

@@ -13,6 +13,7 @@ import orjson
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 from qdrant_client import models
+from qdrant_client.http import models as http
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import (
@@ -48,7 +49,7 @@ class RestWire:
             body,
             partial(_read_query, count=len(queries)),
             read,
-            list[models.QueryResponse],
+            list[http.QueryResponse],
         )
 
     def facet(
