@@ -111,15 +111,14 @@ def test_an_alias_that_was_switched_to_another_model_is_refused_by_every_call(
     with Searcher(names.alias, encoder=StubEncoder(), transport=transport, cache_size=9, **names.options) as searcher:
         before = searcher.search(TEXT)
         names.switch(names.green)
-        for name, call in {
-            **CALLS,
-            **{name: lambda s, walk=walk: list(walk(s)) for name, walk in WALKS.items()},
-        }.items():
+        for call in CALLS.values():
             with pytest.raises(
                 CollectionChangedError, match=rf"called '{names.alias}' .*model was stub.*open it again"
             ):
                 call(searcher)
-            assert name
+        for walk in WALKS.values():
+            with pytest.raises(CollectionChangedError):
+                list(walk(searcher))
         names.switch(names.blue)
         assert searcher.search(TEXT) == before
     assert names.client.count(names.green).count == COUNT
@@ -185,7 +184,7 @@ def test_without_waiting_a_word_of_the_server_is_taken_for_some_seconds(names: N
             sent.extend(request.doing for request in requests)
             return send(requests, deadline)
 
-        searcher._send = counting  # type: ignore[method-assign]
+        searcher._send = counting
         for _ in range(5):
             searcher.search(TEXT)
         assert sent == ["searching"] * 5

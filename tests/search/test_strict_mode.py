@@ -183,7 +183,8 @@ def test_loads_edits_and_comparisons_keep_to_them(
     compared = verify(_passages("owl"), collection=place["collection"], **options)
     assert compared.equal
     assert searcher.patch_where("n < 30", {"checked": True}).changed == 30
-    assert searcher.replace([Passage(f"p{n}", f"passage {n} fox", payload={"n": n, "group": "g1"}) for n in range(20)])
+    replaced = [Passage(f"p{n}", f"passage {n} fox", payload={"n": n, "group": "g1"}) for n in range(20)]
+    assert searcher.replace(replaced).changed == 20
     assert searcher.count("n >= 0") == COUNT
     long = Passage("long", " ".join(f"word{n}" for n in range(21)))
     with pytest.raises(LimitExceededError, match=r"passage 'long' has 21 different words .* allows 20 .*--split"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 from qdrant_client import QdrantClient, models
@@ -16,6 +16,9 @@ from tests.collection.helpers import fresh_name
 from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
 from tests.waiting import sooner_than
+
+if TYPE_CHECKING:
+    from tasb_qdrant.collection.edge.collection import EdgeCollection
 
 TEXT: Final = "passage 1"
 AT_ONCE: Final = 15.0
@@ -40,13 +43,13 @@ def searcher(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         place = {"url": server.url, "grpc_port": server.grpc_port, "transport": transport.lower()}
     state = tmp_path_factory.mktemp("state")
     ingest(passages, collection=name, encoder=StubEncoder(), bm25=True, state=state, **place)
-    patient = {} if version == "embedded" else {"read_timeout": 100.0}
-    with Searcher(name, encoder=StubEncoder(), **place, **patient) as opened:
-        ids = [opened.collection.point_id(f"p{n}") for n in range(2)]
+    patient = place if version == "embedded" else {**place, "read_timeout": 100.0}
+    with Searcher(name, encoder=StubEncoder(), **patient) as opened:
+        ids: list[Any] = [opened.collection.point_id(f"p{n}") for n in range(2)]
         if version == "embedded":
             import qdrant_edge as edge
 
-            with opened.collection._shard.engine("for a test") as shard:  # type: ignore[attr-defined]
+            with cast("EdgeCollection", opened.collection)._shard.engine("for a test") as shard:
                 shard.update(edge.UpdateOperation.delete_vectors(ids, [""]))
                 shard.update(edge.UpdateOperation.delete_vectors(ids[1:], ["bm25"]))
                 shard.update(edge.UpdateOperation.upsert_points([edge.Point(8888, {}, {"n": 1})]))

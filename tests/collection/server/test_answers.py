@@ -4,7 +4,7 @@ once, and blames nobody else."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any, Final
 
@@ -60,7 +60,7 @@ def test_a_defect_of_our_own_is_named_at_once(
     calls = _broken(monkeypatch, defect)
     vector = Nearest(_vector())
     reads = collection.reads
-    kinds = {
+    kinds: dict[str, Callable[[], Any]] = {
         "query": lambda: reads.query([vector], QueryOptions()),
         "scroll": lambda: reads.scroll(),
         "retrieve": lambda: reads.retrieve([0, 1]),
