@@ -15,11 +15,16 @@ from tasb_qdrant.collection.limits import FLOAT16_MAX, StoreLimits, UpsertLimits
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.protocol import Collection
-from tasb_qdrant.collection.reads.questions import QueryOptions
+from tasb_qdrant.collection.reads.questions import Nearest, QueryOptions, ReadOptions, ScoredPoint
+from tasb_qdrant.collection.reads.state import State
+from tasb_qdrant.collection.reads.steps import ReadSteps
+from tasb_qdrant.collection.reads.wire import Indexes
+from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
 from tasb_qdrant.filters import F
 from tasb_qdrant.settings import CollectionSettings
+from tasb_qdrant.steps import Requests, carry_out
 from tests.collection.conftest import server_settings
 from tests.collection.helpers import (
     CONTRACT,
@@ -258,3 +263,27 @@ def test_an_embedded_collection_has_no_limits(place: Place) -> None:
     if place.embedded:
         with place.collection() as collection:
             assert collection.limits == StoreLimits()
+
+
+class Recorded:
+    """A wire whose requests are the lists of their queries."""
+
+    def query(self, queries: Any, read: ReadOptions) -> Any:
+        return list(queries)
+
+
+def test_queries_are_sent_in_batches_that_a_server_takes() -> None:
+    """`search_max_batchsize`, of servers from 1.18 on, and a limit of the reads in a minute."""
+    schema = CollectionSchema.of(CONTRACT, CollectionSettings())
+    for limits in (limits_of(search_max_batchsize=3), limits_of(read_rate_limit=12)):
+        state = State(schema, Indexes({}), limits)
+        steps = ReadSteps(Recorded(), state, name="c", location="here")  # type: ignore[arg-type]  # all that is used
+        sent: list[int] = []
+
+        def carry(step: Requests, _: object, sent: list[int] = sent) -> list[Any]:
+            sent.extend(len(request) for request in step.requests)
+            return [[[ScoredPoint(1, 1.0)] for _ in request] for request in step.requests]
+
+        vector = np.ones(CONTRACT.dim, np.float32)
+        found = carry_out(steps.query([Nearest(vector)] * 10, QueryOptions(payload=False)), carry)
+        assert (len(found), sent) == (10, [3, 3, 3, 1])
