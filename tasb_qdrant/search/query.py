@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar, Unpack
 
 from tasb_qdrant.collection.reads.questions import (
+    DEPTH,
     MAX_COUNT,
     Nearest,
     Query,
@@ -19,7 +20,7 @@ from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import HitGroup
 from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import PartOptions, RankedOptions, SearchOptions
-from tasb_qdrant.search.ranking import DEEPER, Ranking, query_options
+from tasb_qdrant.search.ranking import Ranking, query_options
 from tasb_qdrant.search.session import Session
 from tasb_qdrant.steps import Steps, encode_queries, together
 
@@ -103,7 +104,7 @@ def begin_pages(
     """Before the first page."""
     ranking = Ranking.of(options, best_per=best_per)
     wanted, warnings = yield from _wanted(session, options, ranking, limit=page_size)
-    [query] = yield from _queries(session, [text], ranking, limit=max(page_size, WALK // DEEPER))
+    [query] = yield from _queries(session, [text], ranking, limit=page_size, least=WALK)
     return Paging(query, ranking, wanted, warnings)
 
 
@@ -181,13 +182,18 @@ def _wanted(
     return wanted, warnings
 
 
-def _queries(session: Session[T], texts: Sequence[str], ranking: Ranking, *, limit: int) -> Steps[list[Query]]:
+def _queries(
+    session: Session[T], texts: Sequence[str], ranking: Ranking, *, limit: int, least: int = DEPTH
+) -> Steps[list[Query]]:
     """The texts as the store takes them, with candidates for so many hits."""
     if ranking.mode == "bm25":
         return [session.lexical.query(text) for text in texts]
     lexical = [session.lexical.query(text) if ranking.mode == "hybrid" else None for text in texts]
     vectors = yield from encode_queries(texts)
-    return [ranking.query(Nearest(vector), each, limit=limit) for vector, each in zip(vectors, lexical, strict=True)]
+    return [
+        ranking.query(Nearest(vector), each, limit=limit, least=least)
+        for vector, each in zip(vectors, lexical, strict=True)
+    ]
 
 
 def _key(text: str, ranking: Ranking, wanted: QueryOptions) -> Hashable:

@@ -105,12 +105,13 @@ class Ranking:
         if len(weights) != 2 or not all(map(_is_weight, weights)) or not any(weights):
             raise SettingsError(f"weights are two numbers, 0 or more, of the dense and the bm25 list; got {weights!r}")
 
-    def query(self, dense: Nearest, lexical: Lexical | None, *, limit: int) -> Query:
+    def query(self, dense: Nearest, lexical: Lexical | None, *, limit: int, least: int = DEPTH) -> Query:
         """Both of them fused, or the dense one alone, made diverse if that is asked for.
 
         The candidates are for so many hits, wherever in the list they are: those of other parts are of the same list.
+        Unless the caller has said how many, they are `least` at least.
         """
-        candidates = max(self.depth or max(DEPTH, DEEPER * limit), limit)
+        candidates = max(self.depth or max(least, DEEPER * limit), limit)
         if lexical is not None:
             weights = None if self.weights is None else tuple(self.weights)
             return Fused((dense, lexical), self.fusion, weights, depth=min(candidates, MAX_COUNT))

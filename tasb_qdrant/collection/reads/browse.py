@@ -20,6 +20,7 @@ from tasb_qdrant.collection.reads.questions import (
 )
 from tasb_qdrant.collection.reads.wire import Indexes, Wire
 from tasb_qdrant.records import FacetCount, IntegerIds
+from tasb_qdrant.records.path import canonical_path
 from tasb_qdrant.steps import Requests, StoreSteps
 
 BATCH_POINTS: Final = 2_000
@@ -103,8 +104,10 @@ class BrowseSteps:
 
     def begin_order(self, order: OrderBy) -> StoreSteps[Ordered]:
         """Before the first page of a walk in that order."""
-        indexes = yield from self.filtering.indexes(frozenset({order.field}))
-        return Ordered(order, indexes.get(order.field, "integer"))
+        field = canonical_path(order.field)
+        indexes = yield from self.filtering.indexes(frozenset({field}))
+        kinds = {canonical_path(name): kind for name, kind in indexes.items()}
+        return Ordered(order, kinds.get(field, "integer"))
 
     def scroll_ordered(
         self,

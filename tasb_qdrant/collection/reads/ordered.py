@@ -21,6 +21,7 @@ from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.fusion import id_order
 from tasb_qdrant.collection.reads.grouping import values_at
 from tasb_qdrant.collection.reads.questions import OrderBy, ScoredPoint, ScrollPage
+from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records.path import parse_path
 from tasb_qdrant.settings import IndexType
 
@@ -133,6 +134,11 @@ def taken(walk: Ordered, page: ScrollPage, *, limit: int, whole: bool) -> tuple[
     for point, value in zip(page.points, page.order_values, strict=True):
         if walk.passes(value):
             first.setdefault(point.id, (value, point))  # one with several values comes with each
+    if not first:
+        raise RequestRefusedError(
+            f"the points can't be gone through in the order of {walk.order.field!r}: after the value {walk.reached!r} "
+            f"the store gives {page.order_values[-1]!r} again; look at the index of that field, or order by another"
+        )
     if whole and len(page.points) < limit:
         return _sorted(walk, list(first.values())), None
     last = page.order_values[-1]
@@ -154,9 +160,8 @@ def has_arrays(page: ScrollPage, field: str) -> bool:
 
 def within_tie(walk: Ordered, page: ScrollPage) -> Ordered:
     """After a page of the points of a tie."""
-    if page.following is not None:
+    if page.following is not None or walk.tied is None:
         return replace(walk, start=page.following)
-    assert walk.tied is not None
     return walk.beyond([walk.tied])
 
 
