@@ -73,16 +73,16 @@ def search_groups(
 class Paging:
     """Where a walk through the hits of one query is.
 
-    It goes by blocks of the list: `block` is what of the last one is still to be given, by what must not come twice,
-    without payload, and `depth` how many hits that one was asked for. `seen` keeps a hit, or a document, from coming
-    twice: a deeper approximate search may find others before it. `ended` says that there is no other block.
+    It goes by blocks of the list: `block` is what of the last one is still to be given, and `depth` how many hits that
+    one was asked for. `seen` are points and documents that don't come again: a deeper approximate search may rank them
+    differently. `ended` says that there is no other block.
     """
 
     query: Query
     ranking: Ranking
     wanted: QueryOptions
     warnings: tuple[str, ...] = ()
-    block: tuple[tuple[Hashable, ScoredPoint], ...] = ()
+    block: tuple[ScoredPoint, ...] = ()
     depth: int = 0
     seen: frozenset[Hashable] = frozenset()
     ended: bool = False
@@ -114,9 +114,7 @@ def next_page(session: Session[T], at: Paging) -> Steps[tuple[Hits[T], Paging]]:
     while len(at.block) < size and not at.ended:
         at = yield from _next_block(session, at)
     page, rest = at.block[:size], at.block[size:]
-    # The same point may be the best of several documents.
-    points = list({point.id: point for _, point in page}.values())
-    filled = yield from session.reads.shown(points, at.wanted)
+    filled = yield from session.reads.shown(page, at.wanted)
     return session.hits.hits(filled, warnings=at.warnings), replace(at, block=rest)
 
 
@@ -134,13 +132,14 @@ def _next_block(session: Session[T], at: Paging) -> Steps[Paging]:
         wanted = replace(wanted, exact=True)
         [answer] = yield from _answers(session, [at.query], at.ranking, replace(asked, exact=True))
         short = len(answer) < depth
-    fresh = [(key, point) for key, point in answer.items() if key not in at.seen]
+    # The same point may be the best of several documents.
+    fresh = {point.id: point for key, point in answer.items() if key not in at.seen and point.id not in at.seen}
     return replace(
         at,
         wanted=wanted,
-        block=(*at.block, *fresh),
+        block=(*at.block, *fresh.values()),
         depth=depth,
-        seen=at.seen.union(key for key, _ in fresh),
+        seen=at.seen.union(answer, fresh),
         ended=short or depth == MAX_COUNT,
     )
 

@@ -124,7 +124,8 @@ class BrowseSteps:
         Raises RequestRefusedError where the field has no index for the order."""
         condition = None if where is None else (yield from self.filtering.translated(where))
         # One more than wanted tells whether the last value is complete.
-        most = limit if walk.tied is not None else min(limit + 1, max(self._limits.page or limit + 1, 2))
+        most = limit if walk.tied is not None else limit + 1
+        most = min(most, self._limits.page or most)
         (page,) = yield Requests(
             [
                 self._wire.scroll(
