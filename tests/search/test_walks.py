@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
@@ -36,13 +38,16 @@ STORES: Final[dict[str, tuple[str, str]]] = {
 }
 
 
-@dataclass(frozen=True, repr=False)  # too long to be shown
+@dataclass(frozen=True, repr=False)
 class Walked:
     """A world in a store."""
 
     world: World
     searcher: Searcher
     options: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"{self.world} in {self.options['collection']}"
 
     def words(self, text: str) -> Ranked:
         """By BM25, for a query of one word: by its weight in each passage. The scores are the store's."""
@@ -259,16 +264,16 @@ def test_what_is_deleted_in_between_is_missing_and_nothing_else(
             assert [each for each in after if each not in deleted] == left
 
 
-def test_awaited_walks_are_the_same(walked: Walked) -> None:
+def test_awaited_walks_are_the_same(walked: Walked, tmp_path: Path) -> None:
+    options = walked.options
+    if "path" in options:  # which has one opener at a time
+        options = {**options, "path": shutil.copytree(options["path"], tmp_path / "copy")}
+
     async def walk() -> tuple[list[str], list[str]]:
-        async with AsyncSearcher(**copied) as searcher:
+        async with AsyncSearcher(**options) as searcher:
             pages = [hit.id async for page in searcher.search_pages("bee owl", page_size=7) for hit in page]
             return pages, [hit.id async for hit in searcher.scroll(order_by="n", page_size=7)]
 
-    copied = walked.options if "path" not in walked.options else {**walked.options, "store": None}
-    if "path" in copied:
-        pytest.skip("one opener at a time; the steps are the same")
-    copied.pop("store", None)
     pages, scrolled = asyncio.run(walk())
     assert pages == [each for each, _ in walked.world.dense(query(["bee", "owl"])[1])]
     assert scrolled == walked.world.in_order("n", descending=False)
@@ -297,3 +302,43 @@ def test_a_request_within_a_tie_does_not_grow(store: dict[str, Any]) -> None:
         assert session.collection.name
     assert ids == [f"{n}" for n in range(150)]
     assert max(sizes) < 600
+
+
+EDGES: Final = [one + off for one in (2**53, -(2**53), 2**62, -(2**62)) for off in range(-3, 4)]
+
+
+def test_integers_on_both_sides_of_what_a_double_holds_come_in_order(store: dict[str, Any]) -> None:
+    values = [*EDGES, *(1_768_907_445_451_174_113 + n for n in range(20)), 2**63 - 1, 2**63 - 2, -(2**63), -(2**63) + 1]
+    payloads: list[dict[str, Any]] = [{"n": value} for value in values]
+    payloads += [{"n": [value, values[(at * 7) % len(values)], value]} for at, value in enumerate(values)]
+    world = World([Passage(f"{n}", "bee", payload=payload) for n, payload in enumerate(payloads)])
+    with filled(world, store, "walks-edges") as walked:
+        for descending in (False, True):
+            for size in (1, 5):
+                hits = walked.searcher.scroll(order_by="n", descending=descending, page_size=size)
+                found = [hit.id for hit in islice(hits, 2 * len(payloads))]
+                assert found == world.in_order("n", descending=descending)
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_a_server_that_allows_one_or_two_points_an_answer_is_walked_too(walked: Walked, most: int) -> None:
+    """No point beside a part is left to see whether a cut goes through equal scores."""
+    with narrow(walked.searcher, through_ids=False, page=most):
+        hits = walked.searcher.search("bee", limit=2, offset=1, exact=True)
+        assert [(hit.id, hit.score) for hit in hits] == walked.world.dense(query(["bee"])[1])[1:3]
+        scrolled = walked.searcher.scroll(order_by="few", page_size=most)
+        assert [hit.id for hit in scrolled] == walked.world.in_order("few", descending=False)
+
+
+def test_a_walk_finds_what_the_vector_index_does_not_lead_to(walked: Walked) -> None:
+    """An index that leads to few, as one of many equal vectors does: the rest is found by comparing with every one."""
+    reads = walked.searcher._session.reads
+    whole = type(reads)._found
+
+    def missing(self: Any, requests: Any, read: Any) -> Any:
+        lists = yield from whole(self, requests, read)
+        return [points if one.params.exact else points[:40] for one, points in zip(requests, lists, strict=True)]
+
+    with mock.patch.object(type(reads), "_found", missing):
+        pages = [*walked.searcher.search_pages("bee", page_size=7)]
+    assert [hit.id for page in pages for hit in page] == [each for each, _ in walked.world.dense(query(["bee"])[1])]

@@ -53,12 +53,15 @@ class Counting(StubEncoder):
         return vectors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class World:
     """Passages, and the point ids that a collection gives them."""
 
     passages: list[Passage]
     points: dict[str, PointId] = field(default_factory=dict)
+
+    def __repr__(self) -> str:  # Hypothesis shows it with every example
+        return f"World of {len(self.passages)}"
 
     @classmethod
     def make(cls, seed: int, count: int) -> World:

@@ -32,7 +32,7 @@ Value: TypeAlias = int | float
 """As stores sort by it: dates are microseconds since 1970."""
 
 EXACT: Final = 2**53
-"""Up to here every integer is a double of its own."""
+"""Below, every integer is a double of its own."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -62,7 +62,7 @@ class Ordered:
         """After every point with these values, too, which are in order."""
         last = values[-1]
         given: frozenset[int] = frozenset()
-        if self.kind == "integer" and abs(last) > EXACT:
+        if self.kind == "integer" and abs(last) >= EXACT:
             near = _double(last, up=self.order.descending)
             same = [int(one) for one in (*self.given, *values) if _double(one, up=self.order.descending) == near]
             given = frozenset(same)
@@ -105,7 +105,7 @@ class Ordered:
 
     def _equal(self, value: Value) -> list[Any]:
         """Conditions that a point with exactly this value meets. Ranges find it by the index that orders, too."""
-        if self.kind != "integer" or abs(value) <= EXACT:
+        if self.kind != "integer" or abs(value) < EXACT:
             return [self._range(gte=value, lte=value)]
         from qdrant_client import models
 

@@ -136,9 +136,9 @@ class _Window:
         """One more on each side, if so many may be read."""
         start = max(0, wanted.offset - 1)
         count = wanted.offset + wanted.limit + 1 - start
-        if count > most:
+        if count > most and most != MAX_COUNT:
             return cls(wanted, wanted)
-        return cls(wanted, replace(wanted, offset=start, limit=count))
+        return cls(wanted, replace(wanted, offset=start, limit=min(count, most)))
 
     @property
     def start(self) -> int:
@@ -168,13 +168,14 @@ class _Window:
         return list(self.points[self.wanted.offset - self.start :][: self.wanted.limit])
 
     def _cuts_before(self) -> bool:
-        """Whether points before those read may have the same score as the first that is wanted."""
+        """Whether points before those read may have the same score as the first that is wanted. Where none was read
+        before that one, they may."""
         place = self.wanted.offset - self.start
-        return self.start > 0 and 0 < place < len(self.points) and self.points[0].score == self.points[place].score
+        return self.start > 0 and place < len(self.points) and self.points[0].score == self.points[place].score
 
     def _cuts_after(self) -> bool:
         """The same of points after those read, if there are any."""
         if len(self.points) < self.request.limit:
             return False
         place = self.wanted.offset - self.start + self.wanted.limit - 1
-        return place < len(self.points) - 1 and self.points[-1].score == self.points[place].score
+        return place < len(self.points) and self.points[-1].score == self.points[place].score
