@@ -13,6 +13,7 @@ from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.errors import no_facet_index
 from tasb_qdrant.collection.reads.filtering import Filtering
 from tasb_qdrant.collection.reads.grouping import scalars_at
+from tasb_qdrant.collection.reads.ordered import Ordered, has_arrays, taken, within_tie
 from tasb_qdrant.collection.reads.questions import (
     DEFAULT_READ,
     OrderBy,
@@ -31,6 +32,11 @@ from tasb_qdrant.steps import Requests, StoreSteps
 
 BATCH_POINTS: Final = 2_000
 """The most points of one request: an answer of a few MB at most."""
+
+MOST_VALUES: Final = 100_000
+"""The most values of a facet that are read to tell which of those with an equal count come first."""
+
+_WIDER: Final = 16
 
 PAGE_IDS: Final = 10_000
 """Ids in an answer without payloads: 160 kB and more."""
@@ -108,8 +114,16 @@ class BrowseSteps:
             return (yield from self._values_by_reading(field, where, limit, read))
         read = self._allowed(read)
         condition = None if where is None else (yield from self.filtering.translated(where))
-        (counts,) = yield Requests([self._wire.facet(field, where=condition, limit=limit, exact=exact, read=read)])
-        return _most_frequent(counts)
+        # A store takes any of the values that share the last count: more are asked for, until none of them is cut off.
+        most = max(limit, self._limits.page_of(MOST_VALUES))
+        asked = min(limit + 1, most)
+        while True:
+            (counts,) = yield Requests([self._wire.facet(field, where=condition, limit=asked, exact=exact, read=read)])
+            ranked = _most_frequent(counts)
+            cut = len(ranked) > limit and ranked[limit - 1].count == ranked[-1].count
+            if not cut or len(ranked) < asked or asked == most:
+                return ranked[:limit]
+            asked = min(_WIDER * asked, most)
 
     @as_it_is
     def scroll(
@@ -138,6 +152,50 @@ class BrowseSteps:
             ]
         )
         return page
+
+    @as_it_is
+    def begin_order(self, order: OrderBy) -> StoreSteps[Ordered]:
+        """Before the first page of a walk in that order."""
+        field = canonical_path(order.field)
+        indexes = yield from self.filtering.indexes(frozenset({field}))
+        kinds = {canonical_path(name): kind for name, kind in indexes.items()}
+        return Ordered(order, kinds.get(field, "integer"))
+
+    @as_it_is
+    def scroll_ordered(
+        self,
+        walk: Ordered,
+        where: Where | None = None,
+        *,
+        limit: int,
+        payload: Selection = True,
+        vectors: bool = False,
+        read: ReadOptions = DEFAULT_READ,
+    ) -> StoreSteps[tuple[list[ScoredPoint], Ordered | None]]:
+        """The next points of a walk, `limit` at most, perhaps none, and how far it is then: None at its end.
+
+        Raises RequestRefusedError where the field has no index for the order."""
+        read = self._allowed(read)
+        condition = None if where is None else (yield from self.filtering.translated(where))
+        # One more than wanted tells whether the last value is complete.
+        most = limit if walk.tied is not None else limit + 1
+        most = self._limits.page_of(most)
+        (page,) = yield Requests(
+            [
+                self._wire.scroll(
+                    where=walk.narrowed(condition),
+                    start=walk.start,
+                    order=None if walk.tied is not None else walk.start_from(),
+                    limit=most,
+                    payload=payload,
+                    vectors=vectors,
+                    read=read,
+                )
+            ]
+        )
+        if walk.tied is not None:
+            return list(page.points), within_tie(walk, page)
+        return taken(walk, page, limit=most, whole=payload is True and not has_arrays(page, walk.order.field))
 
     @as_it_is
     def retrieve(

@@ -10,30 +10,34 @@ cut, and the embedded engine has no groups. `group_more` finds them over any sto
 2. While groups are missing: the best candidates that have a value not seen yet are read, and tell new groups.
    A round that finds none (an array of seen strings and integers passes the filter, and so do numbers with a
    fraction) is followed by one of four times as many, up to 10,000. One that reads fewer than it asked for is
-   the last.
+   the last. Once more values are seen than a request should name, the list itself is read on.
 3. Groups that may have better points than those read are asked for, one by one, in one batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tasb_qdrant.collection.exceeded import condition_sizes
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.fusion import id_order
-from tasb_qdrant.collection.reads.questions import MAX_COUNT, PointGroup, ScoredPoint
+from tasb_qdrant.collection.reads.fusion import by_score
+from tasb_qdrant.collection.reads.questions import PointGroup, ScoredPoint
+from tasb_qdrant.collection.reads.ranked import Find
 from tasb_qdrant.collection.reads.wire import QueryRequest
 from tasb_qdrant.records.path import Segment, parse_path
-from tasb_qdrant.steps import Requests, StoreSteps
+from tasb_qdrant.steps import StoreSteps
 
 Value = str | int
 
 LEAST_CANDIDATES: Final = 100
 
 MOST_CANDIDATES: Final = 10_000
+
+MOST_EXCEPT: Final = 2_000
+"""Values that a request names at most: 80 kB of ids."""
 
 
 def group_listed(points: Sequence[ScoredPoint], *, by: str, limit: int, size: int) -> list[PointGroup]:
@@ -47,53 +51,45 @@ def group_listed(points: Sequence[ScoredPoint], *, by: str, limit: int, size: in
 
 
 def group_more(
-    request: QueryRequest,
-    *,
-    by: str,
-    limit: int,
-    size: int,
-    limits: StoreLimits,
-    query: Callable[[Sequence[QueryRequest]], Any],
+    request: QueryRequest, *, by: str, limit: int, size: int, limits: StoreLimits, find: Find
 ) -> StoreSteps[list[PointGroup]]:
-    """The groups, found as the module says. `request` is to bring the payload field `by` along.
-
-    Requests are kept within the `limits`. Where the values seen are too many for a filter, the next round reads
-    deeper instead.
-    """
-    most = limits.page or MAX_COUNT
-    count = min(max(LEAST_CANDIDATES, 2 * limit * size), most)
+    """The groups, found as the module says. `request` is to bring the payload field `by` along, and `find` gives
+    points by score and then by id. Where the values seen are too many for a filter, the list itself is read on."""
+    count = max(LEAST_CANDIDATES, 2 * limit * size)
     ranked: dict[PointId, ScoredPoint] = {}
     groups: list[PointGroup] = []
-    rounds = 0
+    rounds, deep = 0, 0
     while True:
-        narrowed = replace(request, limit=count, where=_others(request, by, [group.value for group in groups], limits))
-        ((points,),) = yield Requests([query([narrowed])])
+        seen = [group.value for group in groups]
+        others = _others(request, by, seen if len(groups) <= MOST_EXCEPT else [], limits)
+        some = others.named or not seen
+        narrowed = replace(request, limit=count, offset=0 if some and rounds else deep, where=others.where)
+        (points,) = yield from find([narrowed])
         rounds += 1
+        deep += 0 if some and rounds > 1 else count
         ranked.update((point.id, point) for point in points)
         before = len(groups)
         groups = group_listed(_ordered(ranked.values()), by=by, limit=limit, size=size)
         if len(points) < count or len(groups) >= limit:
             break
-        if len(groups) == before:
-            if count >= min(most, MOST_CANDIDATES):
+        if some and len(groups) == before:
+            if count >= MOST_CANDIDATES:
                 break
-            count = min(4 * count, most, MOST_CANDIDATES)
-    whole = rounds == 1 and len(points) < count
+            count = min(4 * count, MOST_CANDIDATES)
     # A later round leaves out points of the earlier groups, so that what makes them full may not be their best.
-    asked = [] if whole else [group for group in groups if len(group.points) < size or rounds > 1]
+    later = rounds > 1 and size > 1
+    whole = rounds == 1 and len(points) < count
+    asked = [] if whole else [group for group in groups if len(group.points) < size or later]
     if not asked:
         return groups
     requests = [replace(request, limit=size, where=_only(request, by, group.value)) for group in asked]
-    at_once = min(limits.searches or len(requests), limits.reads or len(requests))
-    parts = [requests[start : start + at_once] for start in range(0, len(requests), at_once)]
-    answers = yield Requests([query(part) for part in parts])
-    lists = [points for answer in answers for points in answer]
-    found = {group.value: _ordered(points) for group, points in zip(asked, lists, strict=True)}
+    lists = yield from find(requests)
+    found = {group.value: points for group, points in zip(asked, lists, strict=True)}
     return [PointGroup(group.value, found.get(group.value, group.points)) for group in groups]
 
 
 def _ordered(points: Iterable[ScoredPoint]) -> list[ScoredPoint]:
-    return sorted(points, key=lambda point: (-point.score, id_order(point.id)))
+    return sorted(points, key=by_score)
 
 
 def value_order(value: Value) -> tuple[bool, Value]:
@@ -101,7 +97,14 @@ def value_order(value: Value) -> tuple[bool, Value]:
     return isinstance(value, str), value
 
 
-def _others(request: QueryRequest, by: str, seen: Sequence[Value], limits: StoreLimits) -> Any:
+class _Others(NamedTuple):
+    """A filter, and whether it names values that are left out."""
+
+    where: Any
+    named: bool
+
+
+def _others(request: QueryRequest, by: str, seen: Sequence[Value], limits: StoreLimits) -> _Others:
     """The request's filter, for points with a value that is not among those seen: or with any, where these are too
     many for the limits of a filter."""
     from qdrant_client import models
@@ -117,8 +120,8 @@ def _others(request: QueryRequest, by: str, seen: Sequence[Value], limits: Store
             others.append(models.FieldCondition(key=by, match=excepted))
     narrowed = models.Filter(must=[*asked, *others] or None, must_not=[empty])
     if limits.conditions is not None and len(condition_sizes(narrowed)) > limits.conditions:
-        return models.Filter(must=asked or None, must_not=[empty])
-    return narrowed
+        return _Others(models.Filter(must=asked or None, must_not=[empty]), False)
+    return _Others(narrowed, bool(others))
 
 
 def _only(request: QueryRequest, by: str, value: Value) -> Any:
@@ -137,11 +140,12 @@ def values_of(payload: Mapping[str, Any], path: Sequence[Segment]) -> Iterator[V
 
 def scalars_at(payload: Mapping[str, Any], path: Sequence[Segment]) -> Iterator[Any]:
     """Every value at the path. An array at its end stands for its elements, one level deep."""
-    for found in _at(payload, path):
+    for found in values_at(payload, path):
         yield from found if isinstance(found, list) else [found]
 
 
-def _at(value: Any, path: Sequence[Segment]) -> Iterator[Any]:
+def values_at(value: Any, path: Sequence[Segment]) -> Iterator[Any]:
+    """What is at the path, whatever it is."""
     if not path:
         yield value
         return
@@ -156,4 +160,4 @@ def _at(value: Any, path: Sequence[Segment]) -> Iterator[Any]:
         else:
             found = [array[position] for array in arrays if position < len(array)]
     for each in found:
-        yield from _at(each, rest)
+        yield from values_at(each, rest)

@@ -27,6 +27,7 @@ from tasb_qdrant.collection.reads.questions import (
     Selection,
 )
 from tasb_qdrant.collection.reads.wire import PlainQuery, QueryRequest, SearchParams, ServerRequest, WrongAnswerError
+from tasb_qdrant.collection.server.doubles import exactly
 from tasb_qdrant.collection.server.state import rest_state
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.records.sparse import SparseVector
@@ -170,7 +171,10 @@ def _example(example: PointId | NDArray[np.float32]) -> Any:
 
 
 def _filter(where: models.Filter | None) -> dict[str, Any] | None:
-    return None if where is None else where.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if where is None:
+        return None
+    dumped: dict[str, Any] = exactly(where.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return dumped
 
 
 def _params(params: SearchParams) -> dict[str, Any]:
@@ -190,7 +194,8 @@ def _shown(payload: Selection, *, vectors: bool, sparse: bool = False) -> dict[s
 
 
 def _order(order: OrderBy) -> dict[str, Any]:
-    return {"key": order.field, "direction": "desc" if order.descending else "asc", "start_from": order.start_from}
+    direction = "desc" if order.descending else "asc"
+    return {"key": order.field, "direction": direction, "start_from": exactly(order.start_from)}
 
 
 def _result(answer: bytes) -> Any:
