@@ -123,7 +123,7 @@ def _next_block(session: Session[T], at: Paging) -> Steps[Paging]:
     """With more of the list to give. The first block is the first page, for those who want no other."""
     wanted = at.wanted
     depth = wanted.limit if not at.depth else min(max(WALK, _DEEPER * at.depth), MAX_COUNT)
-    asked = replace(wanted, limit=depth)
+    asked = replace(wanted, limit=depth, in_parts=bool(at.depth))
     if at.depth:
         asked = replace(asked, payload=False, vectors=False)
     [answer] = yield from _answers(session, [at.query], at.ranking, asked)

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasb_qdrant import AsyncSearcher, F, Passage, Searcher, ingest
+from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.reads import ranked
 from tasb_qdrant.search import query as plans
 from tests.qdrant_servers import QdrantServer
@@ -100,8 +101,11 @@ def narrow(searcher: Searcher, *, through_ids: bool, page: int | None) -> Iterat
         if through_ids:
             stack.enter_context(mock.patch.object(ranked, "_WIDER", ()))
             stack.enter_context(mock.patch.object(ranked, "_IDS", 17))
-        steps = searcher._session.reads
-        stack.enter_context(mock.patch.object(steps, "_limits", replace(steps._limits, page=page)))
+        state = searcher._session.reads.state
+        limits = replace(state.now.limits, page=page)
+        stack.enter_context(mock.patch.object(state, "now", replace(state.now, limits=limits)))
+        # What a person asks for beyond the limit is refused before it is read in parts.
+        stack.enter_context(mock.patch.object(StoreLimits, "check_page", lambda *_, **__: None))
         stack.enter_context(mock.patch.object(plans, "WALK", 40))
         yield
 

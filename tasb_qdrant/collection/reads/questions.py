@@ -159,7 +159,8 @@ class QueryOptions:
 
     `exact` compares with every vector; `hnsw_ef` trades time for recall. `rescore` and `oversampling` say how
     quantized vectors are used (None: what suits their kind). `payload` is True for all of it, False for
-    none, or the fields wanted, to which the caller adds the passage's id, text and title.
+    none, or the fields wanted, to which the caller adds the passage's id, text and title. A list that is read
+    `in_parts` may have more points than strict mode allows in one answer.
     """
 
     limit: int = 10
@@ -173,6 +174,7 @@ class QueryOptions:
     payload: Selection = True
     vectors: bool = False
     read: ReadOptions = DEFAULT_READ
+    in_parts: bool = False
 
     def __post_init__(self) -> None:
         check_count("limit", self.limit, least=1)

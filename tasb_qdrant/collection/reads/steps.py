@@ -179,7 +179,8 @@ class ReadSteps(BrowseSteps):
         """The options, of which the server is told no more than it takes. Raises LimitExceededError where more was
         asked for."""
         limits, place = self._limits, self._place
-        limits.check_page("limit", options.limit, place=place)
+        if not options.in_parts:
+            limits.check_page("limit", options.limit, place=place)
         if options.offset and any(isinstance(query, Fused | Diverse) for query in queries):
             limits.check_page("offset and limit together", options.offset + options.limit, place=place)
         limits.check_search(
