@@ -38,6 +38,7 @@
     │   ├── SearchTimeoutError      a search, or another read, was not answered in time
     │   ├── IndexMismatchError      a payload index that would not hold what is stored
     │   └── RequestRefusedError     the server understood the request and refused it
+    ├── ForkedError                 opened in a process that this one was forked from
     └── StateError                  the files that an interrupted run resumes from
         ├── StateLockedError        another run is ingesting the same sources into the same collection
         ├── StateCorruptError       state files that exist but are damaged
@@ -461,6 +462,14 @@ class SearchTimeoutError(CollectionError):
 
 class RequestRefusedError(CollectionError):
     """The server understood the request and refused it."""
+
+
+class ForkedError(TasbQdrantError):
+    """Opened in process `pid`, from which this one was forked, and which alone can use it."""
+
+    def __init__(self, what: str, *, pid: int, here: int, remedy: str) -> None:
+        self.pid = pid
+        super().__init__(f"{what} was opened in process {pid}, from which this one ({here}) was forked; {remedy}")
 
 
 class StateError(TasbQdrantError):

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Final
 
+from tasb_qdrant.forks import Origin
 from tasb_qdrant.settings import waiting_is_chosen
 
 SPINS: Final = "3000"
@@ -13,6 +14,32 @@ SPINS: Final = "3000"
 whoever has to answer next, such as a server on the same machine. 3,000 spins (50 to 150 µs) still bridge the pauses
 within an encoding. That saves a seventh of a search on two cores shared with its server, and encoding takes as long
 as before. See https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html."""
+
+
+ELSEWHERE: Final = (
+    "its threads are not in this one, which would wait for them for ever; load the encoder in each process, after the "
+    'fork, and none before it, or start processes with multiprocessing\'s "spawn" (docs/workers.md)'
+)
+
+
+class Threads:
+    """Those that compute for the encoders of one process, which torch starts once and keeps."""
+
+    def __init__(self) -> None:
+        self._origin: Origin | None = None
+
+    def begin(self) -> None:
+        """They are used from now on. Raises ForkedError where another process did that."""
+        self.check()
+        self._origin = self._origin or Origin()
+
+    def check(self) -> None:
+        """Raises ForkedError in a process that was forked from the one that used them."""
+        if self._origin is not None:
+            self._origin.check("a model", remedy=ELSEWHERE)
+
+
+THREADS: Final = Threads()
 
 
 def spin_less() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from tasb_qdrant.collection.reads.wire import ServerRequest
 from tasb_qdrant.collection.server.address import async_http_client, key_of, plain_async_channel
 from tasb_qdrant.collection.server.failure import JunkAnswerError
+from tasb_qdrant.collection.server.whole import within
 from tasb_qdrant.settings import StoreSettings
 
 
@@ -26,7 +28,9 @@ class SyncTransport(Protocol):
 
 
 class AsyncTransport(Protocol):
-    """The same, awaited."""
+    """The same, awaited. Once it is `closed` it sends nothing any more, and what is under way fails somehow."""
+
+    closed: bool
 
     async def send(self, request: ServerRequest, *, timeout: float) -> Any: ...
 
@@ -63,7 +67,8 @@ class RestTransport:
     def send(self, request: ServerRequest, *, timeout: float) -> Any:
         """The answer, read."""
         try:
-            answer = self._client.send(_http_request(self._client, request, timeout))
+            with within(timeout):
+                answer = self._client.send(_http_request(self._client, request, timeout))
         except httpx.HTTPError as error:
             raise ResponseHandlingException(error) from error
         return _read(request, _content(answer))
@@ -77,6 +82,7 @@ class AsyncGrpcTransport:
         self._key = tuple(key_of(settings))
         self._channel: grpc.aio.Channel | None = None
         self._methods: dict[str, Any] = {}
+        self.closed = False
 
     async def send(self, request: ServerRequest, *, timeout: float) -> Any:
         """The answer, read."""
@@ -94,6 +100,7 @@ class AsyncGrpcTransport:
 
     async def aclose(self) -> None:
         """Close the channel."""
+        self.closed = True
         self._methods.clear()
         if (channel := self._channel) is not None:
             self._channel = None
@@ -106,19 +113,25 @@ class AsyncRestTransport:
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
         self._client: httpx.AsyncClient | None = None
+        self.closed = False
 
     async def send(self, request: ServerRequest, *, timeout: float) -> Any:
         """The answer, read."""
         if self._client is None:
             self._client = async_http_client(self._settings)
         try:
-            answer = await self._client.send(_http_request(self._client, request, timeout))
+            # httpx's own limit is for each of its operations: an answer that trickles may have many.
+            async with asyncio.timeout(timeout):
+                answer = await self._client.send(_http_request(self._client, request, timeout))
+        except TimeoutError as error:
+            raise ResponseHandlingException(httpx.ReadTimeout("no answer in time")) from error
         except httpx.HTTPError as error:
             raise ResponseHandlingException(error) from error
         return _read(request, _content(answer))
 
     async def aclose(self) -> None:
         """Close the connections."""
+        self.closed = True
         if (client := self._client) is not None:
             self._client = None
             await client.aclose()
