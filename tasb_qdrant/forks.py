@@ -38,6 +38,27 @@ class Origin:
             raise ForkedError(what, pid=self.pid, here=os.getpid(), remedy=remedy)
 
 
+class Started:
+    """What the first use of a library starts once for its process, such as threads, and its children haven't got."""
+
+    def __init__(self) -> None:
+        self._origin: Origin | None = None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether it was used in a process from which this one was forked."""
+        return self._origin is not None and self._origin.is_elsewhere
+
+    def begin(self) -> None:
+        """It is used in this process from now on, unless it was elsewhere."""
+        self._origin = self._origin or Origin()
+
+    def check(self, what: str, *, remedy: str) -> None:
+        """Raises ForkedError if it was used elsewhere."""
+        if self._origin is not None:
+            self._origin.check(what, remedy=remedy)
+
+
 def keep(abandoned: Any) -> None:
     """Never let go of what another process made: what cleans up after it would reach into that one."""
     _kept.append(abandoned)

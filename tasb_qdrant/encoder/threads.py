@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Final
 
-from tasb_qdrant.forks import Origin
+from tasb_qdrant.forks import Started
 from tasb_qdrant.settings import waiting_is_chosen
 
 SPINS: Final = "3000"
@@ -22,24 +22,14 @@ ELSEWHERE: Final = (
 )
 
 
-class Threads:
-    """Those that compute for the encoders of one process, which torch starts once and keeps."""
-
-    def __init__(self) -> None:
-        self._origin: Origin | None = None
-
-    def begin(self) -> None:
-        """They are used from now on. Raises ForkedError where another process did that."""
-        self.check()
-        self._origin = self._origin or Origin()
-
-    def check(self) -> None:
-        """Raises ForkedError in a process that was forked from the one that used them."""
-        if self._origin is not None:
-            self._origin.check("a model", remedy=ELSEWHERE)
+_THREADS: Final = Started()
+"""Those of torch, which it starts once and keeps."""
 
 
-THREADS: Final = Threads()
+def begin_threads() -> None:
+    """Torch's threads are used from now on. Raises ForkedError in a process that was forked from one that used them."""
+    _THREADS.check("a model", remedy=ELSEWHERE)
+    _THREADS.begin()
 
 
 def spin_less() -> None:

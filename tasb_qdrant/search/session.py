@@ -15,7 +15,7 @@ from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
-from tasb_qdrant.forks import Origin, keep
+from tasb_qdrant.forks import REMEDY, Origin, keep
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.search.encoding import EncodingThread
 from tasb_qdrant.search.hits import HitMaker, OnInvalid
@@ -124,8 +124,10 @@ class Opening:
         Raises ForkedError where that can't be: one process at a time has an embedded collection open, and an open
         store is the other process's.
         """
-        if not isinstance(self.place, StoreSettings) or self.place.path is not None:
-            self.origin.check(f"collection {self.name!r}", remedy=_REMEDY)
+        given = not isinstance(self.place, StoreSettings)
+        settings = self.place if isinstance(self.place, StoreSettings) else self.place.settings
+        if given or settings.path is not None:
+            self.origin.check(f"collection {self.name!r}", remedy=REMEDY if settings.path is None else _REMEDY)
         return replace(self, cache=self.cache.like(), origin=Origin())
 
     def open(self) -> Session[Any]:

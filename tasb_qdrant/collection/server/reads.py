@@ -17,12 +17,14 @@ from tasb_qdrant.collection.server.connection import Connection, Patience
 from tasb_qdrant.collection.server.failure import detail_of, named_error, sensible, timed_out
 from tasb_qdrant.collection.server.retry import call, call_async
 from tasb_qdrant.collection.server.transports import (
+    POLLING,
     AsyncGrpcTransport,
     AsyncRestTransport,
     AsyncTransport,
     GrpcTransport,
     RestTransport,
     SyncTransport,
+    ThreadedTransport,
 )
 from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, Watch
 from tasb_qdrant.errors import CollectionError, SearchTimeoutError
@@ -82,8 +84,13 @@ class ServerReading:
 
     def async_reads(self) -> AsyncReads:
         """Reads for one event loop, which connect when they are used first."""
-        over_grpc = self._connection.plain is not None
-        transport = AsyncGrpcTransport(self._settings) if over_grpc else AsyncRestTransport(self._settings)
+        transport: AsyncTransport
+        if self._connection.plain is None:
+            transport = AsyncRestTransport(self._settings)
+        elif POLLING.is_elsewhere:
+            transport = ThreadedTransport(self._transport)
+        else:
+            transport = AsyncGrpcTransport(self._settings)
 
         async def send(requests: Sequence[ServerRequest], deadline: Deadline) -> list[Any]:
             if len(requests) == 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import grpc
 import httpx
@@ -16,7 +16,15 @@ from tasb_qdrant.collection.reads.wire import ServerRequest
 from tasb_qdrant.collection.server.address import async_http_client, key_of, plain_async_channel
 from tasb_qdrant.collection.server.failure import JunkAnswerError
 from tasb_qdrant.collection.server.whole import within
+from tasb_qdrant.forks import Started
 from tasb_qdrant.settings import StoreSettings
+
+POLLING: Final = Started()
+"""gRPC's thread that wakes event loops: there is one, and a forked process, which hasn't got it, awaits for ever."""
+
+_GRACE: Final = 1.0
+"""Seconds after gRPC's own limit. Only where another program's gRPC was awaited before a fork does it not end by that.
+"""
 
 
 class SyncTransport(Protocol):
@@ -88,10 +96,14 @@ class AsyncGrpcTransport:
         """The answer, read."""
         if (method := self._methods.get(request.path)) is None:
             if self._channel is None:
+                POLLING.begin()
                 self._channel = plain_async_channel(self._settings)
             method = self._methods[request.path] = self._channel.unary_unary(request.path)
         try:
-            answer = await method(request.body, timeout=timeout, metadata=self._key)
+            async with asyncio.timeout(timeout + _GRACE):
+                answer = await method(request.body, timeout=timeout, metadata=self._key)
+        except TimeoutError as error:
+            raise ResponseHandlingException(httpx.ReadTimeout("no answer in time")) from error
         except grpc.RpcError as error:
             if (pause := _asked_to_wait(error)) is not None:
                 raise pause from error
@@ -105,6 +117,22 @@ class AsyncGrpcTransport:
         if (channel := self._channel) is not None:
             self._channel = None
             await channel.close()
+
+
+class ThreadedTransport:
+    """A waiting transport, awaited: others wait for it, in threads. It closes nothing."""
+
+    def __init__(self, transport: SyncTransport) -> None:
+        self._transport = transport
+        self.closed = False
+
+    async def send(self, request: ServerRequest, *, timeout: float) -> Any:
+        """The answer, read."""
+        return await asyncio.to_thread(self._transport.send, request, timeout=timeout)
+
+    async def aclose(self) -> None:
+        """Send nothing any more."""
+        self.closed = True
 
 
 class AsyncRestTransport:
