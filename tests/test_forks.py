@@ -176,7 +176,7 @@ def shape(encoder):
     return list(encoder.encode_queries(["how do bees find food"]).shape)
 
 lazy = LazyEncoder(StubEncoder().contract, lambda: load_encoder(model))
-outcomes = {"not loaded yet": in_children(lambda: shape(lazy), count=2)}
+outcomes = {"not loaded yet": in_children(lambda: shape(lazy))}
 encoder = lazy.loaded()
 assert shape(encoder) == [1, 384]
 outcomes |= {
@@ -196,7 +196,7 @@ print(json.dumps(outcomes))
 @pytest.mark.model
 def test_a_child_of_one_that_encodes(tmp_path: Path) -> None:
     ended = run_program(MODEL, model=str(minilm_folder()), folder=str(tmp_path / "store"))
-    assert ended["not loaded yet"] == [[1, 384]] * 2
+    assert ended["not loaded yet"] == [[1, 384]]
     for refused in ("queries", "lazily", "passages", "tokens", "loads", "ingests"):
         assert ended[refused][0].startswith("ForkedError"), f"{refused}: {ended[refused]}"
         assert "spawn" in ended[refused][0]
