@@ -279,6 +279,25 @@ def test_the_same_awaited(embedded: Path) -> None:
     assert busy.queries == ["first", "fifth"]
 
 
+def test_another_call_that_has_the_embedded_collection_is_not_waited_for(embedded: Path) -> None:
+    """Such as a build of the index, which takes minutes."""
+    began, over = threading.Event(), threading.Event()
+
+    def build(collection: Any) -> None:
+        with collection._shard.engine("building"):
+            began.set()
+            over.wait(LONG)
+
+    with Searcher("c", path=embedded, encoder=StubEncoder()) as searcher, ThreadPoolExecutor(1) as pool:
+        building = pool.submit(build, searcher.collection)
+        began.wait(LONG)
+        with sooner_than(LONG), pytest.raises(SearchTimeoutError, match="another call"):
+            searcher.search("passage", timeout=SHORT)
+        over.set()
+        building.result()
+        assert searcher.search("passage", timeout=LONG)
+
+
 def test_a_cross_encoder_is_not_waited_for_beyond_the_deadline(embedded: Path) -> None:
     over = threading.Event()
 

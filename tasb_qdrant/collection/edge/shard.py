@@ -31,7 +31,7 @@ from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, log_answer
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.forks import Origin
-from tasb_qdrant.steps import Deadline
+from tasb_qdrant.steps import NEVER, Deadline
 
 log: Final = logging.getLogger(__name__)
 
@@ -39,6 +39,9 @@ _REMEDY: Final = (
     "close it before the fork and open it in the process that uses it, as one process at a time can have it open; or "
     "use a server, which every process can (docs/workers.md)"
 )
+
+_LONGEST: Final = 86_400.0
+"""Seconds that a turn is waited for at most: a deadline is no further away."""
 
 _BATCH: Final = 1
 """Queries that the engine answers at a time, while every other thread stands still. With its vector index it is
@@ -72,10 +75,11 @@ class OpenShard:
             raise
 
     @contextmanager
-    def engine(self, doing: str) -> Iterator[edge.EdgeShard]:
-        """The shard, for one caller at a time. What the engine raises becomes an error of ours."""
+    def engine(self, doing: str, deadline: Deadline = NEVER) -> Iterator[edge.EdgeShard]:
+        """The shard, for one caller at a time, whose turn comes by the `deadline`. What the engine raises becomes an
+        error of ours."""
         self.check_process()
-        with self._turn:
+        with self._own_turn(deadline):
             if self._shard is None:
                 raise closed_error(self.folder.name)
             try:
@@ -84,6 +88,17 @@ class OpenShard:
                 if not is_engine_error(error):
                     raise
                 raise engine_error(error, self.folder, doing) from error
+
+    @contextmanager
+    def _own_turn(self, deadline: Deadline) -> Iterator[None]:
+        """Raises SearchTimeoutError if others take too long, such as a build of the index."""
+        wait = -1.0 if deadline.until is None else deadline.left(_LONGEST)
+        if not self._turn.acquire(timeout=wait):
+            raise deadline.missed("another call had the collection all the time")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     @property
     def is_elsewhere(self) -> bool:
@@ -115,7 +130,7 @@ class OpenShard:
         for request in requests:
             deadline.check()
             began = time.monotonic()
-            with self.engine(request.doing) as shard:
+            with self.engine(request.doing, deadline) as shard:
                 answers.append(request.run(shard))
             log_answer(log, f"{self.folder}, {request.doing}", time.monotonic() - began, slow=SLOW_READ_SECONDS)
         return answers
