@@ -24,7 +24,7 @@ from tests.cli.conftest import Run, run
 from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
 from tests.trickling import Pace, SlowWay
-from tests.waiting import sooner_than, until
+from tests.waiting import opened, sooner_than, until
 
 __all__ = ["run"]  # the fixture
 
@@ -102,11 +102,7 @@ def _through(ways: tuple[SlowWay, SlowWay], transport: str, **more: Any) -> dict
 
 def _opened(ways: tuple[SlowWay, SlowWay], transport: str) -> Searcher:
     """A searcher that is open, though its second may be too short for that on a busy machine."""
-    while True:
-        try:
-            return Searcher("deadlines", encoder=StubEncoder(), **_through(ways, transport))
-        except LATE:
-            continue
+    return opened(lambda: Searcher("deadlines", encoder=StubEncoder(), **_through(ways, transport)), *LATE)
 
 
 async def _opened_async(ways: tuple[SlowWay, SlowWay], transport: str) -> AsyncSearcher:
