@@ -72,6 +72,10 @@ class Cache(Generic[V]):
             while len(self._answers) > self._size:
                 self._answers.popitem(last=False)
 
+    def like(self) -> Cache[V]:
+        """An empty one of the same size."""
+        return Cache(self._size, ttl=self._ttl, clock=self._clock)
+
     def clear(self) -> None:
         """Drop every answer."""
         with self._lock:

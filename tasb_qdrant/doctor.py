@@ -122,7 +122,8 @@ def _server(store: StoreSettings) -> list[Check]:
     from tasb_qdrant.collection.server.connection import Patience, connect
 
     try:
-        connection = connect(store, patience=Patience.to_read(store))
+        patience = Patience.to_read(store)
+        connection = connect(store, patience=patience, deadline=patience.begin())
     except TasbQdrantError as error:
         return [Check("server", "failed", str(error))]
     connection.close()

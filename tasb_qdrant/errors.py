@@ -41,6 +41,7 @@
     │   ├── UnreadableAnswerError   a valid answer that this version can't read
     │   └── RequestRefusedError     the server understood the request and refused it
     │       └── LimitExceededError  more than the server's strict mode allows
+    ├── ForkedError                 opened in a process that this one was forked from
     └── StateError                  the files that an interrupted run resumes from
         ├── StateLockedError        another run is ingesting the same sources into the same collection
         ├── StateCorruptError       state files that exist but are damaged
@@ -506,6 +507,14 @@ class UnreadableAnswerError(CollectionError):
             f"{place}: the server's answer is valid, and this version of tasb-qdrant can't read it "
             f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); upgrade tasb-qdrant, or report it"
         )
+
+
+class ForkedError(TasbQdrantError):
+    """Opened in process `pid`, from which this one was forked, and which alone can use it."""
+
+    def __init__(self, what: str, *, pid: int, here: int, remedy: str) -> None:
+        self.pid = pid
+        super().__init__(f"{what} was opened in process {pid}, from which this one ({here}) was forked; {remedy}")
 
 
 class StateError(TasbQdrantError):

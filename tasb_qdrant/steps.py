@@ -119,9 +119,15 @@ class Deadline:
     def check(self) -> None:
         """Raises SearchTimeoutError when no time is left."""
         if self.until is not None and time.monotonic() >= self.until:
-            raise SearchTimeoutError(
-                f"not done within the timeout of {self.allowed:g} s; allow more time", timeout=self.allowed or 0.0
-            )
+            raise self.missed()
+
+    def missed(self, why: str = "") -> SearchTimeoutError:
+        """The error for it. `why` says what took the time."""
+        allowed = self.allowed or 0.0
+        reason = f" ({why})" if why else ""
+        return SearchTimeoutError(
+            f"not done within the timeout of {allowed:g} s{reason}; allow more time", timeout=allowed
+        )
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -17,6 +17,7 @@ PACKAGE = Path(tasb_qdrant.__file__).parent
 # A package may import those of a lower level, and itself. The three in the middle never see each other.
 LEVELS = {
     "errors": 0,
+    "forks": 0,
     "records": 0,
     "cache": 0,
     "keywords": 0,

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from tasb_qdrant.encoder.forward.protocol import Forward, Pending, PipelinedForward
 from tasb_qdrant.encoder.hardware import is_out_of_memory, release_memory
 from tasb_qdrant.encoder.protocol import Part, TokenBatch
+from tasb_qdrant.encoder.threads import ELSEWHERE
 from tasb_qdrant.encoder.tokenize.tokens import check_texts
 from tasb_qdrant.errors import EncodingError, InvalidInputError
+from tasb_qdrant.forks import Origin
 from tasb_qdrant.records import ModelContract
 
 log: Final = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class BatchedEncoder:
         self._forward = forward
         self._packs = isinstance(forward, PipelinedForward)
         self._lock = threading.Lock()
+        self._origin = Origin()
         self._asked_tokens = self._batch_tokens = batch_tokens
 
     @property
@@ -98,16 +101,20 @@ class BatchedEncoder:
         return (*notes, note)
 
     def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
+        self._check_process()
         return self._tokenize(texts, prompt=self.contract.passage_prompt)
 
     def token_places(self, text: str) -> NDArray[np.int64]:
+        self._check_process()
         return self._tokenize.places(text)
 
     def encode_passages(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self._check_process()
         parts = self._tokenize.parts(texts, prompt=self.contract.passage_prompt)
         return self._encode(parts, len(texts))
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        self._check_process()
         check_texts(texts)
         for index, text in enumerate(texts):
             if not text or text.isspace():
@@ -117,7 +124,12 @@ class BatchedEncoder:
     def encode_tokens(
         self, tokens: TokenBatch, *, on_progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float32]:
+        self._check_process()
         return self._encode([Part(0, tokens)], len(tokens), on_progress)
+
+    def _check_process(self) -> None:
+        """Raises ForkedError in a process that was forked from the one that loaded the model."""
+        self._origin.check("the encoder", remedy=ELSEWHERE)
 
     def _encode(
         self, parts: Iterable[Part], count: int, on_progress: Callable[[int], None] | None = None

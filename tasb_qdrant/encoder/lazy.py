@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tasb_qdrant.encoder.protocol import Encoder, TokenBatch
+from tasb_qdrant.forks import Origin
 from tasb_qdrant.records import ModelContract
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class LazyEncoder:
         self._load = load
         self._encoder: Encoder | None = None
         self._lock = threading.Lock()
+        self._origin = Origin()
 
     @property
     def is_loaded(self) -> bool:
@@ -36,6 +38,8 @@ class LazyEncoder:
         """The encoder itself, loaded now if it isn't yet."""
         if self._encoder is not None:
             return self._encoder
+        if self._origin.is_elsewhere:  # where another thread may have held the lock when this process was made
+            self._origin, self._lock = Origin(), threading.Lock()
         with self._lock:
             if self._encoder is None:
                 self._encoder = self._load()

@@ -62,6 +62,7 @@ class MicroBatcher:
         self._expected = 0
         self._full = asyncio.Event()
         self._worker: asyncio.Task[None] | None = None
+        self._closed: Exception | None = None
         self.batches = 0
         self.queries = 0
 
@@ -77,12 +78,22 @@ class MicroBatcher:
 
     async def encode(self, query: str) -> NDArray[np.float32]:
         """The query's vector, float32 (dim,). Raises what `encode` raises for this query."""
+        if self._closed is not None:
+            raise self._closed
         future: asyncio.Future[NDArray[np.float32]] = asyncio.get_running_loop().create_future()
         self._waiting.append((query, future))
         self._look()
         if self._worker is None:
             self._worker = asyncio.create_task(self._work())
         return await future
+
+    def close(self, error: Exception) -> None:
+        """Queries that still wait, and later ones, raise this error."""
+        self._closed = error
+        while self._waiting:
+            _, future = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(error)
 
     def arrived(self) -> None:
         """An expected search has asked, or never will."""

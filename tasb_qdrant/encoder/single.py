@@ -13,6 +13,7 @@ from tasb_qdrant.encoder.model.config import ModelConfig, read_config
 from tasb_qdrant.encoder.model.files import ModelFiles
 from tasb_qdrant.encoder.model.weights import hashing, read_tensors
 from tasb_qdrant.encoder.model.wishes import with_dim
+from tasb_qdrant.encoder.threads import begin_threads
 from tasb_qdrant.records import ModelContract
 from tasb_qdrant.version import package_version
 
@@ -27,8 +28,10 @@ def load_single(
 ) -> BatchedEncoder:
     """An encoder on `device`: auto, cpu, cuda or cuda:N. The other options are those of load_encoder.
 
-    Raises CorruptModelError, DeviceError, ModelError, SettingsError.
+    Raises CorruptModelError, DeviceError, ModelError, SettingsError; ForkedError in a process that was forked from one
+    that has loaded a model.
     """
+    begin_threads()
     with hashing(model.hashed) as sha256:  # while torch, which takes longer, is imported
         hardware = choose_hardware(device, precision)
 

@@ -6,6 +6,7 @@ import os
 import sys
 from typing import Final
 
+from tasb_qdrant.forks import Started
 from tasb_qdrant.settings import waiting_is_chosen
 
 SPINS: Final = "3000"
@@ -13,6 +14,22 @@ SPINS: Final = "3000"
 whoever has to answer next, such as a server on the same machine. 3,000 spins (50 to 150 µs) still bridge the pauses
 within an encoding. That saves a seventh of a search on two cores shared with its server, and encoding takes as long
 as before. See https://gcc.gnu.org/onlinedocs/libgomp/GOMP_005fSPINCOUNT.html."""
+
+
+ELSEWHERE: Final = (
+    "its threads are not in this one, which would wait for them for ever; load the encoder in each process, after the "
+    'fork, and none before it, or start processes with multiprocessing\'s "spawn" (docs/workers.md)'
+)
+
+
+_THREADS: Final = Started()
+"""Those of torch, which it starts once and keeps."""
+
+
+def begin_threads() -> None:
+    """Torch's threads are used from now on. Raises ForkedError in a process that was forked from one that used them."""
+    _THREADS.check("a model", remedy=ELSEWHERE)
+    _THREADS.begin()
 
 
 def spin_less() -> None:

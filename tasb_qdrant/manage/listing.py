@@ -53,7 +53,7 @@ def list_collections(settings: StoreSettings) -> list[ListedCollection]:
 
 def collection_names(settings: StoreSettings) -> list[str]:
     """The names of every collection of the store, and on a server its aliases, sorted. Raises CollectionError."""
-    store = open_store_at(settings)
+    store = open_store_at(settings, patient=False)
     try:
         return sorted([*store.names(), *store.aliases()])
     finally:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, Generic, Self, Unpack, overload
 
 from pydantic import BaseModel
@@ -19,6 +19,7 @@ from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.micro_batches import MAX_WAIT, MicroBatcher
 from tasb_qdrant.encoder.options import EncoderChoice
 from tasb_qdrant.errors import CollectionError
+from tasb_qdrant.forks import keep
 from tasb_qdrant.keywords import expanded_signature
 from tasb_qdrant.records import FacetCount, Hit
 from tasb_qdrant.records.edit import EditReport
@@ -27,6 +28,7 @@ from tasb_qdrant.search import query as plans
 from tasb_qdrant.search import recommend as recommending
 from tasb_qdrant.search import rerank as reranking
 from tasb_qdrant.search.edits import AsyncSearcherEdits, Edit
+from tasb_qdrant.search.encoding import BUSY, MOST
 from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import (
     CountOptions,
@@ -102,6 +104,7 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
         self._session: Session[P] | None = None
         self._reads: AsyncReads | None = None
         self._batcher: MicroBatcher | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._encoding: ThreadPoolExecutor | None = None
         """One thread: torch keeps threads of its own for each that it is used from."""
 
@@ -121,7 +124,8 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
     @search_signature(plans.begin_pages)
     async def search_pages(self, query: str, **options: Unpack[PagesOptions]) -> AsyncIterator[Hits[P]]:
         """`Searcher.search_pages`, page by page: `async for`."""
-        paging = await self._run(plans.begin_pages(self._opened, checked_query(query), **options))
+        steps = plans.begin_pages(self._opened, checked_query(query), **options)
+        paging = await self._run(steps, options.get("timeout"))
         while not paging.done:
             hits, paging = await self._run(plans.next_page(self._opened, paging), paging.wanted.read.timeout)
             if hits:
@@ -169,7 +173,7 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
     @expanded_signature(browse.begin_scroll)
     async def scroll(self, where: Filterable | None = None, **options: Unpack[ScrollOptions]) -> AsyncIterator[Hit[P]]:
         """`Searcher.scroll`, page by page: `async for`."""
-        scrolling = await self._run(browse.begin_scroll(self._opened, where, **options))
+        scrolling = await self._run(browse.begin_scroll(self._opened, where, **options), options.get("timeout"))
         while not scrolling.done:
             hits, scrolling = await self._run(browse.next_scroll(self._opened, scrolling), scrolling.read.timeout)
             for hit in hits:
@@ -212,20 +216,25 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
         return 0 if self._batcher is None else self._batcher.queries
 
     async def aclose(self) -> None:
-        """Close the collection."""
+        """Close the collection. Searches that are under way raise CollectionError."""
         session, self._session = self._session, None
         reads, self._reads = self._reads, None
-        if reads is not None:
-            await reads.aclose()
-        if session is not None:
-            await asyncio.to_thread(session.collection.close)
         encoding, self._encoding = self._encoding, None
+        if session is None or session.origin.is_elsewhere:
+            keep((session, reads, encoding))  # nothing, or the process's from which this one was forked
+            return
+        if self._batcher is not None:
+            self._batcher.close(self._closed_error())
+        if reads is not None and self._loop is asyncio.get_running_loop():  # of another loop, nothing can be awaited
+            await reads.aclose()
+        await asyncio.to_thread(session.close)
         if encoding is not None:
-            await asyncio.to_thread(encoding.shutdown)
+            encoding.shutdown(wait=False)  # what nobody waits for any more may take long
 
     async def __aenter__(self) -> Self:
         session: Session[P] = await asyncio.to_thread(self._opening.open)
         self._session = session
+        self._loop = asyncio.get_running_loop()
         self._reads = session.collection.async_reads()
         self._encoding = ThreadPoolExecutor(1, thread_name_prefix="encode")
         encode = session.encoder.encode_queries
@@ -236,15 +245,33 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
         await self.aclose()
 
     async def _encode(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._encoding, work, *arguments)
+        if (encoding := self._encoding) is None:
+            raise self._closed_error()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(encoding, work, *arguments)
+        except RuntimeError:
+            if self._encoding is None:  # it was shut down meanwhile
+                raise self._closed_error() from None
+            raise
+
+    def _closed_error(self) -> CollectionError:
+        return CollectionError(
+            f"collection {self._opening.name!r} is not open; search it inside `async with AsyncSearcher(...)`"
+        )
 
     @property
     def _opened(self) -> Session[P]:
-        if self._session is None:
-            raise CollectionError(
-                f"collection {self._opening.name!r} is not open; search it inside `async with AsyncSearcher(...)`"
-            )
-        return self._session
+        if (session := self._session) is None:
+            raise self._closed_error()
+        name = f"collection {self._opening.name!r}"
+        session.origin.check(name)
+        with suppress(RuntimeError):  # no loop runs: `encoder` and `notes` may be asked for anywhere
+            if asyncio.get_running_loop() is not self._loop:
+                raise CollectionError(
+                    f"{name} was opened in another event loop, to which its connections belong; open an AsyncSearcher "
+                    "in each loop"
+                )
+        return session
 
     async def _edit(self, steps: Edit) -> EditReport:
         try:
@@ -265,13 +292,15 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
                     await self._encode(session.ready, deadline)
                 match step:
                     case EncodeQueries([query]):
-                        return [await asked.encode(query)]
+                        return [await _by(deadline, asked.encode(query))]
                     case EncodeQueries(queries):
-                        return await self._encode(session.encoder.encode_queries, queries)
+                        return await _by(deadline, self._encode(session.encoder.encode_queries, queries))
                     case Requests(requests):
                         return await reads.send(requests, deadline)
                     case EncodePassages(texts):
-                        return await self._encode(session.encoder.encode_passages, texts)
+                        return await _by(deadline, self._encode(session.encoder.encode_passages, texts))
+                    case Work(run, encodes=True):
+                        return await _by(deadline, asyncio.to_thread(run))
                     case Work(run):
                         return await asyncio.to_thread(run)
 
@@ -283,3 +312,18 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
                     watch.took(step, began)
 
             return watch.timed(await carry_out_async(steps, carry, Deadline.after(timeout)))
+
+
+async def _by(deadline: Deadline, work: Awaitable[T]) -> T:
+    """What a model's work comes to. Raises SearchTimeoutError at the deadline; work that has begun then goes on, and
+    what waits for its turn is never begun."""
+    if deadline.until is None:
+        return await work
+    ending = asyncio.timeout(deadline.left(MOST))
+    try:
+        async with ending:
+            return await work
+    except TimeoutError:
+        if ending.expired():
+            raise deadline.missed(BUSY) from None
+        raise

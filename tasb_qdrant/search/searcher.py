@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Generic, Self, Unpack, overload
 
 from pydantic import BaseModel
@@ -14,6 +16,7 @@ from tasb_qdrant.collection.info import CollectionInfo
 from tasb_qdrant.collection.protocol import OpenCollection
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice
+from tasb_qdrant.forks import keep
 from tasb_qdrant.keywords import chosen, expanded_signature
 from tasb_qdrant.records import FacetCount, Hit
 from tasb_qdrant.records.edit import EditReport
@@ -87,8 +90,10 @@ class Searcher(SearcherEdits, Generic[P]):
     def __init__(
         self, collection: str, *, payload: type[BaseModel] | None = None, **options: Unpack[SearcherOptions]
     ) -> None:
-        self._session: Session[P] = Opening.of(collection, payload, options).open()
-        self._send = self._session.collection.reads.send
+        self._opening = Opening.of(collection, payload, options)
+        self._open: Session[P] = self._opening.open()
+        self._reopening = threading.Lock()
+        self._closed = False
 
     def search(
         self,
@@ -152,7 +157,8 @@ class Searcher(SearcherEdits, Generic[P]):
 
         `timeout` is for each page. What is deleted in between is missing from its page.
         """
-        paging = self._run(plans.begin_pages(self._session, checked_query(query), **options))
+        steps = plans.begin_pages(self._session, checked_query(query), **options)
+        paging = self._run(steps, options.get("timeout"))
         return self._pages(paging)
 
     def _pages(self, paging: plans.Paging) -> Iterator[Hits[P]]:
@@ -222,7 +228,7 @@ class Searcher(SearcherEdits, Generic[P]):
         the first in the order counts. What is added or deleted meanwhile may or may not come. `timeout` is for each
         page.
         """
-        return self._scrolled(self._run(browse.begin_scroll(self._session, where, **options)))
+        return self._scrolled(self._run(browse.begin_scroll(self._session, where, **options), options.get("timeout")))
 
     def _scrolled(self, scrolling: browse.Scrolling) -> Iterator[Hit[P]]:
         while not scrolling.done:
@@ -261,14 +267,26 @@ class Searcher(SearcherEdits, Generic[P]):
         self._session.cache.clear()
 
     def close(self) -> None:
-        """Close the collection."""
-        self._session.collection.close()
+        """Close the collection; not that of the process from which this one was forked since it was opened."""
+        self._closed = True
+        self._open.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def _session(self) -> Session[P]:
+        """What is open in this process: opened anew after a fork, as nothing of the parent's can be used."""
+        if self._open.origin.is_elsewhere and not self._closed:
+            with self._reopening:
+                if self._open.origin.is_elsewhere:
+                    opening = self._opening.again()
+                    keep(self._open)
+                    self._open = opening.open()
+        return self._open
 
     def _edit(self, steps: Edit) -> EditReport:
         try:
@@ -290,12 +308,17 @@ class Searcher(SearcherEdits, Generic[P]):
         return watch.timed(carry_out(steps, carry, Deadline.after(timeout)))
 
     def _carry(self, step: Step, deadline: Deadline) -> Any:
+        session = self._open
         match step:
             case EncodeQueries(queries):
-                return self._session.ready(deadline).encode_queries(queries)
+                encoder = session.ready(deadline)
+                return session.encoding.run(partial(encoder.encode_queries, queries), deadline)
             case Requests(requests):
-                return self._send(requests, deadline)
+                return session.collection.reads.send(requests, deadline)
             case EncodePassages(texts):
-                return self._session.ready(deadline).encode_passages(texts)
+                encoder = session.ready(deadline)
+                return session.encoding.run(partial(encoder.encode_passages, texts), deadline)
+            case Work(run, encodes=True):
+                return session.encoding.run(run, deadline)
             case Work(run):
                 return run()

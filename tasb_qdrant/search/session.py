@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 from tasb_qdrant.cache import TTL, Cache
 from tasb_qdrant.collection.open import OpenOptions, Place, open_at, place_of
@@ -15,16 +15,24 @@ from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
+from tasb_qdrant.forks import REMEDY, Origin, keep
 from tasb_qdrant.keywords import chosen
+from tasb_qdrant.search.encoding import EncodingThread
 from tasb_qdrant.search.hits import HitMaker, OnInvalid
 from tasb_qdrant.search.lexical import LexicalQueries
 from tasb_qdrant.search.where import WhereChecker
+from tasb_qdrant.settings import StoreSettings
 from tasb_qdrant.steps import NEVER, Deadline
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
 T = TypeVar("T")
+
+_REMEDY: Final = (
+    "close it before the fork and open it in the process that uses it, as one process at a time can have it open; or "
+    "use a server, which every process can (docs/workers.md)"
+)
 
 
 class SearcherOptions(OpenOptions, EncoderOptions, total=False):
@@ -51,6 +59,8 @@ class Session(Generic[T]):
     hits: HitMaker[T]
     lexical: LexicalQueries
     cache: Cache[list[ScoredPoint]]
+    encoding: EncodingThread = field(default_factory=EncodingThread)
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -74,6 +84,14 @@ class Session(Generic[T]):
         with deadline.paused():
             return self.encoder.loaded()
 
+    def close(self) -> None:
+        """Close the collection; in a process that was forked since it was opened, nothing: it is the other's."""
+        if self.origin.is_elsewhere:
+            keep(self)
+            return
+        self.encoding.close()
+        self.collection.close()
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -85,6 +103,7 @@ class Opening:
     payload: type[BaseModel] | None
     on_invalid: OnInvalid
     cache: Cache[list[ScoredPoint]]
+    origin: Origin = field(default_factory=Origin)
 
     @classmethod
     def of(cls, name: str, payload: type[BaseModel] | None, options: SearcherOptions) -> Self:
@@ -97,6 +116,19 @@ class Opening:
             options.get("on_invalid", "raise"),
             Cache(options.get("cache_size", 0), ttl=options.get("cache_ttl", TTL)),
         )
+
+    def again(self) -> Self:
+        """The same, in a process that was forked from the one in which it was opened. Its cache is empty: a lock of the
+        other may have been held when this process was made.
+
+        Raises ForkedError where that can't be: one process at a time has an embedded collection open, and an open
+        store is the other process's.
+        """
+        given = not isinstance(self.place, StoreSettings)
+        settings = self.place if isinstance(self.place, StoreSettings) else self.place.settings
+        if given or settings.path is not None:
+            self.origin.check(f"collection {self.name!r}", remedy=REMEDY if settings.path is None else _REMEDY)
+        return replace(self, cache=self.cache.like(), origin=Origin())
 
     def open(self) -> Session[Any]:
         """Connects, and checks the encoder or the model given against the contract. The encoder is loaded once there

@@ -22,8 +22,14 @@ OTHERS = {
     "CONTRIBUTING.md",
 }
 """Pages that name options of other programs: pip's, docker's, uvicorn's, the benchmarks', the faults'."""
-FOREIGN = {"--constraint", "--header", "--keep", "--force"}
-"""Options of pip, curl and gzip in commands that pages show."""
+FOREIGN = {"--constraint", "--header", "--keep", "--force"} | {
+    "--preload",
+    "--workers",
+    "--worker-class",
+    "--config",
+    "--pool",
+}
+"""Options of pip, curl and gzip, and of gunicorn, uvicorn and celery, in commands that pages show."""
 
 
 def commands(group: click.Group = main, name: str = "") -> Iterator[tuple[str, click.Command]]:

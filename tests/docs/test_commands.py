@@ -77,9 +77,9 @@ def test_the_commands_of_a_document_run_in_order(
         "PYTHONWARNINGS": "error",
     }
     for kind, text in _blocks(document):
-        if named := NAMED.match(text):
-            (tmp_path / named[1]).write_text(text)
         script = text.replace("http://localhost:6333", qdrant_1_17.url)
+        if named := NAMED.match(text):
+            (tmp_path / named[1]).write_text(script)
         command = ["sh", "-e", "-c", script] if kind == "sh" else [sys.executable, "-c", CHECKED + script]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
         assert done.returncode == 0, f"{document}:\n{text}\n{done.stdout}\n{done.stderr}"

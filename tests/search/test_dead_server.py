@@ -17,7 +17,7 @@ from tests.cli.conftest import Run, run
 from tests.models import minilm_folder
 from tests.qdrant_servers import QdrantServer, free_port
 from tests.search.conftest import BEES, CORPUS
-from tests.waiting import sooner_than
+from tests.waiting import opened, sooner_than
 
 __all__ = ["run"]  # the fixture
 
@@ -68,7 +68,7 @@ def test_every_call_ends_in_seconds_when_the_server_stops(
     server: QdrantServer, encoder: Encoder, transport: Any
 ) -> None:
     where: dict[str, Any] = {"url": server.url, "grpc_port": server.grpc_port, "transport": transport}
-    with Searcher("c", encoder=encoder, read_timeout=SHORT, **where) as searcher:
+    with opened(lambda: Searcher("c", encoder=encoder, read_timeout=SHORT, **where), *STOPPED) as searcher:
         server.pause()
         try:
             for name, call in CALLS.items():

@@ -18,6 +18,7 @@ from qdrant_client import QdrantClient, models
 from tasb_qdrant import AsyncSearcher, CollectionSettings, Passage, Searcher, ingest
 from tasb_qdrant.collection.reads import state as collection_state
 from tasb_qdrant.errors import CollectionChangedError, CollectionNotFoundError, NotOurCollectionError
+from tasb_qdrant.steps import Requests
 from tests.collection.conftest import server_settings
 from tests.collection.helpers import fresh_name
 from tests.ingest.fakes import StubEncoder
@@ -174,17 +175,20 @@ def test_a_collection_that_is_made_anew_is_judged_likewise(names: Names, recent:
         names.client.delete_collection(name)
 
 
-def test_without_waiting_a_word_of_the_server_is_taken_for_some_seconds(names: Names) -> None:
+def test_without_waiting_a_word_of_the_server_is_taken_for_some_seconds(
+    names: Names, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with Searcher(names.alias, encoder=StubEncoder(), **names.options) as searcher:
         reads = searcher.collection.reads.steps.state
         sent: list[str] = []
-        send = searcher._send
+        carry = searcher._carry
 
-        def counting(requests: Any, deadline: Any) -> Any:
-            sent.extend(request.doing for request in requests)
-            return send(requests, deadline)
+        def counting(step: Any, deadline: Any) -> Any:
+            if isinstance(step, Requests):
+                sent.extend(request.doing for request in step.requests)
+            return carry(step, deadline)
 
-        searcher._send = counting
+        monkeypatch.setattr(searcher, "_carry", counting)
         for _ in range(5):
             searcher.search(TEXT)
         assert sent == ["searching"] * 5

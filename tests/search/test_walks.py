@@ -21,6 +21,7 @@ from tasb_qdrant import AsyncSearcher, F, Passage, Searcher, ingest
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.reads import ranked
 from tasb_qdrant.search import query as plans
+from tasb_qdrant.steps import Requests
 from tests.qdrant_servers import QdrantServer
 from tests.search.walks import ORDERS, SETTINGS, WORDS, Counting, Ranked, World
 
@@ -105,7 +106,7 @@ def narrow(searcher: Searcher, *, through_ids: bool, page: int | None) -> Iterat
         limits = replace(state.now.limits, page=page)
         stack.enter_context(mock.patch.object(state, "now", replace(state.now, limits=limits)))
         # What a person asks for beyond the limit is refused before it is read in parts.
-        stack.enter_context(mock.patch.object(StoreLimits, "check_page", lambda *_, **__: None))
+        stack.enter_context(mock.patch.object(StoreLimits, "check_page", return_value=None))
         stack.enter_context(mock.patch.object(plans, "WALK", 40))
         yield
 
@@ -295,13 +296,14 @@ def test_a_request_within_a_tie_does_not_grow(store: dict[str, Any]) -> None:
     sizes: list[int] = []
     with filled(world, store, "walks-tied") as walked:
         session = walked.searcher._session
-        send = walked.searcher._send
+        carry = walked.searcher._carry
 
-        def counted(requests: Any, deadline: Any) -> Any:
-            sizes.extend(len(getattr(request, "body", b"")) for request in requests)
-            return send(requests, deadline)
+        def counted(step: Any, deadline: Any) -> Any:
+            if isinstance(step, Requests):
+                sizes.extend(len(getattr(request, "body", b"")) for request in step.requests)
+            return carry(step, deadline)
 
-        with mock.patch.object(walked.searcher, "_send", counted):
+        with mock.patch.object(walked.searcher, "_carry", counted):
             ids = [hit.id for hit in walked.searcher.scroll(order_by="few", page_size=20)]
         assert session.collection.name
     assert ids == [f"{n}" for n in range(150)]

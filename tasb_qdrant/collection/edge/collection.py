@@ -29,6 +29,7 @@ from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
 from tasb_qdrant.collection.reads.questions import ScoredPoint
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
+from tasb_qdrant.forks import keep
 from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 from tasb_qdrant.steps import Deadline
@@ -276,6 +277,9 @@ class EdgeCollection(Edits):
         """Write everything to disk; the last to close a shared collection lets other processes open it."""
         if not self._closed:
             self._closed = True
+            if self._shard.is_elsewhere:
+                keep(self._shard)  # it is the other process's, and so is the lock
+                return
             self._let_go(self._shard)
 
     def __enter__(self) -> Self:

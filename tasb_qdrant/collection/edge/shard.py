@@ -30,9 +30,18 @@ from tasb_qdrant.collection.reads.wire import Indexes, most_compared
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, log_answer
 from tasb_qdrant.errors import CollectionError
-from tasb_qdrant.steps import Deadline
+from tasb_qdrant.forks import Origin
+from tasb_qdrant.steps import NEVER, Deadline
 
 log: Final = logging.getLogger(__name__)
+
+_REMEDY: Final = (
+    "close it before the fork and open it in the process that uses it, as one process at a time can have it open; or "
+    "use a server, which every process can (docs/workers.md)"
+)
+
+_LONGEST: Final = 86_400.0
+"""Seconds that a turn is waited for at most: a deadline is no further away."""
 
 _BATCH: Final = 1
 """Queries that the engine answers at a time, while every other thread stands still. With its vector index it is
@@ -45,6 +54,7 @@ class OpenShard:
     def __init__(self, folder: Path, *, lock_wait: float = 0.0) -> None:
         self.folder = folder
         self.users = 0
+        self._origin = Origin()
         self._file_lock = EdgeLock(folder)
         self._turn = threading.RLock()
         self._file_lock.acquire(lock_wait)
@@ -63,9 +73,11 @@ class OpenShard:
             raise
 
     @contextmanager
-    def engine(self, doing: str) -> Iterator[edge.EdgeShard]:
-        """The shard, for one caller at a time. What the engine raises becomes an error of ours."""
-        with self._turn:
+    def engine(self, doing: str, deadline: Deadline = NEVER) -> Iterator[edge.EdgeShard]:
+        """The shard, for one caller at a time, whose turn comes by the `deadline`. What the engine raises becomes an
+        error of ours."""
+        self.check_process()
+        with self._own_turn(deadline):
             if self._shard is None:
                 raise closed_error(self.folder.name)
             try:
@@ -74,6 +86,27 @@ class OpenShard:
                 if not is_engine_error(error):
                     raise
                 raise engine_error(error, self.folder, doing) from error
+
+    @contextmanager
+    def _own_turn(self, deadline: Deadline) -> Iterator[None]:
+        """Raises SearchTimeoutError if others take too long, such as a build of the index."""
+        wait = -1.0 if deadline.until is None else deadline.left(_LONGEST)
+        if not self._turn.acquire(timeout=wait):
+            raise deadline.missed("another call had the collection all the time")
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether this process was forked from the one that opened it."""
+        return self._origin.is_elsewhere
+
+    def check_process(self) -> None:
+        """Raises ForkedError in a process that was forked from the one that opened it: the engine's threads were not
+        copied, and whoever asks it waits for them for ever."""
+        self._origin.check(f"the embedded collection {self.folder.name!r}", remedy=_REMEDY)
 
     @contextmanager
     def writing(self, doing: str, size: Writing) -> Iterator[edge.EdgeShard]:
@@ -95,7 +128,7 @@ class OpenShard:
         for request in requests:
             deadline.check()
             began = time.monotonic()
-            with self.engine(request.doing) as shard:
+            with self.engine(request.doing, deadline) as shard:
                 answers.append(request.run(shard))
             log_answer(log, f"{self.folder}, {request.doing}", time.monotonic() - began, slow=SLOW_READ_SECONDS)
         return answers
@@ -106,6 +139,7 @@ class OpenShard:
         The engine holds the interpreter's lock for as long as it builds, so a process of its own does
         the work: progress and Ctrl-C stay alive here.
         """
+        self.check_process()
         with self._turn:
             self.flush()
             self._close_shard()
@@ -120,11 +154,13 @@ class OpenShard:
 
     def mark_edited(self) -> None:
         """Note in the sidecar that passages are edited now."""
+        self.check_process()
         with self._turn:
             self.schema = mark_edited(self.folder)
 
     def record(self, schema: CollectionSchema) -> None:
         """Write down what the collection says of itself now. Raises CollectionError."""
+        self.check_process()
         with self._turn:
             save_schema(self.folder, schema)
             self.schema = schema

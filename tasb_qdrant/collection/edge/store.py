@@ -31,6 +31,7 @@ from tasb_qdrant.collection.edge.space import DISK_FULL, MIB, disk_full, require
 from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings
 from tasb_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRefusedError, SettingsError
+from tasb_qdrant.forks import Origin
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 
 log: Final = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class EdgeStore:
         self._made: set[str] = set()
         self._open: dict[str, OpenShard] = {}
         self._opening = threading.Lock()
+        self._origin = Origin()
 
     @property
     def settings(self) -> StoreSettings:
@@ -86,6 +88,7 @@ class EdgeStore:
     ) -> EdgeCollection:
         """The collection, which only one store at a time may have open. Raises CollectionNotFoundError,
         StoreLockedError."""
+        self._origin.check(f"the embedded store {self._root}")
         folder = self._required(name)
         with self._opening:
             if (shard := self._open.get(name)) is None:

@@ -43,7 +43,11 @@ class Reads:
 
     def run(self, steps: StoreSteps[T], read: ReadOptions = DEFAULT_READ) -> T:
         """What these steps return."""
-        return carry_out(steps, self._carry, Deadline.after(read.timeout))
+        return self.run_until(steps, Deadline.after(read.timeout))
+
+    def run_until(self, steps: StoreSteps[T], deadline: Deadline) -> T:
+        """The same, for what began earlier."""
+        return carry_out(steps, self._carry, deadline)
 
     def _carry(self, step: Requests, deadline: Deadline) -> list[Any]:
         return self.send(step.requests, deadline)

@@ -12,6 +12,7 @@ import httpx
 from qdrant_client.connection import header_adder_interceptor, parse_channel_options
 
 from tasb_qdrant.collection.server.certificates import Certificates, ssl_context
+from tasb_qdrant.collection.server.whole import bounded
 from tasb_qdrant.settings import DEFAULT_PORT, StoreSettings
 
 
@@ -95,7 +96,7 @@ def key_of(settings: StoreSettings) -> list[tuple[str, str]]:
 
 def http_client(settings: StoreSettings) -> httpx.Client:
     """A client whose requests name paths alone."""
-    return httpx.Client(**_http_options(settings))
+    return bounded(httpx.Client(**_http_options(settings)))
 
 
 def async_http_client(settings: StoreSettings) -> httpx.AsyncClient:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Self, TypeVar
 
 from qdrant_client import models
@@ -19,7 +20,7 @@ from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.schema import CollectionSchema, edit_mark, read_schema
-from tasb_qdrant.collection.server.aliases import aliases_of
+from tasb_qdrant.collection.server.aliases import where_allowed
 from tasb_qdrant.collection.server.connection import Connection, Patience
 from tasb_qdrant.collection.server.edits import ServerEdits
 from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, RequestTooLargeError, sensible
@@ -34,6 +35,7 @@ from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, StoreSettings
+from tasb_qdrant.steps import Deadline
 
 T = TypeVar("T")
 
@@ -213,10 +215,10 @@ class ServerCollection(Edits):
     @property
     def alias_of(self) -> str:
         """The collection that the name stands for, if it is an alias."""
-        return self._aliases().get(self._name, "")
+        return self._aliases(self._patience.begin()).get(self._name, "")
 
-    def _aliases(self) -> dict[str, str]:
-        return aliases_of(self._client, self._call)
+    def _aliases(self, deadline: Deadline) -> dict[str, str]:
+        return where_allowed(lambda: self._ask(self._connection.questions.aliases, "listing aliases", deadline))
 
     def record_fields(self, fields: RoleFields) -> None:
         """Have the collection say that its passages come from these fields, and from those that another process
@@ -280,15 +282,16 @@ class ServerCollection(Edits):
 
     def info(self) -> CollectionInfo:
         """What the collection is and holds now: the one that has the name now, should it be another by then."""
-        described = self._describe()
+        deadline = self._patience.begin()
+        described = self._describe(deadline)
         schema = schema_of(described, name=self._name, location=self.location)
-        aliases = self._aliases()
+        aliases = self._aliases(deadline)
         own_name = aliases.get(self._name, self._name)
         return CollectionInfo(
             name=self._name,
             location=self.location,
             store=f"Qdrant {'.'.join(map(str, self._connection.version))} ({self._connection.transport})",
-            points=self._reads.count(),
+            points=self._reads.run_until(self._steps.count(), deadline),
             indexed=described.indexed_vectors_count or 0,
             status=described.status.value,
             index_deferred=is_deferred(described.config.optimizer_config, schema),
@@ -307,7 +310,7 @@ class ServerCollection(Edits):
     def queued_updates(self) -> int | None:
         """The length of the update queue over all shards; None from servers before 1.17, or if there is no answer."""
         try:
-            queue = self._connection.asking.get_collection(self._name).update_queue
+            queue = self._connection.questions.describe(self._name, self._patience.request).update_queue
         except CLIENT_ERRORS:
             return None
         return None if queue is None else queue.length
@@ -348,17 +351,22 @@ class ServerCollection(Edits):
         doing = "reading the collection's state"
         return self._of_dense(self._call(lambda: self._client.get_collection(self._name), doing))
 
-    def _describe(self) -> models.CollectionInfo:
+    def _describe(self, deadline: Deadline | None = None) -> models.CollectionInfo:
+        described = partial(self._connection.questions.describe, self._name)
+        return self._of_dense(self._ask(described, "reading the collection's state", deadline))
+
+    def _ask(self, question: Callable[[float], T], doing: str, deadline: Deadline | None = None) -> T:
+        """The answer to a small question."""
         self._reading.check_open()
-        described = ask(
-            lambda: self._connection.asking.get_collection(self._name),
-            "reading the collection's state",
+        return ask(
+            question,
+            doing,
             self._patience,
             settings=self._settings,
             sleep=self._sleep,
             watch=self._watch,
+            deadline=deadline,
         )
-        return self._of_dense(described)
 
     def _of_dense(self, described: models.CollectionInfo) -> models.CollectionInfo:
         if self.bm25 is not None:

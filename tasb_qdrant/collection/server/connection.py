@@ -30,10 +30,14 @@ from tasb_qdrant.collection.server.address import (
     with_key,
 )
 from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, named_error, sensible, was_answered
+from tasb_qdrant.collection.server.questions import Questions
 from tasb_qdrant.collection.server.retry import call
+from tasb_qdrant.collection.server.whole import bounded, whole, within
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
+from tasb_qdrant.forks import Origin, keep
 from tasb_qdrant.settings import DEFAULT_PORT, StoreSettings
+from tasb_qdrant.steps import NEVER, Deadline
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +50,13 @@ PROBE_SECONDS: Final = 5.0
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long a question to a server is waited for: seconds that one `request` may take, and for which `retries` may
-    begin; together, all that it takes. `loads` says whose patience it is: a load's, or a reader's."""
+    begin; together, all that it takes. `loads` says whose patience it is: a load's, or a reader's. `total` is what
+    several questions may take together, None that each has its own time."""
 
     request: float
     retries: float
     loads: bool
+    total: float | None = None
 
     @classmethod
     def to_load(cls, settings: StoreSettings) -> Self:
@@ -61,7 +67,12 @@ class Patience:
     def to_read(cls, settings: StoreSettings) -> Self:
         """Somebody waits: in all no longer than `read_seconds`, a second try included."""
         half = settings.read_seconds / 2
-        return cls(min(half, settings.timeout), min(half, settings.retry_seconds), loads=False)
+        retries = min(half, settings.retry_seconds)
+        return cls(min(half, settings.timeout), retries, loads=False, total=settings.read_seconds)
+
+    def begin(self) -> Deadline:
+        """When what begins now is to end."""
+        return Deadline.after(self.total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +91,20 @@ class Connection:
     channel: grpc.Channel | None = None
     plain: grpc.Channel | None = None
     http: httpx.Client | None = None
+    _origin: Origin = field(default_factory=Origin, repr=False, compare=False)
     _closed: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
+    @property
+    def questions(self) -> Questions:
+        """Small questions, each with a limit of its own."""
+        return Questions(self.asking, over_grpc=self.transport == "grpc")
+
     def close(self) -> None:
-        """Close the connection. May be called twice."""
+        """Close the connection. May be called twice; in a process that was forked meanwhile it does nothing, as the
+        connection is its parent's."""
+        if self._origin.is_elsewhere:
+            keep(self)
+            return
         self._closed.set()
         if self.channel is not None:
             self.channel.close()
@@ -93,40 +114,48 @@ class Connection:
         self.client.close()
 
     def check_open(self) -> None:
-        """Raises CollectionError after `close`: a closed client's own errors look like a server's."""
+        """Raises CollectionError after `close`: a closed client's own errors look like a server's. Raises ForkedError
+        in another process: two that share a socket read each other's answers."""
         if self._closed.is_set():
             raise CollectionError("the connection to the server is closed; open the collection again")
+        self._origin.check("the connection to the server")
 
 
 def connect(
     settings: StoreSettings,
     *,
     patience: Patience | None = None,
+    deadline: Deadline = NEVER,
     sleep: Callable[[float], None] = time.sleep,
     watch: Watch | None = None,
 ) -> Connection:
     """A client that is known to work: the server answers, is recent enough, and accepts the key.
 
     With transport "auto" gRPC is used where its port answers, and REST otherwise, which a note says. `patience` is by
-    default a load's.
+    default a load's, and all of it ends at the `deadline`.
     Raises SettingsError, ServerUnreachableError, ServerTooOldError, UnauthorizedError.
     """
     _check_key_is_safe(settings)
     patience = patience or Patience.to_load(settings)
     rest = _client(settings, patience.request, over_grpc=False)
+
+    def ask_version() -> tuple[int, int, int]:
+        with within(seconds := deadline.left(patience.request)):
+            return _server_version(rest, settings.address, seconds)
+
     try:
         version = call(
-            sensible(lambda: _server_version(rest, settings.address, patience.request)),
+            sensible(ask_version),
             location=settings.address,
             doing="connecting",
-            retry_seconds=patience.retries,
+            retry_seconds=deadline.left(patience.retries),
             sleep=sleep,
             retry_if=was_answered,  # where nothing answers, a person waits for the error
             watch=watch,
         )
         if settings.transport == "rest":
             return _over_rest(settings, patience, rest, version)
-        if isinstance(asking := _over_grpc(settings, patience.request, version), QdrantClient):
+        if isinstance(asking := _over_grpc(settings, patience.request, version, deadline), QdrantClient):
             rest.close()
             client = asking if patience.loads else _client(settings, settings.timeout, over_grpc=True)
             plain = plain_channel(settings)
@@ -178,7 +207,7 @@ def _client(settings: StoreSettings, timeout: float, *, over_grpc: bool) -> Qdra
     with warnings.catch_warnings():
         # A key over plain http to another host has been refused above; on loopback it is fine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
-        return QdrantClient(
+        client = QdrantClient(
             url=settings.url,
             port=rest_port(settings),
             grpc_port=grpc_port(settings),
@@ -188,6 +217,9 @@ def _client(settings: StoreSettings, timeout: float, *, over_grpc: bool) -> Qdra
             check_compatibility=False,  # we check for what we need, which older servers have too
             **client_options(settings),
         )
+    bounded(client.http.client._client)  # it makes its HTTP client itself
+    client.http.client.add_middleware(whole)
+    return client
 
 
 def _server_version(client: QdrantClient, url: str, timeout: float) -> tuple[int, int, int]:
@@ -205,11 +237,7 @@ def _server_version(client: QdrantClient, url: str, timeout: float) -> tuple[int
                 f"{url}: something answers there, but not in HTTP ({error.source}); correct http:// or https:// in "
                 "--url, or its port"
             ) from error
-        if isinstance(error.source, httpx.ReadTimeout | httpx.WriteTimeout):
-            raise ServerUnreachableError(
-                f"{url}: something takes connections there and doesn't answer in time, within {max(1, timeout):.0f} s; "
-                "look whether the server is well, or correct --url"
-            ) from error
+        _check_answered(error, url, timeout)
         raise
     except UnexpectedResponse as error:
         if error.status_code is not None and error.status_code < 500 and error.status_code not in (401, 403, 408, 429):
@@ -224,8 +252,21 @@ def _server_version(client: QdrantClient, url: str, timeout: float) -> tuple[int
             f"{url}: this is Qdrant {described.version}, but {oldest} or later is needed (collection metadata); "
             "upgrade the server"
         )
-    client.get_collections()  # `/` answers without a key; this tells whether ours is accepted
+    try:
+        client.get_collections()  # `/` answers without a key; this tells whether ours is accepted
+    except ResponseHandlingException as error:
+        _check_answered(error, url, timeout)
+        raise
     return version
+
+
+def _check_answered(error: ResponseHandlingException, url: str, timeout: float) -> None:
+    """Raises ServerUnreachableError if it is that no answer came in so many seconds."""
+    if isinstance(error.source, httpx.ReadTimeout | httpx.WriteTimeout):
+        raise ServerUnreachableError(
+            f"{url}: something takes connections there and doesn't answer in time, within {timeout:.3g} s; "
+            "look whether the server is well, or correct --url"
+        ) from error
 
 
 def _parse_version(text: str) -> tuple[int, int, int]:
@@ -234,12 +275,16 @@ def _parse_version(text: str) -> tuple[int, int, int]:
     return (*parts, 0, 0, 0)[:3]  # type: ignore[return-value]  # sliced to three just here
 
 
-def _over_grpc(settings: StoreSettings, timeout: float, version: tuple[int, int, int]) -> QdrantClient | str:
+def _over_grpc(
+    settings: StoreSettings, timeout: float, version: tuple[int, int, int], deadline: Deadline
+) -> QdrantClient | str:
     """A client over gRPC, or why there is none."""
     client = _client(settings, timeout, over_grpc=True)
     try:
-        client.grpc_collections.List(messages.ListCollectionsRequest(), timeout=min(PROBE_SECONDS, timeout))
-        found = client.info().version
+        probe = min(PROBE_SECONDS, timeout)
+        client.grpc_collections.List(messages.ListCollectionsRequest(), timeout=deadline.left(probe))
+        root = client._client.grpc_root  # type: ignore[attr-defined]  # its own `info` has whole seconds for a limit
+        found = root.HealthCheck(messages.HealthCheckRequest(), timeout=deadline.left(timeout)).version
     except CLIENT_ERRORS as error:
         client.close()
         return str(error.code().name if hasattr(error, "code") else named_error(error, location="", doing=""))

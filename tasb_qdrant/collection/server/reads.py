@@ -17,12 +17,14 @@ from tasb_qdrant.collection.server.connection import Connection, Patience
 from tasb_qdrant.collection.server.failure import detail_of, named_error, sensible, timed_out
 from tasb_qdrant.collection.server.retry import call, call_async
 from tasb_qdrant.collection.server.transports import (
+    POLLING,
     AsyncGrpcTransport,
     AsyncRestTransport,
     AsyncTransport,
     GrpcTransport,
     RestTransport,
     SyncTransport,
+    ThreadedTransport,
 )
 from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, Watch
 from tasb_qdrant.errors import CollectionError, SearchTimeoutError
@@ -82,8 +84,13 @@ class ServerReading:
 
     def async_reads(self) -> AsyncReads:
         """Reads for one event loop, which connect when they are used first."""
-        over_grpc = self._connection.plain is not None
-        transport = AsyncGrpcTransport(self._settings) if over_grpc else AsyncRestTransport(self._settings)
+        transport: AsyncTransport
+        if self._connection.plain is None:
+            transport = AsyncRestTransport(self._settings)
+        elif POLLING.is_elsewhere:
+            transport = ThreadedTransport(self._transport)
+        else:
+            transport = AsyncGrpcTransport(self._settings)
 
         async def send(requests: Sequence[ServerRequest], deadline: Deadline) -> list[Any]:
             if len(requests) == 1:
@@ -99,26 +106,47 @@ class ServerReading:
     def check_open(self) -> None:
         """Raises CollectionError when the collection or its connection is closed."""
         if self._closed:
-            raise CollectionError(f"collection {self._name!r} is closed; open it again")
+            raise self._closed_error()
         self._connection.check_open()
 
+    def _closed_error(self) -> CollectionError:
+        return CollectionError(f"collection {self._name!r} is closed; open it again")
+
     def _send(self, request: ServerRequest, deadline: Deadline) -> Any:
-        self.check_open()
         deadline = self._limited(deadline)
-        return call(
-            lambda: self._transport.send(request, timeout=deadline.left(self._settings.timeout)),
-            sleep=self._sleep,
-            **self._retrying(request, deadline),
-        )
+
+        def send() -> Any:
+            self.check_open()
+            try:
+                return self._transport.send(request, timeout=deadline.left(self._settings.timeout))
+            except Exception:
+                self.check_open()  # what a client raises once it is closed looks like a server's, or nobody's
+                raise
+
+        return call(send, sleep=self._sleep, **self._retrying(request, deadline))
 
     async def _send_async(self, transport: AsyncTransport, request: ServerRequest, deadline: Deadline) -> Any:
-        self.check_open()
         deadline = self._limited(deadline)
-        return await call_async(
-            lambda: transport.send(request, timeout=deadline.left(self._settings.timeout)),
-            sleep=asyncio.sleep,
-            **self._retrying(request, deadline),
-        )
+
+        def check() -> None:
+            if transport.closed:
+                raise self._closed_error()
+            self.check_open()
+
+        async def send() -> Any:
+            check()
+            try:
+                return await transport.send(request, timeout=deadline.left(self._settings.timeout))
+            except asyncio.CancelledError:
+                # gRPC cancels what is under way as it closes, which looks as if someone had cancelled this very task.
+                if transport.closed and not _is_cancelled():
+                    raise self._closed_error() from None
+                raise
+            except Exception:
+                check()
+                raise
+
+        return await call_async(send, sleep=asyncio.sleep, **self._retrying(request, deadline))
 
     def _limited(self, deadline: Deadline) -> Deadline:
         """The deadline of one request, tries and all. It begins anew with each: a long batch may take long, as long as
@@ -138,24 +166,33 @@ class ServerReading:
 
 
 def ask(
-    question: Callable[[], T],
+    question: Callable[[float], T],
     doing: str,
     patience: Patience,
     *,
     settings: StoreSettings,
     sleep: Callable[[float], None],
     watch: Watch | None,
+    deadline: Deadline | None = None,
 ) -> T:
-    """The answer to a small question about a collection, asked through `Connection.asking`. Raises CollectionError."""
+    """The answer to one of `Connection.questions`, which gets the seconds that it may take. It ends at the `deadline`,
+    else as the patience has it. Raises CollectionError."""
+    deadline = deadline or patience.begin()
     return call(
-        sensible(question),
+        sensible(lambda: question(deadline.left(patience.request))),
         location=settings.address,
         doing=doing,
-        retry_seconds=patience.retries,
+        retry_seconds=deadline.left(patience.retries),
         sleep=sleep,
         watch=watch,
         name=named_error if patience.loads else partial(read_error, timeout=settings.read_seconds),
     )
+
+
+def _is_cancelled() -> bool:
+    """Whether someone asked the task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _transport(connection: Connection, settings: StoreSettings) -> SyncTransport:

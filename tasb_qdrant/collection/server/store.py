@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 from qdrant_client import models
 
 from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.schema import CollectionSchema, check_name, check_no_alias, kept_settings
-from tasb_qdrant.collection.server.aliases import aliases_of
+from tasb_qdrant.collection.server.aliases import where_allowed
 from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.connection import Patience, connect
 from tasb_qdrant.collection.server.failure import sensible
@@ -28,6 +29,7 @@ from tasb_qdrant.errors import (
     UnauthorizedError,
 )
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
+from tasb_qdrant.steps import Deadline
 
 T = TypeVar("T")
 
@@ -53,8 +55,9 @@ class ServerStore:
         self._watch = watch
         self._patient = patient
         self._patience = Patience.to_load(settings) if patient else Patience.to_read(settings)
-        self._connection = connect(settings, patience=self._patience, sleep=sleep, watch=watch)
-        self._asking = self._connection.asking
+        self._opening = self._patience.begin()
+        self._connection = connect(settings, patience=self._patience, deadline=self._opening, sleep=sleep, watch=watch)
+        self._questions = self._connection.questions
         self._client = self._connection.client
         self._settings = settings
         self._sleep = sleep
@@ -73,22 +76,29 @@ class ServerStore:
 
     def names(self) -> list[str]:
         """The collections on the server, sorted."""
-        answer = self._ask(self._asking.get_collections, "listing collections")
-        return sorted(described.name for described in answer.collections)
+        return self._names(self._patience.begin())
+
+    def _names(self, deadline: Deadline) -> list[str]:
+        return sorted(self._ask(self._questions.names, "listing collections", deadline))
 
     def exists(self, name: str) -> bool:
         """Whether there is such a collection, ours or not."""
+        return self._exists(name, self._patience.begin())
+
+    def _exists(self, name: str, deadline: Deadline) -> bool:
         if not name or "/" in name or name in (".", ".."):
             return False  # no server has such a name, and in a path it would mean something else
-        return self._ask(lambda: self._asking.collection_exists(name), "looking for the collection")
+        return self._ask(partial(self._questions.exists, name), "looking for the collection", deadline)
 
     def open(
         self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
     ) -> ServerCollection:
         """The collection, over this store's connection; no lock is waited for. Raises CollectionNotFoundError."""
-        if not self.exists(name):
-            raise CollectionNotFoundError(name, location=self.location, available=self.names())
-        described = self._ask(lambda: self._asking.get_collection(name), "reading the collection's state")
+        # A store that is opened for one collection alone opens it in the time that was given for both.
+        deadline = self._opening if own_store else self._patience.begin()
+        if not self._exists(name, deadline):
+            raise CollectionNotFoundError(name, location=self.location, available=self._names(deadline))
+        described = self._ask(partial(self._questions.describe, name), "reading the collection's state", deadline)
         state = state_of(described, name=name, location=self.location)
         schema = state.schema
         notes = [*kept_settings(schema, wanted), *self._untold.pop(name, ())]
@@ -141,7 +151,7 @@ class ServerStore:
 
     def aliases(self) -> dict[str, str]:
         """Each alias with the collection that it stands for; none where this key may not ask."""
-        return aliases_of(self._client, self._call)
+        return where_allowed(lambda: self._ask(self._questions.aliases, "listing aliases", self._patience.begin()))
 
     def delete(self, name: str) -> None:
         """Remove the collection and everything in it. Raises CollectionNotFoundError, and RequestRefusedError for an
@@ -197,10 +207,18 @@ class ServerStore:
             )
         return None
 
-    def _ask(self, question: Callable[[], T], doing: str) -> T:
-        """The answer to a small question, through the client for these."""
+    def _ask(self, question: Callable[[float], T], doing: str, deadline: Deadline) -> T:
+        """The answer to a small question."""
         self._connection.check_open()
-        return ask(question, doing, self._patience, settings=self._settings, sleep=self._sleep, watch=self._watch)
+        return ask(
+            question,
+            doing,
+            self._patience,
+            settings=self._settings,
+            sleep=self._sleep,
+            watch=self._watch,
+            deadline=deadline,
+        )
 
     def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
         self._connection.check_open()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import grpc
 import httpx
@@ -14,8 +15,17 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 from tasb_qdrant.collection.reads.wire import ServerRequest, WrongAnswerError
 from tasb_qdrant.collection.server.address import async_http_client, key_of, plain_async_channel
 from tasb_qdrant.collection.server.failure import JunkAnswerError, raised_by_the_client
+from tasb_qdrant.collection.server.whole import within
 from tasb_qdrant.errors import TasbQdrantError, UnreadableAnswerError
+from tasb_qdrant.forks import Started
 from tasb_qdrant.settings import StoreSettings
+
+POLLING: Final = Started()
+"""gRPC's thread that wakes event loops: there is one, and a forked process, which hasn't got it, awaits for ever."""
+
+_GRACE: Final = 1.0
+"""Seconds after gRPC's own limit. Only where another program's gRPC was awaited before a fork does it not end by that.
+"""
 
 
 class SyncTransport(Protocol):
@@ -27,7 +37,9 @@ class SyncTransport(Protocol):
 
 
 class AsyncTransport(Protocol):
-    """The same, awaited."""
+    """The same, awaited. Once it is `closed` it sends nothing any more, and what is under way fails somehow."""
+
+    closed: bool
 
     async def send(self, request: ServerRequest, *, timeout: float) -> Any: ...
 
@@ -64,7 +76,8 @@ class RestTransport:
     def send(self, request: ServerRequest, *, timeout: float) -> Any:
         """The answer, read."""
         try:
-            answer = self._client.send(_http_request(self._client, request, timeout))
+            with within(timeout):
+                answer = self._client.send(_http_request(self._client, request, timeout))
         except httpx.HTTPError as error:
             raise ResponseHandlingException(error) from error
         return _read(request, _content(answer))
@@ -78,15 +91,20 @@ class AsyncGrpcTransport:
         self._key = tuple(key_of(settings))
         self._channel: grpc.aio.Channel | None = None
         self._methods: dict[str, Any] = {}
+        self.closed = False
 
     async def send(self, request: ServerRequest, *, timeout: float) -> Any:
         """The answer, read."""
         if (method := self._methods.get(request.path)) is None:
             if self._channel is None:
+                POLLING.begin()
                 self._channel = plain_async_channel(self._settings)
             method = self._methods[request.path] = self._channel.unary_unary(request.path)
         try:
-            answer = await method(request.body, timeout=timeout, metadata=self._key)
+            async with asyncio.timeout(timeout + _GRACE):
+                answer = await method(request.body, timeout=timeout, metadata=self._key)
+        except TimeoutError as error:
+            raise ResponseHandlingException(httpx.ReadTimeout("no answer in time")) from error
         except grpc.RpcError as error:
             if (pause := _asked_to_wait(error)) is not None:
                 raise pause from error
@@ -95,10 +113,27 @@ class AsyncGrpcTransport:
 
     async def aclose(self) -> None:
         """Close the channel."""
+        self.closed = True
         self._methods.clear()
         if (channel := self._channel) is not None:
             self._channel = None
             await channel.close()
+
+
+class ThreadedTransport:
+    """A waiting transport, awaited: others wait for it, in threads. It closes nothing."""
+
+    def __init__(self, transport: SyncTransport) -> None:
+        self._transport = transport
+        self.closed = False
+
+    async def send(self, request: ServerRequest, *, timeout: float) -> Any:
+        """The answer, read."""
+        return await asyncio.to_thread(self._transport.send, request, timeout=timeout)
+
+    async def aclose(self) -> None:
+        """Send nothing any more."""
+        self.closed = True
 
 
 class AsyncRestTransport:
@@ -107,19 +142,25 @@ class AsyncRestTransport:
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
         self._client: httpx.AsyncClient | None = None
+        self.closed = False
 
     async def send(self, request: ServerRequest, *, timeout: float) -> Any:
         """The answer, read."""
         if self._client is None:
             self._client = async_http_client(self._settings)
         try:
-            answer = await self._client.send(_http_request(self._client, request, timeout))
+            # httpx's own limit is for each of its operations: an answer that trickles may have many.
+            async with asyncio.timeout(timeout):
+                answer = await self._client.send(_http_request(self._client, request, timeout))
+        except TimeoutError as error:
+            raise ResponseHandlingException(httpx.ReadTimeout("no answer in time")) from error
         except httpx.HTTPError as error:
             raise ResponseHandlingException(error) from error
         return _read(request, _content(answer))
 
     async def aclose(self) -> None:
         """Close the connections."""
+        self.closed = True
         if (client := self._client) is not None:
             self._client = None
             await client.aclose()

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasb_qdrant.encoder.hardware import is_out_of_memory, release_memory
+from tasb_qdrant.encoder.threads import ELSEWHERE
 from tasb_qdrant.errors import EncodingError, InvalidInputError
+from tasb_qdrant.forks import Origin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +61,7 @@ class CrossEncoder:
         self._tokenize = tokenization
         self._forward = forward
         self._lock = threading.Lock()
+        self._origin = Origin()
         self._asked_tokens = self._batch_tokens = batch_tokens
         self._truncated = 0
 
@@ -94,6 +97,7 @@ class CrossEncoder:
         """
         from tasb_qdrant.encoder.tokenize.tokens import check_texts
 
+        self._origin.check("the cross-encoder", remedy=ELSEWHERE)
         _check_query(query)
         check_texts(texts)
         return self._score(self._tokenize(query, texts), on_progress)

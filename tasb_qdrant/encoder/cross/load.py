@@ -12,7 +12,7 @@ from tasb_qdrant.encoder.hardware import check_names, choose_hardware, default_b
 from tasb_qdrant.encoder.model.hub import HUB_TIMEOUT
 from tasb_qdrant.encoder.model.resolve import TAS_B, resolve_model
 from tasb_qdrant.encoder.model.weights import find_weights, hashing, read_tensors
-from tasb_qdrant.encoder.threads import spin_less
+from tasb_qdrant.encoder.threads import begin_threads, spin_less
 from tasb_qdrant.errors import DeviceError, ModelError, SettingsError
 
 PRECISIONS: Final = ("fp32", "bf16", "fp16")
@@ -42,6 +42,7 @@ def load_cross_encoder(
     ModelError for a model that isn't a cross-encoder, SettingsError.
     """
     spin_less()  # before torch is imported
+    begin_threads()
     _check_options(model, device, precision, batch_tokens)
     source = resolve_model(model, revision=revision, allow_pickle=False, hub_timeout=hub_timeout, kind=CLASSIFIER)
     layout = read_classifier_layout(source.folder)

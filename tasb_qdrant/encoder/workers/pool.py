@@ -11,9 +11,11 @@ from itertools import count
 from queue import SimpleQueue
 from typing import Final, Generic, TypeVar, cast
 
+from tasb_qdrant.encoder.threads import ELSEWHERE
 from tasb_qdrant.encoder.workers.process import WorkerProcess
 from tasb_qdrant.encoder.workers.serve import Reply, Request, Task
 from tasb_qdrant.errors import TasbQdrantError, WorkerError
+from tasb_qdrant.forks import Origin
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -64,6 +66,7 @@ class WorkerPool(Generic[W, R]):
         name."""
         # Reentrant, because the garbage collector may run `close` in a thread that holds it.
         self._changed = threading.Condition(threading.RLock())
+        self._origin = Origin()
         self._numbers = count()
         self._waiting: deque[_Piece] = deque()
         self._calls: set[_Call] = set()
@@ -104,8 +107,10 @@ class WorkerPool(Generic[W, R]):
         room, in another thread.
 
         Urgent work goes ahead of waiting work. Raises WorkerError if a worker ended, and what a worker raised if it
-        is a TasbQdrantError.
+        is a TasbQdrantError. Raises ForkedError in a process that was forked from the owner's: the answers would come
+        to whoever reads first.
         """
+        self._origin.check("the pool of worker processes", remedy=ELSEWHERE)
         for worker in self._workers:
             if not worker.process.is_running:
                 self._fail(f"{worker.process.name} {worker.process.death()}")
@@ -121,7 +126,10 @@ class WorkerPool(Generic[W, R]):
         yield from cast("Iterator[tuple[int, R]]", self._finished(call, len(pieces)))
 
     def close(self) -> None:
-        """End the processes. Current and later calls raise WorkerError."""
+        """End the processes. Current and later calls raise WorkerError. They go on if they are those of a process from
+        which this one was forked."""
+        if self._origin.is_elsewhere:
+            return
         self._fail("the worker processes were ended by close(); load the encoder again")
         for thread in self._threads:
             if thread is not threading.current_thread():

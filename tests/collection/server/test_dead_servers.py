@@ -23,7 +23,7 @@ from tasb_qdrant.settings import READ_SECONDS, CollectionSettings, StoreSettings
 from tests.collection.faults import HttpFault, HttpProxy
 from tests.collection.helpers import CONTRACT, fill
 from tests.qdrant_servers import QdrantServer, free_port
-from tests.waiting import sooner_than
+from tests.waiting import opened, sooner_than
 
 TRANSPORTS: Final[tuple[Transport, ...]] = ("grpc", "rest")
 SHORT: Final = 2.0
@@ -65,8 +65,9 @@ def _settings(server: QdrantServer, transport: Transport = "grpc", **more: Any) 
 
 
 def _opened(server: QdrantServer, transport: Transport, read_timeout: float | None = SHORT) -> OpenCollection:
-    return open_collection(
-        "c", url=server.url, grpc_port=server.grpc_port, transport=transport, read_timeout=read_timeout
+    where: dict[str, Any] = {"url": server.url, "grpc_port": server.grpc_port, "transport": transport}
+    return opened(
+        lambda: open_collection("c", read_timeout=read_timeout, **where), SearchTimeoutError, ServerUnreachableError
     )
 
 
