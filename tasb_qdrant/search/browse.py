@@ -7,14 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from tasb_qdrant.collection.points import PointId, checked_ids
-from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where, check_count
+from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where
 from tasb_qdrant.errors import PassageNotFoundError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import FacetCount, Hit
+from tasb_qdrant.search.fields import COUNTED, ORDERED, field_path
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.options import Filterable
 from tasb_qdrant.search.ranking import payload_fields
 from tasb_qdrant.search.session import Session
+from tasb_qdrant.settings import checks
 from tasb_qdrant.steps import Steps
 
 T = TypeVar("T")
@@ -24,7 +26,7 @@ def count(
     session: Session[T], where: Filterable | None = None, *, exact: bool = True, timeout: float | None = None
 ) -> Steps[int]:
     """How many passages match."""
-    read = ReadOptions(timeout=timeout)
+    read, exact = ReadOptions(timeout=timeout), checks.flag("exact", exact)
     resolved = yield from session.where.resolve(where)
     return (yield from session.reads.count(resolved, exact=exact, read=read))
 
@@ -39,13 +41,11 @@ def facet(
     timeout: float | None = None,
 ) -> Steps[list[FacetCount]]:
     """The most frequent values of a payload field."""
-    check_count("limit", limit, least=1)
-    read = ReadOptions(timeout=timeout)
+    limit, exact = checks.whole("limit", limit, least=1), checks.flag("exact", exact)
+    read, field = ReadOptions(timeout=timeout), field_path("the field to count", name)
     resolved = yield from session.where.resolve(where)
-    found = yield from session.reads.facet(name, where=resolved, limit=limit, exact=exact, read=read)
-    if not found:
-        yield from session.where.check_field(name)
-    return found
+    yield from session.where.check_use(field, COUNTED)
+    return (yield from session.reads.facet(field, where=resolved, limit=limit, exact=exact, read=read))
 
 
 def get(
@@ -53,7 +53,7 @@ def get(
 ) -> Steps[dict[str, Hit[T]]]:
     """Those of the passages that are there, by their id, in the order asked for."""
     wanted = checked_ids(ids)
-    read = ReadOptions(timeout=timeout)
+    read, with_vectors = ReadOptions(timeout=timeout), checks.flag("with_vectors", with_vectors)
     points = [session.collection.point_id(name) for name in wanted]
     payload = session.hits.fields(True)
     found = yield from session.reads.retrieve(points, payload=payload, vectors=with_vectors, read=read)
@@ -100,12 +100,16 @@ def begin_scroll(
     timeout: float | None = None,
 ) -> Steps[Scrolling]:
     """Before the first page."""
-    check_count("page_size", page_size, least=1)
+    size, vectors = checks.whole("page_size", page_size, least=1), checks.flag("with_vectors", with_vectors)
     payload = session.hits.fields(payload_fields(with_payload))
-    read = ReadOptions(timeout=timeout)
-    order = None if order_by is None else OrderBy(order_by, descending)
+    read, descending = ReadOptions(timeout=timeout), checks.flag("descending", descending)
+    order = None if order_by is None else OrderBy(field_path("order_by", order_by), descending)
     resolved = yield from session.where.resolve(where)
-    return Scrolling(resolved, order, page_size, payload, with_vectors, read)
+    if isinstance(payload, tuple):
+        yield from session.where.check_fields(payload)
+    if order is not None:
+        yield from session.where.check_use(order.field, ORDERED)
+    return Scrolling(resolved, order, size, payload, vectors, read)
 
 
 def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scrolling]]:
@@ -124,8 +128,6 @@ def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scro
         following = replace(at, start=page.following, done=page.following is None)
     elif len(page.points) < at.size:
         following = replace(at, done=True)
-        if not page.points and at.order.start_from is None:
-            yield from session.where.check_field(at.order.field)
     else:
         last = page.order_values[-1]
         same = {p.id for p, value in zip(page.points, page.order_values, strict=True) if value == last}

@@ -19,6 +19,7 @@ from tasb_qdrant.collection.reads.questions import (
 )
 from tasb_qdrant.collection.reads.wire import Indexes, Wire
 from tasb_qdrant.records import FacetCount, IntegerIds
+from tasb_qdrant.records.path import qdrant_path
 from tasb_qdrant.steps import Requests, StoreSteps
 
 BATCH_POINTS: Final = 2_000
@@ -60,7 +61,9 @@ class BrowseSteps:
         Raises RequestRefusedError where the field has no index for them.
         """
         condition = None if where is None else (yield from self.filtering.translated(where))
-        (counts,) = yield Requests([self._wire.facet(field, where=condition, limit=limit, exact=exact, read=read)])
+        (counts,) = yield Requests(
+            [self._wire.facet(qdrant_path(field), where=condition, limit=limit, exact=exact, read=read)]
+        )
         return sorted(counts, key=lambda counted: (-counted.count, isinstance(counted.value, str), counted.value))
 
     def scroll(

@@ -110,13 +110,14 @@ def _only(request: QueryRequest, by: str, value: Value) -> Any:
 
 def values_of(payload: Mapping[str, Any], path: Sequence[Segment]) -> Iterator[Value]:
     """The strings and integers at the path. An array at its end stands for its elements, one level deep."""
-    for found in _at(payload, path):
+    for found in at_path(payload, path):
         for value in found if isinstance(found, list) else [found]:
             if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
                 yield value
 
 
-def _at(value: Any, path: Sequence[Segment]) -> Iterator[Any]:
+def at_path(value: Any, path: Sequence[Segment]) -> Iterator[Any]:
+    """Whatever is at the path, arrays whole."""
     if not path:
         yield value
         return
@@ -131,4 +132,4 @@ def _at(value: Any, path: Sequence[Segment]) -> Iterator[Any]:
         else:
             found = [array[position] for array in arrays if position < len(array)]
     for each in found:
-        yield from _at(each, rest)
+        yield from at_path(each, rest)

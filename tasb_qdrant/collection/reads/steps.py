@@ -15,7 +15,6 @@ from tasb_qdrant.collection.reads.browse import BATCH_POINTS, BrowseSteps
 from tasb_qdrant.collection.reads.fusion import combine
 from tasb_qdrant.collection.reads.grouping import group_listed, group_more
 from tasb_qdrant.collection.reads.questions import (
-    MAX_COUNT,
     Diverse,
     Fused,
     Lexical,
@@ -30,6 +29,9 @@ from tasb_qdrant.collection.reads.questions import (
 )
 from tasb_qdrant.collection.reads.wire import QueryRequest, SearchParams, Wire
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
+from tasb_qdrant.records.path import qdrant_path
+from tasb_qdrant.settings import checks
+from tasb_qdrant.settings.checks import MAX_COUNT
 from tasb_qdrant.steps import Requests, StoreSteps
 
 if TYPE_CHECKING:
@@ -104,6 +106,7 @@ class ReadSteps(BrowseSteps):
         """Up to `limit` groups of up to `size` points each, by the values of the payload field `by`, in the order of
         their best points: of what was fused or made diverse among its candidates, else as `grouping` finds them."""
         self._check([query])
+        by, size = qdrant_path(by), checks.whole("group_size", size, least=1)
         limit = options.offset + options.limit
         options, where = yield from self._filtered([query], options)
         if isinstance(query, Fused | Diverse):
@@ -190,7 +193,7 @@ class ReadSteps(BrowseSteps):
         wanted = min(options.offset + options.limit, MAX_COUNT)
         if isinstance(query, Fused):
             return [QueryRequest(part, max(query.depth, wanted), where, params) for part in query.prefetch]
-        least = options.score_threshold
+        least = _below(options.score_threshold)
         if isinstance(query, Diverse):
             count = max(query.candidates, wanted)
             return [QueryRequest(query.query, count, where, params, threshold=least, vectors=True)]
@@ -248,6 +251,17 @@ def _page(query: Query, lists: Sequence[list[ScoredPoint]], options: QueryOption
         return lists[0]
     combined = _above(combine(query, lists, most=options.offset + options.limit), query, options)
     return combined[options.offset : options.offset + options.limit]
+
+
+def _below(threshold: float | None) -> float | None:
+    """The float32 just below the threshold, as scores are float32, and stores leave out those that equal what they are
+    given. None if every score is above."""
+    if threshold is None:
+        return None
+    with np.errstate(over="ignore"):
+        nearest = np.float32(threshold)
+    below = np.nextafter(nearest, np.float32(-np.inf))
+    return float(below) if np.isfinite(below) else None
 
 
 def _above(points: list[ScoredPoint], query: Query, options: QueryOptions) -> list[ScoredPoint]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from qdrant_client import models
 
 from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.reads.last import LastFilter
 from tasb_qdrant.collection.reads.questions import (
     BM25,
     Lexical,
@@ -25,6 +26,7 @@ from tasb_qdrant.collection.reads.questions import (
     Selection,
 )
 from tasb_qdrant.collection.reads.wire import Indexes, PlainQuery, QueryRequest, SearchParams, ServerRequest
+from tasb_qdrant.collection.server.filters import rest_filter
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.records.sparse import SparseVector
 from tasb_qdrant.settings import IndexType
@@ -35,18 +37,19 @@ class RestWire:
 
     def __init__(self, collection: str, *, index_types: Sequence[IndexType]) -> None:
         self._path = f"/collections/{quote(collection, safe='')}"
+        self._filter = LastFilter(rest_filter)
         self._index_types = {str(kind): kind for kind in index_types}
 
     def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> ServerRequest:
         """POST points/query/batch."""
-        body = {"searches": [_find(request) for request in queries]}
+        body = {"searches": [self._find(request) for request in queries]}
         return self._post("searching", "points/query/batch", body, partial(_read_query, count=len(queries)), read)
 
     def facet(
         self, field: str, *, where: models.Filter | None, limit: int, exact: bool, read: ReadOptions
     ) -> ServerRequest:
         """POST facet."""
-        body = {"key": field, "limit": limit, "exact": exact, "filter": _filter(where)}
+        body = {"key": field, "limit": limit, "exact": exact, "filter": self._filter(where)}
         return self._post("counting values", "facet", body, _read_facet, read)
 
     def scroll(
@@ -62,7 +65,7 @@ class RestWire:
     ) -> ServerRequest:
         """POST points/scroll."""
         body = {
-            "filter": _filter(where),
+            "filter": self._filter(where),
             "offset": start,
             "limit": limit,
             "order_by": None if order is None else _order(order),
@@ -79,7 +82,7 @@ class RestWire:
 
     def count(self, where: models.Filter | None, *, exact: bool, read: ReadOptions) -> ServerRequest:
         """POST points/count."""
-        body = {"filter": _filter(where), "exact": exact}
+        body = {"filter": self._filter(where), "exact": exact}
         return self._post("counting", "points/count", body, lambda result: int(result["count"]), read)
 
     def indexes(self) -> ServerRequest:
@@ -99,6 +102,21 @@ class RestWire:
             {field: int(schema[field].get("points") or 0) for field in types},
         )
 
+    def _find(self, request: QueryRequest) -> dict[str, Any]:
+        body = {
+            "query": _query(request.query),
+            "filter": self._filter(request.where),
+            "params": _params(request.params),
+            "score_threshold": request.threshold,
+            "limit": request.limit,
+            **_shown(request.payload, vectors=request.vectors),
+        }
+        if request.offset:
+            body["offset"] = request.offset
+        if isinstance(request.query, Lexical):
+            body["using"] = BM25
+        return body
+
     def _post(
         self, doing: str, path: str, body: Mapping[str, Any], read: Callable[[Any], Any], options: ReadOptions
     ) -> ServerRequest:
@@ -111,22 +129,6 @@ class RestWire:
 def _parameters(read: ReadOptions) -> dict[str, str]:
     parameters = {} if read.timeout is None else {"timeout": str(math.ceil(read.timeout))}
     return parameters if read.consistency is None else {**parameters, "consistency": str(read.consistency)}
-
-
-def _find(request: QueryRequest) -> dict[str, Any]:
-    body = {
-        "query": _query(request.query),
-        "filter": _filter(request.where),
-        "params": _params(request.params),
-        "score_threshold": request.threshold,
-        "limit": request.limit,
-        **_shown(request.payload, vectors=request.vectors),
-    }
-    if request.offset:
-        body["offset"] = request.offset
-    if isinstance(request.query, Lexical):
-        body["using"] = BM25
-    return body
 
 
 def _query(query: PlainQuery) -> Any:
@@ -150,10 +152,6 @@ def _numbers(vector: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _example(example: PointId | NDArray[np.float32]) -> Any:
     return _numbers(example) if isinstance(example, np.ndarray) else example
-
-
-def _filter(where: models.Filter | None) -> dict[str, Any] | None:
-    return None if where is None else where.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def _params(params: SearchParams) -> dict[str, Any]:
