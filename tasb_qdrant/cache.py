@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import OrderedDict
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar, overload
 
 from tasb_qdrant.errors import SettingsError
-from tasb_qdrant.settings import check_whole_number
+from tasb_qdrant.settings import check_whole_number, checks
 
 V = TypeVar("V")
 D = TypeVar("D")
@@ -27,6 +28,15 @@ class CacheInfo:
     size: int
 
 
+def _checked_ttl(ttl: float) -> float:
+    """Seconds; for ever may be asked for. Raises SettingsError."""
+    if ttl == math.inf:
+        return ttl
+    if found := checks.number("cache_ttl", ttl, "must be more than 0 seconds", least=0):
+        return found
+    raise SettingsError(f"cache_ttl must be more than 0 seconds, got {ttl!r}")
+
+
 class Cache(Generic[V]):
     """The `size` most recently used answers, none older than `ttl` seconds. Safe to use from several threads.
 
@@ -34,10 +44,8 @@ class Cache(Generic[V]):
     """
 
     def __init__(self, size: int = 0, *, ttl: float = TTL, clock: Callable[[], float] = time.monotonic) -> None:
-        check_whole_number("cache_size", size)
-        if not ttl > 0:
-            raise SettingsError(f"cache_ttl must be more than 0 seconds, got {ttl!r}")
-        self._size, self._ttl, self._clock = size, ttl, clock
+        size = check_whole_number("cache_size", size)
+        self._size, self._ttl, self._clock = size, _checked_ttl(ttl), clock
         self.on: Final = size > 0
         """Whether it stores anything at all."""
         self._answers: OrderedDict[Hashable, tuple[float, V]] = OrderedDict()

@@ -7,11 +7,12 @@ another says `yield from`. `carry_out` drives it where threads wait, `carry_out_
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias, TypeVar
 
 from tasb_qdrant.errors import SearchTimeoutError
 
@@ -165,19 +166,38 @@ def carry_out(steps: Generator[S, Any, T], carry: Callable[[S, Deadline], Any], 
 
 
 async def carry_out_async(
-    steps: Generator[S, Any, T], carry: Callable[[S, Deadline], Awaitable[Any]], deadline: Deadline = NEVER
+    steps: Generator[S, Any, T],
+    carry: Callable[[S, Deadline], Awaitable[Any]],
+    deadline: Deadline = NEVER,
+    *,
+    in_thread: bool = False,
 ) -> T:
-    """The same, awaited."""
-    try:
-        step = next(steps)
-        while True:
-            try:
-                deadline.check()
-                answer = await carry(step, deadline)
-            except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(answer)
-    except StopIteration as done:
-        result: T = done.value
-        return result
+    """The same, awaited. With `in_thread`, what lies between the steps is work, and is done in a thread."""
+
+    def go_on(move: Callable[..., S], *given: Any) -> S | _Done[T]:
+        # A StopIteration can't be raised into a future.
+        try:
+            return move(*given)
+        except StopIteration as done:
+            return _Done(done.value)
+
+    async def moved(move: Callable[..., S], *given: Any) -> S | _Done[T]:
+        return await asyncio.to_thread(go_on, move, *given) if in_thread else go_on(move, *given)
+
+    step = await moved(next, steps)
+    while not isinstance(step, _Done):
+        try:
+            deadline.check()
+            answer = await carry(step, deadline)
+        except BaseException as error:
+            step = await moved(steps.throw, error)
+        else:
+            step = await moved(steps.send, answer)
+    return step.result
+
+
+@dataclass(frozen=True, slots=True)
+class _Done(Generic[T]):
+    """The end of the steps."""
+
+    result: T

@@ -172,11 +172,12 @@ def replace_command(
     from tasb_qdrant.collection.editing import check_patchable
     from tasb_qdrant.errors import PassageNotFoundError
     from tasb_qdrant.records import Passage
+    from tasb_qdrant.records.path import plain_name
     from tasb_qdrant.search import Searcher
 
     if text is None and title is None:
         raise click.UsageError("give --text, --title or both; payload fields alone are set with `passage patch`")
-    patch = _fields(fields)
+    patch, remove = _fields(fields), tuple(map(plain_name, remove))
     with Searcher(collection, **store, **encoder) as searcher:
         check_patchable([*patch, *remove], searcher.collection.keys, searcher.collection.split)
         stored = searcher.get([identifier]).get(identifier)
@@ -207,9 +208,14 @@ def _check_one_way(ids: tuple[str, ...], where: str | None) -> None:
 
 def _fields(written: tuple[str, ...]) -> Mapping[str, Any]:
     """`year=2011` as {"year": 2011}. Raises UsageError."""
+    from tasb_qdrant.records.path import plain_name
+
     fields: dict[str, Any] = {}
     for each in written:
-        name, equals, value = each.partition("=")
+        # A name in backticks or quotes may have an equals sign of its own.
+        end = each.find(each[0], 1) if each[:1] in ("`", '"') else 0
+        name, equals, value = each[max(end, 0) :].partition("=")
+        name = plain_name(each[: max(end, 0)] + name)
         if not equals or not name:
             raise click.UsageError(f"--set takes NAME=VALUE, such as year=2011; got {each!r}")
         try:

@@ -22,7 +22,7 @@ from tasb_qdrant.filters.conditions import Leaf, leaves
 from tasb_qdrant.records import Passage
 from tasb_qdrant.records.edit import EditKind, EditReport
 from tasb_qdrant.records.passage import NulledPayload
-from tasb_qdrant.records.path import Segment, qdrant_path, write_path
+from tasb_qdrant.records.path import plain_name, top_level_path
 from tasb_qdrant.settings import PayloadKeys, SplitSettings
 from tasb_qdrant.steps import Steps, work
 
@@ -162,6 +162,9 @@ class EditSteps:
         if isinstance(remove, str):
             raise SettingsError(f"expected a list of fields to remove, got the string {remove!r}; write [{remove!r}]")
         removed = list(dict.fromkeys(remove))
+        _check_names([*fields, *removed])
+        removed = list(map(plain_name, removed))
+        fields = {plain_name(name): value for name, value in fields.items()}
         if not fields and not removed:
             raise SettingsError("a patch sets fields, or removes some; name at least one")
         if both := fields.keys() & set(removed):
@@ -177,7 +180,7 @@ class EditSteps:
             )
         indexes = yield from work(self._collection.indexes, "read the payload indexes")
         TypeCheck(indexes)(checked)
-        return Patch(checked, tuple(removed), tuple(qdrant_path(write_path([Segment(name)])) for name in removed))
+        return Patch(checked, tuple(removed), tuple(map(top_level_path, removed)))
 
     def _resolved(self, where: Filterable) -> Steps[Where]:
         """The filter, if it may be acted on: what a search would only warn of is refused where no passage agrees."""
@@ -217,6 +220,12 @@ def _clients(where: Any) -> Where:
         )
     found: Where = where
     return found
+
+
+def _check_names(names: Iterable[object]) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise SettingsError(f"names of payload fields are strings, got {name!r}; write them in quotes")
 
 
 def check_patchable(names: Iterable[str], keys: PayloadKeys, split: SplitSettings | None) -> None:

@@ -17,7 +17,8 @@ _SHOWN_CHARS: Final = 80
 # "202-01-31" is the year 202 to it, and "2024-1-257:2:3" a quarter of a day.
 _DATETIME: Final = re.compile(
     r"(\d{4})-(\d{1,2})-(\d{1,2})"
-    r"(?: (\d{1,2}):(\d{1,2})|[T ](\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.\d+)?(?: ?(?:[Zz]|UTC|[+-](\d\d):?(\d\d)))?)?",
+    r"(?: (\d{1,2}):(\d{1,2})"
+    r"|[Tt ](\d{1,2}):(\d{1,2}):(\d{1,2})(?:\.\d+)?(?: ?(?:[Zz]|[Uu][Tt][Cc]|[+-](\d\d)(?::?(\d\d))?))?)?",
     re.ASCII,
 )
 _HEX: Final = "[0-9a-fA-F]"

@@ -10,7 +10,7 @@ from tasb_qdrant.collection.index_types import INDEX_OF, TypeCheck
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.schema import index_conflicts
 from tasb_qdrant.errors import IndexMismatchError, InvalidPassageError, RequestRefusedError
-from tasb_qdrant.records.path import Segment, parse_path, qdrant_path, write_path
+from tasb_qdrant.records.path import parse_path, top_level_path
 from tasb_qdrant.settings import IndexType
 
 PAGE: Final = 1_000
@@ -44,7 +44,7 @@ def check_stored(
     found: dict[str, IndexMismatchError] = {}
     checks = {field: (kind, TypeCheck({field: kind})) for field, kind in wanted.items()}
     keys = collection.keys
-    fields = tuple(dict.fromkeys([keys.id, *(_outermost(field) for field in wanted)]))
+    fields = tuple(dict.fromkeys([top_level_path(keys.id), *(_outermost(field) for field in wanted)]))
     start, seen = None, 0
     limit = min(PAGE, collection.limits.page or PAGE, most or PAGE)
     while checks and (most is None or seen < most):
@@ -82,4 +82,4 @@ def _problem(check: TypeCheck, payload: Mapping[str, object]) -> str | None:
 
 def _outermost(field: str) -> str:
     """The field at the top of the payload that the path begins in, as Qdrant spells it."""
-    return qdrant_path(write_path([Segment(parse_path(field)[0].name)]))
+    return top_level_path(parse_path(field)[0].name)

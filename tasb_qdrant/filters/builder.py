@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from decimal import Decimal
+from enum import Enum
 from typing import NoReturn, TypeAlias
+from uuid import UUID
 
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters.conditions import (
@@ -26,12 +29,14 @@ from tasb_qdrant.filters.conditions import (
 )
 from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Filter, Ids, Not, Or, as_filter
 from tasb_qdrant.filters.values import check_number, check_point
+from tasb_qdrant.records.json_values import plain_scalar
 from tasb_qdrant.records.path import canonical_path
 
-Value: TypeAlias = str | bool | int | float | date
-"""What a field can be compared with; a naive datetime is in UTC, and a date is its midnight in UTC."""
+Value: TypeAlias = str | bool | int | float | date | UUID | Decimal | Enum
+"""What a field can be compared with; a naive datetime is in UTC, and a date is its midnight in UTC. NumPy's and pandas'
+scalars count as Python's, members of an Enum as their values."""
 
-Ordered: TypeAlias = int | float | date | str
+Ordered: TypeAlias = int | float | date | str | Decimal
 Point: TypeAlias = tuple[float, float]
 """(latitude, longitude) in degrees."""
 
@@ -86,11 +91,14 @@ class F:
 
     def in_(self, values: Iterable[Value]) -> In:
         """One of the values, all of one kind: strings, numbers, booleans or datetimes."""
-        return In(self._name, values)  # type: ignore[arg-type]  # becomes a tuple inside
+        found = In(self._name, values)  # type: ignore[arg-type]  # becomes a tuple inside
+        if not found.values:
+            raise FilterError(f"{self._name}: `in` takes at least one value, got an empty list; no passage could match")
+        return found
 
     def not_in(self, values: Iterable[Value]) -> Not:
-        """None of the values; also matches if the field is missing."""
-        return Not(self.in_(values))
+        """None of the values; also matches if the field is missing, and every passage if there are no values."""
+        return Not(In(self._name, values))  # type: ignore[arg-type]  # as above
 
     def exists(self) -> Exists:
         """Present, and neither null nor an empty list."""
@@ -203,6 +211,7 @@ class CountOf:
         return Count(self._name, low, high)
 
     def _whole(self, number: int) -> int:
+        number = plain_scalar(number)
         if type(number) is not int:
             raise FilterError(f"{self._name}: a count is a whole number, 0 or more, got {number!r}")
         return number

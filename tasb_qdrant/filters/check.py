@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
@@ -47,6 +48,7 @@ _KIND_OF_INDEX: Final = {
     "datetime": "datetime",
     "geo": "object",
 }
+_CANONICAL_UUID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}", re.ASCII)
 _ARTICLE: Final = {"string": "a string", "number": "a number", "boolean": "a boolean", "object": "a place"}
 _JSON_KIND: Final = {"string": "string", "number": "number", "boolean": "boolean", "datetime": "string"}
 
@@ -109,7 +111,9 @@ def _check_indexed(leaf: Filter, kind: IndexType) -> None:
         case Equals(field, value):
             _check_equal(field, kind, value)
         case In(field, values):
-            for value in values:
+            # All are of one kind, and of a long list each would be looked at for nothing.
+            alike = kind not in ("uuid", "integer") or (kind == "integer" and set(map(type, values)) == {int})
+            for value in values[:1] if alike else values:
                 _check_equal(field, kind, value)
         case Compare(field, order, value):
             _check_range(field, kind, value, f"{field} {order} ")
@@ -152,9 +156,7 @@ def _check_range(field: str, kind: IndexType, value: Scalar, written: str) -> No
     if kind_of(value) != _KIND_OF_INDEX[kind]:
         raise FilterTypeError(field=field, indexed_as=kind, value=value, hint=_hint(field, kind, value, written))
     if kind == "integer" and isinstance(value, float) and abs(value) > EXACT:
-        raise FilterTypeError(
-            field=field, indexed_as=kind, value=value, hint=f"bounds for integers must be within ±{EXACT}"
-        )
+        raise FilterTypeError(field=field, indexed_as=kind, value=value, hint="write a whole number within ±2**63")
 
 
 def _hint(field: str, kind: IndexType, value: Scalar, written: str) -> str:
@@ -247,6 +249,8 @@ def _is_number(text: str) -> bool:
 
 
 def _is_uuid(text: str) -> bool:
+    if _CANONICAL_UUID.fullmatch(text):
+        return True
     try:
         uuid.UUID(text)
     except ValueError:

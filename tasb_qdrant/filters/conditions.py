@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 from datetime import datetime
 from typing import Literal, TypeAlias
 
@@ -20,6 +21,7 @@ from tasb_qdrant.filters.values import (
     check_words,
     kind_of,
 )
+from tasb_qdrant.records.json_values import plain_scalar
 from tasb_qdrant.records.path import canonical_path
 
 Order: TypeAlias = Literal["<", "<=", ">", ">="]
@@ -52,6 +54,9 @@ class In(_Leaf):
     """The field, or an element of it, is one of the values."""
 
     values: tuple[Scalar, ...]
+    """None of them is one of none: `F.not_in` may be given an empty list, `F.in_` not."""
+
+    _hash: int = dataclass_field(default=0, init=False, repr=False, compare=False)
 
     def _check(self) -> None:
         object.__setattr__(self, "values", check_list(self.values, self.field))
@@ -113,6 +118,8 @@ class Count(_Leaf):
     high: int | None = None
 
     def _check(self) -> None:
+        object.__setattr__(self, "low", plain_scalar(self.low))
+        object.__setattr__(self, "high", plain_scalar(self.high))
         for bound in (self.low, self.high):
             if bound is not None and (type(bound) is not int or not 0 <= bound < 2**63):
                 raise FilterError(f"{self.field}: a count is a whole number, 0 or more, got {bound!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from tasb_qdrant.filters.values import DATETIME
 from tasb_qdrant.records.path import BARE, RESERVED
 
 _NAME = rf"(?:{BARE}|`[^`]+`)(?:\[\d*\])*"
@@ -23,6 +24,7 @@ GRAMMAR: Final = rf"""
 ?predicate: FIELD CMP value                     -> compare
     | FIELD _IN list                            -> one_of
     | FIELD _NOT _IN list                       -> none_of
+    | FIELD _NOT _IN "[" "]"                    -> none_of
     | FIELD _BETWEEN value _AND value           -> between
     | FIELD _EXISTS                             -> exists
     | FIELD _IS _NULL                           -> is_null
@@ -48,7 +50,7 @@ value: DATE | NUMBER | STRING | TRUE | FALSE
 
 FIELD.1: /{_NOT_RESERVED}{_NAME}(?:\.{_NAME})*/
 CMP: /==|!=|<=|>=|<(?!>)|>|=(?![<>])/
-DATE.4: /\d{{4}}-\d\d-\d\d(?:[Tt]\d\d:\d\d(?::\d\d(?:\.\d{{1,6}})?)?(?:[Zz]|[+-]\d\d:\d\d)?)?(?![\w:.+-])/
+DATE.4: /{DATETIME}(?![\w:.+-])/
 NUMBER.3: /-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/
 STRING: /"(?:[^"\\]|\\(?s:.))*"|'(?:[^'\\]|\\(?s:.))*'/
 UNIT.2: /(?:km|m)(?![\w\-])/i

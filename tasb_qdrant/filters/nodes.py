@@ -17,9 +17,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Final
 
 from tasb_qdrant.errors import FilterError
+from tasb_qdrant.records.json_values import plain_scalar
 from tasb_qdrant.records.path import canonical_path
 
 MAX_DEPTH: Final = 24
@@ -35,6 +37,19 @@ class Filter:
     def depth(self) -> int:
         """How deep `and`, `or`, `not`, `at least` and `any` are nested."""
         return 0
+
+    @property
+    def size(self) -> int:
+        """About how many values it compares with."""
+        size = 0
+        for held in (getattr(self, each.name) for each in fields(self) if each.init):  # type: ignore[arg-type]  # every node is a dataclass
+            if isinstance(held, Filter):
+                size += held.size
+            elif isinstance(held, tuple):
+                size += sum(each.size for each in held if isinstance(each, Filter)) or len(held)
+            else:
+                size += 1
+        return size
 
     # A comparison of `fields(Model)` is a bool to type checkers but a Filter at run time: no bool gets here.
     def __and__(self, other: Filter | bool) -> And:
@@ -63,7 +78,14 @@ class Filter:
         return self._key() == other._key() if isinstance(other, Filter) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        # Several caches ask for it at each search: what may hold a long list has a place to keep it.
+        kept: int | None = getattr(self, "_hash", None)
+        if not kept:
+            made = hash(self._key())
+            if kept is not None:
+                object.__setattr__(self, "_hash", made)
+            return made
+        return kept
 
     def _key(self) -> object:
         return _tagged(tuple(getattr(self, f.name) for f in fields(self) if f.compare))  # type: ignore[arg-type]  # every node is a dataclass
@@ -76,9 +98,15 @@ def as_filter(where: Filter | bool) -> Filter:
     raise FilterError(f"{where!r} is not a filter; compare a field with a value, or write .exists()")
 
 
+_PLAIN: Final = frozenset({str, bool, int, float, datetime})
+
+
 def _tagged(value: object) -> object:
     """The values tagged with their types: Python's 1 == 1.0 == True would make different filters equal."""
     if isinstance(value, tuple):
+        kinds = set(map(type, value))
+        if len(kinds) == 1 and kinds <= _PLAIN:  # as most lists are, of which some are long
+            return (kinds.pop(), value)
         return tuple(_tagged(item) for item in value)
     return (type(value), value)
 
@@ -152,6 +180,7 @@ class AtLeast(_Junction):
 
     def __post_init__(self) -> None:
         _Junction.__post_init__(self)  # super() would refer to the class before it got its slots
+        object.__setattr__(self, "count", plain_scalar(self.count))
         if type(self.count) is not int or not 1 <= self.count <= len(self.operands):
             raise FilterError(
                 f"at least {self.count!r} of {len(self.operands)} conditions is impossible; give a whole number "
@@ -186,6 +215,7 @@ class Ids(Filter):
     """The passage is one of these."""
 
     ids: tuple[str, ...]
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         given: object = self.ids
@@ -194,7 +224,7 @@ class Ids(Filter):
         ids = list(given)
         if not ids:
             raise FilterError("ids takes at least one passage id, got none; no passage could match")
-        for each in ids:
+        for each in () if set(map(type, ids)) == {str} and all(ids) else ids:
             if not isinstance(each, str) or not each:
                 raise FilterError(f"a passage id is a non-empty string, got {each!r}; write it in quotes")
         object.__setattr__(self, "ids", tuple(dict.fromkeys(map(str.__str__, ids))))

@@ -13,6 +13,7 @@ from tasb_qdrant.errors import FilterError, FilterTypeError
 from tasb_qdrant.filters.builder import F, Ordered, Value
 from tasb_qdrant.filters.nodes import Filter
 from tasb_qdrant.filters.shape import Kind, Shape, members
+from tasb_qdrant.filters.values import plain_value
 from tasb_qdrant.records.path import canonical_path
 
 _ORDERED: Final[frozenset[Kind]] = frozenset({"int", "float", "datetime", "date", "anything"})
@@ -147,6 +148,8 @@ def checked(term: Term, value: Any, *, free: bool = False) -> Value:
     if value is None:
         raise FilterError(f"{term._path}: nothing equals None; write field({term!r}).is_null()")
     plain = value.value if isinstance(value, enum.Enum) else value
+    if not isinstance(plain, UUID):
+        plain = plain_value(plain)
     kind = _kind_of(plain)
     if not shape.kinds & (_ACCEPTED.get(kind, frozenset({kind})) | {"anything"}):
         raise FilterTypeError(field=term._path, declared_as=str(shape), value=value, hint=_hint(term, shape))
@@ -166,7 +169,7 @@ def ordered(term: Term, value: Any) -> Ordered:
             problem="which has no order",
             hint="compare it with == or in_",
         )
-    return plain
+    return cast("Ordered", plain)
 
 
 def _kind_of(value: object) -> Kind:

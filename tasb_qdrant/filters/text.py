@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -82,7 +83,7 @@ def _builder() -> Any:
         def one_of(self, field: Token, values: list[_Value]) -> Filter:
             return F(field).in_(values)
 
-        def none_of(self, field: Token, values: list[_Value]) -> Filter:
+        def none_of(self, field: Token, values: Sequence[_Value] = ()) -> Filter:
             return F(field).not_in(values)
 
         def between(self, field: Token, low: Any, high: Any) -> Filter:

@@ -37,6 +37,14 @@ def json_value(value: Any, depth: int = _DEPTH) -> Any:
     return _foreign(value)
 
 
+def plain_scalar(value: Any) -> Any:
+    """NumPy's scalar as Python's own; anything else as it is. NumPy isn't imported for it."""
+    kind = type(value)
+    if kind.__module__ != "numpy" or kind.__name__ == "ndarray" or not hasattr(value, "item"):
+        return value
+    return value.item()
+
+
 def decimal_value(value: decimal.Decimal) -> int | float:
     """An integer where the decimal has no places, whatever its value: an integer too large for 64 bits is refused
     later, where a float would have made one number of several."""

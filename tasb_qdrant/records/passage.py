@@ -34,6 +34,9 @@ _UUID = re.compile(
 )
 
 
+_CANONICAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.ASCII)
+
+
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
@@ -53,6 +56,8 @@ def point_id(passage_id: str, integers: IntegerIds = "u53") -> int | str:
     """
     if _DECIMAL.fullmatch(passage_id) and (number := int(passage_id)) < _INTEGERS_BELOW[integers]:
         return number
+    if _CANONICAL_UUID.fullmatch(passage_id):
+        return passage_id
     if _UUID.fullmatch(passage_id):
         return str(uuid.UUID(passage_id.lower()))  # uuid accepts its "urn:uuid:" prefix in lower case only
     return _uuid5(passage_id)

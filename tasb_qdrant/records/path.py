@@ -20,6 +20,10 @@ _BARE_NAME = re.compile(BARE)
 _QDRANT_BARE = re.compile(r"[A-Za-z0-9_\-]+")
 _SEGMENT = re.compile(r"""(?:`([^`]+)`|"([^"]+)"|([^.\[\]`"]+))((?:\[\d*\])*)""")
 _INDEX = re.compile(r"\[(\d*)\]")
+_QUOTED = re.compile(r"""[^"\\]+""", re.DOTALL)
+"""What Qdrant's paths can hold between double quotes."""
+
+_WHOLLY_QUOTED = re.compile(r"""`([^`]+)`|"([^"]+)\"""", re.DOTALL)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 _REMEMBERED: Final = 4_096
@@ -52,8 +56,8 @@ def _segments(text: str) -> tuple[Segment, ...]:
     position = 0
     while match := _SEGMENT.match(text, position):
         name = match[1] or match[2] or match[3]
-        if '"' in name or "`" in name:
-            raise FilterError(f"the field name {name!r} contains a quote, which Qdrant's paths can't express")
+        if not is_expressible(name):
+            raise FilterError(_inexpressible(name))
         elements = tuple(int(i) if i else None for i in _INDEX.findall(match[4]))
         segments.append(Segment(name, elements))
         position = match.end()
@@ -68,6 +72,22 @@ def _segments(text: str) -> tuple[Segment, ...]:
     )
 
 
+def plain_name(name: str) -> str:
+    """The name of a field at the top of a payload, without the backticks or double quotes that a path would need."""
+    match = _WHOLLY_QUOTED.fullmatch(name)
+    return name if match is None else match[1] or match[2]
+
+
+def is_expressible(name: str) -> bool:
+    """Whether a path can name a field of this name: in backticks here, and in double quotes for Qdrant."""
+    return "`" not in name and _QUOTED.fullmatch(name) is not None
+
+
+def _inexpressible(name: str) -> str:
+    what = "a backslash" if "\\" in name else "a quote" if name else "no characters"
+    return f"the field name {name!r} contains {what}, which Qdrant's paths can't express; rename the field"
+
+
 def canonical_path(text: str) -> str:
     """The canonical spelling of a path: bare names where possible, backticks elsewhere."""
     return write_path(parse_path(text))
@@ -76,6 +96,13 @@ def canonical_path(text: str) -> str:
 def write_path(segments: Iterable[Segment]) -> str:
     """The canonical path of these segments."""
     return ".".join(_bare_or(segment, "`") for segment in segments)
+
+
+def top_level_path(name: str) -> str:
+    """The field of this name at the top of a payload, as Qdrant's JSON paths spell it. Raises FilterError."""
+    if not _QUOTED.fullmatch(name):
+        raise FilterError(_inexpressible(name))
+    return name if _QDRANT_BARE.fullmatch(name) else f'"{name}"'
 
 
 def qdrant_path(text: str) -> str:

@@ -43,11 +43,12 @@ from tasb_qdrant.search.options import (
     ScrollOptions,
     SearchOptions,
 )
-from tasb_qdrant.search.ranking import checked_queries, checked_query, search_signature
+from tasb_qdrant.search.ranking import checked_queries, checked_query, deadline_of, search_signature
 from tasb_qdrant.search.recommend import Example
 from tasb_qdrant.search.rerank import Candidate
 from tasb_qdrant.search.session import Opening, SearcherOptions, Session
 from tasb_qdrant.search.stopwatch import Stopwatch
+from tasb_qdrant.search.where import is_long
 from tasb_qdrant.settings import StoreSettings
 from tasb_qdrant.steps import Deadline, EncodePassages, EncodeQueries, Requests, Step, Steps, Work, carry_out_async
 
@@ -112,22 +113,23 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
     async def search(self, query: str, **options: Unpack[SearchOptions]) -> Hits[P]:
         """`Searcher.search`, awaited."""
         steps = plans.search(self._opened, [checked_query(query)], options)
-        [hits] = await self._run(steps, options.get("timeout"), expects=True)
+        [hits] = await self._run(steps, options.get("timeout"), expects=True, where=options.get("where"))
         return hits
 
     @search_signature()
     async def search_batch(self, queries: Iterable[str], **options: Unpack[SearchOptions]) -> list[Hits[P]]:
         """`Searcher.search_batch`, awaited."""
         steps = plans.search(self._opened, checked_queries(queries), options)
-        return await self._run(steps, options.get("timeout"))
+        return await self._run(steps, options.get("timeout"), where=options.get("where"))
 
     @search_signature(plans.begin_pages)
     async def search_pages(self, query: str, **options: Unpack[PagesOptions]) -> AsyncIterator[Hits[P]]:
         """`Searcher.search_pages`, page by page: `async for`."""
-        steps = plans.begin_pages(self._opened, checked_query(query), **options)
-        paging = await self._run(steps, options.get("timeout"))
+        steps, where = plans.begin_pages(self._opened, checked_query(query), **options), options.get("where")
+        paging = await self._run(steps, options.get("timeout"), where=where)
         while not paging.done:
-            hits, paging = await self._run(plans.next_page(self._opened, paging), paging.wanted.read.timeout)
+            page = plans.next_page(self._opened, paging)
+            hits, paging = await self._run(page, paging.wanted.read.timeout, where=where)
             if hits:
                 yield hits
 
@@ -135,7 +137,7 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
     async def search_groups(self, query: str, *, by: str, **options: Unpack[GroupsOptions]) -> HitGroups[P]:
         """`Searcher.search_groups`, awaited."""
         steps = plans.search_groups(self._opened, checked_query(query), by=by, **options)
-        return await self._run(steps, options.get("timeout"))
+        return await self._run(steps, options.get("timeout"), where=options.get("where"))
 
     @search_signature()
     async def more_like_this(self, passage: Example, **options: Unpack[MoreLikeThisOptions]) -> Hits[P]:
@@ -148,7 +150,7 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
     ) -> Hits[P]:
         """`Searcher.recommend`, awaited."""
         steps = recommending.recommend(self._opened, positive, negative, **options)
-        return await self._run(steps, options.get("timeout"))
+        return await self._run(steps, options.get("timeout"), where=options.get("where"))
 
     @expanded_signature(reranking.rerank)
     async def rerank(self, query: str, candidates: Iterable[Candidate], **options: Unpack[RerankOptions]) -> Hits[P]:
@@ -158,12 +160,13 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
     @expanded_signature(browse.count)
     async def count(self, where: Filterable | None = None, **options: Unpack[CountOptions]) -> int:
         """`Searcher.count`, awaited."""
-        return await self._run(browse.count(self._opened, where, **options), options.get("timeout"))
+        return await self._run(browse.count(self._opened, where, **options), options.get("timeout"), where=where)
 
     @expanded_signature(browse.facet)
     async def facet(self, field: str, **options: Unpack[FacetOptions]) -> list[FacetCount]:
         """`Searcher.facet`, awaited."""
-        return await self._run(browse.facet(self._opened, field, **options), options.get("timeout"))
+        steps = browse.facet(self._opened, field, **options)
+        return await self._run(steps, options.get("timeout"), where=options.get("where"))
 
     @expanded_signature(browse.get)
     async def get(self, ids: Iterable[str], **options: Unpack[GetOptions]) -> dict[str, Hit[P]]:
@@ -173,9 +176,11 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
     @expanded_signature(browse.begin_scroll)
     async def scroll(self, where: Filterable | None = None, **options: Unpack[ScrollOptions]) -> AsyncIterator[Hit[P]]:
         """`Searcher.scroll`, page by page: `async for`."""
-        scrolling = await self._run(browse.begin_scroll(self._opened, where, **options), options.get("timeout"))
+        steps = browse.begin_scroll(self._opened, where, **options)
+        scrolling = await self._run(steps, options.get("timeout"), where=where)
         while not scrolling.done:
-            hits, scrolling = await self._run(browse.next_scroll(self._opened, scrolling), scrolling.read.timeout)
+            page = browse.next_scroll(self._opened, scrolling)
+            hits, scrolling = await self._run(page, scrolling.read.timeout, where=where)
             for hit in hits:
                 yield hit
 
@@ -279,8 +284,11 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
         finally:
             self.clear_cache()
 
-    async def _run(self, steps: Steps[T], timeout: float | None = None, *, expects: bool = False) -> T:
-        """What the steps come to. With `expects`, they may ask for a query's vector, which others wait for."""
+    async def _run(
+        self, steps: Steps[T], timeout: float | None = None, *, expects: bool = False, where: object = None
+    ) -> T:
+        """What the steps come to. With `expects`, they may ask for a query's vector, which others wait for. A long
+        `where` is worked on in a thread, while the loop goes on."""
         session, reads, batcher = self._opened, self._reads, self._batcher
         if reads is None or batcher is None:
             raise CollectionError(f"collection {self._opening.name!r} is not open")
@@ -311,7 +319,8 @@ class AsyncSearcher(AsyncSearcherEdits, Generic[P]):
                 finally:
                     watch.took(step, began)
 
-            return watch.timed(await carry_out_async(steps, carry, Deadline.after(timeout)))
+            in_thread = is_long(where)
+            return watch.timed(await carry_out_async(steps, carry, deadline_of(timeout), in_thread=in_thread))
 
 
 async def _by(deadline: Deadline, work: Awaitable[T]) -> T:

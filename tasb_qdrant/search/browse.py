@@ -8,13 +8,15 @@ from typing import Final, TypedDict, TypeVar
 
 from tasb_qdrant.collection.points import PointId, checked_ids
 from tasb_qdrant.collection.reads.ordered import Ordered
-from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where, check_count
+from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where
 from tasb_qdrant.errors import PassageNotFoundError, RequestRefusedError
 from tasb_qdrant.records import FacetCount, Hit
+from tasb_qdrant.search.fields import COUNTED, ORDERED, field_path
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.options import Filterable
 from tasb_qdrant.search.ranking import payload_fields
 from tasb_qdrant.search.session import Session
+from tasb_qdrant.settings import checks
 from tasb_qdrant.steps import Steps
 
 T = TypeVar("T")
@@ -27,7 +29,7 @@ def count(
     session: Session[T], where: Filterable | None = None, *, exact: bool = True, timeout: float | None = None
 ) -> Steps[int]:
     """How many passages match."""
-    read = ReadOptions(timeout=timeout)
+    read, exact = ReadOptions(timeout=timeout), checks.flag("exact", exact)
     resolved = yield from session.where.resolve(where)
     return (yield from session.reads.count(resolved, exact=exact, read=read))
 
@@ -42,13 +44,11 @@ def facet(
     timeout: float | None = None,
 ) -> Steps[list[FacetCount]]:
     """The most frequent values of a payload field."""
-    check_count("limit", limit, least=1)
-    read = ReadOptions(timeout=timeout)
+    limit, exact = checks.whole("limit", limit, least=1), checks.flag("exact", exact)
+    read, field = ReadOptions(timeout=timeout), field_path("the field to count", name)
     resolved = yield from session.where.resolve(where)
-    found = yield from session.reads.facet(name, where=resolved, limit=limit, exact=exact, read=read)
-    if not found:
-        yield from session.where.check_field(name)
-    return found
+    yield from session.where.check_use(field, COUNTED)
+    return (yield from session.reads.facet(field, where=resolved, limit=limit, exact=exact, read=read))
 
 
 def get(
@@ -56,7 +56,7 @@ def get(
 ) -> Steps[dict[str, Hit[T]]]:
     """Those of the passages that are there, by their id, in the order asked for."""
     wanted = checked_ids(ids)
-    read = ReadOptions(timeout=timeout)
+    read, with_vectors = ReadOptions(timeout=timeout), checks.flag("with_vectors", with_vectors)
     points = [session.collection.point_id(name) for name in wanted]
     payload = session.hits.fields(True)
     found = yield from session.reads.retrieve(points, payload=payload, vectors=with_vectors, read=read)
@@ -108,16 +108,19 @@ def begin_scroll(
     timeout: float | None = None,
 ) -> Steps[Scrolling]:
     """Before the first page."""
-    check_count("page_size", page_size, least=1)
+    size, vectors = checks.whole("page_size", page_size, least=1), checks.flag("with_vectors", with_vectors)
     payload = session.hits.fields(payload_fields(with_payload))
-    read = ReadOptions(timeout=timeout)
+    read, descending = ReadOptions(timeout=timeout), checks.flag("descending", descending)
+    order = None if order_by is None else OrderBy(field_path("order_by", order_by), descending)
     resolved = yield from session.where.resolve(where)
+    if isinstance(payload, tuple):
+        yield from session.where.check_fields(payload)
+    if order is not None:
+        yield from session.where.check_use(order.field, ORDERED)
     yield from session.reads.state.refreshed()
-    size = session.reads.page_size(page_size, usual=PAGE_SIZE)
-    ordered = None
-    if order_by is not None:
-        ordered = yield from session.reads.begin_order(OrderBy(order_by, descending))
-    return Scrolling(resolved, ordered, size, payload, with_vectors, read)
+    size = session.reads.page_size(size, usual=PAGE_SIZE)
+    ordered = None if order is None else (yield from session.reads.begin_order(order))
+    return Scrolling(resolved, ordered, size, payload, vectors, read)
 
 
 def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scrolling]]:
@@ -127,8 +130,6 @@ def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scro
         page = yield from session.reads.scroll(at.where, start=at.start, **shown)
         return session.hits.hits(page.points), replace(at, start=page.following, done=page.following is None)
     points, ordered = yield from session.reads.scroll_ordered(at.ordered, at.where, **shown)
-    if ordered is None and not points and at.ordered.reached is None:
-        yield from session.where.check_field(at.ordered.order.field)
     return session.hits.hits(points), replace(at, ordered=ordered, done=ordered is None)
 
 

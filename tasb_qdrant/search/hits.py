@@ -13,8 +13,9 @@ from tasb_qdrant.errors import PayloadInvalidError, SettingsError
 from tasb_qdrant.records import Hit, HitGroup, Passage
 from tasb_qdrant.records.hit import hits_table
 from tasb_qdrant.records.html import table
+from tasb_qdrant.records.path import top_level_path
 from tasb_qdrant.records.timings import Timings
-from tasb_qdrant.settings import PayloadKeys
+from tasb_qdrant.settings import PayloadKeys, checks
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, GetCoreSchemaHandler
@@ -108,8 +109,7 @@ class HitMaker(Generic[T]):
         notes: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self.notes = notes
-        if on_invalid not in ("raise", "keep"):
-            raise SettingsError(f"on_invalid is 'raise' or 'keep', got {on_invalid!r}")
+        checks.choice("on_invalid", on_invalid, get_args(OnInvalid))
         self._keys, self._model, self._keep = keys, model, on_invalid == "keep"
 
     def fields(self, chosen: Selection, *, text: bool = True) -> Selection:
@@ -117,6 +117,7 @@ class HitMaker(Generic[T]):
 
         Raises SettingsError where the model needs all of them.
         """
+        text = checks.flag("with_text", text)
         if chosen is True and text:
             return True
         if self._model is not None:
@@ -127,7 +128,7 @@ class HitMaker(Generic[T]):
         if chosen is True:
             raise SettingsError("with_text=False goes with with_payload=False or a list of fields; give one of these")
         keys = self._keys
-        told = [keys.id, keys.text, keys.title] if text else [keys.id]
+        told = [top_level_path(name) for name in ((keys.id, keys.text, keys.title) if text else (keys.id,))]
         return tuple(dict.fromkeys([*told, *(chosen or ())]))
 
     def hits(self, points: Sequence[ScoredPoint], *, cached: bool = False, warnings: Sequence[str] = ()) -> Hits[T]:

@@ -6,22 +6,17 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar, Unpack
 
-from tasb_qdrant.collection.reads.questions import (
-    DEPTH,
-    MAX_COUNT,
-    Nearest,
-    Query,
-    QueryOptions,
-    ScoredPoint,
-    check_count,
-)
-from tasb_qdrant.filters import F, Filter, format_filter
+from tasb_qdrant.collection.reads.questions import DEPTH, Nearest, Query, QueryOptions, ScoredPoint
+from tasb_qdrant.filters import Filter, format_filter
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import HitGroup
+from tasb_qdrant.search.fields import GROUPED, whole_field_path
 from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import PartOptions, RankedOptions, SearchOptions
 from tasb_qdrant.search.ranking import Ranking, query_options
 from tasb_qdrant.search.session import Session
+from tasb_qdrant.settings import checks
+from tasb_qdrant.settings.checks import MAX_COUNT
 from tasb_qdrant.steps import Steps, encode_queries, together
 
 T = TypeVar("T")
@@ -60,12 +55,11 @@ def search_groups(
 ) -> Steps[HitGroups[T]]:
     """The best hits of each value of a field, the group with the best hit first."""
     ranking = Ranking.of(options)
+    field, size = whole_field_path("by", by), checks.whole("group_size", group_size, least=1)
     wanted, warnings = yield from _wanted(session, options, ranking, limit=limit)
-    check_count("group_size", group_size, least=1)
-    [query] = yield from _queries(session, [text], ranking, limit=limit * group_size)
-    groups = yield from session.reads.query_groups(query, wanted, by=by, size=group_size)
-    if not groups:
-        warnings = (*warnings, *(yield from session.where.check_field(by)))
+    warnings += yield from session.where.check_use(field, GROUPED)
+    [query] = yield from _queries(session, [text], ranking, limit=limit * size)
+    groups = yield from session.reads.query_groups(query, wanted, by=field, size=size)
     found = [HitGroup(group.value, session.hits.hits(group.points)) for group in groups]
     return HitGroups(found, warnings=warnings, notes=session.notes)
 
@@ -178,8 +172,10 @@ def _wanted(
     warnings: tuple[str, ...] = ()
     if wanted.where is not None:
         warnings += yield from session.where.check(wanted.where)
+    if isinstance(wanted.payload, tuple):
+        warnings += yield from session.where.check_fields(wanted.payload)
     if ranking.best_per is not None:  # by a field that isn't there, nothing would be found
-        warnings += yield from session.where.check(F(ranking.best_per).exists())
+        warnings += yield from session.where.check_use(ranking.best_per, GROUPED)
     return wanted, warnings
 
 

@@ -5,14 +5,12 @@ Everything is checked here, before anything is encoded or sent.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, get_args
 
 from tasb_qdrant.collection.reads.questions import (
     DEPTH,
-    MAX_COUNT,
     Diverse,
     Fused,
     Lexical,
@@ -21,13 +19,16 @@ from tasb_qdrant.collection.reads.questions import (
     QueryOptions,
     ReadOptions,
     Selection,
-    check_count,
 )
 from tasb_qdrant.errors import InvalidInputError, SettingsError
 from tasb_qdrant.keywords import chosen, expanded_signature
-from tasb_qdrant.records.path import parse_path
+from tasb_qdrant.records.json_values import plain_scalar
+from tasb_qdrant.search.fields import whole_field_path
 from tasb_qdrant.search.options import Fusion, HitOptions, Mode, ModeOptions, ParamOptions, PartOptions, ReadingOptions
 from tasb_qdrant.search.where import parsed_filter
+from tasb_qdrant.settings import checks
+from tasb_qdrant.settings.checks import MAX_COUNT
+from tasb_qdrant.steps import Deadline
 
 if TYPE_CHECKING:
     from tasb_qdrant.search.hits import HitMaker
@@ -77,33 +78,37 @@ class Ranking:
     def of(cls, options: ModeOptions, *, diversity: float | None = None, best_per: str | None = None) -> Ranking:
         """Raises SettingsError."""
         given = chosen(ModeOptions, options)
-        if (weights := given.get("weights")) is not None:
-            given["weights"] = tuple(weights)
         return cls(**given, diversity=diversity, best_per=best_per)
 
     def __post_init__(self) -> None:
-        _check_choice("mode", self.mode, get_args(Mode))
-        _check_choice("fusion", self.fusion, get_args(Fusion))
+        checks.choice("mode", self.mode, get_args(Mode))
+        checks.choice("fusion", self.fusion, get_args(Fusion))
         if self.depth is not None:
-            check_count("depth", self.depth, least=1)
-        self._check_weights()
+            object.__setattr__(self, "depth", checks.whole("depth", self.depth, least=1))
+        if self.weights is not None:
+            object.__setattr__(self, "weights", self._checked_weights(self.weights))
         if self.best_per is not None:
-            _check_path("best_per", self.best_per)
+            object.__setattr__(self, "best_per", whole_field_path("best_per", self.best_per))
         if self.diversity is not None:
-            _check_share("diversity", self.diversity)
+            share = checks.number("diversity", self.diversity, "is a number from 0 to 1", least=0, most=1)
+            object.__setattr__(self, "diversity", share)
             if self.mode != "dense":
                 raise SettingsError(
                     f"diversity is for mode 'dense', and the mode is {self.mode!r}; leave one of them out"
                 )
 
-    def _check_weights(self) -> None:
-        if self.weights is None:
-            return
+    def _checked_weights(self, given: object) -> tuple[float, ...]:
         if self.mode != "hybrid" or self.fusion != "rrf":
             raise SettingsError("weights are for mode 'hybrid' with fusion 'rrf'; leave them out, or choose these")
-        weights: tuple[object, ...] = tuple(self.weights)
-        if len(weights) != 2 or not all(map(_is_weight, weights)) or not any(weights):
-            raise SettingsError(f"weights are two numbers, 0 or more, of the dense and the bm25 list; got {weights!r}")
+        listed = [] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+        try:
+            weights = tuple(checks.number("a weight", each, "is 0 or more", least=0) for each in listed)
+        except SettingsError:
+            weights = ()
+        if len(weights) != 2 or not any(weights):
+            shown = tuple(listed) or given
+            raise SettingsError(f"weights are two numbers, 0 or more, of the dense and the bm25 list; got {shown!r}")
+        return weights
 
     def query(self, dense: Nearest, lexical: Lexical | None, *, limit: int, least: int = DEPTH) -> Query:
         """Both of them fused, or the dense one alone, made diverse if that is asked for.
@@ -121,18 +126,27 @@ class Ranking:
 
 
 def payload_fields(chosen: bool | Iterable[str]) -> Selection:
-    """All, none or some fields. Raises SettingsError."""
-    if isinstance(chosen, bool):
-        return chosen
+    """All, none or some fields, as the stores spell them. Raises SettingsError, FilterError."""
+    if isinstance(plain := plain_scalar(chosen), bool):
+        return plain
     if isinstance(chosen, str):
-        raise SettingsError(f"with_payload takes True, False or a list of fields, got the string {chosen!r}")
+        raise SettingsError(
+            f"with_payload takes True, False or a list of fields, got the string {chosen!r}; write [{chosen!r}]"
+        )
+    if not isinstance(chosen, Iterable):
+        raise SettingsError(f"with_payload takes True, False or a list of fields, got {chosen!r}")
     return tuple(_field_name(name) for name in chosen)
 
 
 def _field_name(name: object) -> str:
     if not isinstance(name, str) or not name:
         raise SettingsError(f"with_payload takes names of fields, got {name!r}")
-    return name
+    return whole_field_path("with_payload", name)
+
+
+def deadline_of(timeout: float | None) -> Deadline:
+    """When a call with this timeout ends, from now on. Raises SettingsError."""
+    return Deadline.after(None if timeout is None else checks.seconds("timeout", timeout))
 
 
 def checked_query(query: object) -> str:
@@ -157,23 +171,3 @@ def checked_queries(queries: Iterable[str]) -> list[str]:
         if not query.strip():
             raise InvalidInputError(f"query {index} is empty; write what to search for")
     return asked
-
-
-def _check_choice(name: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise SettingsError(f"{name} is one of {', '.join(known)}; got {value!r}")
-
-
-def _check_path(name: str, value: object) -> None:
-    if not isinstance(value, str) or not value:
-        raise SettingsError(f"{name} is the name of a payload field, such as 'doc_id', got {value!r}")
-    parse_path(value)
-
-
-def _is_weight(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
-
-
-def _check_share(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise SettingsError(f"{name} is a number from 0 to 1, got {value!r}")

@@ -16,6 +16,7 @@ from tasb_qdrant.records import Hit, Passage, encoder_text
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.ranking import checked_query
 from tasb_qdrant.search.session import Session
+from tasb_qdrant.settings import checks
 from tasb_qdrant.steps import Steps, encode_passages, encode_queries, work
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def rerank(
     Raises SettingsError for anything but a candidate, PassageNotFoundError for ids that aren't in the collection.
     """
     query, read = checked_query(query), ReadOptions(timeout=timeout)
+    limit = None if limit is None else checks.whole("limit", limit, least=1)
+    cross_depth = checks.whole("cross_depth", cross_depth, least=1)
     given = _checked(candidates)
     if not given:
         return Hits(notes=session.notes)

@@ -42,7 +42,7 @@ from tasb_qdrant.search.options import (
     ScrollOptions,
     SearchOptions,
 )
-from tasb_qdrant.search.ranking import checked_queries, checked_query, search_signature
+from tasb_qdrant.search.ranking import checked_queries, checked_query, deadline_of, search_signature
 from tasb_qdrant.search.recommend import Example
 from tasb_qdrant.search.rerank import Candidate
 from tasb_qdrant.search.session import Opening, SearcherOptions, Session
@@ -305,7 +305,7 @@ class Searcher(SearcherEdits, Generic[P]):
             finally:
                 watch.took(step, began)
 
-        return watch.timed(carry_out(steps, carry, Deadline.after(timeout)))
+        return watch.timed(carry_out(steps, carry, deadline_of(timeout)))
 
     def _carry(self, step: Step, deadline: Deadline) -> Any:
         session = self._open

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,10 +13,12 @@ from tasb_qdrant.collection.reads.filtering import MAX_AGE, MOST_FILTERS
 from tasb_qdrant.collection.reads.questions import Where
 from tasb_qdrant.collection.reads.state import STATE_AGE
 from tasb_qdrant.collection.reads.steps import ReadSteps
-from tasb_qdrant.errors import FilterError
+from tasb_qdrant.errors import FilterError, RequestRefusedError
 from tasb_qdrant.filters import F, Filter, check_filter, parse_filter, seen_kinds
 from tasb_qdrant.filters.conditions import leaves
+from tasb_qdrant.filters.kinds import coarse
 from tasb_qdrant.records.path import canonical_path
+from tasb_qdrant.search.fields import Use, unfit
 from tasb_qdrant.settings import IndexType, PayloadKeys
 from tasb_qdrant.steps import StoreSteps
 
@@ -25,6 +27,9 @@ SAMPLE_SIZE: Final = 200
 
 LOOKED_AT: Final = 50_000
 """The most passages that are looked through for a field that may be none."""
+
+_LONG: Final = 2_000
+"""Values of a filter, or characters of its text: 1 ms of work."""
 
 _PACKAGE: Final = str(Path(__file__).parents[1])
 
@@ -63,8 +68,9 @@ class WhereChecker:
         indexes = yield from self._reads.filtering.indexes(fields)
         if self._passed.get(where) is indexes:
             return ()
-        seen = yield from self._fields()
-        seen = {**seen, **(yield from self._looked_for(fields - seen.keys() - set(map(canonical_path, indexes))))}
+        finer = yield from self._fields()
+        seen = {field: frozenset(map(coarse, kinds)) for field, kinds in finer.items()}
+        seen |= yield from self._looked_for(fields - seen.keys() - set(map(canonical_path, indexes)))
         # Where there is nothing yet, every index is empty.
         empty = self._reads.filtering.known.indexes.empty if self._sampled else frozenset()
         messages = check_filter(where, indexes=indexes, seen=seen, empty=empty)
@@ -74,9 +80,32 @@ class WhereChecker:
             self._passed.put(where, indexes)
         return tuple(messages)
 
-    def check_field(self, field: str) -> StoreSteps[tuple[str, ...]]:
-        """The same for a field that nothing was found by: its index may be empty."""
-        return (yield from self.check(F(field).exists()))
+    def check_fields(self, fields: Iterable[str]) -> StoreSteps[tuple[str, ...]]:
+        """The same for fields that are only named. Of those of an empty collection nothing is known."""
+        warned: tuple[str, ...] = ()
+        for field in fields:
+            yield from self._fields()
+            if self._sampled:
+                warned += yield from self.check(F(field).exists())
+        return warned
+
+    def check_use(self, field: str, use: Use) -> StoreSteps[tuple[str, ...]]:
+        """The same for a field that is named for a use. Raises RequestRefusedError, with the remedy, where its values
+        can't be used so: a store would find nothing, and say nothing."""
+        name = canonical_path(field)
+        types = yield from self._reads.filtering.indexes(frozenset({name}))
+        indexes = {canonical_path(each): kind for each, kind in types.items()}
+        empty = {canonical_path(each) for each in self._reads.filtering.known.indexes.empty}
+        index = indexes.get(name)
+        if index in use.indexes and name not in empty:
+            return ()
+        kinds = yield from self._fields()
+        if (problem := unfit(name, use, index=index, kinds=kinds.get(name.removesuffix("[]"), ()))) is not None:
+            raise RequestRefusedError(problem)
+        warned = yield from self.check_fields([name])
+        if warned and use.indexed and index is None:
+            raise RequestRefusedError(f"{warned[0]}; {use.told} where the field has an index")
+        return warned
 
     def resolve(self, where: str | Where | bool | None) -> StoreSteps[Where | None]:
         """The filter to send, parsed and checked."""
@@ -110,16 +139,23 @@ class WhereChecker:
         }
 
     def _fields(self) -> StoreSteps[Mapping[str, frozenset[str]]]:
-        """Field -> kinds of JSON values seen in a sample of the payloads."""
+        """Field -> kinds of JSON values seen in a sample of the payloads, integers apart from floats."""
         seen = self._seen.get(None)
         if seen is None:
             keys = self._keys
             every: dict[str, Any] = {keys.id: "", keys.text: "", keys.title: ""}
             sample = yield from self._reads.sample(SAMPLE_SIZE)
-            seen = seen_kinds([every, *sample])
+            seen = seen_kinds([every, *sample], finer=True)
             self._sampled = len(sample)
             self._seen.put(None, seen)
         return seen
+
+
+def is_long(where: object) -> bool:
+    """Whether it holds so many values that working on them would hold up an event loop."""
+    if isinstance(where, str):
+        return len(where) > _LONG
+    return isinstance(where, Filter) and where.size > _LONG
 
 
 def _frames_of_the_package() -> int:

@@ -1,7 +1,8 @@
 """Small frozen settings objects. Nothing outside this package reads the environment."""
 
-from tasb_qdrant.settings.base import check_whole_number, first_problem
+from tasb_qdrant.settings.base import first_problem
 from tasb_qdrant.settings.bm25 import DEFAULT_AVG_LEN, Bm25Language, Bm25Settings
+from tasb_qdrant.settings.checks import MAX_COUNT, MAX_SECONDS, check_whole_number
 from tasb_qdrant.settings.collection import (
     CollectionSettings,
     IndexType,
@@ -22,7 +23,6 @@ from tasb_qdrant.settings.split import LEAST_TOKENS, SplitSettings
 from tasb_qdrant.settings.store import (
     DEFAULT_PORT,
     DEFAULT_STORE,
-    MAX_SECONDS,
     READ_SECONDS,
     ReadingStoreOptions,
     StoreOptions,
@@ -40,6 +40,7 @@ __all__ = [
     "DEFAULT_STORE",
     "IndexType",
     "LEAST_TOKENS",
+    "MAX_COUNT",
     "MAX_SECONDS",
     "PayloadKeys",
     "Quantization",

@@ -24,12 +24,6 @@ class Frozen(BaseModel):
             raise SettingsError(first_problem(error)) from None
 
 
-def check_whole_number(name: str, value: object) -> None:
-    """Raises SettingsError unless the value is a whole number, 0 or more. True would pass for 1."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise SettingsError(f"{name} must be a whole number, 0 or more, got {repr(value)[:100]}")
-
-
 def first_problem(error: ValidationError) -> str:
     """pydantic's first problem in one line: where, what is wrong, and what was found unless it may be secret."""
     problem = error.errors(include_url=False)[0]

@@ -10,13 +10,16 @@ from urllib.parse import urlsplit
 from pydantic import (
     Field,
     SecretStr,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.keywords import expanded_signature
+from tasb_qdrant.settings import checks
 from tasb_qdrant.settings.base import Frozen
+from tasb_qdrant.settings.checks import MAX_SECONDS
 from tasb_qdrant.settings.environment import QdrantEnvironment
 
 Transport = Literal["auto", "grpc", "rest"]
@@ -32,10 +35,6 @@ READ_SECONDS: Final = 10.0
 
 DEFAULT_PORT: Final = 6333
 """Qdrant's own for REST, also with https; clients of Qdrant take it where a url names none."""
-
-
-MAX_SECONDS: Final = 86_400
-"""A day: longer timeouts are mistakes, and some overflow in gRPC."""
 
 
 class StoreOptions(TypedDict, total=False):
@@ -105,6 +104,14 @@ class StoreSettings(Frozen):
     retry_seconds: float = Field(default=120.0, ge=0, le=MAX_SECONDS, allow_inf_nan=False)
     allow_plain_http_key: bool = False
     read_timeout: float | None = Field(default=None, gt=0, le=MAX_SECONDS, allow_inf_nan=False)
+
+    @field_validator("timeout", "retry_seconds", "read_timeout", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic takes True for 1.0 and "5" for 5.0; what is a float is its own to refuse.
+        if value is None or isinstance(value, float):
+            return value
+        return checks.number(str(info.field_name), value, "must be a number of seconds")
 
     @field_validator("url")
     @classmethod

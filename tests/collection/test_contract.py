@@ -20,7 +20,7 @@ from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.open import no_leftover, open_collection, open_existing, open_for_writing, open_store_at
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.protocol import Collection, Store
-from tasb_qdrant.collection.reads.questions import MAX_COUNT, QueryOptions
+from tasb_qdrant.collection.reads.questions import QueryOptions
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.errors import (
     CollectionError,
@@ -35,7 +35,7 @@ from tasb_qdrant.errors import (
 from tasb_qdrant.filters import F
 from tasb_qdrant.manage.listing import list_collections
 from tasb_qdrant.records import Passage
-from tasb_qdrant.settings import CollectionSettings, IndexType, PayloadKeys
+from tasb_qdrant.settings import MAX_COUNT, CollectionSettings, IndexType, PayloadKeys
 from tests.collection.helpers import (
     CONTRACT,
     Place,

@@ -40,7 +40,7 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_STORED_DATETIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)?)?")
+_STORED_DATETIME = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d(:?\d\d)?)?)?")
 _STEP = re.compile(r"`([^`]+)`|\[(\d*)\]|([^.\[\]`]+)")
 
 
@@ -153,7 +153,7 @@ def _ordered(value: Any, bound: Any, order: Callable[[Any, Any], bool]) -> bool:
         return moment is not None and order(moment, bound)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return order(float(value), float(bound))
+    return order(value, bound)  # Python compares integers and floats exactly
 
 
 def _moment(value: Any) -> datetime | None:

@@ -25,6 +25,7 @@ MOMENTS: Final = [
     "2020-01-31T10:00:00",
     "2020-01-31T12:00:00+02:00",
     "2020-01-31T12:00:00+0200",
+    "2020-01-31 12:00:00+02",
     "2020-01-31T10:00:00.5Z",
     "2020-01-31T10:00:00.123456Z",
     "1969-12-31T23:59:59.25Z",
@@ -247,7 +248,26 @@ def _orders(field: F, bounds: st.SearchStrategy[Any]) -> st.SearchStrategy[Filte
 
 
 def _numbers(field: F, pool: list[Any]) -> st.SearchStrategy[Filter]:
-    bounds = [-3, -2.5, -1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 2019.5, 2020, 2020.5, 2**53 - 1, -(2**53 - 1)]
+    bounds = [
+        -3,
+        -2.5,
+        -1,
+        -0.5,
+        0,
+        0.5,
+        1,
+        1.5,
+        2,
+        2.5,
+        2019.5,
+        2020,
+        2020.5,
+        2**53 - 1,
+        -(2**53 - 1),
+        2**53 + 1,
+        2**63 - 1,
+        -(2**63),
+    ]
     return st.one_of(_equalities(field, pool), _orders(field, st.sampled_from(bounds)))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import qdrant_edge
 from qdrant_client import models
 
+from tasb_qdrant.collection.reads.many import OneOf, Span
 from tasb_qdrant.errors import FilterError
 
 
@@ -40,6 +41,8 @@ def _condition(given: models.Condition) -> Any:
     match given:
         case models.Filter():
             return to_edge(given)
+        case OneOf():
+            return _one_of(given)
         case models.FieldCondition():
             return _field(given)
         case models.IsEmptyCondition():
@@ -53,6 +56,22 @@ def _condition(given: models.Condition) -> Any:
         case models.NestedCondition():
             return qdrant_edge.NestedCondition(given.nested.key, to_edge(given.nested.filter))
     raise FilterError(f"the embedded store has no {type(given).__name__}; leave it out, or use a Qdrant server (--url)")
+
+
+def _one_of(given: OneOf) -> Any:
+    def make(span: Span) -> Any:
+        return qdrant_edge.FieldCondition(given.key, range=_span(span))
+
+    return given.tree(make, lambda span, several: qdrant_edge.Filter(must=[make(span)], should=several))
+
+
+def _span(span: Span) -> Any:
+    low, high = span.low, span.high
+    if isinstance(low, datetime) or isinstance(high, datetime):
+        return qdrant_edge.RangeDateTime(gte=_moment(low), lte=_moment(high))  # type: ignore[arg-type]  # both are
+    if span.open:
+        return qdrant_edge.RangeFloat(gt=low, lt=high)
+    return qdrant_edge.RangeFloat(gte=low, lte=high)
 
 
 def _field(given: models.FieldCondition) -> qdrant_edge.FieldCondition:

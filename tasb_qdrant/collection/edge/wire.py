@@ -15,6 +15,7 @@ from tasb_qdrant.collection.edge.engine import indexes_of
 from tasb_qdrant.collection.edge.vectors import read_vectors, sequence
 from tasb_qdrant.collection.payload import plain_id
 from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.reads.last import LastFilter
 from tasb_qdrant.collection.reads.questions import (
     BM25,
     Lexical,
@@ -48,12 +49,15 @@ class EdgeWire:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self._filter = LastFilter(_converted)
 
     def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> EdgeRequest:
         """All in one batch."""
 
         def run(shard: edge.EdgeShard) -> list[list[ScoredPoint]]:
-            answers = shard.query_batch(edge.QueryBatchRequest([_request(request, shard) for request in queries]))
+            answers = shard.query_batch(
+                edge.QueryBatchRequest([_request(request, self._filter(request.where), shard) for request in queries])
+            )
             return [
                 [
                     _with_vectors(point, point.score)
@@ -72,7 +76,7 @@ class EdgeWire:
         """The hits of a FacetResponse."""
 
         def run(shard: edge.EdgeShard) -> list[FacetCount]:
-            request = edge.FacetRequest(field, limit=limit, exact=exact, filter=_filter(where))
+            request = edge.FacetRequest(field, limit=limit, exact=exact, filter=self._filter(where))
             return [FacetCount(hit.value, hit.count) for hit in shard.facet(request).hits]
 
         return EdgeRequest("counting values", run)
@@ -95,7 +99,7 @@ class EdgeWire:
                 edge.ScrollRequest(
                     offset=start,
                     limit=limit,
-                    filter=_filter(where),
+                    filter=self._filter(where),
                     with_payload=_selected(payload),
                     with_vector=_vectors(vectors),
                     order_by=None if order is None else _order(order),
@@ -121,7 +125,11 @@ class EdgeWire:
 
     def count(self, where: models.Filter | None, *, exact: bool, read: ReadOptions) -> EdgeRequest:
         """The number."""
-        return EdgeRequest("counting", lambda shard: shard.count(edge.CountRequest(exact=exact, filter=_filter(where))))
+
+        def run(shard: edge.EdgeShard) -> int:
+            return shard.count(edge.CountRequest(exact=exact, filter=self._filter(where)))
+
+        return EdgeRequest("counting", run)
 
     def state(self) -> EdgeRequest:
         """What it was when it was opened, which nobody else changes, but for the indexes."""
@@ -135,8 +143,8 @@ def _indexes(described: edge.ShardInfo) -> Indexes:
     return Indexes(types, points={field: described.payload_schema[field].points for field in types})
 
 
-def _request(request: QueryRequest, shard: edge.EdgeShard) -> edge.QueryRequest:
-    query, where = _query(request, shard)
+def _request(request: QueryRequest, where: edge.Filter | None, shard: edge.EdgeShard) -> edge.QueryRequest:
+    query, where = _query(request, where, shard)
     return edge.QueryRequest(
         limit=request.limit,
         offset=request.offset,
@@ -149,9 +157,8 @@ def _request(request: QueryRequest, shard: edge.EdgeShard) -> edge.QueryRequest:
     )
 
 
-def _query(request: QueryRequest, shard: edge.EdgeShard) -> tuple[Any, edge.Filter | None]:
+def _query(request: QueryRequest, where: edge.Filter | None, shard: edge.EdgeShard) -> tuple[Any, edge.Filter | None]:
     """The query, and the filter that goes with it."""
-    where = _filter(request.where)
     match request.query:
         case Nearest(vector):
             return edge.Query.Nearest(sequence(vector)), where
@@ -194,9 +201,7 @@ def _without(where: edge.Filter | None, query: Recommended) -> edge.Filter | Non
     return edge.Filter(must=None if where is None else [where], must_not=[edge.HasIdCondition(ids)])
 
 
-def _filter(where: models.Filter | None) -> edge.Filter | None:
-    if where is None:
-        return None
+def _converted(where: models.Filter) -> edge.Filter:
     # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter shouldn't wait for.
     from tasb_qdrant.collection.edge.filters import to_edge
 

@@ -27,7 +27,7 @@ from tasb_qdrant.collection.reads.state import KnownState, Others, State
 from tasb_qdrant.collection.reads.wire import Indexes, Wire
 from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records import FacetCount
-from tasb_qdrant.records.path import canonical_path, parse_path
+from tasb_qdrant.records.path import canonical_path, parse_path, qdrant_path
 from tasb_qdrant.steps import Requests, StoreSteps
 
 BATCH_POINTS: Final = 2_000
@@ -116,9 +116,9 @@ class BrowseSteps:
         condition = None if where is None else (yield from self.filtering.translated(where))
         # A store takes any of the values that share the last count: more are asked for, until none of them is cut off.
         most = max(limit, self._limits.page_of(MOST_VALUES))
-        asked = min(limit + 1, most)
+        asked, path = min(limit + 1, most), qdrant_path(field)
         while True:
-            (counts,) = yield Requests([self._wire.facet(field, where=condition, limit=asked, exact=exact, read=read)])
+            (counts,) = yield Requests([self._wire.facet(path, where=condition, limit=asked, exact=exact, read=read)])
             ranked = _most_frequent(counts)
             cut = len(ranked) > limit and ranked[limit - 1].count == ranked[-1].count
             if not cut or len(ranked) < asked or asked == most:

@@ -7,17 +7,18 @@ All of it is remembered for a while: asking again would cost each search a secon
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from tasb_qdrant.cache import Cache
-from tasb_qdrant.collection.reads.questions import ReadOptions, Where
+from tasb_qdrant.collection.reads.grouping import values_at
+from tasb_qdrant.collection.reads.questions import DEFAULT_READ, ReadOptions, Where
 from tasb_qdrant.collection.reads.state import KnownState, State
 from tasb_qdrant.collection.reads.wire import ACORN_SELECTIVITY, Indexes, Wire
 from tasb_qdrant.filters import Filter, check_phrases
-from tasb_qdrant.filters.conditions import leaves
-from tasb_qdrant.records.path import canonical_path
+from tasb_qdrant.filters.conditions import In, leaves
+from tasb_qdrant.records.path import Segment, canonical_path, parse_path, qdrant_path
 from tasb_qdrant.settings import IndexType
 from tasb_qdrant.steps import Requests, StoreSteps
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 MAX_AGE: Final = 60.0
 """Seconds. Other programs may make and drop indexes, too."""
+
+PROBED: Final = 1_000
+"""Passages in which floats are looked for before a long list is looked up: see `Filtering._floats`."""
 
 MOST_FILTERS: Final = 1_000
 """Filters of which it is remembered whether they match few points."""
@@ -72,6 +76,11 @@ def fields_of(where: Filter) -> set[str]:
     return {leaf.field for leaf in leaves(where)}
 
 
+def _floats_of(payload: Mapping[str, Any], path: Sequence[Segment]) -> Iterator[float]:
+    for value in values_at(payload, path):
+        yield from (each for each in (value if isinstance(value, list) else [value]) if isinstance(each, float))
+
+
 @dataclass(frozen=True, slots=True)
 class _Translated:
     """A filter as Qdrant has it, and what that was made of."""
@@ -116,7 +125,7 @@ class Filtering:
         than the server's strict mode allows."""
         if not isinstance(where, Filter):
             self._state.now.limits.check_filter(where, place=self._place)
-            return where
+            return where.model_copy()  # its owner may change it, and the stores remember what they made of one
         found = self._translated.get(where)
         if found is None or found.indexes is not self.known.indexes or self.known.lacks(found.fields):
             found = yield from self._translate(where)
@@ -131,8 +140,45 @@ class Filtering:
         fields = frozenset(fields_of(where))
         indexes = yield from self.indexes(fields)
         check_phrases(where, self.known.indexes.without_phrases)
-        translated = to_qdrant(where, indexes=indexes, integer_ids=self._state.now.schema.integer_ids)
+        floats = yield from self._floats(where, indexes)
+        integer_ids = self._state.now.schema.integer_ids
+        translated = to_qdrant(where, indexes=indexes, integer_ids=integer_ids, floats=floats)
         return _Translated(translated, fields, self.known.indexes)
+
+    def _floats(self, where: Filter, indexes: Mapping[str, IndexType]) -> StoreSteps[dict[str, frozenset[float]]]:
+        """Fields that long lists of whole numbers are looked up in, each with the floats there that such a lookup would
+        miss: 1.0 is found as 1 by a range alone, and of 100,000 ranges a store makes 2 s of work.
+
+        They are looked for where they would matter, in up to PROBED passages. A field with many isn't in the answer.
+        """
+        from tasb_qdrant.collection.reads.filters import long_numbers, misses
+
+        types = {canonical_path(field): kind for field, kind in indexes.items()}
+        found: dict[str, frozenset[float]] = {}
+        most = self._state.now.limits.page_of(PROBED)
+        for leaf in leaves(where):
+            if not isinstance(leaf, In) or types.get(leaf.field) in ("integer", "float"):
+                continue
+            if not long_numbers(leaf.values):
+                continue
+            path, probe = parse_path(leaf.field), misses(leaf)
+            (page,) = yield Requests(
+                [
+                    self._wire.scroll(
+                        where=probe,
+                        start=None,
+                        order=None,
+                        limit=most,
+                        payload=(qdrant_path(leaf.field),),
+                        vectors=False,
+                        read=DEFAULT_READ,
+                    )
+                ]
+            )
+            floats = frozenset(each for point in page.points for each in _floats_of(point.payload or {}, path))
+            if len(page.points) < most or not floats:
+                found[leaf.field] = found.get(leaf.field, frozenset()) | floats
+        return found
 
     def matches_few(self, where: Where, translated: models.Filter, read: ReadOptions) -> StoreSteps[bool]:
         """Whether to compare with each of the matches."""

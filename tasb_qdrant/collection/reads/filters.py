@@ -16,9 +16,11 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final, TypeGuard
 
 from qdrant_client import models
 
+from tasb_qdrant.collection.reads.many import LONG, OneOf
 from tasb_qdrant.collection.reads.places import place_condition
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters import Filter
@@ -48,32 +50,42 @@ _OF_WORDS = "LMN"
 
 
 def to_qdrant(
-    where: Filter, *, indexes: Mapping[str, IndexType] | None = None, integer_ids: IntegerIds = "u53"
+    where: Filter,
+    *,
+    indexes: Mapping[str, IndexType] | None = None,
+    integer_ids: IntegerIds = "u53",
+    floats: Mapping[str, frozenset[float]] | None = None,
 ) -> models.Filter:
     """The same filter for qdrant-client. Raises FilterError for an order of strings.
 
     `indexes` changes no meaning: knowing that a field is indexed as integer, long lists become one
-    lookup instead of one range a value. `integer_ids` says which passage ids are integers as point ids.
+    lookup instead of one range a value. `integer_ids` says which passage ids are integers as point ids. `floats` are
+    fields without such an index, and the whole numbers that they hold as floats: lists are looked up there, too.
     """
     integers = frozenset(canonical_path(field) for field, kind in (indexes or {}).items() if kind == "integer")
-    condition = _condition(where, _Scope(integers, integer_ids))
+    condition = _condition(where, _Scope(integers, integer_ids, floats or {}))
     return condition if isinstance(condition, models.Filter) else models.Filter(must=[condition])
 
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
     """Where in a payload a condition looks: fields indexed as integers, which passage ids are
-    integers, and the list whose elements it is about."""
+    integers, whole numbers that are stored as floats, and the list whose elements it is about."""
 
     integers: frozenset[str]
     integer_ids: IntegerIds
+    floats: Mapping[str, frozenset[float]]
     element_of: str = ""
 
     def is_integer(self, field: str) -> bool:
         return f"{self.element_of}{field}" in self.integers
 
     def inside(self, field: str) -> _Scope:
-        return _Scope(self.integers, self.integer_ids, f"{self.element_of}{field}[].")
+        return _Scope(self.integers, self.integer_ids, self.floats, f"{self.element_of}{field}[].")
+
+    def floats_in(self, field: str) -> frozenset[float] | None:
+        """The whole numbers that the field holds as floats; None if that isn't known."""
+        return self.floats.get(f"{self.element_of}{field}")
 
 
 def _condition(where: Filter, at: _Scope) -> models.Condition:
@@ -106,7 +118,7 @@ def _leaf(where: Leaf, key: str, at: _Scope) -> models.Condition:
         case Equals(field, value):
             return _any([_equal(key, value, integer=at.is_integer(field))])
         case In(field, values):
-            return _one_of(key, values, integer=at.is_integer(field))
+            return _one_of(key, values, integer=at.is_integer(field), floats=at.floats_in(field))
         case Compare(_, order, value):
             return _ordered(key, order, value)
         case Between(_, low, high):
@@ -160,6 +172,10 @@ def _phrase(field: str, text: str) -> models.Condition:
     return _nested(qdrant_path(above.removesuffix("[]")), _phrase(below, text))
 
 
+_NOTHING: Final = models.Filter(must_not=[models.Filter()])
+"""Which no passage meets."""
+
+
 def _any(conditions: Sequence[models.Condition]) -> models.Condition:
     return conditions[0] if len(conditions) == 1 else models.Filter(should=list(conditions))
 
@@ -183,16 +199,51 @@ def _equal(key: str, value: Scalar, *, integer: bool) -> models.Condition:
     return _between(key, value, value)
 
 
-def _one_of(key: str, values: Sequence[Scalar], *, integer: bool) -> models.Condition:
+def long_numbers(values: Sequence[Scalar]) -> bool:
+    """Whether it is a long list with whole numbers that ranges, and no lookup, would find."""
+    return len(values) > LONG and any(map(_is_small, values))
+
+
+def misses(leaf: In) -> models.Filter:
+    """What a lookup of these numbers may miss: numbers among them that are none of them as integers."""
+    key = qdrant_path(leaf.field)
+    exact = [int(value) for value in leaf.values if _is_small(value)]  # type: ignore[arg-type]  # numbers
+    found = models.FieldCondition(key=key, match=models.MatchAny(any=exact))
+    # One element of a list may be found, and another one missed.
+    return models.Filter(
+        must=[_range(key, gte=float(min(exact)), lte=float(max(exact)))], must_not=None if "[]" in key else [found]
+    )
+
+
+def _is_small(value: Scalar) -> bool:
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= EXACT and value == int(value)
+    )
+
+
+def _one_of(key: str, values: Sequence[Scalar], *, integer: bool, floats: frozenset[float] | None) -> models.Condition:
     strings = [value for value in values if isinstance(value, str)]
     if strings:
         return models.FieldCondition(key=key, match=models.MatchAny(any=strings))
-    exact = [v for v in values if isinstance(v, int) and not isinstance(v, bool) and (integer or abs(v) > EXACT)]
-    others = [v for v in values if v not in exact or isinstance(v, bool)] if exact else list(values)
-    conditions = [_equal(key, value, integer=integer) for value in others]
+    exact: list[int] = []
+    others: list[Scalar] = []
+    if floats is not None and len(values) > LONG:
+        exact = [int(value) for value in values if _is_small(value)]  # type: ignore[arg-type]  # small numbers
+        others = sorted(floats.intersection(exact))
+        values = [value for value in values if not _is_small(value)]
+    for value in values:
+        if isinstance(value, int) and not isinstance(value, bool) and (integer or abs(value) > EXACT):
+            exact.append(value)
+        else:
+            others.append(value)
+    conditions: list[models.Condition] = []
     if exact:
-        conditions.insert(0, models.FieldCondition(key=key, match=models.MatchAny(any=exact)))
-    return _any(conditions)
+        conditions.append(models.FieldCondition(key=key, match=models.MatchAny(any=exact)))
+    if len(others) > LONG and not isinstance(others[0], bool):
+        conditions.append(OneOf.of(key, others))  # type: ignore[arg-type]  # of one kind, and no strings
+    else:
+        conditions += [_equal(key, value, integer=integer) for value in others]
+    return _any(conditions) if conditions else _NOTHING
 
 
 _BOUND: dict[Order, str] = {"<": "lt", "<=": "lte", ">": "gt", ">=": "gte"}
@@ -206,6 +257,9 @@ def _ordered(key: str, order: Order, value: int | float | str | datetime) -> mod
     """
     if isinstance(value, datetime):
         return models.FieldCondition(key=key, range=models.DatetimeRange(**{_BOUND[order]: value}))
+    if isinstance(value, int) and abs(value) > EXACT:
+        listed, bound = _from(value + (order == ">")) if order in (">", ">=") else _up_to(value - (order == "<"))
+        return _any([*_listed(key, listed), _range(key, **bound)])
     value = _number(key, value)
     condition = _range(key, **{_BOUND[order]: value})
     if not _has_fraction(value):
@@ -228,13 +282,51 @@ def _between(key: str, low: int | float | str | datetime, high: int | float | st
         return models.FieldCondition(key=key, range=models.DatetimeRange(gte=low, lte=high))
     if isinstance(low, datetime) or isinstance(high, datetime):
         raise FilterError(f"{key}: between takes two numbers or two datetimes, got {low!r} and {high!r}")
-    low, high = _number(key, low), _number(key, high)
-    condition = _range(key, gte=low, lte=high)
-    if not _has_fraction(low) and not _has_fraction(high):
-        return condition
-    whole: dict[str, float] = {"gt": float(math.floor(low))} if _has_fraction(low) else {"gte": low}
-    whole |= {"lt": float(math.ceil(high))} if _has_fraction(high) else {"lte": high}
-    return models.Filter(must=[condition, _range(key, **whole)])
+    if isinstance(low, str) or isinstance(high, str):
+        raise FilterError(_no_order(key, low if isinstance(low, str) else high))
+    below, least = _from(low) if _is_large(low) else (range(0), {"gte": float(low)})
+    above, most = _up_to(high) if _is_large(high) else (range(0), {"lte": float(high)})
+    listed = sorted({value for value in (*below, *above) if low <= value <= high})
+    if min(most.values()) < max(least.values()):  # what lies between is listed whole
+        return _any(_listed(key, listed))
+    condition = _range(key, **least, **most)
+    if _has_fraction(low) or _has_fraction(high):
+        whole = {"gt": float(math.floor(low))} if _has_fraction(low) else least
+        whole |= {"lt": float(math.ceil(high))} if _has_fraction(high) else most
+        return models.Filter(must=[_any([*_listed(key, listed), condition]), _range(key, **whole)])
+    return _any([*_listed(key, listed), condition])
+
+
+def _is_large(value: float) -> TypeGuard[int]:
+    """Whether it is a whole number that the stores would round: they compare ranges as 64-bit floats."""
+    return isinstance(value, int) and abs(value) > EXACT
+
+
+def _from(least: int) -> tuple[range, dict[str, float]]:
+    """Whole numbers from `least` on, which is beyond EXACT: those that are listed, and the range from which on no
+    smaller one is rounded to what lies in it. A list has at most 2,048, and is looked up."""
+    if least >= 2**63:
+        return range(0), {"gt": 2.0**63}
+    nearest = float(least)
+    start = nearest if int(nearest) >= least else math.nextafter(nearest, math.inf)
+    if 2 * (int(start) - least) >= int(start) - int(math.nextafter(start, -math.inf)):
+        return range(least, min(int(start), 2**63)), {"gte": start}
+    return range(least, min(int(math.nextafter(start, math.inf)), 2**63)), {"gt": start}
+
+
+def _up_to(most: int) -> tuple[range, dict[str, float]]:
+    """The same for those up to `most`."""
+    if most < -(2**63):
+        return range(0), {"lt": -(2.0**63)}
+    nearest = float(most)
+    start = nearest if int(nearest) <= most else math.nextafter(nearest, -math.inf)
+    if 2 * (most - int(start)) >= int(math.nextafter(start, math.inf)) - int(start):
+        return range(max(int(start) + 1, -(2**63)), most + 1), {"lte": start}
+    return range(max(int(math.nextafter(start, -math.inf)) + 1, -(2**63)), most + 1), {"lt": start}
+
+
+def _listed(key: str, values: Sequence[int]) -> list[models.Condition]:
+    return [models.FieldCondition(key=key, match=models.MatchAny(any=list(values)))] if values else []
 
 
 def _has_fraction(value: float) -> bool:
@@ -243,7 +335,9 @@ def _has_fraction(value: float) -> bool:
 
 def _number(key: str, value: int | float | str) -> float:
     if isinstance(value, str):
-        raise FilterError(
-            f'{key}: strings have no order in Qdrant, got "{value}"; write numbers and dates without quotes'
-        )
+        raise FilterError(_no_order(key, value))
     return float(value)
+
+
+def _no_order(key: str, value: object) -> str:
+    return f'{key}: strings have no order in Qdrant, got "{value}"; write numbers and dates without quotes'

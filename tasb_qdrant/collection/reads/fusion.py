@@ -16,7 +16,8 @@ from typing import Final
 import numpy as np
 
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.questions import MAX_COUNT, Diverse, Fused, ScoredPoint
+from tasb_qdrant.collection.reads.questions import Diverse, Fused, ScoredPoint
+from tasb_qdrant.settings.checks import MAX_COUNT
 
 RRF_K: Final = 2
 """Qdrant's default k."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,9 @@ from numpy.typing import NDArray
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.filters import Filter
+from tasb_qdrant.records.path import qdrant_path
 from tasb_qdrant.records.sparse import SparseVector
+from tasb_qdrant.settings import checks
 
 if TYPE_CHECKING:
     from qdrant_client import models  # 0.6 s to import: only the stores that need it do so
@@ -29,21 +30,22 @@ BM25: Final = "bm25"
 DEPTH: Final = 100
 """The fewest candidates that a query prefetches for fusion, and that a diverse one chooses from."""
 
+MAX_FACTOR: Final = float(np.finfo(np.float32).max)
+"""Of oversampling: the stores keep it as a float32."""
+
 Scalar: TypeAlias = str | int | float | bool
 
 Selection: TypeAlias = bool | tuple[str, ...]
 """Payload: all of it, none, or these fields."""
 
-MAX_COUNT: Final = 2**31 - 1
-"""The largest limit, offset and hnsw_ef that both stores accept over every transport."""
+Strategy: TypeAlias = Literal["average_vector", "best_score", "sum_scores"]
+Agreement: TypeAlias = Literal["majority", "quorum", "all"]
 
 
-def check_count(name: str, value: object, *, least: int) -> None:
-    # True would pass for 1, and a float or a string fail deep inside a client.
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= MAX_COUNT:
-        raise SettingsError(
-            f"{name} must be a whole number, at least {least} and at most {MAX_COUNT}, got {repr(value)[:100]}"
-        )
+def _set(frozen: object, **values: object) -> None:
+    """The fields of a frozen value as they were checked: Python's own numbers in place of NumPy's."""
+    for name, value in values.items():
+        object.__setattr__(frozen, name, value)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,19 +79,22 @@ class Fused:
     depth: int = DEPTH
 
     def __post_init__(self) -> None:
-        check_count("depth", self.depth, least=1)
+        _set(self, depth=checks.whole("depth", self.depth, least=1))
         if not self.prefetch:
             raise SettingsError("a fused query needs at least one prefetch, got none")
         if self.k is not None:
-            check_count("k", self.k, least=1)
+            _set(self, k=checks.whole("k", self.k, least=1))
         if self.weights is None:
             return
         if self.method != "rrf":
             raise SettingsError(f"weights are for rrf, and {self.method} has none; leave them out")
-        if len(self.weights) != len(self.prefetch) or not all(0 <= weight < math.inf for weight in self.weights):
+        if len(self.weights) != len(self.prefetch):
             raise SettingsError(
                 f"weights are one number for each prefetch, {len(self.prefetch)} here, none below 0; got {self.weights}"
             )
+        _set(
+            self, weights=tuple(checks.number("a weight", each, "must be 0 or more", least=0) for each in self.weights)
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,9 +109,11 @@ class Diverse:
     candidates: int = DEPTH
 
     def __post_init__(self) -> None:
-        check_count("candidates", self.candidates, least=1)
-        if not 0 <= self.diversity <= 1:
-            raise SettingsError(f"diversity is from 0 to 1, got {self.diversity!r}")
+        _set(
+            self,
+            candidates=checks.whole("candidates", self.candidates, least=1),
+            diversity=checks.number("diversity", self.diversity, "is a number from 0 to 1", least=0, most=1),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,9 +125,10 @@ class Recommended:
 
     positive: tuple[PointId | NDArray[np.float32], ...]
     negative: tuple[PointId | NDArray[np.float32], ...] = ()
-    strategy: Literal["average_vector", "best_score", "sum_scores"] = "average_vector"
+    strategy: Strategy = "average_vector"
 
     def __post_init__(self) -> None:
+        checks.choice("strategy", self.strategy, get_args(Strategy))
         if not self.positive and (self.strategy == "average_vector" or not self.negative):
             raise SettingsError(
                 "a recommendation needs a positive example; with strategy best_score or sum_scores a negative one is "
@@ -137,17 +145,18 @@ class ReadOptions:
     `consistency` how many replicas must agree: a number, "majority", "quorum" or "all" (None: one)."""
 
     timeout: float | None = None
-    consistency: int | Literal["majority", "quorum", "all"] | None = None
+    consistency: int | Agreement | None = None
 
     def __post_init__(self) -> None:
-        if self.timeout is not None and not self.timeout > 0:
-            raise SettingsError(f"timeout must be more than 0 seconds, got {self.timeout!r}")
-        if isinstance(self.consistency, str) and self.consistency not in ("majority", "quorum", "all"):
-            raise SettingsError(
-                f"consistency is a number of replicas, 'majority', 'quorum' or 'all', got {self.consistency!r}"
-            )
-        if isinstance(self.consistency, int):
-            check_count("consistency", self.consistency, least=1)
+        if self.timeout is not None:
+            _set(self, timeout=checks.seconds("timeout", self.timeout))
+        if isinstance(self.consistency, str):
+            if self.consistency not in get_args(Agreement):
+                raise SettingsError(
+                    f"consistency is a number of replicas, 'majority', 'quorum' or 'all', got {self.consistency!r}"
+                )
+        elif self.consistency is not None:
+            _set(self, consistency=checks.whole("consistency", self.consistency, least=1))
 
 
 DEFAULT_READ: Final = ReadOptions()
@@ -177,12 +186,23 @@ class QueryOptions:
     in_parts: bool = False
 
     def __post_init__(self) -> None:
-        check_count("limit", self.limit, least=1)
-        check_count("offset", self.offset, least=0)
+        _set(
+            self,
+            limit=checks.whole("limit", self.limit, least=1),
+            offset=checks.whole("offset", self.offset, least=0),
+            exact=checks.flag("exact", self.exact),
+            vectors=checks.flag("with_vectors", self.vectors),
+        )
+        if self.score_threshold is not None:
+            least = checks.number("score_threshold", self.score_threshold, "must be a finite number")
+            _set(self, score_threshold=least)
         if self.hnsw_ef is not None:
-            check_count("hnsw_ef", self.hnsw_ef, least=1)
-        if self.oversampling is not None and not self.oversampling >= 1:
-            raise SettingsError(f"oversampling must be at least 1, got {self.oversampling!r}")
+            _set(self, hnsw_ef=checks.whole("hnsw_ef", self.hnsw_ef, least=1))
+        if self.rescore is not None:
+            _set(self, rescore=checks.flag("rescore", self.rescore))
+        if self.oversampling is not None:
+            factor = checks.number("oversampling", self.oversampling, "must be at least 1", least=1, most=MAX_FACTOR)
+            _set(self, oversampling=factor)
 
 
 @dataclass(slots=True, eq=False)  # not frozen: that takes 1.3 µs more for each, and a page has thousands
@@ -215,6 +235,9 @@ class OrderBy:
     field: str
     descending: bool = False
     start_from: int | float | str | None = None
+
+    def __post_init__(self) -> None:
+        _set(self, field=qdrant_path(self.field))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.fusion import by_score
-from tasb_qdrant.collection.reads.questions import MAX_COUNT, ScoredPoint, ScrollPage
+from tasb_qdrant.collection.reads.questions import ScoredPoint, ScrollPage
 from tasb_qdrant.collection.reads.wire import QueryRequest
+from tasb_qdrant.settings.checks import MAX_COUNT
 from tasb_qdrant.steps import StoreSteps
 
 if TYPE_CHECKING:

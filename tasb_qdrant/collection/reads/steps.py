@@ -15,7 +15,6 @@ from tasb_qdrant.collection.reads.browse import BATCH_POINTS, BrowseSteps, as_it
 from tasb_qdrant.collection.reads.fusion import Tiers
 from tasb_qdrant.collection.reads.grouping import group_listed, group_more
 from tasb_qdrant.collection.reads.questions import (
-    MAX_COUNT,
     Diverse,
     Fused,
     Lexical,
@@ -33,6 +32,9 @@ from tasb_qdrant.collection.reads.ranked import Ranks
 from tasb_qdrant.collection.reads.state import Others, State
 from tasb_qdrant.collection.reads.wire import QueryRequest, SearchParams, Wire
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
+from tasb_qdrant.records.path import qdrant_path
+from tasb_qdrant.settings import checks
+from tasb_qdrant.settings.checks import MAX_COUNT
 from tasb_qdrant.steps import Requests, StoreSteps
 
 if TYPE_CHECKING:
@@ -122,7 +124,8 @@ class ReadSteps(BrowseSteps):
         """Up to `limit` groups of up to `size` points each, by the values of the payload field `by`, in the order of
         their best points: of what was fused or made diverse among its candidates, else as `grouping` finds them."""
         self._check([query])
-        options = self._checked([query], options)
+        options, by = self._checked([query], options), qdrant_path(by)
+        size = checks.whole("group_size", size, least=1)
         self._limits.check_page("group_size", size, place=self._place)
         limit = options.offset + options.limit
         options, where = yield from self._filtered([query], options)
@@ -226,7 +229,7 @@ class ReadSteps(BrowseSteps):
         params = SearchParams.of(options, quantization, limits=self._limits, filtered=filtered)
         if isinstance(query, Fused):
             return [QueryRequest(part, query.depth, where, params) for part in query.prefetch]
-        least = options.score_threshold
+        least = _below(options.score_threshold)
         if isinstance(query, Diverse):
             return [QueryRequest(query.query, query.candidates, where, params, threshold=least, vectors=True)]
         shown = options.payload, options.vectors
@@ -291,3 +294,14 @@ def _vectors(query: Query) -> Iterator[NDArray[np.float32]]:
             yield nearest.vector
         case Recommended(positive, negative):
             yield from (example for example in (*positive, *negative) if isinstance(example, np.ndarray))
+
+
+def _below(threshold: float | None) -> float | None:
+    """The float32 just below the threshold, as scores are float32, and stores leave out those that equal what they are
+    given. None if every score is above."""
+    if threshold is None:
+        return None
+    with np.errstate(over="ignore"):
+        nearest = np.float32(threshold)
+    below = np.nextafter(nearest, np.float32(-np.inf))
+    return float(below) if np.isfinite(below) else None

@@ -10,12 +10,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from qdrant_client import grpc, models
-from qdrant_client.conversions.conversion import RestToGrpc
 
 from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.reads.last import LastFilter
 from tasb_qdrant.collection.reads.questions import BM25, Lexical, Nearest, OrderBy, ReadOptions, Selection
 from tasb_qdrant.collection.reads.wire import PlainQuery, QueryRequest, SearchParams, ServerRequest
 from tasb_qdrant.collection.server.edits import grpc_id
+from tasb_qdrant.collection.server.filters import grpc_filter
 from tasb_qdrant.collection.server.grpc_answers import (
     read_count,
     read_facet,
@@ -43,11 +44,11 @@ class GrpcWire:
     def __init__(self, collection: str, location: str) -> None:
         self._name = collection
         self._location = location
+        self._filter = LastFilter(grpc_filter)
 
     def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> ServerRequest:
         """Points.QueryBatch."""
-        filters: dict[int, grpc.Filter] = {}
-        points = [self._find(request, filters) for request in queries]
+        points = [self._find(request) for request in queries]
         message = grpc.QueryBatchPoints(collection_name=self._name, query_points=points, **_read(read))
         return _request(
             "searching",
@@ -61,7 +62,7 @@ class GrpcWire:
     ) -> ServerRequest:
         """Points.Facet."""
         message = grpc.FacetCounts(
-            collection_name=self._name, key=field, filter=_filter(where), limit=limit, exact=exact, **_read(read)
+            collection_name=self._name, key=field, filter=self._filter(where), limit=limit, exact=exact, **_read(read)
         )
         return _request("counting values", "Facet", message, read_facet)
 
@@ -79,7 +80,7 @@ class GrpcWire:
         """Points.Scroll."""
         message = grpc.ScrollPoints(
             collection_name=self._name,
-            filter=_filter(where),
+            filter=self._filter(where),
             offset=None if start is None else grpc_id(start),
             limit=limit,
             order_by=None if order is None else _order(order),
@@ -104,7 +105,7 @@ class GrpcWire:
 
     def count(self, where: models.Filter | None, *, exact: bool, read: ReadOptions) -> ServerRequest:
         """Points.Count."""
-        message = grpc.CountPoints(collection_name=self._name, filter=_filter(where), exact=exact, **_read(read))
+        message = grpc.CountPoints(collection_name=self._name, filter=self._filter(where), exact=exact, **_read(read))
         return _request("counting", "Count", message, read_count)
 
     def state(self) -> ServerRequest:
@@ -117,17 +118,12 @@ class GrpcWire:
             partial(grpc_state, name=self._name, location=self._location),
         )
 
-    def _find(self, request: QueryRequest, filters: dict[int, grpc.Filter]) -> grpc.QueryPoints:
-        where = None
-        if request.where is not None:  # nearly always one for the whole batch
-            where = filters.get(id(request.where))
-            if where is None:
-                where = filters[id(request.where)] = RestToGrpc.convert_filter(request.where)
+    def _find(self, request: QueryRequest) -> grpc.QueryPoints:
         return grpc.QueryPoints(
             collection_name=self._name,
             query=_query(request.query),
             using=BM25 if isinstance(request.query, Lexical) else None,
-            filter=where,
+            filter=self._filter(request.where),
             params=_params(request.params),
             score_threshold=request.threshold,
             limit=request.limit,
@@ -170,10 +166,6 @@ def _varint(number: int) -> bytes:
 
 def _example(example: PointId | NDArray[np.float32]) -> grpc.VectorInput:
     return _dense(example) if isinstance(example, np.ndarray) else grpc.VectorInput(id=grpc_id(example))
-
-
-def _filter(where: models.Filter | None) -> grpc.Filter | None:
-    return None if where is None else RestToGrpc.convert_filter(where)
 
 
 def _params(params: SearchParams) -> grpc.SearchParams:

@@ -16,6 +16,7 @@ from qdrant_client import models
 from qdrant_client.http import models as http
 
 from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.reads.last import LastFilter
 from tasb_qdrant.collection.reads.questions import (
     BM25,
     Lexical,
@@ -28,6 +29,7 @@ from tasb_qdrant.collection.reads.questions import (
 )
 from tasb_qdrant.collection.reads.wire import PlainQuery, QueryRequest, SearchParams, ServerRequest, WrongAnswerError
 from tasb_qdrant.collection.server.doubles import exactly
+from tasb_qdrant.collection.server.filters import rest_filter
 from tasb_qdrant.collection.server.state import rest_state
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.records.sparse import SparseVector
@@ -40,10 +42,11 @@ class RestWire:
         self._name = collection
         self._location = location
         self._path = f"/collections/{quote(collection, safe='')}"
+        self._filter = LastFilter(lambda where: exactly(rest_filter(where)))
 
     def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> ServerRequest:
         """POST points/query/batch."""
-        body = {"searches": [_find(request) for request in queries]}
+        body = {"searches": [self._find(request) for request in queries]}
         return self._post(
             "searching",
             "points/query/batch",
@@ -57,7 +60,7 @@ class RestWire:
         self, field: str, *, where: models.Filter | None, limit: int, exact: bool, read: ReadOptions
     ) -> ServerRequest:
         """POST facet."""
-        body = {"key": field, "limit": limit, "exact": exact, "filter": _filter(where)}
+        body = {"key": field, "limit": limit, "exact": exact, "filter": self._filter(where)}
         return self._post("counting values", "facet", body, _read_facet, read, models.FacetResponse)
 
     def scroll(
@@ -73,7 +76,7 @@ class RestWire:
     ) -> ServerRequest:
         """POST points/scroll."""
         body = {
-            "filter": _filter(where),
+            "filter": self._filter(where),
             "offset": start,
             "limit": limit,
             "order_by": None if order is None else _order(order),
@@ -90,7 +93,7 @@ class RestWire:
 
     def count(self, where: models.Filter | None, *, exact: bool, read: ReadOptions) -> ServerRequest:
         """POST points/count."""
-        body = {"filter": _filter(where), "exact": exact}
+        body = {"filter": self._filter(where), "exact": exact}
         return self._post(
             "counting", "points/count", body, lambda result: int(result["count"]), read, models.CountResult
         )
@@ -104,6 +107,21 @@ class RestWire:
             lambda answer: rest_state(_result(answer), name=self._name, location=self._location),
             partial(_is_valid, models.CollectionInfo),
         )
+
+    def _find(self, request: QueryRequest) -> dict[str, Any]:
+        body = {
+            "query": _query(request.query),
+            "filter": self._filter(request.where),
+            "params": _params(request.params),
+            "score_threshold": request.threshold,
+            "limit": request.limit,
+            **_shown(request.payload, vectors=request.vectors),
+        }
+        if request.offset:
+            body["offset"] = request.offset
+        if isinstance(request.query, Lexical):
+            body["using"] = BM25
+        return body
 
     def _post(
         self,
@@ -131,22 +149,6 @@ def _parameters(read: ReadOptions) -> dict[str, str]:
     return parameters if read.consistency is None else {**parameters, "consistency": str(read.consistency)}
 
 
-def _find(request: QueryRequest) -> dict[str, Any]:
-    body = {
-        "query": _query(request.query),
-        "filter": _filter(request.where),
-        "params": _params(request.params),
-        "score_threshold": request.threshold,
-        "limit": request.limit,
-        **_shown(request.payload, vectors=request.vectors),
-    }
-    if request.offset:
-        body["offset"] = request.offset
-    if isinstance(request.query, Lexical):
-        body["using"] = BM25
-    return body
-
-
 def _query(query: PlainQuery) -> Any:
     match query:
         case Nearest(vector):
@@ -168,13 +170,6 @@ def _numbers(vector: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _example(example: PointId | NDArray[np.float32]) -> Any:
     return _numbers(example) if isinstance(example, np.ndarray) else example
-
-
-def _filter(where: models.Filter | None) -> dict[str, Any] | None:
-    if where is None:
-        return None
-    dumped: dict[str, Any] = exactly(where.model_dump(mode="json", by_alias=True, exclude_none=True))
-    return dumped
 
 
 def _params(params: SearchParams) -> dict[str, Any]:
