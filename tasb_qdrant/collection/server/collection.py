@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, TypeVar, get_args
+from typing import Any, Final, Self, TypeVar, get_args
 
 from qdrant_client import models
 
@@ -18,6 +18,7 @@ from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.schema import CollectionSchema, edit_mark, read_schema
 from tasb_qdrant.collection.server.aliases import aliases_of
+from tasb_qdrant.collection.server.confirmed import Confirmations
 from tasb_qdrant.collection.server.connection import Connection, Patience
 from tasb_qdrant.collection.server.edits import ServerEdits
 from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, RequestTooLargeError, sensible
@@ -28,6 +29,9 @@ from tasb_qdrant.collection.server.reads import ServerReading, ask
 from tasb_qdrant.collection.server.rest import RestWire
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.upserts import UpsertWire
+from tasb_qdrant.collection.server.vectors import check_bm25_vector
+from tasb_qdrant.collection.server.versions import UPDATE_QUEUE
+from tasb_qdrant.collection.server.visibility import Backlog, wait_until_visible
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, StoreSettings
@@ -66,7 +70,8 @@ class ServerCollection(Edits):
         self._notes = notes
         self._sleep = sleep
         self._watch = watch
-        self._wire = UpsertWire(name, dim=schema.contract.dim, keys=schema.keys)
+        self._wait_seconds = _wait_seconds(settings) if connection.version >= UPDATE_QUEUE.since else None
+        self._wire = UpsertWire(name, dim=schema.contract.dim, keys=schema.keys, wait_seconds=self._wait_seconds)
         self._steps = ReadSteps(
             GrpcWire(name) if connection.channel is not None else RestWire(name, index_types=get_args(IndexType)),
             name,
@@ -86,12 +91,15 @@ class ServerCollection(Edits):
             call=self._call,
             sleep=sleep,
         )
+        self._confirmations = Confirmations(self._reads, self._backlog, schema.vectors)
         self._edits = ServerEdits(
             self._client,
             name,
             call=self._call,
             over_grpc=connection.transport == "grpc",
             timeout=settings.timeout,
+            confirmations=self._confirmations,
+            wait_seconds=self._wait_seconds,
         )
 
     @property
@@ -252,6 +260,32 @@ class ServerCollection(Edits):
             retry_seconds=None if retry else 0,
         )
 
+    def begin_load(self) -> None:
+        """Have what is stored from now on be visible at once, whatever `prevent_unoptimized` says, until `end_load`."""
+        self._optimizers.begin()
+
+    def end_load(self) -> None:
+        """Put back what `begin_load` switched off, here or in a run that didn't finish."""
+        self._optimizers.end()
+
+    def wait_until_visible(self) -> str:
+        """Return when reads show all that was acknowledged, or when waiting is in vain: a sentence says so then."""
+        left = self._backlog()
+        if not any(left):
+            return ""
+        return (
+            f"{self.location} has {left}, which did not become fewer for {self._settings.retry_seconds:.0f} s: what is "
+            "read of the collection may lack them; wait for the server (another program may be writing), and run the "
+            "same again"
+        )
+
+    def _backlog(self) -> Backlog:
+        """What reads don't show, once it is as little as waiting makes it."""
+        with (self._watch or Watch()).request("applying what it has acknowledged"):
+            return wait_until_visible(
+                self._describe_patiently, sleep=self._sleep, patience=self._settings.retry_seconds
+            )
+
     def index_deferred(self) -> bool:
         """Whether a load that is under way, or did not finish, keeps the server from building the index."""
         return is_deferred(self._describe().config.optimizer_config, self._schema)
@@ -328,9 +362,14 @@ class ServerCollection(Edits):
     def _sender(self, batch: PointBatch) -> Callable[[], None]:
         """What stores the batch when it is called, and may be called again."""
         if (channel := self._connection.channel) is not None:
-            return grpc_sender(channel, self._wire.request(batch), timeout=self._settings.timeout)
-        payloads = [to_payload(passage, self.keys) for passage in batch.passages]
-        return rest_sender(self._client, self._name, rest_points(batch, payloads))
+            send = grpc_sender(channel, self._wire.request(batch), timeout=self._settings.timeout)
+        else:
+            points = rest_points(batch, self._payloads(batch))
+            send = rest_sender(self._client, self._name, points, wait_seconds=self._wait_seconds)
+        return self._confirmations.stored(send, batch, lambda: self._payloads(batch))
+
+    def _payloads(self, batch: PointBatch) -> list[dict[str, Any]]:
+        return [to_payload(passage, self.keys) for passage in batch.passages]
 
     def _describe_patiently(self) -> models.CollectionInfo:
         """For those who change what it says: that may take the server a while."""
@@ -351,6 +390,7 @@ class ServerCollection(Edits):
 
     def _of_dense(self, described: models.CollectionInfo) -> models.CollectionInfo:
         if self.bm25 is not None:
+            check_bm25_vector(described, name=self._name, location=self.location)
             described.indexed_vectors_count = dense_indexed(described.indexed_vectors_count, described.points_count)
         return described
 
@@ -366,7 +406,14 @@ class ServerCollection(Edits):
         )
 
 
+_ANSWERED_BEFORE: Final = 5
+"""Seconds before our own deadline in which a server says that a write takes longer: after it nobody would know."""
+
 _TEXT = models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True)
+
+
+def _wait_seconds(settings: StoreSettings) -> int:
+    return max(1, int(settings.timeout) - _ANSWERED_BEFORE)
 
 
 def _counted(passages: int) -> str:

@@ -17,16 +17,17 @@ from tasb_qdrant.collection.server.aliases import aliases_of
 from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.connection import Patience, connect
 from tasb_qdrant.collection.server.failure import sensible
-from tasb_qdrant.collection.server.optimizers import deferred_note, is_deferred
+from tasb_qdrant.collection.server.optimizers import unfinished_notes
 from tasb_qdrant.collection.server.reads import ask
 from tasb_qdrant.collection.server.replicas import choose_replicas
 from tasb_qdrant.collection.server.retry import call
+from tasb_qdrant.collection.server.vectors import check_bm25_vector
+from tasb_qdrant.collection.server.versions import TURBO
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import (
     CollectionNotFoundError,
     ContractMismatchError,
     RequestRefusedError,
-    ServerTooOldError,
     StoreCorruptError,
     UnauthorizedError,
 )
@@ -35,8 +36,6 @@ from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 T = TypeVar("T")
 
 log: Final = logging.getLogger(__name__)
-
-_TURBO_SINCE: Final = (1, 18, 0)
 
 
 class ServerStore:
@@ -97,8 +96,8 @@ class ServerStore:
             described.config.strict_mode_config, vector_bytes=schema.contract.dim * VECTOR_BYTES[schema.vectors]
         )
         notes = [*kept_settings(schema, wanted), *self._untold.pop(name, ())]
-        if wanted is None and is_deferred(described.config.optimizer_config, schema):
-            notes.append(deferred_note(name))  # a writer will finish it
+        if wanted is None:  # a writer will finish it
+            notes += unfinished_notes(name, described, schema)
         for sentence in notes:
             log.info("%s", sentence)
         return ServerCollection(
@@ -203,12 +202,8 @@ class ServerStore:
         )
         if wrong := [(what, is_, said) for what, is_, said in pairs if is_ != said]:
             raise ContractMismatchError(name, wrong)
-        sparse = (described.config.params.sparse_vectors or {}).get(BM25)
-        if schema.bm25 is not None and (sparse is None or sparse.modifier != models.Modifier.IDF):
-            raise StoreCorruptError(
-                f"collection {name!r} at {self.location} should hold a sparse vector {BM25!r} with the IDF modifier, "
-                "and doesn't; ingest into another --collection"
-            )
+        if schema.bm25 is not None:
+            check_bm25_vector(described, name=name, location=self.location)
         return schema
 
     def _quantization(self, kind: Quantization) -> models.QuantizationConfig | None:
@@ -219,12 +214,7 @@ class ServerStore:
         if kind == "binary":
             return models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
         if kind == "turbo4":
-            if self._connection.version < _TURBO_SINCE:
-                version = ".".join(map(str, self._connection.version))
-                raise ServerTooOldError(
-                    f"{self._settings.location}: --quantization turbo4 needs Qdrant 1.18 or later, this is "
-                    f"{version}; upgrade the server, or choose int8 or binary"
-                )
+            TURBO.require(self._connection.version, location=self.location, what="--quantization turbo4")
             return models.TurboQuantization(
                 turbo=models.TurboQuantQuantizationConfig(bits=models.TurboQuantBitSize.BITS4, always_ram=True)
             )
