@@ -47,7 +47,11 @@ class ModeOptions(TypedDict, total=False):
     """How much the dense and the bm25 list count in a hybrid search with rrf; None counts both alike."""
 
     depth: int | None
-    """Candidates of each hybrid list, or that `diversity` chooses from; None is 5 for each hit, at least 100."""
+    """Candidates of each hybrid list, or that `diversity` chooses from; None is 5 for each hit, at least 100. Of
+    `boost`, those that are ranked anew; None is 500."""
+
+    boost: str | None
+    """Rank the best `depth` candidates anew, by a formula: `score * exp_decay(published, scale="30 days")`."""
 
 
 class ParamOptions(TypedDict, total=False):

@@ -10,6 +10,7 @@ from tasb_qdrant.collection.reads.questions import Nearest, Query, QueryOptions,
 from tasb_qdrant.filters import F, Filter, format_filter
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import HitGroup
+from tasb_qdrant.search.boosting import boosted, boosted_groups, candidates_of, check_depth
 from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import PartOptions, RankedOptions, SearchOptions
 from tasb_qdrant.search.ranking import Ranking, query_options
@@ -22,6 +23,7 @@ T = TypeVar("T")
 def search(session: Session[T], texts: Sequence[str], options: SearchOptions) -> Steps[list[Hits[T]]]:
     """For each query its hits, best first: those that the cache hasn't are encoded together and sent as one."""
     ranking = Ranking.of(options, diversity=options.get("diversity"), best_per=options.get("best_per"))
+    check_depth(ranking, **chosen(PartOptions, options))
     wanted, warnings = yield from _wanted(session, options, ranking, **chosen(PartOptions, options))
     found: dict[int, Hits[T]] = {}
     keys = [_key(text, ranking, wanted) for text in texts] if session.cache.on else []
@@ -47,7 +49,10 @@ def search_groups(
     ranking = Ranking.of(options)
     wanted, warnings = yield from _wanted(session, options, ranking, limit=limit)
     [query] = yield from _queries(session, [text], ranking, wanted)
-    groups = yield from session.reads.query_groups(query, wanted, by=by, size=group_size)
+    if ranking.boost is not None:
+        groups = yield from boosted_groups(session, query, ranking, wanted, by=by, size=group_size)
+    else:
+        groups = yield from session.reads.query_groups(query, wanted, by=by, size=group_size)
     if not groups:
         warnings = (*warnings, *(yield from session.where.check_field(by)))
     found = [HitGroup(group.value, session.hits.hits(group.points)) for group in groups]
@@ -105,6 +110,8 @@ def _answers(
     session: Session[T], queries: Sequence[Query], ranking: Ranking, wanted: QueryOptions
 ) -> Steps[list[dict[Hashable, ScoredPoint]]]:
     """For each query its points by what must not come twice: their ids, or the values of a field."""
+    if ranking.boost is not None:
+        return (yield from boosted(session, queries, ranking, wanted))
     if (field := ranking.best_per) is None:
         lists = yield from session.reads.query(queries, wanted)
         return [{point.id: point for point in points} for points in lists]
@@ -121,6 +128,8 @@ def _wanted(
     warnings: tuple[str, ...] = ()
     if wanted.where is not None:
         warnings += yield from session.where.check(wanted.where)
+    for field in () if ranking.boost is None else ranking.boost.fields:
+        warnings += yield from session.where.check(F(field).exists())
     if ranking.best_per is not None:  # by a field that isn't there, nothing would be found
         warnings += yield from session.where.check(F(ranking.best_per).exists())
     return wanted, warnings
@@ -132,6 +141,7 @@ def _queries(session: Session[T], texts: Sequence[str], ranking: Ranking, wanted
         return [session.lexical.query(text) for text in texts]
     lexical = [session.lexical.query(text) if ranking.mode == "hybrid" else None for text in texts]
     vectors = yield from encode_queries(texts)
+    wanted = candidates_of(session, ranking, wanted)
     return [ranking.query(Nearest(vector), each, wanted) for vector, each in zip(vectors, lexical, strict=True)]
 
 

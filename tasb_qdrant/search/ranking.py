@@ -25,6 +25,7 @@ from tasb_qdrant.collection.reads.questions import (
 from tasb_qdrant.errors import InvalidInputError, SettingsError
 from tasb_qdrant.keywords import chosen, expanded_signature
 from tasb_qdrant.records.path import parse_path
+from tasb_qdrant.search.boost import Boost
 from tasb_qdrant.search.options import Fusion, HitOptions, Mode, ModeOptions, ParamOptions, PartOptions, ReadingOptions
 from tasb_qdrant.search.where import parsed_filter
 
@@ -62,22 +63,26 @@ class Ranking:
     """How passages are ranked: it makes a store's queries from the dense and lexical queries of texts.
 
     `weights` are those of the dense and the bm25 list. `depth` is how many candidates each list of a hybrid search
-    gives, and how many a diverse one chooses from. `best_per` is the payload field of which each value comes once.
+    gives, how many a diverse one chooses from, and how many a `boost` ranks anew. `best_per` is the payload field of
+    which each value comes once.
     """
 
     mode: Mode = "dense"
     fusion: Fusion = "rrf"
     weights: Sequence[float] | None = None
     depth: int | None = None
+    boost: Boost | None = None
     diversity: float | None = None
     best_per: str | None = None
 
     @classmethod
     def of(cls, options: ModeOptions, *, diversity: float | None = None, best_per: str | None = None) -> Ranking:
         """Raises SettingsError."""
-        given = chosen(ModeOptions, options)
+        given: dict[str, Any] = {**chosen(ModeOptions, options)}
         if (weights := given.get("weights")) is not None:
             given["weights"] = tuple(weights)
+        if (formula := given.get("boost")) is not None:
+            given["boost"] = Boost.of(formula)
         return cls(**given, diversity=diversity, best_per=best_per)
 
     def __post_init__(self) -> None:
@@ -88,6 +93,8 @@ class Ranking:
         self._check_weights()
         if self.best_per is not None:
             _check_path("best_per", self.best_per)
+        if self.boost is not None and self.diversity is not None:
+            raise SettingsError("boost and diversity each rank the candidates anew; leave out one of them")
         if self.diversity is not None:
             _check_share("diversity", self.diversity)
             if self.mode != "dense":
@@ -121,6 +128,8 @@ class Ranking:
 
     def candidates(self, options: QueryOptions) -> int:
         """How many candidates a list gives: at least as many as hits are wanted."""
+        if self.boost is not None:
+            return options.limit
         wanted = options.limit + options.offset
         return max(self.depth or max(DEPTH, DEEPER * wanted), wanted)
 
