@@ -86,6 +86,8 @@ class Filtering:
 
     def __init__(self, wire: Wire[Any], *, most_compared: int, integer_ids: IntegerIds) -> None:
         self.known = KnownIndexes()
+        self.check: Callable[[Filter], None] = lambda _: None
+        """Raises CollectionError for a filter that the store can't answer."""
         self._wire = wire
         self._most_compared = most_compared
         self._integer_ids = integer_ids
@@ -114,6 +116,7 @@ class Filtering:
         # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter shouldn't wait for.
         from tasb_qdrant.collection.reads.filters import to_qdrant
 
+        self.check(where)
         fields = frozenset(fields_of(where))
         indexes = yield from self.indexes(fields)
         check_phrases(where, self.known.indexes.without_phrases)

@@ -30,9 +30,10 @@ from tasb_qdrant.collection.server.rest import RestWire
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.server.vectors import check_bm25_vector
-from tasb_qdrant.collection.server.versions import UPDATE_QUEUE
+from tasb_qdrant.collection.server.versions import UPDATE_QUEUE, check_filter
 from tasb_qdrant.collection.server.visibility import Backlog, wait_until_visible
 from tasb_qdrant.collection.watch import Watch
+from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, StoreSettings
 
@@ -79,6 +80,7 @@ class ServerCollection(Edits):
             limits=limits,
             most_compared=most_compared,
         )
+        self._steps.filtering.check = self._check_filter
         self._patience = patience or Patience.to_load(settings)
         wait = None if patience is None else settings.read_seconds
         self._reading = ServerReading(name, connection, settings, wait=wait, sleep=sleep, watch=watch)
@@ -367,6 +369,10 @@ class ServerCollection(Edits):
             points = rest_points(batch, self._payloads(batch))
             send = rest_sender(self._client, self._name, points, wait_seconds=self._wait_seconds)
         return self._confirmations.stored(send, batch, lambda: self._payloads(batch))
+
+    def _check_filter(self, where: Filter) -> None:
+        """Raises ServerTooOldError for conditions that the server doesn't have yet."""
+        check_filter(where, self._connection.version, location=self.location)
 
     def _payloads(self, batch: PointBatch) -> list[dict[str, Any]]:
         return [to_payload(passage, self.keys) for passage in batch.passages]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from tasb_qdrant.errors import ServerTooOldError
+from tasb_qdrant.filters import Filter, format_filter
+from tasb_qdrant.filters.conditions import Prefix, Substring, leaves
 
 Version = tuple[int, int, int]
 
@@ -33,11 +35,25 @@ PREVENT_UNOPTIMIZED: Final = Feature("searches that stay fast while the vector i
 TURBO: Final = Feature("--quantization turbo4", (1, 18, 0), "choose int8 or binary")
 EARLY_READS: Final = Feature("all acknowledged passages in reads right after a restart", (1, 18, 4))
 QUOTAS: Final = Feature("quotas of memory and disk, which loads wait for", (1, 19, 0))
-PREFIX: Final = Feature("the filter startswith", (1, 19, 0), "filter by whole values")
-SUBSTRING: Final = Feature("the filter has", (1, 20, 0), "index the field as text and filter with contains")
+PREFIX: Final = Feature("prefix in filters", (1, 19, 0), "compare with whole values")
+SUBSTRING: Final = Feature(
+    "substring in filters", (1, 20, 0), "index the field as text and look for words with contains"
+)
 
 FEATURES: Final = (METADATA, UPDATE_QUEUE, PREVENT_UNOPTIMIZED, TURBO, EARLY_READS, QUOTAS, PREFIX, SUBSTRING)
 """Oldest first."""
+
+
+def check_filter(where: Filter, version: Version, *, location: str) -> None:
+    """Raises ServerTooOldError for conditions that this version doesn't have."""
+    if version >= SUBSTRING.since:
+        return
+    for leaf in leaves(where):
+        if (feature := _CONDITIONS.get(type(leaf))) is not None:
+            feature.require(version, location=location, what=f"{format_filter(leaf)!r} in a filter")
+
+
+_CONDITIONS: Final[dict[type[Filter], Feature]] = {Prefix: PREFIX, Substring: SUBSTRING}
 
 
 def brought_by(version: Version) -> tuple[list[str], list[str]]:
