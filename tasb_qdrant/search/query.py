@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar, Unpack
 
-from tasb_qdrant.collection.reads.questions import Nearest, Query, QueryOptions, ScoredPoint
+from tasb_qdrant.collection.reads.questions import Lexical, Nearest, Query, QueryOptions, ScoredPoint, Words
 from tasb_qdrant.filters import F, Filter, format_filter
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import HitGroup
@@ -137,9 +137,12 @@ def _wanted(
 
 def _queries(session: Session[T], texts: Sequence[str], ranking: Ranking, wanted: QueryOptions) -> Steps[list[Query]]:
     """The texts as the store takes them."""
+    lexical: list[Lexical | Words | None] = [None] * len(texts)
+    if ranking.mode != "dense":
+        for index, text in enumerate(texts):
+            lexical[index] = yield from session.lexical.query(text)
     if ranking.mode == "bm25":
-        return [session.lexical.query(text) for text in texts]
-    lexical = [session.lexical.query(text) if ranking.mode == "hybrid" else None for text in texts]
+        return [query for query in lexical if query is not None]
     vectors = yield from encode_queries(texts)
     wanted = candidates_of(session, ranking, wanted)
     return [ranking.query(Nearest(vector), each, wanted) for vector, each in zip(vectors, lexical, strict=True)]

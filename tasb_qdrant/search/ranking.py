@@ -20,6 +20,7 @@ from tasb_qdrant.collection.reads.questions import (
     QueryOptions,
     ReadOptions,
     Selection,
+    Words,
     check_count,
 )
 from tasb_qdrant.errors import InvalidInputError, SettingsError
@@ -111,7 +112,7 @@ class Ranking:
         if len(weights) != 2 or not all(map(_is_weight, weights)) or not any(weights):
             raise SettingsError(f"weights are two numbers, 0 or more, of the dense and the bm25 list; got {weights!r}")
 
-    def query(self, dense: Nearest, lexical: Lexical | None, options: QueryOptions) -> Query:
+    def query(self, dense: Nearest, lexical: Lexical | Words | None, options: QueryOptions) -> Query:
         """Both of them fused, or the dense one alone, made diverse if that is asked for."""
         if lexical is not None:
             weights = None if self.weights is None else tuple(self.weights)

@@ -27,6 +27,7 @@ from tasb_qdrant.collection.reads.questions import (
     Recommended,
     ScoredPoint,
     Selection,
+    Words,
 )
 from tasb_qdrant.collection.reads.wire import QueryRequest, SearchParams, Wire
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
@@ -176,7 +177,7 @@ class ReadSteps(BrowseSteps):
         if (asked := options.where) is None:
             return options, None
         where = yield from self.filtering.translated(asked)
-        if options.exact or options.hnsw_ef is not None or all(isinstance(query, Lexical) for query in queries):
+        if options.exact or options.hnsw_ef is not None or all(isinstance(query, Lexical | Words) for query in queries):
             return options, where
         few = yield from self.filtering.matches_few(asked, where, options.read)
         return (replace(options, exact=True) if few else options), where

@@ -30,7 +30,7 @@ from tasb_qdrant.collection.server.rest import RestWire
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.server.vectors import check_bm25_vector
-from tasb_qdrant.collection.server.versions import UPDATE_QUEUE, check_filter
+from tasb_qdrant.collection.server.versions import TEXT_SCORES, UPDATE_QUEUE, check_filter
 from tasb_qdrant.collection.server.visibility import Backlog, wait_until_visible
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.filters import Filter
@@ -245,7 +245,7 @@ class ServerCollection(Edits):
         self._steps.filtering.known.forget()
         for field, kind in check_indexes(self, indexes).items():
             # Without phrase matching a text index finds no phrase, and says nothing.
-            schema = _TEXT if kind == "text" else models.PayloadSchemaType(kind)
+            schema = self._text_index() if kind == "text" else models.PayloadSchemaType(kind)
             self._call(
                 lambda field=field, schema=schema: self._client.create_payload_index(  # type: ignore[misc]
                     self._name, field, schema, wait=True
@@ -374,6 +374,10 @@ class ServerCollection(Edits):
         """Raises ServerTooOldError for conditions that the server doesn't have yet."""
         check_filter(where, self._connection.version, location=self.location)
 
+    def _text_index(self) -> models.TextIndexParams:
+        scoring = True if self._connection.version >= TEXT_SCORES.since else None
+        return models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True, scoring=scoring)
+
     def _payloads(self, batch: PointBatch) -> list[dict[str, Any]]:
         return [to_payload(passage, self.keys) for passage in batch.passages]
 
@@ -414,8 +418,6 @@ class ServerCollection(Edits):
 
 _ANSWERED_BEFORE: Final = 5
 """Seconds before our own deadline in which a server says that a write takes longer: after it nobody would know."""
-
-_TEXT = models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True)
 
 
 def _wait_seconds(settings: StoreSettings) -> int:

@@ -58,6 +58,7 @@ def read_indexes(answer: bytes) -> Indexes:
         types,
         frozenset(field for field in texts if not schema[field].params.text_index_params.phrase_matching),
         {field: schema[field].points for field in types},
+        frozenset(field for field in texts if schema[field].params.text_index_params.HasField("scoring")),
     )
 
 

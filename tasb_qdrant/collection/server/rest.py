@@ -23,6 +23,7 @@ from tasb_qdrant.collection.reads.questions import (
     ScoredPoint,
     ScrollPage,
     Selection,
+    Words,
 )
 from tasb_qdrant.collection.reads.wire import Indexes, PlainQuery, QueryRequest, SearchParams, ServerRequest
 from tasb_qdrant.records import FacetCount
@@ -97,6 +98,7 @@ class RestWire:
             types,
             frozenset(field for field in texts if not (schema[field].get("params") or {}).get("phrase_matching")),
             {field: int(schema[field].get("points") or 0) for field in types},
+            frozenset(field for field in texts if (schema[field].get("params") or {}).get("scoring")),
         )
 
     def _post(
@@ -126,6 +128,8 @@ def _find(request: QueryRequest) -> dict[str, Any]:
         body["offset"] = request.offset
     if isinstance(request.query, Lexical):
         body["using"] = BM25
+    if isinstance(request.query, Words):
+        body["using"] = request.query.field
     return body
 
 
@@ -135,6 +139,8 @@ def _query(query: PlainQuery) -> Any:
             return _numbers(vector)
         case Lexical(indices, values):
             return {"indices": indices.tolist(), "values": values.tolist()}
+        case Words(text):
+            return {"text": text}
     return {
         "recommend": {
             "positive": [_example(each) for each in query.positive],

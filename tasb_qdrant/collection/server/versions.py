@@ -40,7 +40,19 @@ SUBSTRING: Final = Feature(
     "substring in filters", (1, 20, 0), "index the field as text and look for words with contains"
 )
 
-FEATURES: Final = (METADATA, UPDATE_QUEUE, PREVENT_UNOPTIMIZED, TURBO, EARLY_READS, QUOTAS, PREFIX, SUBSTRING)
+TEXT_SCORES: Final = Feature("searches by words over a text index, without --bm25", (1, 20, 0), "ingest with --bm25")
+
+FEATURES: Final = (
+    METADATA,
+    UPDATE_QUEUE,
+    PREVENT_UNOPTIMIZED,
+    TURBO,
+    EARLY_READS,
+    QUOTAS,
+    PREFIX,
+    SUBSTRING,
+    TEXT_SCORES,
+)
 """Oldest first."""
 
 
