@@ -120,6 +120,7 @@ def _server(store: StoreSettings) -> list[Check]:
     if store.url is None:
         return [Check("server", "ok", "none given; the embedded store is used", "give one with --url or $QDRANT_URL")]
     from tasb_qdrant.collection.server.connection import Patience, connect
+    from tasb_qdrant.collection.server.versions import brought_by
 
     try:
         patience = Patience.to_read(store)
@@ -128,7 +129,12 @@ def _server(store: StoreSettings) -> list[Check]:
         return [Check("server", "failed", str(error))]
     connection.close()
     found = f"Qdrant {'.'.join(map(str, connection.version))} at {store.url} over {connection.transport}"
-    return [Check("server", "warning" if connection.notes else "ok", found, " ".join(connection.notes))]
+    there, missing = brought_by(connection.version)
+    later = f"later versions have {'; '.join(missing)}" if missing else ""
+    return [
+        Check("server", "warning" if connection.notes else "ok", found, " ".join(connection.notes)),
+        Check("server version", "ok", f"has {'; '.join(there)}", later),
+    ]
 
 
 def _hub(_: StoreSettings) -> list[Check]:

@@ -66,9 +66,10 @@ class Find:
 
     def like(self, searcher: Searcher, positive: Sequence[str], negative: Sequence[str]) -> Hits:
         """Passages like some and unlike others."""
-        if self.options["mode"] != "dense" or self.options["diversity"] is not None or self.best_per:
-            raise click.UsageError("--like goes without --mode, --diversity and --best-per; leave these out")
-        options = self._without("mode", "fusion", "weights", "depth", "diversity", "best_per")
+        others = (self.options["diversity"], self.options["boost"], self.best_per)
+        if self.options["mode"] != "dense" or any(other is not None for other in others):
+            raise click.UsageError("--like goes without --mode, --boost, --diversity and --best-per; leave these out")
+        options = self._without("mode", "fusion", "weights", "depth", "boost", "diversity", "best_per")
         hits = searcher.recommend(positive, negative, **options)
         self._tell(hits.timings)
         return hits
@@ -111,7 +112,13 @@ find_options = grouped(
     click.option(
         "--depth",
         type=click.IntRange(min=1),
-        help="Candidates in each list, or for --diversity to choose from. [default: 5 per hit, at least 100]",
+        help="Candidates in each list, or for --diversity to choose from. [default: 5 per hit, at least 100] Or for "
+        "--boost to rank. [default: 500]",
+    ),
+    click.option(
+        "--boost",
+        metavar="FORMULA",
+        help="Rank the best candidates anew, such as by 'score * exp_decay(published, scale=\"30 days\")'.",
     ),
     click.option(
         "--diversity",

@@ -117,6 +117,18 @@ class Collection(Protocol):
         """Drop the payload index of this field, if there is one; without `retry` in one try."""
         ...
 
+    def begin_load(self) -> None:
+        """Have what is stored from now on be visible at once, whatever the person's settings say, until `end_load`."""
+        ...
+
+    def end_load(self) -> None:
+        """Put back what `begin_load` switched off, here or in a run that didn't finish; `settle_index` does so too."""
+        ...
+
+    def wait_until_visible(self) -> str:
+        """Return when reads show all that was acknowledged, or when waiting is in vain: a sentence says so then."""
+        ...
+
     def index_deferred(self) -> bool:
         """Whether `defer_indexing` is in force: for a load that is under way, or that did not finish."""
         ...

@@ -48,7 +48,8 @@ class CollectionSchema(BaseModel):
 
     `id` tells a collection from one of the same name that was made later; older ones have none, "".
     `indexing_threshold_kb` and `prevent_unoptimized` (None: never set) are what the person wants of the
-    optimizers, and what is put back after every load. `bm25` is None if passages have no sparse vectors, `split`
+    optimizers, and what is put back after every load. `prevent_suspended` says that the latter is off because of a
+    load that is under way, or did not finish. `bm25` is None if passages have no sparse vectors, `split`
     if texts are stored whole. `fields` are those of the sources that passages came from; None where that isn't known.
     `integer_ids` says which passage ids are integers as point ids; older collections don't, and mean "u64".
     `edited` names the last edit of passages one by one, and is kept beside the record; "" if there was none.
@@ -64,6 +65,7 @@ class CollectionSchema(BaseModel):
     vectors: VectorType = "float32"
     indexing_threshold_kb: int
     prevent_unoptimized: bool | None = None
+    prevent_suspended: bool = False
     bm25: Bm25Settings | None = None
     integer_ids: IntegerIds = "u64"
     edited: str = Field(default="", exclude=True)

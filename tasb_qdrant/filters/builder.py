@@ -25,6 +25,8 @@ from tasb_qdrant.filters.conditions import (
     IsEmpty,
     IsNull,
     Order,
+    Prefix,
+    Substring,
     Within,
 )
 from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Filter, Ids, Not, Or, as_filter
@@ -123,6 +125,14 @@ class F:
     def contains_phrase(self, text: str) -> ContainsPhrase:
         """The words one after another, in any case. The field needs a text index."""
         return ContainsPhrase(self._name, text)
+
+    def prefix(self, text: str) -> Prefix:
+        """Text that begins with these characters, in this case. Needs the embedded store, or Qdrant 1.19."""
+        return Prefix(self._name, text)
+
+    def substring(self, text: str) -> Substring:
+        """Text that has these characters somewhere, in this case. Needs the embedded store, or Qdrant 1.20."""
+        return Substring(self._name, text)
 
     def count(self) -> CountOf:
         """The number of values, to be compared: `F("tags").count() >= 2`."""

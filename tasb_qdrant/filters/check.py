@@ -25,6 +25,8 @@ from tasb_qdrant.filters.conditions import (
     IsEmpty,
     IsNull,
     Leaf,
+    Prefix,
+    Substring,
     Within,
     leaves,
 )
@@ -97,6 +99,10 @@ def check_phrases(where: Filter, without: Collection[str]) -> None:
             )
 
 
+_TEXTS: Final = ("keyword", "text", "uuid", "datetime")
+"""Indexes of fields that hold strings."""
+
+
 def _check_indexed(leaf: Filter, kind: IndexType) -> None:
     match leaf:
         case Exists() | IsNull() | IsEmpty() | Count():
@@ -104,6 +110,11 @@ def _check_indexed(leaf: Filter, kind: IndexType) -> None:
         case Contains() | ContainsAny() | ContainsPhrase():
             if kind != "text":
                 raise _no_text_index(leaf, kind)
+        case Prefix(field, text) | Substring(field, text):
+            if kind not in _TEXTS:
+                raise FilterTypeError(
+                    field=field, indexed_as=kind, value=text, hint="it holds no text; compare it with = or in"
+                )
         case Within(field, lat, lon) | InBox(field, lat, lon) | InPolygon(field, ((lat, lon), *_)):
             if kind != "geo":
                 hint = f"store {{lat, lon}} objects and index them with --index {field}:geo"
@@ -235,6 +246,8 @@ def _kind_asked_for(leaf: Filter) -> str | None:
     match leaf:
         case Equals(_, value) | In(_, (value, *_)) | Compare(_, _, value) | Between(_, value):
             return _JSON_KIND[kind_of(value)]
+        case Prefix() | Substring():
+            return "string"
         case Within() | InBox() | InPolygon():
             return "object"
     return None

@@ -15,6 +15,7 @@ from tasb_qdrant.filters.values import (
     check_list,
     check_number,
     check_ordered,
+    check_part,
     check_point,
     check_ring,
     check_value,
@@ -153,6 +154,24 @@ class ContainsPhrase(_Words):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Part(_Leaf):
+    text: str
+
+    def _check(self) -> None:
+        object.__setattr__(self, "text", check_part(self.text, self.field))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefix(_Part):
+    """The field's text, or that of an element of it, begins with these characters."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Substring(_Part):
+    """The field's text, or that of an element of it, has these characters somewhere."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Within(_Leaf):
     """The place is less than `metres` from (lat, lon), along a great circle."""
 
@@ -219,6 +238,8 @@ Leaf: TypeAlias = (
     | Contains
     | ContainsAny
     | ContainsPhrase
+    | Prefix
+    | Substring
     | Within
     | InBox
     | InPolygon

@@ -34,6 +34,8 @@ GRAMMAR: Final = rf"""
     | FIELD _CONTAINS STRING                    -> contains
     | FIELD _CONTAINS _ANY STRING               -> contains_any
     | FIELD _CONTAINS _PHRASE STRING            -> contains_phrase
+    | FIELD _PREFIX STRING                      -> prefix
+    | FIELD _SUBSTRING STRING                   -> substring
     | FIELD _WITHIN NUMBER UNIT _OF point       -> within
     | FIELD _IN _BOX point _TO point            -> in_box
     | FIELD _IN _POLYGON ring (_WITHOUT ring)*  -> in_polygon
@@ -69,6 +71,8 @@ _EMPTY.2: /empty(?![\w\-])/i
 _EXISTS.2: /exists(?![\w\-])/i
 _BETWEEN.2: /between(?![\w\-])/i
 _CONTAINS.2: /contains(?![\w\-])/i
+_PREFIX.2: /prefix(?![\w\-])/i
+_SUBSTRING.2: /substring(?![\w\-])/i
 _WITHIN.2: /within(?![\w\-])/i
 _OF.2: /of(?![\w\-])/i
 _BOX.2: /box(?![\w\-])/i
@@ -84,8 +88,10 @@ _WITHOUT.2: /without(?![\w\-])/i
 WORDS: Final[tuple[tuple[frozenset[str], str], ...]] = (
     (frozenset({"FIELD"}), "a field name"),
     (
-        frozenset({"CMP", "_IN", "_IS", "_CONTAINS", "_EXISTS", "_WITHIN", "_BETWEEN", "_ANY"}),
-        "an operator (= != < <= > >=, in, not in, between, contains, exists, is null, is empty, within, any)",
+        frozenset(
+            {"CMP", "_IN", "_IS", "_CONTAINS", "_EXISTS", "_WITHIN", "_BETWEEN", "_ANY", "_PREFIX", "_SUBSTRING"}
+        ),
+        "an operator (= != < <= > >=, in, not in, between, contains, prefix, substring, exists, is null, is empty, within, any)",  # noqa: E501
     ),
     (frozenset({"CMP", "_BETWEEN"}), "an operator (= != < <= > >= or between)"),
     (

@@ -88,7 +88,8 @@ class Filter:
         return kept
 
     def _key(self) -> object:
-        return _tagged(tuple(getattr(self, f.name) for f in fields(self) if f.compare))  # type: ignore[arg-type]  # every node is a dataclass
+        # With the kind of node: `a exists` and `a is null` have the same parts, and caches go by this.
+        return type(self), _tagged(tuple(getattr(self, f.name) for f in fields(self) if f.compare))  # type: ignore[arg-type]  # every node is a dataclass
 
 
 def as_filter(where: Filter | bool) -> Filter:

@@ -107,6 +107,12 @@ def _builder() -> Any:
         def contains(self, field: Token, text: Token) -> Filter:
             return F(field).contains(read_string(text))
 
+        def prefix(self, field: Token, text: Token) -> Filter:
+            return F(field).prefix(read_string(text))
+
+        def substring(self, field: Token, text: Token) -> Filter:
+            return F(field).substring(read_string(text))
+
         def within(self, field: Token, distance: Token, unit: Token, place: tuple[float, float]) -> Filter:
             length = read_number(distance)
             if unit.lower() == "km":

@@ -143,6 +143,14 @@ class Field(Generic[T_co]):
         """All the words, in any order and case. The field needs a text index."""
         return self._f.contains(self._text(text))
 
+    def prefix(self: Field[str], text: str) -> Filter:
+        """Text that begins with these characters, in this case."""
+        return self._f.prefix(self._text(text))
+
+    def substring(self: Field[str], text: str) -> Filter:
+        """Text that has these characters somewhere, in this case."""
+        return self._f.substring(self._text(text))
+
     def contains_any(self: Field[str], text: str) -> Filter:
         """At least one of the words, in any case. The field needs a text index."""
         return self._f.contains_any(self._text(text))

@@ -187,6 +187,16 @@ def check_words(text: object, name: str) -> str:
     return checked
 
 
+def check_part(text: object, name: str) -> str:
+    """The text, which must not be empty; raises FilterError."""
+    checked = check_value(text, name)
+    if not isinstance(checked, str):
+        raise FilterError(f"{name}: prefix and substring take a string, got {text!r}")
+    if not checked:
+        raise FilterError(f'{name}: every text has "" in it; write {name} exists, or the characters to look for')
+    return checked
+
+
 def parse_datetime(text: str) -> datetime | None:
     """The datetime, in UTC, of an ISO 8601 text, or None if it isn't one."""
     if not _DATETIME.fullmatch(text):

@@ -17,6 +17,8 @@ from tasb_qdrant.filters.conditions import (
     InPolygon,
     IsEmpty,
     IsNull,
+    Prefix,
+    Substring,
     Within,
 )
 from tasb_qdrant.filters.literals import write_literal
@@ -76,6 +78,10 @@ def _leaf(where: Filter) -> str:
             return f"{field} contains any {write_literal(text)}"
         case ContainsPhrase(field, text):
             return f"{field} contains phrase {write_literal(text)}"
+        case Prefix(field, text):
+            return f"{field} prefix {write_literal(text)}"
+        case Substring(field, text):
+            return f"{field} substring {write_literal(text)}"
         case Within(field, lat, lon, metres):
             return f"{field} within {_distance(metres)} of {_point(lat, lon)}"
         case InBox(field, top, left, bottom, right):

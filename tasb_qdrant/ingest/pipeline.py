@@ -100,6 +100,7 @@ def run_pipeline(
             tokenized.widen(2 * at_once)
             if guard is not None:
                 guard.begin(points_before=points_before)  # in this thread, which is the one that changes the settings
+            deferral.begin()
             portion = Portion([first, *tokenized.ready(at_once - 1)])
             tokens = portion.tokens
             with counters.busy("encode"), counters.encoding(len(tokens), tokens.tokens) as on_progress:

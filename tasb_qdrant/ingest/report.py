@@ -40,6 +40,7 @@ def report_of(
     """The report; the collection is flushed and its points counted first. `notes` and `warnings` are the run's own,
     and `refused_indexes` those that could not be made."""
     collection.flush()
+    hidden = collection.wait_until_visible()
     points = collection.reads.count()
     now = counters.finish()
     resumed = journal.resumed
@@ -67,7 +68,7 @@ def report_of(
         rejects_file=rejects_file,
         notes=(*encoder.notes, *collection.notes, *notes),
         refused_indexes=refused_indexes or {},
-        warnings=(*warnings, *_long_titles(now.titles_split), *_warnings(collection, encoder)),
+        warnings=(*filter(None, [hidden]), *warnings, *_long_titles(now.titles_split), *_warnings(collection, encoder)),
         proposed_indexes=_proposed(outcome, collection),
         resumed=resumed.model_dump() if resumed.windows else {},
     )

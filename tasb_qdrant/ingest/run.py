@@ -121,6 +121,8 @@ class IngestRun:
                 indexes.make(self._counters)
                 if self._choice.optimize:
                     build_index(collection, self._counters)
+                else:
+                    collection.end_load()
                 report = self._report(outcome, encoder, collection, journal, indexes)
                 journal.forget()
                 return self._verified(report, outcome, encoder, collection) if self._choice.verify else report
@@ -193,6 +195,7 @@ class IngestRun:
             yield None
             return
         with closed_after(store.open(self._name, lock_wait=opening.LOCK_WAIT)) as there:
+            self._notes += tuple(filter(None, [there.wait_until_visible()]))
             yield there
 
     def _splits(self, there: Collection | None) -> bool:

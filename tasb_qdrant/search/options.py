@@ -48,7 +48,10 @@ class ModeOptions(TypedDict, total=False):
 
     depth: int | None
     """Candidates of each hybrid list, or that `diversity` chooses from; None is 5 for each hit, at least 100 (1,000 for
-    `search_pages`), whatever the offset."""
+    `search_pages`), whatever the offset. Of `boost`, those that are ranked anew; None is 500."""
+
+    boost: str | None
+    """Rank the best `depth` candidates anew, by a formula: `score * exp_decay(published, scale="30 days")`."""
 
 
 class ParamOptions(TypedDict, total=False):

@@ -6,10 +6,19 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar, Unpack
 
-from tasb_qdrant.collection.reads.questions import DEPTH, Nearest, Query, QueryOptions, ScoredPoint
+from tasb_qdrant.collection.reads.questions import (
+    DEPTH,
+    Lexical,
+    Nearest,
+    Query,
+    QueryOptions,
+    ScoredPoint,
+    Words,
+)
 from tasb_qdrant.filters import Filter, format_filter
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import HitGroup
+from tasb_qdrant.search.boosting import boosted, boosted_groups, candidates_of, check_depth
 from tasb_qdrant.search.fields import GROUPED, whole_field_path
 from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.search.options import PartOptions, RankedOptions, SearchOptions
@@ -31,6 +40,7 @@ _DEEPER: Final = 4
 def search(session: Session[T], texts: Sequence[str], options: SearchOptions) -> Steps[list[Hits[T]]]:
     """For each query its hits, best first: those that the cache hasn't are encoded together and sent as one."""
     ranking = Ranking.of(options, diversity=options.get("diversity"), best_per=options.get("best_per"))
+    check_depth(ranking, **chosen(PartOptions, options))
     yield from session.reads.state.refreshed()  # before the cache answers, and before anything is encoded
     wanted, warnings = yield from _wanted(session, options, ranking, **chosen(PartOptions, options))
     found: dict[int, Hits[T]] = {}
@@ -40,7 +50,7 @@ def search(session: Session[T], texts: Sequence[str], options: SearchOptions) ->
             found[index] = session.hits.hits(points, cached=True, warnings=warnings)
     missing = [index for index in range(len(texts)) if index not in found]
     if missing:
-        queries = yield from _queries(session, [texts[index] for index in missing], ranking, limit=wanted.limit)
+        queries = yield from _queries(session, [texts[index] for index in missing], ranking, wanted, limit=wanted.limit)
         answers = yield from _answers(session, queries, ranking, wanted)
         for index, answer in zip(missing, answers, strict=True):
             points = list({point.id: point for point in answer.values()}.values())
@@ -58,8 +68,11 @@ def search_groups(
     field, size = whole_field_path("by", by), checks.whole("group_size", group_size, least=1)
     wanted, warnings = yield from _wanted(session, options, ranking, limit=limit)
     warnings += yield from session.where.check_use(field, GROUPED)
-    [query] = yield from _queries(session, [text], ranking, limit=limit * size)
-    groups = yield from session.reads.query_groups(query, wanted, by=field, size=size)
+    [query] = yield from _queries(session, [text], ranking, wanted, limit=limit * size)
+    if ranking.boost is not None:
+        groups = yield from boosted_groups(session, query, ranking, wanted, by=field, size=size)
+    else:
+        groups = yield from session.reads.query_groups(query, wanted, by=field, size=size)
     found = [HitGroup(group.value, session.hits.hits(group.points)) for group in groups]
     return HitGroups(found, warnings=warnings, notes=session.notes)
 
@@ -99,7 +112,7 @@ def begin_pages(
     """Before the first page."""
     ranking = Ranking.of(options, best_per=best_per)
     wanted, warnings = yield from _wanted(session, options, ranking, limit=page_size)
-    [query] = yield from _queries(session, [text], ranking, limit=page_size, least=WALK)
+    [query] = yield from _queries(session, [text], ranking, wanted, limit=page_size, least=WALK)
     return Paging(query, ranking, wanted, warnings)
 
 
@@ -145,6 +158,7 @@ def _approximate(session: Session[T], at: Paging, asked: QueryOptions) -> bool:
     return (
         at.depth > 0
         and at.ranking.mode != "bm25"
+        and at.ranking.boost is None
         and not asked.exact
         and asked.score_threshold is None
         and session.reads.compares_exactly
@@ -155,6 +169,8 @@ def _answers(
     session: Session[T], queries: Sequence[Query], ranking: Ranking, wanted: QueryOptions
 ) -> Steps[list[dict[Hashable, ScoredPoint]]]:
     """For each query its points by what must not come twice: their ids, or the values of a field."""
+    if ranking.boost is not None:
+        return (yield from boosted(session, queries, ranking, wanted))
     if (field := ranking.best_per) is None:
         lists = yield from session.reads.query(queries, wanted)
         return [{point.id: point for point in points} for points in lists]
@@ -174,19 +190,32 @@ def _wanted(
         warnings += yield from session.where.check(wanted.where)
     if isinstance(wanted.payload, tuple):
         warnings += yield from session.where.check_fields(wanted.payload)
+    if ranking.boost is not None:
+        warnings += yield from session.where.check_fields(ranking.boost.fields)
     if ranking.best_per is not None:  # by a field that isn't there, nothing would be found
         warnings += yield from session.where.check_use(ranking.best_per, GROUPED)
     return wanted, warnings
 
 
 def _queries(
-    session: Session[T], texts: Sequence[str], ranking: Ranking, *, limit: int, least: int = DEPTH
+    session: Session[T],
+    texts: Sequence[str],
+    ranking: Ranking,
+    wanted: QueryOptions,
+    *,
+    limit: int,
+    least: int = DEPTH,
 ) -> Steps[list[Query]]:
     """The texts as the store takes them, with candidates for so many hits."""
+    lexical: list[Lexical | Words | None] = [None] * len(texts)
+    if ranking.mode != "dense":
+        for index, text in enumerate(texts):
+            lexical[index] = yield from session.lexical.query(text)
     if ranking.mode == "bm25":
-        return [session.lexical.query(text) for text in texts]
-    lexical = [session.lexical.query(text) if ranking.mode == "hybrid" else None for text in texts]
+        return [query for query in lexical if query is not None]
     vectors = yield from encode_queries(texts)
+    if ranking.boost is not None:
+        limit = candidates_of(session, ranking, wanted).limit
     return [
         ranking.query(Nearest(vector), each, limit=limit, least=least)
         for vector, each in zip(vectors, lexical, strict=True)

@@ -19,10 +19,12 @@ from tasb_qdrant.collection.reads.questions import (
     QueryOptions,
     ReadOptions,
     Selection,
+    Words,
 )
 from tasb_qdrant.errors import InvalidInputError, SettingsError
 from tasb_qdrant.keywords import chosen, expanded_signature
 from tasb_qdrant.records.json_values import plain_scalar
+from tasb_qdrant.search.boost import Boost
 from tasb_qdrant.search.fields import whole_field_path
 from tasb_qdrant.search.options import Fusion, HitOptions, Mode, ModeOptions, ParamOptions, PartOptions, ReadingOptions
 from tasb_qdrant.search.where import parsed_filter
@@ -64,20 +66,24 @@ class Ranking:
     """How passages are ranked: it makes a store's queries from the dense and lexical queries of texts.
 
     `weights` are those of the dense and the bm25 list. `depth` is how many candidates each list of a hybrid search
-    gives, and how many a diverse one chooses from. `best_per` is the payload field of which each value comes once.
+    gives, how many a diverse one chooses from, and how many a `boost` ranks anew. `best_per` is the payload field of
+    which each value comes once.
     """
 
     mode: Mode = "dense"
     fusion: Fusion = "rrf"
     weights: Sequence[float] | None = None
     depth: int | None = None
+    boost: Boost | None = None
     diversity: float | None = None
     best_per: str | None = None
 
     @classmethod
     def of(cls, options: ModeOptions, *, diversity: float | None = None, best_per: str | None = None) -> Ranking:
         """Raises SettingsError."""
-        given = chosen(ModeOptions, options)
+        given: dict[str, Any] = {**chosen(ModeOptions, options)}
+        if (formula := given.get("boost")) is not None:
+            given["boost"] = Boost.of(formula)
         return cls(**given, diversity=diversity, best_per=best_per)
 
     def __post_init__(self) -> None:
@@ -89,6 +95,8 @@ class Ranking:
             object.__setattr__(self, "weights", self._checked_weights(self.weights))
         if self.best_per is not None:
             object.__setattr__(self, "best_per", whole_field_path("best_per", self.best_per))
+        if self.boost is not None and self.diversity is not None:
+            raise SettingsError("boost and diversity each rank the candidates anew; leave out one of them")
         if self.diversity is not None:
             share = checks.number("diversity", self.diversity, "is a number from 0 to 1", least=0, most=1)
             object.__setattr__(self, "diversity", share)
@@ -110,13 +118,13 @@ class Ranking:
             raise SettingsError(f"weights are two numbers, 0 or more, of the dense and the bm25 list; got {shown!r}")
         return weights
 
-    def query(self, dense: Nearest, lexical: Lexical | None, *, limit: int, least: int = DEPTH) -> Query:
+    def query(self, dense: Nearest, lexical: Lexical | Words | None, *, limit: int, least: int = DEPTH) -> Query:
         """Both of them fused, or the dense one alone, made diverse if that is asked for.
 
         The candidates are for so many hits, wherever in the list they are: those of other parts are of the same list.
-        Unless the caller has said how many, they are `least` at least.
+        Unless the caller has said how many, they are `least` at least. A boost ranks so many anew.
         """
-        candidates = max(self.depth or max(least, DEEPER * limit), limit)
+        candidates = max(self.depth or max(least, DEEPER * limit), limit) if self.boost is None else limit
         if lexical is not None:
             weights = None if self.weights is None else tuple(self.weights)
             return Fused((dense, lexical), self.fusion, weights, depth=min(candidates, MAX_COUNT))

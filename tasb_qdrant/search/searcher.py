@@ -105,6 +105,7 @@ class Searcher(SearcherEdits, Generic[P]):
         fusion: Fusion = "rrf",
         weights: Sequence[float] | None = None,
         depth: int | None = None,
+        boost: str | None = None,
         score_threshold: float | None = None,
         exact: bool = False,
         hnsw_ef: int | None = None,
@@ -128,6 +129,9 @@ class Searcher(SearcherEdits, Generic[P]):
         each of `depth` candidates, by `fusion`: by reciprocal ranks ("rrf", with `weights` of the dense and the bm25
         list) or by normalised scores ("dbsf"). Hits below `score_threshold` are left out. `diversity`, from 0 to 1,
         prefers hits unlike each other, out of `depth` candidates (maximal marginal relevance).
+
+        `boost` ranks the best `depth` candidates (500) anew, by a formula over `score` and payload fields, such as
+        `score * exp_decay(published, scale="30 days")` or `score * weight(kind, {"news": 2})`: see docs/search.md.
 
         `best_per`, such as "doc_id", gives each document once, by its best passage: `limit` documents, where there are
         so many. The field may be any that holds strings or integers; passages without it are left out.

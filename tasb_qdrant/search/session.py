@@ -154,7 +154,7 @@ class Opening:
                 encoder=encoder,
                 where=WhereChecker(collection.keys, reads),
                 hits=HitMaker(collection.keys, model=self.payload, on_invalid=self.on_invalid, notes=notes),
-                lexical=LexicalQueries(collection),
+                lexical=LexicalQueries(collection, reads),
                 cache=self.cache,
             )
         except BaseException:

@@ -153,9 +153,21 @@ def test_the_demo_searches_what_it_ingested(run: Run, monkeypatch: pytest.Monkey
 def test_doctor_checks_everything_and_says_what_to_do(run: Run, qdrant_1_17: QdrantServer) -> None:
     ran = run("doctor", "--url", qdrant_1_17.url, "--grpc-port", qdrant_1_17.grpc_port, "--json")
     checks = {check["name"]: check for check in json.loads(ran.out)["checks"]}
-    assert set(checks) == {"versions", "settings", "CPU", "GPU", "embedded store", "server", "hub", "model"}
+    assert set(checks) == {
+        "versions",
+        "settings",
+        "CPU",
+        "GPU",
+        "embedded store",
+        "server",
+        "server version",
+        "hub",
+        "model",
+    }
     assert checks["server"]["status"] == "ok"
     assert qdrant_1_17.version in checks["server"]["found"]
+    assert "an update queue" in checks["server version"]["found"]
+    assert "prefix in filters (1.19); substring in filters (1.20)" in checks["server version"]["advice"]
     assert checks["embedded store"]["status"] == "ok"
     assert checks["embedded store"]["found"].startswith("works in ")
     for check in checks.values():

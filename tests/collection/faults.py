@@ -50,7 +50,8 @@ class HttpProxy:
     """Hands requests on to `server` (or answers all of them itself), but for the faults in `script`.
 
     A fault is used up by the first request that `when(method, path)` picks. `seen` holds all of these, and
-    `bodies` what they sent.
+    `bodies` what they sent. `rewrite` makes another answer of the server's own: of method, path, what was sent, and
+    that.
     """
 
     def __init__(self, server: QdrantServer | None = None) -> None:
@@ -60,6 +61,7 @@ class HttpProxy:
         self.seen: list[tuple[str, str]] = []
         self.bodies: list[bytes] = []
         self.headers: list[dict[str, str]] = []
+        self.rewrite: Callable[[str, str, bytes, bytes], bytes] | None = None
         self.delays = _Delays()
         proxy = self
 
@@ -84,6 +86,8 @@ class HttpProxy:
                     status, content = self._forward(body)
                 if fault is not None:
                     status, content = fault.status, fault.body
+                elif proxy.rewrite is not None and status == 200:
+                    content = proxy.rewrite(self.command, self.path, body, content)
                 self.send_response(status)
                 for name, value in (fault.headers if fault is not None else {}).items():
                     self.send_header(name, value)
@@ -144,7 +148,8 @@ class GrpcFault:
 
 
 class GrpcProxy(grpc.GenericRpcHandler):
-    """The same for gRPC: faults meet the calls of `method`, whose requests `requests` holds."""
+    """The same for gRPC: faults meet the calls of `method`, whose requests `requests` holds; `called` are all methods
+    that were."""
 
     def __init__(self, server: QdrantServer) -> None:
         self.script: deque[GrpcFault] = deque()
@@ -152,6 +157,7 @@ class GrpcProxy(grpc.GenericRpcHandler):
         self.method = "/qdrant.Points/Upsert"
         self.seen = 0
         self.requests: list[bytes] = []
+        self.called: set[str] = set()
         self.delays = _Delays()
         self._server = grpc.server(ThreadPoolExecutor(4))
         self._server.add_generic_rpc_handlers((self,))
@@ -164,6 +170,7 @@ class GrpcProxy(grpc.GenericRpcHandler):
 
         def behave(request: bytes, context: grpc.ServicerContext) -> bytes:
             fault = None
+            self.called.add(method)
             if method == self.method:
                 self.seen += 1
                 self.requests.append(request)

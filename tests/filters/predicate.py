@@ -28,6 +28,8 @@ from tasb_qdrant.filters.conditions import (
     InPolygon,
     IsEmpty,
     IsNull,
+    Prefix,
+    Substring,
     Within,
 )
 from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Ids, Not, Or
@@ -107,6 +109,10 @@ def _fits(where: Filter, value: Any) -> bool:
             return _ordered(value, bound, _ORDERS[order])
         case Between(_, low, high):
             return _ordered(value, low, operator.ge) and _ordered(value, high, operator.le)
+        case Prefix(_, text):
+            return isinstance(value, str) and value[: len(text)] == text
+        case Substring(_, text):
+            return isinstance(value, str) and text in value
         case Within(_, lat, lon, metres):
             return _is_place(value) and _metres(lat, lon, value["lat"], value["lon"]) < metres
         case InBox(_, top, left, bottom, right):

@@ -259,3 +259,16 @@ def test_importing_filters_loads_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded: set[Any] = set(done.stdout.split())
     assert not loaded & {"torch", "lark", "qdrant_client", "qdrant_edge", "pydantic", "numpy"}
+
+
+def test_filters_of_the_same_parts_and_another_kind_differ() -> None:
+    """Answers and translations are remembered by filter: equal ones would get each other's."""
+    k, a, b = F("k"), F("a").exists(), F("b").exists()
+    made: list[Filter] = [
+        *(k.exists(), k.is_null(), k.is_empty()),
+        *(k.contains("x"), k.contains_any("x"), k.contains_phrase("x"), k.prefix("x"), k.substring("x"), k == "x"),
+        *(a & b, a | b, ~a, a),
+        *(k == 1, k == 1.0, k == True, k.in_([1]), k.in_([1.0])),  # noqa: E712  # a filter on a boolean
+    ]
+    assert len(set(made)) == len(made)
+    assert [made.index(each) for each in made] == list(range(len(made)))

@@ -44,6 +44,7 @@ SECTIONS = {
     "At least N conditions": r"\bat least\b",
     "Dates": r"\d{4}-\d\d-\d\d",
     "Words": r"\bcontains\b",
+    "Parts of a text": r"\b(prefix|substring)\b",
     "Places": r"\b(within|box|polygon)\b",
 }
 """What each filter under a heading has, which is what the section is about."""

@@ -229,6 +229,15 @@ class FaultyCollection:
     def remove_index(self, field: str, *, retry: bool = True) -> None:
         self._inner.remove_index(field, retry=retry)
 
+    def begin_load(self) -> None:
+        self._inner.begin_load()
+
+    def end_load(self) -> None:
+        self._inner.end_load()
+
+    def wait_until_visible(self) -> str:
+        return self._inner.wait_until_visible()
+
     def index_deferred(self) -> bool:
         return self._inner.index_deferred()
 
@@ -317,6 +326,15 @@ class CountingCollection:
 
     def remove_index(self, field: str, *, retry: bool = True) -> None:
         raise NotImplementedError
+
+    def begin_load(self) -> None:
+        pass
+
+    def end_load(self) -> None:
+        pass
+
+    def wait_until_visible(self) -> str:
+        return ""
 
     def index_deferred(self) -> bool:
         return False

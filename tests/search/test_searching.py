@@ -291,3 +291,11 @@ def test_what_is_asked_wrongly_is_named(searcher: Searcher) -> None:
     for call, kind, said in wrong:
         with pytest.raises(kind, match=said):
             call()
+
+
+def test_a_filter_is_never_answered_with_what_another_found(searcher: Searcher) -> None:
+    """They have the same parts: what is remembered of one must not serve the other."""
+    both = 'lang = "de" and topic = "bees"'
+    either = 'lang = "de" or topic = "bees"'
+    assert searcher.count(both) < searcher.count(either)
+    assert searcher.count("year exists") > searcher.count("year is null") == 0

@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from tasb_qdrant import AsyncSearcher, F, Passage, Searcher, ingest
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.reads import ranked
+from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.search import query as plans
+from tasb_qdrant.settings import Bm25Settings
 from tasb_qdrant.steps import Requests
 from tests.qdrant_servers import QdrantServer
 from tests.search.walks import ORDERS, SETTINGS, WORDS, Counting, Ranked, World
@@ -53,7 +55,7 @@ class Walked:
 
     def words(self, text: str) -> Ranked:
         """By BM25, for a query of one word: by its weight in each passage. The scores are the store's."""
-        [term] = self.searcher._session.lexical.query(text).indices.tolist()
+        [term] = Bm25Encoder(Bm25Settings()).encode_query(text).indices.tolist()
         names = [one.id for one in self.world.passages]
         ids = [self.world.points[each] for each in names]
         stored = self.searcher.collection.reads.retrieve(ids, payload=False, sparse=True)

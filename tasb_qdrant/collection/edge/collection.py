@@ -218,6 +218,16 @@ class EdgeCollection(Edits):
             self._shard.steps.filtering.known.forget()
             shard.update(edge.UpdateOperation.delete_field_index(field))
 
+    def begin_load(self) -> None:
+        """Nothing to do: all that is stored is visible at once."""
+
+    def end_load(self) -> None:
+        """Nothing to do either."""
+
+    def wait_until_visible(self) -> str:
+        """Nothing to wait for: "" at once."""
+        return ""
+
     def index_deferred(self) -> bool:
         """No: nothing but `optimize` builds the index, and `info` says how much is in it."""
         return False

@@ -108,8 +108,11 @@ def one_line(error: object) -> str:
 
 
 def index_schema(kind: IndexType) -> edge.PayloadSchemaType | edge.TextIndexParams:
-    """What makes such an index. Without phrase matching, a text index finds no phrases, and says nothing."""
-    return edge.TextIndexParams(phrase_matching=True) if kind == "text" else INDEX_TYPES[kind]
+    """What makes such an index. Without phrase matching, a text index finds no phrases, and says nothing. It keeps the
+    lengths of texts, with which it ranks them by BM25."""
+    if kind == "text":
+        return edge.TextIndexParams(phrase_matching=True, scoring=edge.TextScoringParams())
+    return INDEX_TYPES[kind]
 
 
 def indexes_of(described: edge.ShardInfo) -> dict[str, IndexType]:

@@ -26,6 +26,7 @@ from tasb_qdrant.collection.reads.questions import (
     ScoredPoint,
     ScrollPage,
     Selection,
+    Words,
 )
 from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.wire import Indexes, QueryRequest, SearchParams
@@ -140,7 +141,10 @@ class EdgeWire:
 
 def _indexes(described: edge.ShardInfo) -> Indexes:
     types = indexes_of(described)
-    return Indexes(types, points={field: described.payload_schema[field].points for field in types})
+    schema = described.payload_schema
+    params = {field: schema[field].params for field in types}
+    scored = {field for field, one in params.items() if isinstance(one, edge.TextIndexParams) and one.scoring}
+    return Indexes(types, points={field: schema[field].points for field in types}, scored=frozenset(scored))
 
 
 def _request(request: QueryRequest, where: edge.Filter | None, shard: edge.EdgeShard) -> edge.QueryRequest:
@@ -164,6 +168,8 @@ def _query(request: QueryRequest, where: edge.Filter | None, shard: edge.EdgeSha
             return edge.Query.Nearest(sequence(vector)), where
         case Lexical(indices, values):
             return edge.Query.Nearest(edge.SparseVector(indices.tolist(), values.tolist()), BM25), where
+        case Words(text, field):
+            return edge.TextQuery(field, text), where
     return _recommended(request.query, shard), _without(where, request.query)
 
 

@@ -98,6 +98,8 @@ class Filtering:
 
     def __init__(self, wire: Wire[Any], state: KnownState, *, place: str) -> None:
         self.known = KnownIndexes()
+        self.check: Callable[[Filter], None] = lambda _: None
+        """Raises CollectionError for a filter that the store can't answer."""
         self._wire = wire
         self._state = state
         self._place = place
@@ -137,6 +139,7 @@ class Filtering:
         # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter shouldn't wait for.
         from tasb_qdrant.collection.reads.filters import to_qdrant
 
+        self.check(where)
         fields = frozenset(fields_of(where))
         indexes = yield from self.indexes(fields)
         check_phrases(where, self.known.indexes.without_phrases)

@@ -38,6 +38,8 @@ from tasb_qdrant.filters.conditions import (
     IsNull,
     Leaf,
     Order,
+    Prefix,
+    Substring,
 )
 from tasb_qdrant.filters.nodes import And, AnyElement, AtLeast, Ids, Not, Or
 from tasb_qdrant.filters.values import EXACT, Scalar
@@ -138,6 +140,10 @@ def _leaf(where: Leaf, key: str, at: _Scope) -> models.Condition:
             return _any_word(key, text, at)
         case ContainsPhrase(field, text):
             return _phrase(field, text)
+        case Prefix(_, text):
+            return models.FieldCondition(key=key, match=models.MatchPrefix(prefix=text))
+        case Substring(_, text):
+            return models.FieldCondition(key=key, match=models.MatchSubstring(substring=text))
     return place_condition(where, key)
 
 

@@ -64,6 +64,14 @@ class Lexical:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """The points whose text in the payload field has these words, by BM25 over the field's text index."""
+
+    text: str
+    field: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Fused:
     """The lists of several queries as one: each prefetches its best `depth` points, `method` fuses them. What more
     candidates add comes after those.
@@ -72,7 +80,7 @@ class Fused:
     distribution of each list normalises.
     """
 
-    prefetch: tuple[Nearest | Lexical, ...]
+    prefetch: tuple[Nearest | Lexical | Words, ...]
     method: Literal["rrf", "dbsf"] = "rrf"
     weights: tuple[float, ...] | None = None
     k: int | None = None
@@ -136,7 +144,7 @@ class Recommended:
             )
 
 
-Query: TypeAlias = Nearest | Lexical | Fused | Diverse | Recommended
+Query: TypeAlias = Nearest | Lexical | Words | Fused | Diverse | Recommended
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from tasb_qdrant.collection.reads.questions import (
     ScoredPoint,
     ScrollPage,
     Selection,
+    Words,
 )
 from tasb_qdrant.collection.reads.ranked import Ranks
 from tasb_qdrant.collection.reads.state import Others, State
@@ -215,7 +216,7 @@ class ReadSteps(BrowseSteps):
         if (asked := options.where) is None:
             return options, None
         where = yield from self.filtering.translated(asked)
-        if options.exact or options.hnsw_ef is not None or all(isinstance(query, Lexical) for query in queries):
+        if options.exact or options.hnsw_ef is not None or all(isinstance(query, Lexical | Words) for query in queries):
             return options, where
         few = yield from self.filtering.matches_few(asked, where, options.read)
         return (replace(options, exact=True) if few else options), where

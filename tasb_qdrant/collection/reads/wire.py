@@ -15,6 +15,7 @@ from tasb_qdrant.collection.reads.questions import (
     ReadOptions,
     Recommended,
     Selection,
+    Words,
 )
 from tasb_qdrant.settings import IndexType, Quantization
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tasb_qdrant.collection.limits import StoreLimits
     from tasb_qdrant.collection.schema import CollectionSchema
 
-PlainQuery: TypeAlias = Nearest | Lexical | Recommended
+PlainQuery: TypeAlias = Nearest | Lexical | Words | Recommended
 """What every store answers by itself, with one list."""
 
 OVERSAMPLING: Final[Mapping[Quantization, float]] = {"int8": 2.0, "binary": 4.0, "turbo4": 2.0}
@@ -106,11 +107,13 @@ class QueryRequest:
 @dataclass(frozen=True, slots=True)
 class Indexes:
     """Payload fields and the types of their indexes. `without_phrases` are texts whose index, made by another program,
-    finds words and no phrases. `points` says how many passages each index holds, by the store's own estimate."""
+    finds words and no phrases, and `scored` those whose index ranks by BM25. `points` says how many passages each index
+    holds, by the store's own estimate."""
 
     types: Mapping[str, IndexType]
     without_phrases: frozenset[str] = frozenset()
     points: Mapping[str, int] = field(default_factory=dict)
+    scored: frozenset[str] = frozenset()
 
     @property
     def empty(self) -> frozenset[str]:

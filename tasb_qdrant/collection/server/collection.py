@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from qdrant_client import models
 
@@ -21,6 +21,7 @@ from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.schema import CollectionSchema, edit_mark, read_schema
 from tasb_qdrant.collection.server.aliases import where_allowed
+from tasb_qdrant.collection.server.confirmed import Confirmations
 from tasb_qdrant.collection.server.connection import Connection, Patience
 from tasb_qdrant.collection.server.edits import ServerEdits
 from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, RequestTooLargeError, sensible
@@ -32,7 +33,11 @@ from tasb_qdrant.collection.server.rest import RestWire
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.state import indexes_of, schema_of
 from tasb_qdrant.collection.server.upserts import UpsertWire
+from tasb_qdrant.collection.server.vectors import check_bm25_vector
+from tasb_qdrant.collection.server.versions import TEXT_SCORES, UPDATE_QUEUE, check_filter
+from tasb_qdrant.collection.server.visibility import Backlog, wait_until_visible
 from tasb_qdrant.collection.watch import Watch
+from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, StoreSettings
 from tasb_qdrant.steps import Deadline
@@ -67,7 +72,9 @@ class ServerCollection(Edits):
         self._notes = notes
         self._sleep = sleep
         self._watch = watch
-        self._wire = UpsertWire(name, dim=state.schema.contract.dim, keys=state.schema.keys)
+        self._wait_seconds = _wait_seconds(settings) if connection.version >= UPDATE_QUEUE.since else None
+        keys = state.schema.keys
+        self._wire = UpsertWire(name, dim=state.schema.contract.dim, keys=keys, wait_seconds=self._wait_seconds)
         wire = GrpcWire if connection.channel is not None else RestWire
         self._steps = ReadSteps(
             wire(name, settings.location),
@@ -77,6 +84,7 @@ class ServerCollection(Edits):
             # A load writes what it made for the collection that it opened, and into no other.
             others="refused" if patience is None else "followed",
         )
+        self._steps.filtering.check = self._check_filter
         self._patience = patience or Patience.to_load(settings)
         wait = None if patience is None else settings.read_seconds
         self._reading = ServerReading(name, connection, settings, wait=wait, sleep=sleep, watch=watch)
@@ -89,12 +97,15 @@ class ServerCollection(Edits):
             call=self._call,
             sleep=sleep,
         )
+        self._confirmations = Confirmations(self._reads, self._backlog, state.schema.vectors)
         self._edits = ServerEdits(
             self._client,
             name,
             call=self._call,
             over_grpc=connection.transport == "grpc",
             timeout=settings.timeout,
+            confirmations=self._confirmations,
+            wait_seconds=self._wait_seconds,
         )
 
     @property
@@ -247,7 +258,7 @@ class ServerCollection(Edits):
         self._steps.filtering.known.forget()
         for field, kind in check_indexes(self, indexes).items():
             # Without phrase matching a text index finds no phrase, and says nothing.
-            schema = _TEXT if kind == "text" else models.PayloadSchemaType(kind)
+            schema = self._text_index() if kind == "text" else models.PayloadSchemaType(kind)
             self._call(
                 lambda field=field, schema=schema: self._client.create_payload_index(  # type: ignore[misc]
                     self._name, field, schema, wait=True
@@ -263,6 +274,32 @@ class ServerCollection(Edits):
             f"dropping the index of payload field {field!r}",
             retry_seconds=None if retry else 0,
         )
+
+    def begin_load(self) -> None:
+        """Have what is stored from now on be visible at once, whatever `prevent_unoptimized` says, until `end_load`."""
+        self._optimizers.begin()
+
+    def end_load(self) -> None:
+        """Put back what `begin_load` switched off, here or in a run that didn't finish."""
+        self._optimizers.end()
+
+    def wait_until_visible(self) -> str:
+        """Return when reads show all that was acknowledged, or when waiting is in vain: a sentence says so then."""
+        left = self._backlog()
+        if not any(left):
+            return ""
+        return (
+            f"{self.location} has {left}, which did not become fewer for {self._settings.retry_seconds:.0f} s: what is "
+            "read of the collection may lack them; wait for the server (another program may be writing), and run the "
+            "same again"
+        )
+
+    def _backlog(self) -> Backlog:
+        """What reads don't show, once it is as little as waiting makes it."""
+        with (self._watch or Watch()).request("applying what it has acknowledged"):
+            return wait_until_visible(
+                self._describe_patiently, sleep=self._sleep, patience=self._settings.retry_seconds
+            )
 
     def index_deferred(self) -> bool:
         """Whether a load that is under way, or did not finish, keeps the server from building the index."""
@@ -342,9 +379,22 @@ class ServerCollection(Edits):
     def _sender(self, batch: PointBatch) -> Callable[[], None]:
         """What stores the batch when it is called, and may be called again."""
         if (channel := self._connection.channel) is not None:
-            return grpc_sender(channel, self._wire.request(batch), timeout=self._settings.timeout)
-        payloads = [to_payload(passage, self.keys) for passage in batch.passages]
-        return rest_sender(self._client, self._name, rest_points(batch, payloads))
+            send = grpc_sender(channel, self._wire.request(batch), timeout=self._settings.timeout)
+        else:
+            points = rest_points(batch, self._payloads(batch))
+            send = rest_sender(self._client, self._name, points, wait_seconds=self._wait_seconds)
+        return self._confirmations.stored(send, batch, lambda: self._payloads(batch))
+
+    def _check_filter(self, where: Filter) -> None:
+        """Raises ServerTooOldError for conditions that the server doesn't have yet."""
+        check_filter(where, self._connection.version, location=self.location)
+
+    def _text_index(self) -> models.TextIndexParams:
+        scoring = True if self._connection.version >= TEXT_SCORES.since else None
+        return models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True, scoring=scoring)
+
+    def _payloads(self, batch: PointBatch) -> list[dict[str, Any]]:
+        return [to_payload(passage, self.keys) for passage in batch.passages]
 
     def _describe_patiently(self) -> models.CollectionInfo:
         """For those who change what it says: that may take the server a while."""
@@ -370,6 +420,7 @@ class ServerCollection(Edits):
 
     def _of_dense(self, described: models.CollectionInfo) -> models.CollectionInfo:
         if self.bm25 is not None:
+            check_bm25_vector(described, name=self._name, location=self.location)
             described.indexed_vectors_count = dense_indexed(described.indexed_vectors_count, described.points_count)
         return described
 
@@ -385,7 +436,12 @@ class ServerCollection(Edits):
         )
 
 
-_TEXT = models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True)
+_ANSWERED_BEFORE: Final = 5
+"""Seconds before our own deadline in which a server says that a write takes longer: after it nobody would know."""
+
+
+def _wait_seconds(settings: StoreSettings) -> int:
+    return max(1, int(settings.timeout) - _ANSWERED_BEFORE)
 
 
 def _counted(passages: int) -> str:

@@ -34,7 +34,11 @@ _TRANSIENT_GRPC = {
     grpc.StatusCode.CANCELLED,  # these two come from proxies that lose the server in the middle of an answer
     grpc.StatusCode.UNKNOWN,
 }
-_TRANSIENT_HTTP = {408, 412, 429, 500, 502, 503, 504}
+_TRANSIENT_HTTP = {408, 412, 429, 500, 502, 503, 504, 507}
+_QUOTA: Final = ("max_resident_memory_percent", "max_disk_usage_percent")
+"""The settings that a server names when its memory or disk has reached a limit (a quota from 1.19 on; strict mode had
+the first in 1.18), with HTTP's 507, gRPC's RESOURCE_EXHAUSTED, or strict mode's 400. It passes once there is room."""
+_QUOTA_STATUSES: Final = {400, 429, 507}
 _TOO_LARGE: Final[dict[int, tuple[str, ...]]] = {
     400: ("larger than allowed", "upsert limit", "message length too large"),
     429: ("split your request", "larger than max"),
@@ -54,6 +58,10 @@ _HTTP_OF_GRPC = {
 
 class UnconfirmedError(Exception):
     """The server took a write without saying `completed`: the same write, with the same ids, is due again."""
+
+
+class NotVisibleError(UnconfirmedError):
+    """The server has the write in its log, and did not wait until reads show it."""
 
 
 class JunkAnswerError(Exception):
@@ -106,7 +114,7 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same request, with the same ids, may succeed a little later."""
     if wants_split(error):
         return False
-    if _is_locked(error):
+    if _is_locked(error) or _is_quota(error):
         return True
     if isinstance(error, grpc.RpcError):
         return _grpc_code(error) in _TRANSIENT_GRPC
@@ -148,6 +156,12 @@ def named_error(error: BaseException, *, location: str, doing: str, tried: str =
         )
     if "No space left on device" in detail:
         return ServerBusyError(f"{where}: the server's disk is full; free some space, and run the same again")
+    if _is_quota(error):
+        return ServerBusyError(
+            f"{where}: the server has reached its quota of memory or disk, and takes nothing that needs more "
+            f"({f'{tried}, the last: ' if tried else ''}{detail}); free some there, or have the quota raised, and run "
+            "the same again"
+        )
     if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
         return ServerUnreachableError(f"{where}: no secure connection ({detail}); {_tls_remedy(detail)}")
     last = f"{tried}, the last: {detail}" if tried else detail
@@ -201,6 +215,15 @@ def _status(error: BaseException) -> int | None:
 def _is_locked(error: BaseException) -> bool:
     """A storage that an operator locked is forbidden to all, as it is to a key without rights."""
     return _status(error) == 403 and "locked" in detail_of(error).lower()
+
+
+def _is_quota(error: BaseException) -> bool:
+    status = _status(error)
+    if status == 507 or (status in _QUOTA_STATUSES and any(words in detail_of(error) for words in _QUOTA)):
+        return True
+    # Over gRPC its status is that of a rate limit, from which a marker in the metadata tells it.
+    metadata = error.trailing_metadata() if status == 429 and hasattr(error, "trailing_metadata") else None
+    return any(word in str(key) for key, _ in metadata or () for word in ("quota", "storage"))
 
 
 def _is_connect_failure(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ from qdrant_client import grpc, models
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.last import LastFilter
-from tasb_qdrant.collection.reads.questions import BM25, Lexical, Nearest, OrderBy, ReadOptions, Selection
+from tasb_qdrant.collection.reads.questions import BM25, Lexical, Nearest, OrderBy, ReadOptions, Selection, Words
 from tasb_qdrant.collection.reads.wire import PlainQuery, QueryRequest, SearchParams, ServerRequest
 from tasb_qdrant.collection.server.edits import grpc_id
 from tasb_qdrant.collection.server.filters import grpc_filter
@@ -122,7 +122,7 @@ class GrpcWire:
         return grpc.QueryPoints(
             collection_name=self._name,
             query=_query(request.query),
-            using=BM25 if isinstance(request.query, Lexical) else None,
+            using=_using(request.query),
             filter=self._filter(request.where),
             params=_params(request.params),
             score_threshold=request.threshold,
@@ -144,6 +144,8 @@ def _query(query: PlainQuery) -> grpc.Query:
         case Lexical(indices, values):
             sparse = grpc.SparseVector(values=values.tolist(), indices=indices.tolist())
             return grpc.Query(nearest=grpc.VectorInput(sparse=sparse))
+        case Words(text):
+            return grpc.Query(text=grpc.TextQuery(query=text))
     return grpc.Query(
         recommend=grpc.RecommendInput(
             positive=[_example(each) for each in query.positive],
@@ -151,6 +153,13 @@ def _query(query: PlainQuery) -> grpc.Query:
             strategy=_STRATEGIES[query.strategy],
         )
     )
+
+
+def _using(query: PlainQuery) -> str | None:
+    """The name of the vector or the field; the dense vector has none."""
+    if isinstance(query, Words):
+        return query.field
+    return BM25 if isinstance(query, Lexical) else None
 
 
 def _dense(vector: NDArray[np.float32]) -> grpc.VectorInput:

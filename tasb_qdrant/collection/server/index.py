@@ -10,6 +10,7 @@ from typing import Final
 from qdrant_client import models
 
 from tasb_qdrant.collection.info import OptimizeProgress
+from tasb_qdrant.collection.server.visibility import Backlog
 from tasb_qdrant.errors import ServerBusyError
 
 log: Final = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ REPLICA_QUIET_POLLS: Final = 20
 NUDGE_POLLS: Final = 20
 NUDGES: Final = 24
 """GREY is pending work that nothing has triggered, as after a restart: it is triggered every NUDGE_POLLS polls,
-and reported after NUDGES attempts in vain."""
+and reported after NUDGES attempts in vain. So are points that stay hidden although nothing goes on."""
 
 FULL_INDEXING_KB: Final = 1
 """The threshold that makes the optimizers index every segment but the smallest."""
@@ -65,7 +66,7 @@ def wait_until_indexed(
         if not waiting_for and quiet >= _enough(described, vector_bytes, threshold_kb):
             log.info("the vector index is built: %d of %d, in %.1f s", indexed, points, time.monotonic() - began)
             return
-        if described.status == models.CollectionStatus.GREY and quiet >= NUDGE_POLLS:
+        if quiet >= NUDGE_POLLS and (described.status == models.CollectionStatus.GREY or Backlog.of(described).hidden):
             if nudges == NUDGES:
                 raise ServerBusyError(
                     f"the server has work pending on its vector index and doesn't begin it ({points - indexed} of "
@@ -110,8 +111,8 @@ def _pending(described: models.CollectionInfo) -> str:
     if isinstance(problem, models.OptimizersStatusOneOf1) or described.status == models.CollectionStatus.RED:
         what = problem.error if isinstance(problem, models.OptimizersStatusOneOf1) else "status red"
         raise ServerBusyError(f"the server's optimizer failed ({what}); look into its log")
-    if described.update_queue is not None and described.update_queue.length:
-        return f"{described.update_queue.length} queued updates"
+    if any(backlog := Backlog.of(described)):
+        return str(backlog)
     if described.status != models.CollectionStatus.GREEN:
         return "the vector index"
     return ""

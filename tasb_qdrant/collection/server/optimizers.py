@@ -3,11 +3,15 @@
 The state is the server's own: an indexing threshold of 0 (never) or FULL_INDEXING_KB (everything) that
 nobody asked for means that a load is under way, or did not finish. So it is seen after any crash,
 from any machine. The settings that people want are in the collection's schema.
+
+With a person's own `prevent_unoptimized`, each request of a load would wait until its passages are indexed. It is
+off while a load runs; where the threshold doesn't tell of it, the schema does, written in the same request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Final, Protocol
 
 from qdrant_client import models
@@ -17,9 +21,9 @@ from tasb_qdrant.collection.limits import VECTOR_BYTES
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server.connection import Connection
 from tasb_qdrant.collection.server.index import FULL_INDEXING_KB, is_indexed, wait_until_indexed
+from tasb_qdrant.collection.server.versions import PREVENT_UNOPTIMIZED
+from tasb_qdrant.collection.server.visibility import Backlog
 from tasb_qdrant.errors import CollectionError
-
-PREVENT_UNOPTIMIZED_SINCE: Final = (1, 17, 1)
 
 NEVER_KB: Final = 0
 """The threshold at which a server builds no vector index."""
@@ -30,8 +34,25 @@ def is_deferred(config: models.OptimizersConfig, schema: CollectionSchema) -> bo
     return config.indexing_threshold in (NEVER_KB, FULL_INDEXING_KB) and not _is_wanted(config, schema)
 
 
-def deferred_note(name: str) -> str:
-    """What a person who searches should know then."""
+def unfinished_notes(name: str, described: models.CollectionInfo, schema: CollectionSchema) -> list[str]:
+    """What a person who searches should know of loads that are under way, or did not finish; a sentence each."""
+    notes = []
+    if is_deferred(described.config.optimizer_config, schema):
+        notes.append(_deferred_note(name))
+    elif schema.prevent_suspended:
+        notes.append(
+            f"prevent_unoptimized of {name!r} is off because of a load that is under way or did not finish. The same "
+            f"ingest again, or tasb-qdrant collection optimize --collection {name}, puts it back."
+        )
+    if hidden := Backlog.of(described).hidden:
+        notes.append(
+            f"{hidden:,} points of {name!r} are hidden from searches and counts until they are indexed "
+            "(prevent_unoptimized)."
+        )
+    return notes
+
+
+def _deferred_note(name: str) -> str:
     return (
         f"The vector index of {name!r} is deferred by a load that is under way or did not finish: searches are slow, "
         "and may miss what is being indexed. The same ingest again, or tasb-qdrant collection optimize "
@@ -64,7 +85,7 @@ class Optimizers:
     ) -> None:
         self._name = name
         self._client = connection.client
-        self._can_prevent = connection.version >= PREVENT_UNOPTIMIZED_SINCE
+        self._can_prevent = connection.version >= PREVENT_UNOPTIMIZED.since
         self._schema = schema
         self._vector_bytes = schema.contract.dim * VECTOR_BYTES[schema.vectors]
         self._describe = describe
@@ -77,7 +98,22 @@ class Optimizers:
 
     def defer(self) -> None:
         """Build no index for now. The wanted settings are recorded in the same request, if they aren't yet."""
-        self._set(NEVER_KB, record=self._adopted(self._describe()))
+        record = self._adopted(self._describe())
+        self._set(NEVER_KB, prevent=False if self._schema.prevent_unoptimized else None, record=record)
+
+    def begin(self) -> None:
+        """Have nothing hidden that is stored from now on, where the person's own settings would."""
+        config = (described := self._describe()).config.optimizer_config
+        if not config.prevent_unoptimized or is_deferred(config, self._schema):
+            return
+        self._adopted(described)
+        self._schema = self._schema.model_copy(update={"prevent_suspended": True})
+        self._set(None, prevent=False, record=self._schema)
+
+    def end(self) -> None:
+        """Put that back, unless the index is still to be built, after which it is."""
+        if self._schema.prevent_suspended and not is_deferred(self._describe().config.optimizer_config, self._schema):
+            self._restore()
 
     def settle(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
         """`build_all` after a deferred load. Else wait for the server, which leaves out what is quicker to scan."""
@@ -85,8 +121,13 @@ class Optimizers:
         threshold = described.config.optimizer_config.indexing_threshold
         if is_deferred(described.config.optimizer_config, self._schema):
             self.build_all(on_progress)
-        elif threshold and (changed or not is_indexed(described, self._vector_bytes, threshold)):
-            self._wait(threshold, on_progress)
+            return
+        suspended = self._schema.prevent_suspended
+        with self._restoring() if suspended else nullcontext():
+            if threshold and (changed or not is_indexed(described, self._vector_bytes, threshold)):
+                self._wait(threshold, on_progress)
+        if suspended:
+            self._restore()
 
     def build_all(self, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
         """Have every vector indexed, wait until nothing is pending, and put the wanted settings back.
@@ -95,9 +136,16 @@ class Optimizers:
         every vector of the backlog, and slow down the building. `deferred_note` says so meanwhile.
         """
         record = self._adopted(self._describe())
-        try:
+        with self._restoring():
             self._set(FULL_INDEXING_KB, prevent=True, record=record)
             self._wait(FULL_INDEXING_KB, on_progress)
+        self._restore()
+
+    @contextmanager
+    def _restoring(self) -> Iterator[None]:
+        """Should the block fail, put the wanted settings back."""
+        try:
+            yield
         except BaseException as error:
             # Whatever went wrong, or Ctrl-C, is what the person must see: one try, and no second error.
             try:
@@ -106,7 +154,6 @@ class Optimizers:
                 wanted = self._schema.indexing_threshold_kb
                 error.add_note(f"the indexing threshold could not be restored to {wanted} KB: {second}")
             raise
-        self._restore()
 
     def _adopted(self, described: models.CollectionInfo) -> CollectionSchema | None:
         """The schema to record, if the settings were changed by other means since: those are the wanted ones now."""
@@ -116,7 +163,10 @@ class Optimizers:
         adopted = self._schema.model_copy(
             update={
                 "indexing_threshold_kb": config.indexing_threshold,
-                "prevent_unoptimized": config.prevent_unoptimized,
+                # Off because of a load, and not because anybody wants it so.
+                "prevent_unoptimized": (
+                    self._schema.prevent_unoptimized if self._schema.prevent_suspended else config.prevent_unoptimized
+                ),
             }
         )
         if adopted == self._schema:
@@ -136,15 +186,18 @@ class Optimizers:
 
     def _restore(self, *, retry_seconds: float | None = None) -> None:
         """Put the wanted settings back."""
+        restored = self._schema.model_copy(update={"prevent_suspended": False})
         self._set(
             self._schema.indexing_threshold_kb,
             prevent=bool(self._schema.prevent_unoptimized),
+            record=restored if self._schema.prevent_suspended else None,
             retry_seconds=retry_seconds,
         )
+        self._schema = restored
 
     def _set(
         self,
-        threshold_kb: int,
+        threshold_kb: int | None,
         *,
         prevent: bool | None = None,
         record: CollectionSchema | None = None,

@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient, grpc, models
 
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.reads.questions import BM25
-from tasb_qdrant.collection.server.failure import UnconfirmedError
+from tasb_qdrant.collection.server.failure import NotVisibleError, UnconfirmedError
 from tasb_qdrant.records.sparse import SparseVectors
 
 
@@ -39,11 +39,13 @@ def grpc_sender(channel: Channel, request: bytes, *, timeout: float) -> Callable
     return send
 
 
-def rest_sender(client: QdrantClient, collection: str, points: models.Batch) -> Callable[[], None]:
-    """The same for REST."""
+def rest_sender(
+    client: QdrantClient, collection: str, points: models.Batch, *, wait_seconds: int | None = None
+) -> Callable[[], None]:
+    """The same for REST. After `wait_seconds` the server says how far it is."""
 
     def send() -> None:
-        result = client.upsert(collection, points, wait=True, ordering=models.WriteOrdering.WEAK)
+        result = client.upsert(collection, points, wait=True, ordering=models.WriteOrdering.WEAK, timeout=wait_seconds)
         if result.status != models.UpdateStatus.COMPLETED:
             raise _unconfirmed(result.status.value)
 
@@ -51,4 +53,9 @@ def rest_sender(client: QdrantClient, collection: str, points: models.Batch) -> 
 
 
 def _unconfirmed(status: str) -> UnconfirmedError:
-    return UnconfirmedError(f"it took the passages, but said {status!r} instead of 'completed'")
+    return unconfirmed(f"it took the passages, but said {status!r} instead of 'completed'", status)
+
+
+def unconfirmed(text: str, status: str) -> UnconfirmedError:
+    """The error for a write that was answered with this status: "WaitTimeout" in gRPC, "wait_timeout" in REST."""
+    return (NotVisibleError if status.lower().replace("_", "") == "waittimeout" else UnconfirmedError)(text)

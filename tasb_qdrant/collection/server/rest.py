@@ -26,6 +26,7 @@ from tasb_qdrant.collection.reads.questions import (
     ScoredPoint,
     ScrollPage,
     Selection,
+    Words,
 )
 from tasb_qdrant.collection.reads.wire import PlainQuery, QueryRequest, SearchParams, ServerRequest, WrongAnswerError
 from tasb_qdrant.collection.server.doubles import exactly
@@ -121,6 +122,8 @@ class RestWire:
             body["offset"] = request.offset
         if isinstance(request.query, Lexical):
             body["using"] = BM25
+        if isinstance(request.query, Words):
+            body["using"] = request.query.field
         return body
 
     def _post(
@@ -155,6 +158,8 @@ def _query(query: PlainQuery) -> Any:
             return _numbers(vector)
         case Lexical(indices, values):
             return {"indices": indices.tolist(), "values": values.tolist()}
+        case Words(text):
+            return {"text": text}
     return {
         "recommend": {
             "positive": [_example(each) for each in query.positive],

@@ -8,10 +8,10 @@ from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import GrpcToRest
 
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits
-from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.wire import Indexes, most_compared
 from tasb_qdrant.collection.schema import CollectionSchema, read_schema
+from tasb_qdrant.collection.server.vectors import check_bm25_vector
 from tasb_qdrant.errors import ContractMismatchError, StoreCorruptError
 from tasb_qdrant.settings import IndexType
 
@@ -55,12 +55,8 @@ def schema_of(described: models.CollectionInfo, *, name: str, location: str) -> 
     )
     if wrong := [(what, is_, said) for what, is_, said in pairs if is_ != said]:
         raise ContractMismatchError(name, wrong)
-    sparse = (described.config.params.sparse_vectors or {}).get(BM25)
-    if schema.bm25 is not None and (sparse is None or sparse.modifier != models.Modifier.IDF):
-        raise StoreCorruptError(
-            f"collection {name!r} at {location} should hold a sparse vector {BM25!r} with the IDF modifier, "
-            "and doesn't; ingest into another --collection"
-        )
+    if schema.bm25 is not None:
+        check_bm25_vector(described, name=name, location=location)
     return schema
 
 
@@ -75,11 +71,16 @@ def indexes_of(described: models.CollectionInfo) -> Indexes:
         {field: kind for field, (_, kind) in found.items()},
         frozenset(field for field, (info, kind) in found.items() if kind == "text" and not _finds_phrases(info)),
         {field: info.points for field, (info, _) in found.items()},
+        frozenset(field for field, (info, kind) in found.items() if kind == "text" and _ranks(info)),
     )
 
 
 def _finds_phrases(info: models.PayloadIndexInfo) -> bool:
     return bool(getattr(info.params, "phrase_matching", None))
+
+
+def _ranks(info: models.PayloadIndexInfo) -> bool:
+    return bool(getattr(info.params, "scoring", None))
 
 
 def _most_compared(described: models.CollectionInfo, schema: CollectionSchema, limits: StoreLimits) -> int:

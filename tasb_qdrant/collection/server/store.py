@@ -16,16 +16,16 @@ from tasb_qdrant.collection.server.aliases import where_allowed
 from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.connection import Patience, connect
 from tasb_qdrant.collection.server.failure import sensible
-from tasb_qdrant.collection.server.optimizers import deferred_note, is_deferred
+from tasb_qdrant.collection.server.optimizers import unfinished_notes
 from tasb_qdrant.collection.server.reads import ask
 from tasb_qdrant.collection.server.replicas import choose_replicas
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.state import state_of
+from tasb_qdrant.collection.server.versions import TURBO
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import (
     CollectionNotFoundError,
     RequestRefusedError,
-    ServerTooOldError,
     UnauthorizedError,
 )
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
@@ -34,8 +34,6 @@ from tasb_qdrant.steps import Deadline
 T = TypeVar("T")
 
 log: Final = logging.getLogger(__name__)
-
-_TURBO_SINCE: Final = (1, 18, 0)
 
 
 class ServerStore:
@@ -102,8 +100,8 @@ class ServerStore:
         state = state_of(described, name=name, location=self.location)
         schema = state.schema
         notes = [*kept_settings(schema, wanted), *self._untold.pop(name, ())]
-        if wanted is None and is_deferred(described.config.optimizer_config, schema):
-            notes.append(deferred_note(name))  # a writer will finish it
+        if wanted is None:  # a writer will finish it
+            notes += unfinished_notes(name, described, schema)
         for sentence in notes:
             log.info("%s", sentence)
         return ServerCollection(
@@ -196,12 +194,7 @@ class ServerStore:
         if kind == "binary":
             return models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True))
         if kind == "turbo4":
-            if self._connection.version < _TURBO_SINCE:
-                version = ".".join(map(str, self._connection.version))
-                raise ServerTooOldError(
-                    f"{self._settings.location}: --quantization turbo4 needs Qdrant 1.18 or later, this is "
-                    f"{version}; upgrade the server, or choose int8 or binary"
-                )
+            TURBO.require(self._connection.version, location=self.location, what="--quantization turbo4")
             return models.TurboQuantization(
                 turbo=models.TurboQuantQuantizationConfig(bits=models.TurboQuantBitSize.BITS4, always_ram=True)
             )

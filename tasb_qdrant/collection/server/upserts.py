@@ -22,6 +22,7 @@ from tasb_qdrant.settings import PayloadKeys
 
 _POINT: Final = b"\x1a"  # UpsertPoints.points
 _TAIL: Final = b"\x10\x01\x22\x00"  # UpsertPoints.wait = true, .ordering = weak, which is an empty message
+_TIMEOUT: Final = b"\x38"  # UpsertPoints.timeout
 _FIELD: Final = b"\x1a"  # PointStruct.payload, an entry of a map
 _NESTED: Final = b"\x0a"  # Struct.fields, an entry of a map
 _DOUBLE: Final = Struct("<cd")
@@ -44,10 +45,14 @@ _ALONE: Final = [bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) f
 
 
 class UpsertWire:
-    """Makes the upsert requests of one collection; several threads may do so at once."""
+    """Makes the upsert requests of one collection; several threads may do so at once.
 
-    def __init__(self, collection: str, *, dim: int, keys: PayloadKeys) -> None:
+    After `wait_seconds` the server says how far it is (None: whenever it wants to).
+    """
+
+    def __init__(self, collection: str, *, dim: int, keys: PayloadKeys, wait_seconds: int | None = None) -> None:
         floats = 4 * dim
+        self._tail = _TAIL if wait_seconds is None else _TAIL + _TIMEOUT + _varint(wait_seconds)
         self._row_bytes = floats
         self._head = _sized(b"\x0a", collection.encode())  # UpsertPoints.collection_name
         dense = _head(b"\x0a", b"", floats)  # DenseVector.data, packed
@@ -74,7 +79,7 @@ class UpsertWire:
             length = _varint(len(ident) + len(payload) + fixed)
             parts += (_POINT, length, ident, payload, before, rows[start : start + size])
             start += size
-        parts.append(_TAIL)
+        parts.append(self._tail)
         return b"".join(parts)
 
     def _request_with_sparse(self, batch: PointBatch, sparse: SparseVectors) -> bytes:
@@ -97,7 +102,7 @@ class UpsertWire:
             parts += (named.before_values, values[4 * first : 4 * last])
             parts += (named.before_indices, indices[_INDEX * first : _INDEX * last])
             start += size
-        parts.append(_TAIL)
+        parts.append(self._tail)
         return b"".join(parts)
 
     def _payload(self, passage_id: str, text: str, title: str | None, fields: Mapping[str, Any]) -> bytes:

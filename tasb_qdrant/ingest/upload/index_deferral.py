@@ -21,9 +21,15 @@ class IndexDeferral:
     def __init__(self, collection: Collection, *, points_before: int) -> None:
         self._collection = collection
         self._points_before = points_before
-        self._deferred = False
+        self._deferred = self._begun = False
         if not points_before or collection.index_deferred():
             self._defer()
+
+    def begin(self) -> None:
+        """The first passages are about to be stored."""
+        if not self._begun:
+            self._begun = True
+            self._collection.begin_load()
 
     def stored(self, passages: int) -> None:
         """Note how many passages this load has stored by now."""

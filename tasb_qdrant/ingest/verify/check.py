@@ -27,7 +27,7 @@ from tasb_qdrant.ingest.resume.journal import Journal
 from tasb_qdrant.ingest.source.open import Source
 from tasb_qdrant.ingest.upload.index_deferral import build_index
 from tasb_qdrant.ingest.verify.findings import Findings
-from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in
+from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in, waited_for
 from tasb_qdrant.ingest.verify.repair import RepairSieve
 from tasb_qdrant.ingest.verify.vectors import Sample, compare_vectors
 from tasb_qdrant.ingest.window import Window
@@ -80,6 +80,7 @@ class Check:
         counters = Counters(on_progress=self.on_progress)
         rejects = CountedRejects()
         sample = Sample(self.sample, seed=self._seed)
+        unseen = waited_for(self.views)
         with (
             self.source.open(rejects, counters) as passages,
             closing(SourceIds(findings, id_key=self.collection.keys.id)) as ids,
@@ -97,7 +98,7 @@ class Check:
             read=read,
             rejected=rejects.count,
             points=points,
-            unchecked=(*self.unchecked, *filter(None, doubts)),
+            unchecked=(*self.unchecked, *unseen, *filter(None, doubts)),
             sampled=sampled,
             lowest_cosine=lowest,
             seconds=round(time.monotonic() - started, 3),

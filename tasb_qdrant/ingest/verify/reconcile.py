@@ -56,6 +56,11 @@ def views_in(views: Views) -> list[View]:
     return [View(name, collection) for name, collection in views.collections.items()]
 
 
+def waited_for(views: Sequence[View]) -> list[str]:
+    """Wait until each shows all that was acknowledged; a sentence for each that doesn't."""
+    return [left for view in views if (left := view.collection.wait_until_visible())]
+
+
 class SourceIds(SeenIds):
     """The ids of a source; those that recur with other content are findings."""
 

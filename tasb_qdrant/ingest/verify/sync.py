@@ -16,7 +16,7 @@ from tasb_qdrant.ingest.rejects.counted import CountedRejects
 from tasb_qdrant.ingest.rejects.log import RejectLog
 from tasb_qdrant.ingest.source.open import Source
 from tasb_qdrant.ingest.verify.findings import Findings
-from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in
+from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in, waited_for
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import IndexType, StoreSettings
@@ -53,6 +53,7 @@ class Survey:
 
     def run(self, counters: Counters, *, compare: bool) -> None:
         """Read all of it; with `compare`, also find what is missing or differs."""
+        counters.note(waited_for(self.views))
         with (
             self.source.open(self.rejects, counters) as passages,
             closing(SourceIds()) as ids,

@@ -30,6 +30,7 @@ from tasb_qdrant.collection.reads.questions import (
     ReadOptions,
     Recommended,
     ScoredPoint,
+    Words,
 )
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.errors import CollectionError, RequestRefusedError, SettingsError
@@ -249,9 +250,10 @@ def test_fusion_is_that_of_the_servers_own(qdrant_1_17: QdrantServer) -> None:
         client.close()
 
 
-def _prefetch(part: Nearest | Lexical, depth: int, params: models.SearchParams) -> models.Prefetch:
+def _prefetch(part: Nearest | Lexical | Words, depth: int, params: models.SearchParams) -> models.Prefetch:
     if isinstance(part, Nearest):
         return models.Prefetch(query=part.vector.tolist(), limit=depth, params=params)
+    assert isinstance(part, Lexical)
     words = models.SparseVector(indices=part.indices.tolist(), values=part.values.tolist())
     return models.Prefetch(query=words, using=BM25, limit=depth, params=params)
 

@@ -29,37 +29,40 @@ NOT_DONE = ["acknowledged", "wait_timeout"]
 
 @contextmanager
 def filled(url: str, *, grpc_port: int | None = None) -> Iterator[Collection]:
-    """A collection of ten behind a proxy, whose waits take no time."""
+    """A collection of twelve behind a proxy, whose waits take no time."""
     transport: Any = "grpc" if grpc_port else "rest"
     store = ServerStore(store_settings(url=url, grpc_port=grpc_port, transport=transport), sleep=lambda _: None)
     name = fresh_name()
     collection = open_for_writing(name, store, contract=CONTRACT, settings=CollectionSettings())
     try:
-        fill(collection, 10)
+        fill(collection, 12)
         yield collection
     finally:
         store.delete(name)
         store.close()
 
 
-def replaced(collection: Collection) -> None:
-    collection.replace_payloads({number: {"passage_id": str(number)} for number in range(7)})
+def replaced(collection: Collection, **fields: Any) -> None:
+    collection.replace_payloads({number: {"passage_id": str(number), **fields} for number in range(7)})
 
 
 def test_over_rest(qdrant_1_17: QdrantServer) -> None:
     with HttpProxy(qdrant_1_17) as proxy, filled(proxy.url) as collection:
         proxy.when = lambda method, path: method == "POST" and ("/points/delete" in path or "/points/batch" in path)
-        for status in NOT_DONE:
+        for number, status in enumerate(NOT_DONE):  # each change is a new one: what is there already counts
             result = f'{{"operation_id":1,"status":"{status}"}}'
             whole = ",".join([result] * 7)
             for body in (result, f"[{whole}]", "[]", f"[{result}]"):
                 answer = f'{{"result":{body},"status":"ok","time":0.0}}'.encode()
                 proxy.seen.clear()
                 proxy.script.extend([HttpFault(200, body=answer), HttpFault(503), HttpFault(reset=True)])
-                replaced(collection) if body.startswith("[") else collection.delete_points([8])
+                if body.startswith("["):
+                    replaced(collection, body=f"{number} {body}")
+                else:
+                    collection.delete_points([8 + number])
                 assert len(proxy.seen) == 4
-        assert collection.reads.count() == 9
-        assert payloads_of(collection, [6]) == {6: {"passage_id": "6"}}
+        assert collection.reads.count() == 10
+        assert payloads_of(collection, [6]) == {6: {"passage_id": "6", "body": f"{number} {body}"}}
 
 
 def test_over_grpc(qdrant_1_17: QdrantServer) -> None:
@@ -69,22 +72,22 @@ def test_over_grpc(qdrant_1_17: QdrantServer) -> None:
         assert len(not_done) >= 4
         busy = GrpcFault(grpc.StatusCode.UNAVAILABLE)
         proxy.method = "/qdrant.Points/Delete"
-        for result in not_done:
+        for number, result in enumerate(not_done):
             proxy.seen = 0
             answer = messages.PointsOperationResponse(result=result).SerializeToString()
             proxy.script.extend([GrpcFault(answer=answer), busy, GrpcFault(answer=b"")])
-            collection.delete_points([8])
+            collection.delete_points([11 - number])
             assert proxy.seen == 4
         proxy.method = "/qdrant.Points/UpdateBatch"
-        for result in not_done:
+        for number, result in enumerate(not_done):
             proxy.seen = 0
             for results in ([result] * 7, [result], []):
                 answer = messages.UpdateBatchResponse(result=results).SerializeToString()
                 proxy.script.extend([GrpcFault(answer=answer), busy])
-            replaced(collection)
+            replaced(collection, round=number)
             assert proxy.seen == 7
-        assert collection.reads.count() == 9
-        assert payloads_of(collection, [6]) == {6: {"passage_id": "6"}}
+        assert collection.reads.count() == 12 - len(not_done)
+        assert payloads_of(collection, [5]) == {5: {"passage_id": "5", "round": number}}
 
 
 def test_an_unconfirmed_change_is_named_after_the_retries(qdrant_1_17: QdrantServer) -> None:

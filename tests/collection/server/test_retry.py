@@ -103,8 +103,8 @@ def over_grpc(qdrant_1_17: QdrantServer, waits: Waits) -> Iterator[tuple[GrpcPro
         proxy.always = None
 
 
-def _batch(count: int = 3) -> PointBatch:
-    return PointBatch(passages(range(count)), random_vectors(count))
+def _batch(count: int = 3, *, seed: int = 0) -> PointBatch:
+    return PointBatch(passages(range(count)), random_vectors(count, seed=seed))
 
 
 def _status(status: str) -> bytes:
@@ -140,11 +140,11 @@ PASSING_HTTP = {
 
 def test_over_rest_what_may_pass_is_tried_again(rest: tuple[HttpProxy, Collection], waits: Waits) -> None:
     proxy, collection = rest
-    for name, fault in PASSING_HTTP.items():
+    for seed, (name, fault) in enumerate(PASSING_HTTP.items()):  # each batch is a new one: what is there counts
         proxy.seen.clear()
         waits.seconds.clear()
         proxy.script.append(fault)
-        collection.upsert(_batch())
+        collection.upsert(_batch(seed=seed))
         assert len(proxy.seen) == 2, name
         (waited,) = waits.seconds
         if "retry-after 7" in name:
@@ -192,11 +192,11 @@ PASSING_GRPC = {
 
 def test_over_grpc_what_may_pass_is_tried_again(over_grpc: tuple[GrpcProxy, Collection], waits: Waits) -> None:
     proxy, collection = over_grpc
-    for name, fault in PASSING_GRPC.items():
+    for seed, (name, fault) in enumerate(PASSING_GRPC.items()):
         proxy.seen = 0
         waits.seconds.clear()
         proxy.script.append(fault)
-        collection.upsert(_batch())
+        collection.upsert(_batch(seed=seed))
         assert proxy.seen == 2, name
         (waited,) = waits.seconds
         if "retry-after 7" in name:
