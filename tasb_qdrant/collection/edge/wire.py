@@ -119,6 +119,16 @@ class EdgeWire:
         """The number."""
         return EdgeRequest("counting", lambda shard: shard.count(edge.CountRequest(exact=exact, filter=_filter(where))))
 
+    def count_ids(self, ids: Sequence[PointId], *, read: ReadOptions) -> EdgeRequest:
+        """The number."""
+
+        def run(shard: edge.EdgeShard) -> int:
+            return int(
+                shard.count(edge.CountRequest(exact=True, filter=edge.Filter(must=[edge.HasIdCondition(set(ids))])))
+            )
+
+        return EdgeRequest("looking for passages", run)
+
     def indexes(self) -> EdgeRequest:
         """Those of the shard's state."""
         return EdgeRequest("reading the collection's state", lambda shard: _indexes(shard.info()))

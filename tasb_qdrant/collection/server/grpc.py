@@ -106,6 +106,14 @@ class GrpcWire:
         message = grpc.CountPoints(collection_name=self._name, filter=_filter(where), exact=exact, **_read(read))
         return _request("counting", "Count", message, read_count)
 
+    def count_ids(self, ids: Sequence[PointId], *, read: ReadOptions) -> ServerRequest:
+        """Points.Count of has_id."""
+        condition = grpc.Condition(has_id=grpc.HasIdCondition(has_id=[grpc_id(each) for each in ids]))
+        message = grpc.CountPoints(
+            collection_name=self._name, filter=grpc.Filter(must=[condition]), exact=True, **_read(read)
+        )
+        return _request("looking for passages", "Count", message, read_count)
+
     def indexes(self) -> ServerRequest:
         """Collections.Get."""
         message = grpc.GetCollectionInfoRequest(collection_name=self._name)

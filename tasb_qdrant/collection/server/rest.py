@@ -82,6 +82,11 @@ class RestWire:
         body = {"filter": _filter(where), "exact": exact}
         return self._post("counting", "points/count", body, lambda result: int(result["count"]), read)
 
+    def count_ids(self, ids: Sequence[PointId], *, read: ReadOptions) -> ServerRequest:
+        """POST points/count of has_id."""
+        body = {"filter": {"must": [{"has_id": ids}]}, "exact": True}
+        return self._post("looking for passages", "points/count", body, lambda result: int(result["count"]), read)
+
     def indexes(self) -> ServerRequest:
         """GET the collection."""
         return ServerRequest(

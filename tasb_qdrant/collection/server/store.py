@@ -86,11 +86,23 @@ class ServerStore:
         return self._ask(lambda: self._asking.collection_exists(name), "looking for the collection")
 
     def open(
-        self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
+        self,
+        name: str,
+        *,
+        own_store: bool = False,
+        lock_wait: float = 0.0,
+        wanted: CollectionSettings | None = None,
+        own_name: bool = False,
     ) -> ServerCollection:
-        """The collection, over this store's connection; no lock is waited for. Raises CollectionNotFoundError."""
+        """The collection, over this store's connection; no lock is waited for. Raises CollectionNotFoundError.
+
+        With `own_name` it is the one that an alias stands for now, even if the alias is switched later.
+        """
         if not self.exists(name):
             raise CollectionNotFoundError(name, location=self.location, available=self.names())
+        alias = ""
+        if own_name and (meant := self.aliases().get(name)) is not None:
+            alias, name = name, meant
         described = self._ask(lambda: self._asking.get_collection(name), "reading the collection's state")
         schema = self._schema(name, described)
         limits = StoreLimits.of(
@@ -110,6 +122,7 @@ class ServerStore:
             most_compared=_most_compared(described, schema, limits),
             notes=tuple(notes),
             close_connection=own_store,
+            alias=alias,
             patience=None if self._patient else self._patience,
             sleep=self._sleep,
             watch=self._watch,
