@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
+import shutil
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -335,6 +338,34 @@ def test_points_that_are_missing_behind_others_that_were_added_are_stored_again(
     report = run(source, store)
     assert (report.verified, report.points, report.missing) == (True, COUNT, 0)
     assert stored.embedded(store) == undisturbed(source, tmp_path / "other")
+
+
+def test_a_collection_restored_from_a_backup_is_compared_though_every_id_is_there(
+    tmp_path: Path, source: Path, store: Path
+) -> None:
+    old = [Passage(one.id, f"old {one.text}") for one in stored.numbered(COUNT)]
+    run(old, store)
+    shutil.copytree(store / "c", tmp_path / "backup")
+    interrupted(source, store)
+    shutil.rmtree(store / "c")
+    shutil.copytree(tmp_path / "backup", store / "c")
+    report = run(source, store)
+    assert (report.resumed, report.stored, report.verified) == ({}, COUNT, True)
+    assert "the collection knows checkpoint 0 of it" in report.notes[-1]
+    assert stored.embedded(store) == undisturbed(source, tmp_path / "other")
+
+
+def test_a_checkpoint_of_an_earlier_build_is_understood_and_nothing_is_encoded_twice(source: Path, store: Path) -> None:
+    interrupted(source, store)
+    there = len(stored.embedded(store))
+    path = states(store)[0].parent / CHECKPOINT
+    checkpoint = json.loads(path.read_bytes().partition(b"\n")[2])
+    earlier = {name: checkpoint[name] for name in ("reading", "target", "done")}
+    content = json.dumps({"format": 1, **earlier}).encode()
+    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    report = run(source, store)
+    assert (report.stored, report.skipped, report.verified) == (COUNT - there, there, True)
+    assert "its checkpoint is of an earlier build" in report.notes[-1]
 
 
 def test_restart_compares_everything_and_encodes_nothing_twice(source: Path, store: Path, asked: list[PointId]) -> None:
