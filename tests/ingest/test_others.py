@@ -148,7 +148,7 @@ def test_what_others_did_to_an_interrupted_load_is_mended_by_the_same_command(
     with pytest.raises(EncodingError):
         load(source, at=stop)
     assert len(marks(client, collection_name)) == 1
-    ids: list[int | str] = list(range(300))
+    ids: list[Any] = list(range(300))
     if how == "deleted":
         client.delete(collection_name, models.PointIdsList(points=ids))
     else:  # as a snapshot brings back what was there before
