@@ -105,6 +105,7 @@ def test_what_others_delete_is_missing_at_the_end_however_much_they_add(
     load: Load, client: QdrantClient, collection_name: str
 ) -> None:
     def others() -> None:
+        until(lambda: client.count(collection_name).count >= WINDOW_SIZE, "the first window is stored")
         client.delete(collection_name, models.PointIdsList(points=list(range(300))))
         points = [models.PointStruct(id=10**6 + n, vector=[1.0] * 8, payload={}) for n in range(300)]
         client.upsert(collection_name, points)

@@ -7,6 +7,7 @@ drawn from all that the load has stored or given another payload.
 from __future__ import annotations
 
 import random
+import re
 from collections import deque
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -24,6 +25,9 @@ LAST: Final = 512
 
 DRAWN: Final = 512
 """Of all the rest, at random."""
+
+_FLOAT: Final = re.compile(rb"\d[.eE][-+\d]")
+"""Where there may be a float: few texts have such a place, and each of their payloads takes 30 µs more."""
 
 _OF_A_WINDOW: Final = 8
 _LONGEST: Final = 16 * 1024
@@ -50,7 +54,7 @@ class StoredSample:
 
     def add(self, ids: Sequence[PointId], contents: Sequence[bytes]) -> None:
         """These were stored: their payloads as canonical JSON."""
-        rows = [row for row in range(len(ids)) if len(contents[row]) <= _LONGEST]
+        rows = [row for row, content in enumerate(contents) if len(content) <= _LONGEST]
         self._last.extend((ids[row], contents[row]) for row in rows[-LAST:])
         for row in self._random.sample(rows, min(_OF_A_WINDOW, len(rows))):
             self.seen += 1
@@ -79,7 +83,7 @@ def altered(rows: Sequence[StoredRow], collection: Collection) -> int:
 
 def digest(content: bytes) -> str:
     """Of a payload as canonical JSON, to the precision with which stores keep floats."""
-    if b"." in content or b"e" in content or b"E" in content:
+    if _FLOAT.search(content):
         content = canonical({"": _rounded(orjson.loads(content))})
     return blake2b(content, digest_size=8).hexdigest()
 
