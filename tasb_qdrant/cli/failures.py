@@ -39,7 +39,7 @@ EXIT_CODES: Final[dict[type[TasbQdrantError], int]] = {
     errors.ServerBusyError: UNREACHABLE,
     errors.SearchTimeoutError: UNREACHABLE,
     errors.UnauthorizedError: UNAUTHORIZED,
-    errors.CollectionChangedError: REFUSED,
+    errors.CollectionReplacedError: REFUSED,
     errors.StoreLockedError: IN_USE,
     errors.LoadUnderWayError: IN_USE,
     errors.StateLockedError: IN_USE,

@@ -107,7 +107,7 @@ class Collection(Protocol):
         ...
 
     def loads(self) -> Loads:
-        """The loads that the collection knows of, read anew. Raises CollectionChangedError if it isn't the collection
+        """The loads that the collection knows of, read anew. Raises CollectionReplacedError if it isn't the collection
         that was opened: made anew, with another contract, or behind an alias that was switched."""
         ...
 

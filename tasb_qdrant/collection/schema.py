@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.errors import (
-    CollectionChangedError,
+    CollectionReplacedError,
     ContractMismatchError,
     NotOurCollectionError,
     RequestRefusedError,
@@ -128,11 +128,11 @@ def read_schema(metadata: Mapping[str, Any] | None, *, name: str, location: str)
 
 
 def check_same(opened: CollectionSchema, metadata: Mapping[str, Any] | None, *, name: str, location: str) -> None:
-    """Raises CollectionChangedError unless `metadata`, read anew, is of the collection that was opened."""
+    """Raises CollectionReplacedError unless `metadata`, read anew, is of the collection that was opened."""
     try:
         now = read_schema(metadata, name=name, location=location)
     except (NotOurCollectionError, StoreCorruptError) as error:
-        raise CollectionChangedError(name, [("its model contract", "there", str(error))]) from error
+        raise CollectionReplacedError(name, [("its model contract", "there", str(error))]) from error
     models = opened.contract.differences(now.contract)
     differences: list[tuple[str, object, object]] = [*models]
     if opened.id != now.id:
@@ -141,7 +141,7 @@ def check_same(opened: CollectionSchema, metadata: Mapping[str, Any] | None, *, 
         if (then := getattr(opened, part)) != (found := getattr(now, part)):
             differences.append((part, then, found))
     if differences:
-        raise CollectionChangedError(name, differences, another_model=bool(models))
+        raise CollectionReplacedError(name, differences, another_model=bool(models))
 
 
 def _numbered(identity: str) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 
 from tasb_qdrant.collection.loads import LoadMark, LoadPhase, Loads
 from tasb_qdrant.collection.points import PointBatch
-from tasb_qdrant.errors import CollectionChangedError, CollectionError, LoadUnderWayError
+from tasb_qdrant.errors import CollectionError, CollectionReplacedError, LoadUnderWayError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -67,7 +67,7 @@ class _Seen:
 class Lease:
     """The lease of one load, `load`, whose latest checkpoint in the collection is number `checkpoint`.
 
-    Methods may be called from several threads. Raises CollectionChangedError wherever the collection is looked at.
+    Methods may be called from several threads. Raises CollectionReplacedError wherever the collection is looked at.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Lease:
         self._turn = threading.RLock()
         self._sending = threading.Lock()  # its own: nobody who stores waits for a look
         self._ended = threading.Event()
-        self._failure: CollectionChangedError | None = None
+        self._failure: CollectionReplacedError | None = None
         self._seen: dict[str, _Seen] = {}
         self._sent: dict[int, _Sent] = {}
         self._noted = checkpoint > 0
@@ -177,11 +177,11 @@ class Lease:
                 sent.batch = None
                 self._sent[id(sent)] = sent
 
-    def change(self) -> CollectionChangedError | None:
+    def change(self) -> CollectionReplacedError | None:
         """What has become of the collection, where it refuses what it is asked for; None if it is what it was."""
         try:
             self.look()
-        except CollectionChangedError as error:
+        except CollectionReplacedError as error:
             return error
         except CollectionError:
             return None  # nothing more is known than was said
@@ -228,7 +228,7 @@ class Lease:
     def _looked(self) -> Loads:
         try:
             return self._compared(self._collection.loads())
-        except CollectionChangedError:
+        except CollectionReplacedError:
             self._changed = True  # another collection's metadata is left alone
             raise
 
@@ -238,7 +238,7 @@ class Lease:
         if number not in self._known:
             what = "the number of this load's checkpoints that it knows of"
             was, now = self._mark.checkpoint, f"{number}, as in an older copy"
-            raise CollectionChangedError(self._collection.name, [(what, was, now)])
+            raise CollectionReplacedError(self._collection.name, [(what, was, now)])
         for name, mark in self._other_marks(loads).items():
             self._watch(name, mark)
         self._met |= bool(self._latest and self._noted and loads.latest != self._latest)
@@ -287,7 +287,7 @@ class Lease:
             try:
                 self.look()
                 self._note(retry=False)
-            except CollectionChangedError as error:
+            except CollectionReplacedError as error:
                 self._failure = error
                 return
             except CollectionError:

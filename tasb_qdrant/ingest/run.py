@@ -17,7 +17,7 @@ from tasb_qdrant.collection.schema import check_contract, check_name
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.errors import (
-    CollectionChangedError,
+    CollectionReplacedError,
     LoadUnderWayError,
     RejectedError,
     RequestRefusedError,
@@ -304,8 +304,8 @@ class IngestRun:
         try:
             with lease.held(alone=self._choice.sync):
                 yield
-        except (CollectionChangedError, RequestRefusedError) as error:
-            change = error if isinstance(error, CollectionChangedError) else lease.change()
+        except (CollectionReplacedError, RequestRefusedError) as error:
+            change = error if isinstance(error, CollectionReplacedError) else lease.change()
             if change is not None and change.another_model:
                 lease.withdraw()
             if change is None or change is error:

@@ -38,7 +38,7 @@ def look_again(
     """Look for every id that the run has read and should have stored, and at a sample of what it stored. A run that is
     to be `alone` has deleted everything else.
 
-    Raises CollectionChangedError if it isn't the collection any more that the load began with.
+    Raises CollectionReplacedError if it isn't the collection any more that the load began with.
     """
     lease.look()
     missing = sum(len(collection.reads.missing(ids)) for ids in seen.own(LOOKED_AT))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from tasb_qdrant.collection.points import PointId, checked_ids
 from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where, check_count
-from tasb_qdrant.errors import PassageNotFoundError
+from tasb_qdrant.errors import PassageNotFoundError, RequestRefusedError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import FacetCount, Hit
 from tasb_qdrant.search.hits import Hits
@@ -18,6 +18,9 @@ from tasb_qdrant.search.session import Session
 from tasb_qdrant.steps import Steps
 
 T = TypeVar("T")
+
+PAGE_SIZE: Final = 256
+"""Passages of each request of a walk."""
 
 
 def count(
@@ -63,12 +66,19 @@ def get(
 
 
 def required(session: Session[T], ids: Sequence[str], read: ReadOptions) -> Steps[list[PointId]]:
-    """The point ids of passages that must be there. Raises PassageNotFoundError."""
+    """The point ids of passages that must be there with their vectors. Raises PassageNotFoundError, and
+    RequestRefusedError for one without."""
     points = [session.collection.point_id(name) for name in ids]
-    found = yield from session.reads.retrieve(points, payload=False, read=read)
-    known = {point.id for point in found}
+    found = yield from session.reads.retrieve(points, payload=False, vectors=True, read=read)
+    known = {point.id: point.vector for point in found}
     if missing := [name for name, point in zip(ids, points, strict=True) if point not in known]:
         raise PassageNotFoundError(session.collection.name, missing, document_field=session.document_field)
+    # A server would leave it out of an average, without a word.
+    if bare := [name for name, point in zip(ids, points, strict=True) if known[point] is None]:
+        raise RequestRefusedError(
+            f"collection {session.collection.name!r}: passage {bare[0][:100]!r} is stored without its vector, so that "
+            "nothing can be found that is like it; ingest its source again, which stores what is missing"
+        )
     return points
 
 
@@ -94,7 +104,7 @@ def begin_scroll(
     *,
     order_by: str | None = None,
     descending: bool = False,
-    page_size: int = 256,
+    page_size: int = PAGE_SIZE,
     with_payload: bool | Iterable[str] = True,
     with_vectors: bool = False,
     timeout: float | None = None,
@@ -105,7 +115,8 @@ def begin_scroll(
     read = ReadOptions(timeout=timeout)
     order = None if order_by is None else OrderBy(order_by, descending)
     resolved = yield from session.where.resolve(where)
-    return Scrolling(resolved, order, page_size, payload, with_vectors, read)
+    yield from session.reads.state.refreshed()
+    return Scrolling(resolved, order, session.reads.page_size(page_size, usual=PAGE_SIZE), payload, with_vectors, read)
 
 
 def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scrolling]]:

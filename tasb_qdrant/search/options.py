@@ -175,7 +175,7 @@ class ScrollOptions(GetOptions, total=False):
     """The largest values first."""
 
     page_size: int
-    """Passages in each request; 256 by default."""
+    """Passages in each request; 256 by default, or as many as the server's strict mode allows."""
 
     with_payload: bool | Iterable[str]
     """Fetch the whole payload, none of it, or these fields."""

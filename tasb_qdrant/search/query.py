@@ -22,9 +22,10 @@ T = TypeVar("T")
 def search(session: Session[T], texts: Sequence[str], options: SearchOptions) -> Steps[list[Hits[T]]]:
     """For each query its hits, best first: those that the cache hasn't are encoded together and sent as one."""
     ranking = Ranking.of(options, diversity=options.get("diversity"), best_per=options.get("best_per"))
+    yield from session.reads.state.refreshed()  # before the cache answers, and before anything is encoded
     wanted, warnings = yield from _wanted(session, options, ranking, **chosen(PartOptions, options))
     found: dict[int, Hits[T]] = {}
-    keys = [_key(text, ranking, wanted) for text in texts] if session.cache.on else []
+    keys = [_key(session, text, ranking, wanted) for text in texts] if session.cache.on else []
     for index, key in enumerate(keys):
         if (points := session.cache.get(key)) is not None:
             found[index] = session.hits.hits(points, cached=True, warnings=warnings)
@@ -118,6 +119,7 @@ def _wanted(
 ) -> Steps[tuple[QueryOptions, tuple[str, ...]]]:
     """The options as a value, checked before anything is encoded, and what of them looks like a slip."""
     wanted = query_options(session.hits, options, **part)
+    session.reads.check_depth(ranking.depth)
     warnings: tuple[str, ...] = ()
     if wanted.where is not None:
         warnings += yield from session.where.check(wanted.where)
@@ -135,11 +137,11 @@ def _queries(session: Session[T], texts: Sequence[str], ranking: Ranking, wanted
     return [ranking.query(Nearest(vector), each, wanted) for vector, each in zip(vectors, lexical, strict=True)]
 
 
-def _key(text: str, ranking: Ranking, wanted: QueryOptions) -> Hashable:
+def _key(session: Session[T], text: str, ranking: Ranking, wanted: QueryOptions) -> Hashable:
     """Everything that an answer depends on, except what the collection holds."""
     where = wanted.where
     if where is None or isinstance(where, Filter):
         written = "" if where is None else format_filter(where)
     else:
         written = "client's " + where.model_dump_json(exclude_none=True)
-    return text, written, ranking, replace(wanted, where=None)
+    return session.collection.identity, text, written, ranking, replace(wanted, where=None)

@@ -11,7 +11,7 @@ from qdrant_client import QdrantClient, models
 
 from tasb_qdrant.collection.loads import LATEST_KEY, PREFIX, LoadMark, load_metadata
 from tasb_qdrant.collection.open import open_collection
-from tasb_qdrant.errors import CollectionChangedError, EncodingError, LoadUnderWayError
+from tasb_qdrant.errors import CollectionReplacedError, EncodingError, LoadUnderWayError
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest import lease as leases
 from tasb_qdrant.ingest.progress import Progress
@@ -74,7 +74,7 @@ def test_a_collection_made_anew_with_another_model_gets_none_of_the_vectors(
         load(later(50), encoder=StubEncoder(weights="9" * 64))
 
     with pytest.raises(
-        CollectionChangedError, match=r"the collection was number .*, made since; model was stub"
+        CollectionReplacedError, match=r"the collection was number .*, made since; model was stub"
     ) as caught:
         load(stored.numbered(COUNT), at=recreate)
     assert caught.value.another_model
@@ -94,7 +94,7 @@ def test_a_load_by_an_alias_stays_in_the_collection_that_it_began_with(
     load(later(5), collection=green, encoder=StubEncoder(weights="9" * 64))
     point_to(collection_name)
     with pytest.raises(
-        CollectionChangedError, match=f"the alias '{alias}' stands for was {collection_name}, is {green}"
+        CollectionReplacedError, match=f"the alias '{alias}' stands for was {collection_name}, is {green}"
     ):
         load(stored.numbered(COUNT), collection=alias, at=lambda: point_to(green))
     assert client.count(green).count == 5

@@ -198,7 +198,7 @@ class EdgeCollection(Edits):
 
     def loads(self) -> Loads:
         """The loads that the sidecar knows of; while it is open here, no other process loads. Raises
-        CollectionChangedError if the folder is another collection's now."""
+        CollectionReplacedError if the folder is another collection's now."""
         self._check_open()
         return read_loads(self._shard.metadata_now(), shared=False)
 

@@ -33,9 +33,9 @@ from tasb_qdrant.collection.edge.opening import open_shard
 from tasb_qdrant.collection.edge.optimize import build_in_child
 from tasb_qdrant.collection.edge.room import Room, Writing
 from tasb_qdrant.collection.edge.wire import EdgeRequest, EdgeWire
-from tasb_qdrant.collection.limits import StoreLimits
+from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.steps import ReadSteps
-from tasb_qdrant.collection.reads.wire import most_compared
+from tasb_qdrant.collection.reads.wire import Indexes, most_compared
 from tasb_qdrant.collection.schema import CollectionSchema, check_same
 from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, log_answer
 from tasb_qdrant.errors import CollectionError
@@ -61,13 +61,11 @@ class OpenShard:
             self.schema = load_schema(folder)
             self._shard: edge.EdgeShard | None = self._open()
             self._room = Room(shard_folder(folder))
+            state = State(
+                self.schema, Indexes({}), most_compared=most_compared(self.schema, in_memory=in_memory(folder))
+            )
             self.steps = ReadSteps(
-                EdgeWire(),
-                folder.name,
-                self.schema,
-                limits=StoreLimits(),
-                most_compared=most_compared(self.schema, in_memory=in_memory(folder)),
-                batch_queries=_BATCH,
+                EdgeWire(state), state, name=folder.name, location=str(folder.parent), batch_queries=_BATCH
             )
         except BaseException:
             self._file_lock.release()
@@ -141,7 +139,7 @@ class OpenShard:
             self.schema = schema
 
     def metadata_now(self) -> Mapping[str, Any]:
-        """What stands in the sidecar. Raises CollectionChangedError if that is another collection's by now."""
+        """What stands in the sidecar. Raises CollectionReplacedError if that is another collection's by now."""
         with self._turn:
             metadata = read_metadata(self.folder)
         check_same(self.schema, metadata, name=self.folder.name, location=str(self.folder.parent))

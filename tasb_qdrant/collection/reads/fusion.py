@@ -77,7 +77,8 @@ def _diverse(query: Diverse, candidates: Sequence[ScoredPoint], most: int) -> li
 
     The diversity weighs the two; each point keeps its own score.
     """
-    points = sorted(candidates, key=lambda point: (-point.score, id_order(point.id)))
+    found = [point for point in candidates if point.vector is not None]  # else it was deleted just now
+    points = sorted(found, key=lambda point: (-point.score, id_order(point.id)))
     vectors = np.array([point.vector for point in points])
     near = np.array([point.score for point in points]) * (1.0 - query.diversity)
     similarity = np.full(len(points), -np.inf)

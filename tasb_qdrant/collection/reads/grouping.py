@@ -20,9 +20,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from tasb_qdrant.collection.exceeded import condition_sizes
+from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.fusion import id_order
-from tasb_qdrant.collection.reads.questions import PointGroup, ScoredPoint
+from tasb_qdrant.collection.reads.questions import MAX_COUNT, PointGroup, ScoredPoint
 from tasb_qdrant.collection.reads.wire import QueryRequest
 from tasb_qdrant.records.path import Segment, parse_path
 from tasb_qdrant.steps import Requests, StoreSteps
@@ -45,18 +47,26 @@ def group_listed(points: Sequence[ScoredPoint], *, by: str, limit: int, size: in
 
 
 def group_more(
-    request: QueryRequest, *, by: str, limit: int, size: int, most: int, query: Callable[[Sequence[QueryRequest]], Any]
+    request: QueryRequest,
+    *,
+    by: str,
+    limit: int,
+    size: int,
+    limits: StoreLimits,
+    query: Callable[[Sequence[QueryRequest]], Any],
 ) -> StoreSteps[list[PointGroup]]:
     """The groups, found as the module says. `request` is to bring the payload field `by` along.
 
-    A request asks for `most` points at most.
+    Requests are kept within the `limits`. Where the values seen are too many for a filter, the next round reads
+    deeper instead.
     """
+    most = limits.page or MAX_COUNT
     count = min(max(LEAST_CANDIDATES, 2 * limit * size), most)
     ranked: dict[PointId, ScoredPoint] = {}
     groups: list[PointGroup] = []
     rounds = 0
     while True:
-        narrowed = replace(request, limit=count, where=_others(request, by, [group.value for group in groups]))
+        narrowed = replace(request, limit=count, where=_others(request, by, [group.value for group in groups], limits))
         ((points,),) = yield Requests([query([narrowed])])
         rounds += 1
         ranked.update((point.id, point) for point in points)
@@ -74,7 +84,10 @@ def group_more(
     if not asked:
         return groups
     requests = [replace(request, limit=size, where=_only(request, by, group.value)) for group in asked]
-    (lists,) = yield Requests([query(requests)])
+    at_once = min(limits.searches or len(requests), limits.reads or len(requests))
+    parts = [requests[start : start + at_once] for start in range(0, len(requests), at_once)]
+    answers = yield Requests([query(part) for part in parts])
+    lists = [points for answer in answers for points in answer]
     found = {group.value: _ordered(points) for group, points in zip(asked, lists, strict=True)}
     return [PointGroup(group.value, found.get(group.value, group.points)) for group in groups]
 
@@ -88,17 +101,24 @@ def value_order(value: Value) -> tuple[bool, Value]:
     return isinstance(value, str), value
 
 
-def _others(request: QueryRequest, by: str, seen: Sequence[Value]) -> Any:
-    """The request's filter, for points with a value that is not among those seen."""
+def _others(request: QueryRequest, by: str, seen: Sequence[Value], limits: StoreLimits) -> Any:
+    """The request's filter, for points with a value that is not among those seen: or with any, where these are too
+    many for the limits of a filter."""
     from qdrant_client import models
 
-    conditions: list[Any] = [] if request.where is None else [request.where]
-    for kind in (str, int):
-        if values := [value for value in seen if isinstance(value, kind)]:
-            others = models.MatchExcept.model_validate({"except": values})
-            conditions.append(models.FieldCondition(key=by, match=others))
+    asked: list[Any] = [] if request.where is None else [request.where]
     empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=by))
-    return models.Filter(must=conditions or None, must_not=[empty])
+    others: list[Any] = []
+    for kind in (str, int):
+        values = [value for value in seen if isinstance(value, kind)]
+        size = limits.condition_size or len(values)
+        for start in range(0, len(values), size or 1):
+            excepted = models.MatchExcept.model_validate({"except": values[start : start + size]})
+            others.append(models.FieldCondition(key=by, match=excepted))
+    narrowed = models.Filter(must=[*asked, *others] or None, must_not=[empty])
+    if limits.conditions is not None and len(condition_sizes(narrowed)) > limits.conditions:
+        return models.Filter(must=asked or None, must_not=[empty])
+    return narrowed
 
 
 def _only(request: QueryRequest, by: str, value: Value) -> Any:
@@ -110,10 +130,15 @@ def _only(request: QueryRequest, by: str, value: Value) -> Any:
 
 def values_of(payload: Mapping[str, Any], path: Sequence[Segment]) -> Iterator[Value]:
     """The strings and integers at the path. An array at its end stands for its elements, one level deep."""
+    for value in scalars_at(payload, path):
+        if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+            yield value
+
+
+def scalars_at(payload: Mapping[str, Any], path: Sequence[Segment]) -> Iterator[Any]:
+    """Every value at the path. An array at its end stands for its elements, one level deep."""
     for found in _at(payload, path):
-        for value in found if isinstance(found, list) else [found]:
-            if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-                yield value
+        yield from found if isinstance(found, list) else [found]
 
 
 def _at(value: Any, path: Sequence[Segment]) -> Iterator[Any]:

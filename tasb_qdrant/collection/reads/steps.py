@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tasb_qdrant.collection.limits import StoreLimits
-from tasb_qdrant.collection.reads.browse import BATCH_POINTS, BrowseSteps
+from tasb_qdrant.collection.reads.browse import BATCH_POINTS, BrowseSteps, as_it_is
 from tasb_qdrant.collection.reads.fusion import combine
 from tasb_qdrant.collection.reads.grouping import group_listed, group_more
 from tasb_qdrant.collection.reads.questions import (
@@ -28,14 +27,13 @@ from tasb_qdrant.collection.reads.questions import (
     ScoredPoint,
     Selection,
 )
+from tasb_qdrant.collection.reads.state import Others, State
 from tasb_qdrant.collection.reads.wire import QueryRequest, SearchParams, Wire
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
 from tasb_qdrant.steps import Requests, StoreSteps
 
 if TYPE_CHECKING:
     from qdrant_client import models
-
-    from tasb_qdrant.collection.schema import CollectionSchema
 
 BATCH_QUERIES: Final = 50
 """The most of one request: 150 kB of vectors."""
@@ -57,36 +55,27 @@ class _Shown:
 
 
 class ReadSteps(BrowseSteps):
-    """All the reads of the collection `name`, one method each. `limits` are those of one request.
-
-    A search compares with every match of its filter where they are `most_compared` at most: see `Filtering`.
-    """
+    """All the reads of one collection, one method each. `batch_queries` are the most of one request."""
 
     def __init__(
         self,
         wire: Wire[Any],
-        name: str,
-        schema: CollectionSchema,
+        state: State,
         *,
-        limits: StoreLimits,
-        most_compared: int = 0,
+        name: str,
+        location: str,
+        others: Others = "none",
         batch_queries: int = BATCH_QUERIES,
     ) -> None:
-        super().__init__(
-            wire,
-            limits=limits,
-            has_sparse=schema.bm25 is not None,
-            most_compared=most_compared,
-            integer_ids=schema.integer_ids,
-        )
+        super().__init__(wire, state, name=name, location=location, others=others)
         self._name = name
-        self._dim = schema.contract.dim
-        self._quantization = schema.quantization
         self._batch_queries = batch_queries
 
+    @as_it_is
     def query(self, queries: Sequence[Query], options: QueryOptions) -> StoreSteps[list[list[ScoredPoint]]]:
         """For each query its points, best first."""
         self._check(queries)
+        options = self._checked(queries, options)
         options, where = yield from self._filtered(queries, options)
         whole = [self._requests(query, options, where) for query in queries]
         lists = iter((yield from self._found([request for part in whole for request in part], options.read)))
@@ -100,10 +89,13 @@ class ReadSteps(BrowseSteps):
                 answers[n] = points
         return answers
 
+    @as_it_is
     def query_groups(self, query: Query, options: QueryOptions, *, by: str, size: int) -> StoreSteps[list[PointGroup]]:
         """Up to `limit` groups of up to `size` points each, by the values of the payload field `by`, in the order of
         their best points: of what was fused or made diverse among its candidates, else as `grouping` finds them."""
         self._check([query])
+        options = self._checked([query], options)
+        self._limits.check_page("group_size", size, place=self._place)
         limit = options.offset + options.limit
         options, where = yield from self._filtered([query], options)
         if isinstance(query, Fused | Diverse):
@@ -116,7 +108,7 @@ class ReadSteps(BrowseSteps):
                 by=by,
                 limit=limit,
                 size=size,
-                most=self._limits.page or MAX_COUNT,
+                limits=self._limits,
                 query=lambda requests: self._wire.query(requests, options.read),
             )
         groups = groups[options.offset :]
@@ -152,14 +144,31 @@ class ReadSteps(BrowseSteps):
                 return groups
             query = _deeper(query, min(_DEEPER * depth, most))
 
+    def check_depth(self, depth: int | None) -> None:
+        """Raises LimitExceededError for more candidates than a server's strict mode allows, asked for by a person."""
+        if depth is not None:
+            self._limits.check_page("depth", depth, place=self._place)
+
+    def _checked(self, queries: Sequence[Query], options: QueryOptions) -> QueryOptions:
+        """The options, of which the server is told no more than it takes. Raises LimitExceededError where more was
+        asked for."""
+        limits, place = self._limits, self._place
+        limits.check_page("limit", options.limit, place=place)
+        if options.offset and any(isinstance(query, Fused | Diverse) for query in queries):
+            limits.check_page("offset and limit together", options.offset + options.limit, place=place)
+        limits.check_search(
+            exact=options.exact, hnsw_ef=options.hnsw_ef, oversampling=options.oversampling, place=place
+        )
+        return replace(options, read=self._allowed(options.read))
+
     def _check(self, queries: Sequence[Query]) -> None:
         """Raises RequestRefusedError for vectors of another size, EncodingError for numbers that are not finite: the
         embedded engine finds nothing for NaN, and says nothing."""
         for query in queries:
             for vector in _vectors(query):
-                if vector.shape != (self._dim,):
+                if vector.shape != ((dim := self.state.now.schema.contract.dim),):
                     raise RequestRefusedError(
-                        f"collection {self._name!r} holds vectors of {self._dim} numbers, got an array of shape "
+                        f"collection {self._name!r} holds vectors of {dim} numbers, got an array of shape "
                         f"{vector.shape}; use the model that the collection was made with"
                     )
                 # The dot product takes 0.4 µs, isfinite 3; it may overflow where every number is finite.
@@ -186,13 +195,15 @@ class ReadSteps(BrowseSteps):
     ) -> list[QueryRequest]:
         """The plain queries that stand for one. Those for groups will have filters."""
         filtered = grouped or where is not None
-        params = SearchParams.of(options, self._quantization, most_ef=self._limits.hnsw_ef, filtered=filtered)
+        quantization = self.state.now.schema.quantization
+        params = SearchParams.of(options, quantization, limits=self._limits, filtered=filtered)
         wanted = min(options.offset + options.limit, MAX_COUNT)
         if isinstance(query, Fused):
-            return [QueryRequest(part, max(query.depth, wanted), where, params) for part in query.prefetch]
+            depth = self._limits.page_of(max(query.depth, wanted))
+            return [QueryRequest(part, depth, where, params) for part in query.prefetch]
         least = options.score_threshold
         if isinstance(query, Diverse):
-            count = max(query.candidates, wanted)
+            count = self._limits.page_of(max(query.candidates, wanted))
             return [QueryRequest(query.query, count, where, params, threshold=least, vectors=True)]
         shown = options.payload, options.vectors
         return [QueryRequest(query, options.limit, where, params, options.offset, least, *shown)]
@@ -202,7 +213,8 @@ class ReadSteps(BrowseSteps):
         if not requests:
             return []
         deepest = max(request.limit for request in requests)
-        size = max(1, min(self._batch_queries, BATCH_POINTS // deepest))
+        allowed = min(self._limits.searches or self._batch_queries, self._limits.reads or self._batch_queries)
+        size = max(1, min(self._batch_queries, allowed, BATCH_POINTS // deepest))
         parts = [requests[start : start + size] for start in range(0, len(requests), size)]
         answers = yield Requests([self._wire.query(part, read) for part in parts])
         return [points for answer in answers for points in answer]

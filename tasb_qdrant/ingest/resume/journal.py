@@ -183,7 +183,7 @@ class Journal:
 
     def save(self) -> None:
         """Flush the collection, and save a checkpoint of what is acknowledged now. Raises StateError, and
-        CollectionChangedError if it isn't the collection any more that it was."""
+        CollectionReplacedError if it isn't the collection any more that it was."""
         if self._files is None or self._collection is None or self._target is None or self.lease is None:
             if self.lease is not None:
                 self.lease.look()
