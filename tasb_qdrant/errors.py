@@ -26,6 +26,8 @@
     │   ├── CollectionNotFoundError
     │   ├── ContractMismatchError   another model, pooling, size or distance made the vectors
     │   │   └── CollectionChangedError  another collection stands under the name than the one that was opened
+    │   ├── CollectionReplacedError it was made anew, restored or exchanged while it was loaded into
+    │   ├── LoadUnderWayError       another load stores what would be deleted, or deletes
     │   ├── NotOurCollectionError   a collection without a model contract
     │   ├── StoreLockedError        the embedded store is open elsewhere
     │   ├── StoreCorruptError       damaged files in the embedded store
@@ -365,6 +367,34 @@ def _encoded_by(what: str, stored: object) -> str:
 
 class NotOurCollectionError(CollectionError):
     """A collection without a model contract: nothing says which encoder made its vectors."""
+
+
+class CollectionReplacedError(CollectionError):
+    """Under the name of a collection that is written to there is another one now, or an older copy of it.
+
+    `name`, `differences`: (what, when it was opened, now), and whether it is of `another_model`.
+    """
+
+    def __init__(
+        self, name: str, differences: Iterable[tuple[str, object, object]], *, another_model: bool = False
+    ) -> None:
+        self.name = name
+        self.differences = tuple(differences)
+        self.another_model = another_model
+        listed = "; ".join(f"{what} was {_shown(then)}, is {_shown(now)}" for what, then, now in self.differences)
+        super().__init__(
+            f"the collection {name!r} was deleted, restored or exchanged while passages were stored in it ({listed}), "
+            "so this run has ended; run the same command again, which looks at all that is stored"
+        )
+
+
+class LoadUnderWayError(CollectionError):
+    """Another load into the collection is under way. `name`, and `who` loads: a host and a process."""
+
+    def __init__(self, name: str, *, who: str, conflict: str) -> None:
+        self.name = name
+        self.who = who
+        super().__init__(f"{conflict}: {who} is loading into collection {name!r}; wait for it to end, and run it again")
 
 
 class StoreLockedError(CollectionError):

@@ -144,7 +144,7 @@ def open_for_writing(
             if not store.exists(name):
                 raise
     with nullcontext() if there else no_leftover(name, store):
-        collection = store.open(name, lock_wait=lock_wait, wanted=settings if there else None)
+        collection = store.open(name, lock_wait=lock_wait, wanted=settings if there else None, own_name=there)
         try:
             check_contract(name, collection.contract, contract)
             check_keys(name, collection.keys, settings.keys)

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self
 
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress
 from tasb_qdrant.collection.limits import StoreLimits
+from tasb_qdrant.collection.loads import LoadMark, Loads
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.reads.questions import Where
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
@@ -103,6 +104,16 @@ class Collection(Protocol):
     def record_fields(self, fields: RoleFields) -> None:
         """Have the collection say that its passages come from these fields, and from those that another process
         recorded since it was opened here."""
+        ...
+
+    def loads(self) -> Loads:
+        """The loads that the collection knows of, read anew. Raises CollectionReplacedError if it isn't the collection
+        that was opened: made anew, with another contract, or behind an alias that was switched."""
+        ...
+
+    def note_load(self, load: str, mark: LoadMark | None, *, latest: str = "", retry: bool = True) -> None:
+        """Have the collection know this of a load, or forget it (None), and that the `latest` one began; without
+        `retry` in one try."""
         ...
 
     def indexes(self) -> dict[str, IndexType]:
@@ -259,9 +270,16 @@ class Store(Protocol):
         ...
 
     def open(
-        self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
+        self,
+        name: str,
+        *,
+        own_store: bool = False,
+        lock_wait: float = 0.0,
+        wanted: CollectionSettings | None = None,
+        own_name: bool = False,
     ) -> OpenCollection:
-        """The collection; with `own_store`, closing it closes this store too.
+        """The collection; with `own_store`, closing it closes this store too. With `own_name` it is the one that an
+        alias stands for now, even if the alias is switched later.
 
         If only one process may have a collection open, wait `lock_wait` seconds for it. The notes of the
         collection say which of the `wanted` settings it does not adopt.

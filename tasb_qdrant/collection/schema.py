@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.errors import (
+    CollectionReplacedError,
     ContractMismatchError,
     NotOurCollectionError,
     RequestRefusedError,
@@ -126,6 +127,27 @@ def read_schema(metadata: Mapping[str, Any] | None, *, name: str, location: str)
             f"the model contract of collection {name!r} at {location} can't be read ({problem}); "
             "restore it from a backup, or ingest into another --collection"
         ) from None
+
+
+def check_same(opened: CollectionSchema, metadata: Mapping[str, Any] | None, *, name: str, location: str) -> None:
+    """Raises CollectionReplacedError unless `metadata`, read anew, is of the collection that was opened."""
+    try:
+        now = read_schema(metadata, name=name, location=location)
+    except (NotOurCollectionError, StoreCorruptError) as error:
+        raise CollectionReplacedError(name, [("its model contract", "there", str(error))]) from error
+    models = opened.contract.differences(now.contract)
+    differences: list[tuple[str, object, object]] = [*models]
+    if opened.id != now.id:
+        differences.insert(0, ("the collection", _numbered(opened.id), f"{_numbered(now.id)}, made since"))
+    for part in ("keys", "bm25", "split", "integer_ids"):
+        if (then := getattr(opened, part)) != (found := getattr(now, part)):
+            differences.append((part, then, found))
+    if differences:
+        raise CollectionReplacedError(name, differences, another_model=bool(models))
+
+
+def _numbered(identity: str) -> str:
+    return f"number {identity[:12]}" if identity else "unnumbered"
 
 
 _MADE_WITH: Final = (

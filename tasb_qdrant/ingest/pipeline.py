@@ -15,6 +15,7 @@ from tasb_qdrant.ingest.flow import Channel, Flow, T
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
+from tasb_qdrant.ingest.read.seen import SeenIds
 from tasb_qdrant.ingest.read.sieve import ContentSieve, Sieve
 from tasb_qdrant.ingest.read.windows import PassageReader, read_windows
 from tasb_qdrant.ingest.rejects.log import RejectLog
@@ -59,6 +60,7 @@ def run_pipeline(
     indexes: Mapping[str, IndexType] | None = None,
     sieve: Sieve | None = None,
     guard: ReplaceGuard | None = None,
+    seen: SeenIds | None = None,
     stopped: threading.Event | None = None,
 ) -> Outcome:
     """Store the passages of `source`; returns when the collection has confirmed every one of them.
@@ -68,7 +70,8 @@ def run_pipeline(
     are left out (not with `overwrite`), and the `guard` is asked before a text is replaced; it is told before the first
     is stored. What any stage raises is raised here, once the others have ended; `stopped` is set then. Windows that the
     `journal` knows to be stored are skipped, and it is told which ones are stored now. Passages that don't fit the
-    `indexes`, by default the collection's, are rejected. If the collection has BM25, sparse vectors are made, too.
+    `indexes`, by default the collection's, are rejected. If the collection has BM25, sparse vectors are made, too. The
+    ids that were read are in `seen`, if that is given; any thread must be able to use it.
     """
     points_before = collection.reads.count()
     deferral = IndexDeferral(collection, points_before=points_before)
@@ -81,7 +84,7 @@ def run_pipeline(
     with journal.saved_at_the_end(), counters.loading(), Flow(stopped) as flow:
         windows: Channel[Window] = flow.channel(2)
         tokenized: Channel[TokenizedWindow] = flow.channel(2)
-        uploader = Uploader(collection, flow, counters, on_stored=journal.ledger.acknowledged)
+        uploader = Uploader(collection, flow, counters, on_stored=journal.acknowledged)
         reading = read_windows(
             source,
             keys=collection.keys,
@@ -90,9 +93,11 @@ def run_pipeline(
             rejects=rejects,
             counters=counters,
             proposal=proposal,
+            seen=seen,
         )
         flow.spawn("read", lambda: _feed(counters.timed("read", reading), windows), patience=_READER_SECONDS)
-        looked_at = windows if surplus is None else _looked_at(windows, surplus, journal)
+        to_do = _not_resumed(windows, collection, journal, counters)
+        looked_at = to_do if surplus is None else _looked_at(to_do, surplus)
         flow.spawn("tokenize", lambda: _feed(_tokenize(looked_at, encoder, words, sieve, journal, counters), tokenized))
         flow.spawn("checkpoint", lambda: journal.keep(flow.check))
         for first in tokenized.items(waiting=counters.tell):
@@ -133,14 +138,34 @@ def _send(
     batches = list(batches_of(item.window, vectors, dim=collection.contract.dim, sparse=item.sparse, limits=limits))
     journal.ledger.expect(item.window.number, batches)
     for batch in batches:
+        journal.sending(batch)
         uploader.batches.put(batch, waiting=counters.tell)
 
 
-def _looked_at(windows: Iterable[Window], surplus: Surplus, journal: Journal) -> Iterator[Window]:
-    """The windows; those that aren't known to be stored are looked at for what documents had more."""
+def _not_resumed(
+    windows: Iterable[Window], collection: Collection, journal: Journal, counters: Counters
+) -> Iterator[Window]:
+    """The windows but for those that the journal knows to be stored, and that are still there: their ids are looked at.
+
+    Once one is missing, the windows from there on are all compared.
+    """
+    points = 0
     for window in windows:
-        if window.number >= journal.resumed.windows:
-            surplus.look_at(window)
+        if window.number < journal.resumed.windows:
+            with counters.busy("compare"):
+                gone = collection.reads.missing(window.ids)
+            if not gone:
+                points += len(window.ids)
+                counters.add(skipped=len(window.ids))
+                continue
+            journal.doubt(window.number, points=points, gone=len(gone))
+        yield window
+
+
+def _looked_at(windows: Iterable[Window], surplus: Surplus) -> Iterator[Window]:
+    """The windows, once they were looked at for what documents had more."""
+    for window in windows:
+        surplus.look_at(window)
         yield window
 
 
@@ -154,14 +179,13 @@ def _tokenize(
 ) -> Generator[TokenizedWindow, None, None]:
     for window in windows:
         there = len(window.passages)
-        if window.number < journal.resumed.windows:
-            counters.add(skipped=there)
-            continue
         wanted = window if sieve is None else sieve.sift(window)
         kept = len(wanted.passages)
         done = Counts(windows=1, points=there, stored=kept, skipped=there - kept)
+        updated, contents = ((), ()) if sieve is None else sieve.updated
+        changed = [*wanted.ids, *updated], [*wanted.contents, *contents]
         if not kept:
-            journal.ledger.begin(window.number, done)
+            journal.ledger.begin(window.number, done, changed)
             continue
         texts = [passage.encoder_text for passage in wanted.passages]
         with counters.busy("tokenize"):
@@ -171,7 +195,8 @@ def _tokenize(
             with counters.busy("bm25"):
                 sparse = words.encode_passages(texts)
         counters.add(truncated=tokens.truncated)
-        journal.ledger.begin(window.number, done.plus(Counts(tokens=tokens.tokens, truncated=tokens.truncated)))
+        done = done.plus(Counts(tokens=tokens.tokens, truncated=tokens.truncated))
+        journal.ledger.begin(window.number, done, changed)
         yield TokenizedWindow(wanted, tokens, sparse)
 
 

@@ -13,10 +13,14 @@ from tasb_qdrant.encoder.hardware import PRECISIONS
 from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.resume.journal import Journal
+from tasb_qdrant.ingest.still_there import StillThere
 from tasb_qdrant.records import IngestReport
 from tasb_qdrant.settings import LEAST_TOKENS, IndexType
 
 log: Final = logging.getLogger(__name__)
+
+_NAMED: Final = 3
+"""Files that a warning names."""
 
 _MANY: Final = 100
 """One passage in so many."""
@@ -27,6 +31,7 @@ _USUAL_TOKENS: Final = 256
 
 def report_of(
     outcome: Outcome,
+    there: StillThere,
     collection: Collection,
     encoder: Encoder,
     counters: Counters,
@@ -44,6 +49,7 @@ def report_of(
     points = collection.reads.count()
     now = counters.finish()
     resumed = journal.resumed
+    expected = _expected(outcome, now, there, points=points)
     report = IngestReport(
         collection=collection.name,
         location=collection.location,
@@ -61,12 +67,15 @@ def report_of(
         truncated=now.truncated + resumed.truncated,
         tokens=now.tokens,
         points=points,
-        points_expected=_expected(outcome, now, points=points, in_source=journal.ledger.done.points),
+        points_expected=expected,
+        missing=there.missing,
+        altered=there.altered,
+        changed_sources=tuple(there.changed),
         seconds=round(now.seconds, 3),
         loading_seconds=round(now.loading_seconds, 3),
         stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
         rejects_file=rejects_file,
-        notes=(*encoder.notes, *collection.notes, *notes),
+        notes=(*encoder.notes, *collection.notes, *notes, *_of_others(outcome, expected)),
         refused_indexes=refused_indexes or {},
         warnings=(*filter(None, [hidden]), *warnings, *_long_titles(now.titles_split), *_warnings(collection, encoder)),
         proposed_indexes=_proposed(outcome, collection),
@@ -91,12 +100,37 @@ def _of_the_counts(report: IngestReport, encoder: Encoder) -> tuple[str, ...]:
         )
     if report.rejected:
         found.append(f"{_of(report.rejected, 'input was', 'inputs were')} rejected; see {report.rejects_file}")
-    if report.points_expected is not None and report.points != report.points_expected:
+    found += _of_what_is_there(report)
+    return tuple(found)
+
+
+def _of_what_is_there(report: IngestReport) -> list[str]:
+    """What isn't there at the end as it should be, a sentence each."""
+    found: list[str] = []
+    if report.missing:
+        found.append(
+            f"{_of(report.missing, 'passage of the source is', 'passages of the source are')} not there any more, or "
+            "again: another program deletes, or an older copy of the collection was restored; run the same command "
+            "again, which stores what is missing"
+        )
+    if report.altered:
+        found.append(
+            f"{_of(report.altered, 'passage', 'passages')} of a sample of what this run stored came to be something "
+            "else: another program writes, or an older copy of the collection was restored; run the same command "
+            "again, which compares all of them"
+        )
+    if report.points_expected is not None and report.points != report.points_expected and not report.missing:
         found.append(
             f"the collection should hold {report.points_expected:,} passages and holds {report.points:,}; "
             "is another program writing to it? Run the same command again to check"
         )
-    return tuple(found)
+    if changed := report.changed_sources:
+        more = f" and {len(changed) - _NAMED:,} more" if len(changed) > _NAMED else ""
+        found.append(
+            f"{', '.join(changed[:_NAMED])}{more}: changed while it was read, so what is stored may be neither the old "
+            "content nor the new; run the same command again once nothing writes to it"
+        )
+    return found
 
 
 def _of(count: int, one: str, many: str) -> str:
@@ -124,12 +158,21 @@ def _replaced(outcome: Outcome, now: Progress, *, points: int) -> int:
     return min(now.stored, max(0, outcome.points_before + now.stored - now.deleted - points))
 
 
-def _expected(outcome: Outcome, now: Progress, *, points: int, in_source: int) -> int | None:
-    """How many points the collection should hold; None if an overwriting run can't tell."""
-    expected = None if outcome.replaced is None else outcome.points_before + now.stored - outcome.replaced - now.deleted
-    if points < in_source:  # another program deletes while this one loads, or did so before it was resumed
-        return max(expected or 0, in_source)
-    return expected
+def _expected(outcome: Outcome, now: Progress, there: StillThere, *, points: int) -> int | None:
+    """How many points the collection should hold; None if that can't be told: by an overwriting run, or where others
+    have stored and deleted meanwhile, as long as all that this run stored is there."""
+    if outcome.replaced is None:
+        return None
+    expected = outcome.points_before + now.stored - outcome.replaced - now.deleted
+    explained = not there.alone and (points > expected or there.others)
+    return None if explained and not there.missing and points != expected else expected
+
+
+def _of_others(outcome: Outcome, expected: int | None) -> tuple[str, ...]:
+    """That other programs have written, where the number of points says so and all that was stored is there."""
+    if expected is not None or outcome.replaced is None:
+        return ()
+    return ("Other programs have stored or deleted passages meanwhile: all that this load stored is there.",)
 
 
 def _long_titles(count: int) -> tuple[str, ...]:

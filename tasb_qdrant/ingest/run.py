@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar, Unpack
@@ -16,25 +16,36 @@ from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.collection.schema import check_contract, check_name
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
-from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.errors import (
+    CollectionReplacedError,
+    LoadUnderWayError,
+    RejectedError,
+    RequestRefusedError,
+    SettingsError,
+    SourceError,
+)
 from tasb_qdrant.ingest.flow import sleep_until
 from tasb_qdrant.ingest.indexes import RunIndexes
+from tasb_qdrant.ingest.lease import Lease
 from tasb_qdrant.ingest.options import IngestOptions, RunChoice, RunOptions
 from tasb_qdrant.ingest.pipeline import Outcome, run_pipeline
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
+from tasb_qdrant.ingest.read.seen import SeenIds
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.ingest.rejects.lines import RejectedLines
 from tasb_qdrant.ingest.rejects.retried import reject_log
 from tasb_qdrant.ingest.report import report_of
 from tasb_qdrant.ingest.resume.journal import Journal, open_journal
 from tasb_qdrant.ingest.source.average_length import average_length
+from tasb_qdrant.ingest.source.changes import SourceFiles
 from tasb_qdrant.ingest.source.first_look import FirstLook
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
 from tasb_qdrant.ingest.source.payload_model import with_indexes_of
 from tasb_qdrant.ingest.source.recognised import exact_indexes, fields_of, what_was_missed, what_was_recognised
 from tasb_qdrant.ingest.split.reader import SplitPassages
 from tasb_qdrant.ingest.split.splitter import Splitter
+from tasb_qdrant.ingest.still_there import StillThere, look_again
 from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
 from tasb_qdrant.ingest.verify.check import verified
 from tasb_qdrant.ingest.verify.sync import deletions
@@ -100,7 +111,9 @@ class IngestRun:
             self._journal(reader) as journal,
             self._open_store() as store,
             self._stored(store) as there,
+            closing(SeenIds(any_thread=True)) as seen,
         ):
+            files = SourceFiles.now(reader.files)
             reader = self._look_ahead(reader, there, journal)
             encoder = self._encoder_for(there, journal)
             journal.check_model(encoder.contract, collection_exists=lambda: store.exists(self._name))
@@ -110,21 +123,26 @@ class IngestRun:
             with self._open_collection(store, encoder, avg_len) as (collection, indexes), indexes.undone():
                 self._split_as(collection.split, encoder)
                 guard = self._guard(collection)
-                self._announce(collection, encoder, reader, journal, indexes, guard)
-                with self._deletions(collection, indexes) as delete:
-                    outcome = self._load(reader, encoder, collection, journal, indexes, guard)
-                    delete()
-                met = self._counters.snapshot()
-                guard.record(
-                    points_before=outcome.points_before, met=bool(outcome.replaced or met.updated or met.skipped)
-                )
-                indexes.make(self._counters)
-                if self._choice.optimize:
-                    build_index(collection, self._counters)
-                else:
-                    collection.end_load()
-                report = self._report(outcome, encoder, collection, journal, indexes)
-                journal.forget()
+                lease = self._announce(collection, encoder, reader, journal, indexes, guard)
+                with self._held(lease):
+                    with self._unchanged(files), self._deletions(collection, indexes, lease) as delete:
+                        outcome = self._load(reader, encoder, collection, journal, indexes, guard, seen)
+                        refused = _refusal(delete)
+                    met = self._counters.snapshot()
+                    guard.record(
+                        points_before=outcome.points_before, met=bool(outcome.replaced or met.updated or met.skipped)
+                    )
+                    indexes.make(self._counters)
+                    if self._choice.optimize:
+                        self._build_index(collection, lease)
+                    elif lease.leaves_index() is None:
+                        collection.end_load()
+                    if refused is not None:
+                        raise refused
+                    self._counters.phase("looking at what is stored")
+                    there_now = look_again(collection, seen, journal, lease, files, alone=self._choice.sync)
+                    report = self._report(outcome, there_now, encoder, collection, journal, indexes)
+                    journal.forget()
                 return self._verified(report, outcome, encoder, collection) if self._choice.verify else report
 
     def _look_at(self, reader: SourceReader) -> None:
@@ -265,16 +283,61 @@ class IngestRun:
         journal: Journal,
         indexes: RunIndexes,
         guard: ReplaceGuard,
-    ) -> None:
-        """Check the load against the store's limits and an interrupted run; tell what was chosen."""
+    ) -> Lease:
+        """Check the load against the store's limits and an interrupted run; tell what was chosen. Returns its lease."""
         if collection.split is not None:
             own = "" if self._settings.split else ", as those that the collection has"
             self._notes += (f"Texts are split into passages of up to {collection.split.in_words}{own}.",)
         self._notes += (*check_limits(collection, reader, self._source.given), *indexes.doubts, *guard.note)
         self._counters.note((*collection.notes, *self._notes))
-        journal.begin(collection, encoder.contract, indexes.types)
+        lease = journal.begin(
+            collection,
+            encoder.contract,
+            indexes.types,
+            optimizes=self._choice.optimize,
+            sleep=sleep_until(self._stopped, waiting=self._counters.tell),
+        )
         self._say(journal.notes)
         self._notes += journal.notes
+        return lease
+
+    @contextmanager
+    def _held(self, lease: Lease) -> Iterator[None]:
+        """Hold the lease. What went into another model's collection is taken back."""
+        try:
+            with lease.held(alone=self._choice.sync):
+                yield
+        except (CollectionReplacedError, RequestRefusedError) as error:
+            change = error if isinstance(error, CollectionReplacedError) else lease.change()
+            if change is not None and change.another_model:
+                lease.withdraw()
+            if change is None or change is error:
+                raise
+            raise change from error
+
+    @contextmanager
+    def _unchanged(self, files: SourceFiles) -> Iterator[None]:
+        """Should the block fail because of an input, say whether that is because its file was changed."""
+        try:
+            yield
+        except (RejectedError, SourceError) as error:
+            for file, what in files.changes(every=False):
+                if str(file) == error.source:
+                    reason = f"its {what} changed while it was read, and then: {error.reason}"
+                    remedy = "run the same command again once nothing writes to it"
+                    raise SourceError(f"{reason}; {remedy}", source=error.source, line=error.line) from error
+            raise
+
+    def _build_index(self, collection: Collection, lease: Lease) -> None:
+        """Build the vector index, unless another load is under way that will do so."""
+        self._counters.phase("looking for other loads")
+        other = lease.leaves_index()
+        if other is None:
+            build_index(collection, self._counters)
+            return
+        note = f"Another load ({other.who}) is under way: the vector index is built when it ends."
+        self._say((note,))
+        self._notes += (note,)
 
     def _say(self, notes: tuple[str, ...]) -> None:
         """Tell who watches the progress, and who reads the log, what was chosen."""
@@ -282,7 +345,9 @@ class IngestRun:
         for sentence in notes:
             log.info("%s", sentence)
 
-    def _deletions(self, collection: Collection, indexes: RunIndexes) -> AbstractContextManager[Callable[[], None]]:
+    def _deletions(
+        self, collection: Collection, indexes: RunIndexes, lease: Lease
+    ) -> AbstractContextManager[Callable[[], None]]:
         return deletions(
             self._source,
             collection,
@@ -293,6 +358,7 @@ class IngestRun:
             peers=self._choice.peers,
             wanted=self._choice.sync,
             anyway=self._choice.delete_anyway,
+            before=lease.begin_deleting,
         )
 
     def _load(
@@ -303,6 +369,7 @@ class IngestRun:
         journal: Journal,
         indexes: RunIndexes,
         guard: ReplaceGuard,
+        seen: SeenIds,
     ) -> Outcome:
         outcome = run_pipeline(
             reader.itself if isinstance(reader, SplitPassages) else reader,
@@ -314,6 +381,7 @@ class IngestRun:
             journal=journal,
             indexes=indexes.types,
             guard=guard,
+            seen=seen,
             stopped=self._stopped,
         )
         self._rejects.complete(self._counters)
@@ -322,6 +390,7 @@ class IngestRun:
     def _report(
         self,
         outcome: Outcome,
+        there: StillThere,
         encoder: Encoder,
         collection: Collection,
         journal: Journal,
@@ -329,6 +398,7 @@ class IngestRun:
     ) -> IngestReport:
         return report_of(
             outcome,
+            there,
             collection,
             encoder,
             self._counters,
@@ -336,6 +406,7 @@ class IngestRun:
             rejects_file=self._rejects.name,
             notes=self._notes,
             warnings=(
+                *journal.doubts,
                 *what_was_missed(
                     self._reader, self._unseen(outcome, indexes), sum(one.count for one in self._source.nulled[:1])
                 ),
@@ -362,6 +433,15 @@ class IngestRun:
             on_progress=self._choice.on_progress,
         )
         return replace(report, verification=found)
+
+
+def _refusal(delete: Callable[[], None]) -> LoadUnderWayError | None:
+    """Delete; what another load has against it is returned, to be raised once the load has ended in good order."""
+    try:
+        delete()
+    except LoadUnderWayError as error:
+        return error
+    return None
 
 
 def _collection_settings(choice: RunChoice, payload: type[BaseModel] | None) -> CollectionSettings:

@@ -19,9 +19,13 @@ class IngestReport:
     (in an overwriting run, with any). `updated` counts those whose payload alone was new and whose vectors stayed;
     `skipped` is for the unchanged: already stored with the same content, and exact repeats within the source.
     `truncated` counts those longer than the model reads; `tokens` what the encoder saw. `points` is the collection's
-    exact count afterwards, `points_expected` what it should be (None if an overwriting run can't tell). `deleted`
-    counts points that a `--sync` removed because its source didn't have them; `verification` is the result of the
-    verification, if one was asked for. `rejects_file` names the inputs that were `rejected`. `refused_indexes` are
+    exact count afterwards, `points_expected` what it should be (None if that can't be told: by an overwriting run, or
+    where other programs have stored or deleted passages meanwhile). `missing` counts the ids of the source's passages
+    under which nothing is stored at the end, all of which were looked for, and `altered` the passages of a sample that
+    hold something else than this run stored: another program deleted or replaced them, or an older copy of the
+    collection was restored. `changed_sources` names the files that are not what they were when they were opened.
+    `deleted` counts points that a `--sync` removed because its source didn't have them; `verification` is the result of
+    the verification, if one was asked for. `rejects_file` names the inputs that were `rejected`. `refused_indexes` are
     payload indexes that were asked for and not made, since they would not hold what is stored, each with the reason.
     `device` and `precision` are "" if nothing had to be encoded. `notes` say what was chosen on the user's behalf,
     `warnings` what should be looked at, `proposed_indexes` which payload indexes would suit the fields.
@@ -61,6 +65,9 @@ class IngestReport:
     refused_indexes: Mapping[str, str] = field(default_factory=dict)
     documents: int | None = None
     replaced: int = 0
+    missing: int = 0
+    altered: int = 0
+    changed_sources: tuple[str, ...] = ()
     verification: VerifyReport | None = None
 
     @property
@@ -70,9 +77,11 @@ class IngestReport:
 
     @property
     def verified(self) -> bool:
-        """Whether the collection holds exactly as many points as it should, and any verification found it equal."""
+        """Whether the collection holds what it should: every passage of the source, as many points as it must, a sample
+        unaltered, of files that did not change; and whether any verification found it equal."""
         counted = self.points_expected is None or self.points == self.points_expected
-        return counted and (self.verification is None or self.verification.equal)
+        whole = counted and not self.missing and not self.altered and not self.changed_sources
+        return whole and (self.verification is None or self.verification.equal)
 
     @property
     def passages_per_second(self) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress
 from tasb_qdrant.collection.limits import StoreLimits
+from tasb_qdrant.collection.loads import LoadMark, Loads
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.reads.questions import ScoredPoint, Where
@@ -217,6 +218,12 @@ class FaultyCollection:
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         self._inner.replace_payloads(payloads)
 
+    def loads(self) -> Loads:
+        return self._inner.loads()
+
+    def note_load(self, load: str, mark: LoadMark | None, *, latest: str = "", retry: bool = True) -> None:
+        self._inner.note_load(load, mark, latest=latest, retry=retry)
+
     def record_fields(self, fields: RoleFields) -> None:
         self._inner.record_fields(fields)
 
@@ -314,6 +321,12 @@ class CountingCollection:
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
         raise NotImplementedError
+
+    def loads(self) -> Loads:
+        return Loads(shared=False)
+
+    def note_load(self, load: str, mark: LoadMark | None, *, latest: str = "", retry: bool = True) -> None:
+        pass
 
     def record_fields(self, fields: RoleFields) -> None:
         self.fields = fields

@@ -24,6 +24,7 @@ from tasb_qdrant.collection.edge.wire import EdgeRequest
 from tasb_qdrant.collection.edits import Edits
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress, dense_indexed
 from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits, check_representable
+from tasb_qdrant.collection.loads import LoadMark, Loads, load_metadata, read_loads
 from tasb_qdrant.collection.payload import plain_payload, to_payload
 from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
@@ -195,6 +196,17 @@ class EdgeCollection(Edits):
     def record_fields(self, fields: RoleFields) -> None:
         """Have the collection say that its passages come from these fields. Raises CollectionError."""
         self._shard.record(self._shard.schema.model_copy(update={"fields": fields}))
+
+    def loads(self) -> Loads:
+        """The loads that the sidecar knows of; while it is open here, no other process loads. Raises
+        CollectionReplacedError if the folder is another collection's now."""
+        self._check_open()
+        return read_loads(self._shard.metadata_now(), shared=False)
+
+    def note_load(self, load: str, mark: LoadMark | None, *, latest: str = "", retry: bool = True) -> None:
+        """Have the sidecar say this of a load."""
+        self._check_open()
+        self._shard.note(load_metadata(load, mark), "noting how far the load is")
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""

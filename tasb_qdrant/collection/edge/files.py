@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -42,13 +43,13 @@ def is_collection(folder: Path) -> bool:
 
 def load_schema(folder: Path) -> CollectionSchema:
     """What the collection says about itself. Raises StoreCorruptError, NotOurCollectionError."""
-    return read_schema(_metadata(folder), name=folder.name, location=str(folder.parent))
+    return read_schema(read_metadata(folder), name=folder.name, location=str(folder.parent))
 
 
 def mark_edited(folder: Path) -> CollectionSchema:
     """Note beside the schema that passages are edited now, whole or not at all. Raises CollectionError, and its kind
     DiskFullError."""
-    metadata = {**_metadata(folder), **edit_mark()}
+    metadata = {**read_metadata(folder), **edit_mark()}
     try:
         write_durably(folder / _NEW_SIDECAR, orjson.dumps(metadata, option=orjson.OPT_INDENT_2))
         (folder / _NEW_SIDECAR).replace(folder / SIDECAR)
@@ -62,7 +63,8 @@ def mark_edited(folder: Path) -> CollectionSchema:
     return load_schema(folder)
 
 
-def _metadata(folder: Path) -> dict[str, Any]:
+def read_metadata(folder: Path) -> dict[str, Any]:
+    """All that stands in the sidecar. Raises StoreCorruptError."""
     sidecar = folder / SIDECAR
     try:
         metadata = orjson.loads(sidecar.read_bytes())
@@ -74,17 +76,25 @@ def _metadata(folder: Path) -> dict[str, Any]:
 
 
 def save_schema(folder: Path, schema: CollectionSchema) -> None:
-    """Replace the sidecar, whole or not at all; what else stands in it stays. Raises CollectionError, and its kind
-    DiskFullError."""
+    """Replace the schema in the sidecar, as `note_metadata` does."""
+    note_metadata(folder, schema.to_metadata(), "noting what the collection is")
+
+
+def note_metadata(folder: Path, changes: Mapping[str, Any], doing: str) -> None:
+    """Merge these keys into the sidecar, whole or not at all; None removes one, and what else stands in it stays.
+
+    Raises CollectionError, and its kind DiskFullError.
+    """
     sidecar = folder / SIDECAR
     new = folder / f".{SIDECAR}.new"
     try:
-        metadata = {**orjson.loads(sidecar.read_bytes()), **schema.to_metadata()}
+        merged = {**orjson.loads(sidecar.read_bytes()), **changes}
+        metadata = {key: value for key, value in merged.items() if value is not None}
         write_durably(new, orjson.dumps(metadata, option=orjson.OPT_INDENT_2))
         new.replace(sidecar)
         sync_folder(folder)
     except OSError as error:
-        _check_full(folder, error, "noting what the collection is")
+        _check_full(folder, error, doing)
         raise CollectionError(
             f"{sidecar}: can't be written ({error.strerror or error}); make the folder writable, or free space"
         ) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +19,16 @@ import qdrant_edge as edge
 
 from tasb_qdrant.collection.edge import reserve
 from tasb_qdrant.collection.edge.engine import engine_error, is_engine_error
-from tasb_qdrant.collection.edge.files import EdgeLock, in_memory, load_schema, mark_edited, save_schema, shard_folder
+from tasb_qdrant.collection.edge.files import (
+    EdgeLock,
+    in_memory,
+    load_schema,
+    mark_edited,
+    note_metadata,
+    read_metadata,
+    save_schema,
+    shard_folder,
+)
 from tasb_qdrant.collection.edge.opening import open_shard
 from tasb_qdrant.collection.edge.optimize import build_in_child
 from tasb_qdrant.collection.edge.room import Room, Writing
@@ -27,7 +36,7 @@ from tasb_qdrant.collection.edge.wire import EdgeRequest, EdgeWire
 from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.reads.wire import Indexes, most_compared
-from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.collection.schema import CollectionSchema, check_same
 from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, log_answer
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.forks import Origin
@@ -164,6 +173,18 @@ class OpenShard:
         with self._turn:
             save_schema(self.folder, schema)
             self.schema = schema
+
+    def metadata_now(self) -> Mapping[str, Any]:
+        """What stands in the sidecar. Raises CollectionReplacedError if that is another collection's by now."""
+        with self._turn:
+            metadata = read_metadata(self.folder)
+        check_same(self.schema, metadata, name=self.folder.name, location=str(self.folder.parent))
+        return metadata
+
+    def note(self, metadata: Mapping[str, Any], doing: str) -> None:
+        """Merge these keys into the sidecar; null removes one. Raises CollectionError."""
+        with self._turn:
+            note_metadata(self.folder, metadata, doing)
 
     def flush(self) -> None:
         """Return when everything stored so far is on disk."""

@@ -84,7 +84,13 @@ class EdgeStore:
             raise _unusable(self._root, error) from error
 
     def open(
-        self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
+        self,
+        name: str,
+        *,
+        own_store: bool = False,
+        lock_wait: float = 0.0,
+        wanted: CollectionSettings | None = None,
+        own_name: bool = False,
     ) -> EdgeCollection:
         """The collection, which only one store at a time may have open. Raises CollectionNotFoundError,
         StoreLockedError."""

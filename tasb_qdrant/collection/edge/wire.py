@@ -132,6 +132,16 @@ class EdgeWire:
 
         return EdgeRequest("counting", run)
 
+    def count_ids(self, ids: Sequence[PointId], *, read: ReadOptions) -> EdgeRequest:
+        """The number."""
+
+        def run(shard: edge.EdgeShard) -> int:
+            return int(
+                shard.count(edge.CountRequest(exact=True, filter=edge.Filter(must=[edge.HasIdCondition(set(ids))])))
+            )
+
+        return EdgeRequest("looking for passages", run)
+
     def state(self) -> EdgeRequest:
         """What it was when it was opened, which nobody else changes, but for the indexes."""
         return EdgeRequest(

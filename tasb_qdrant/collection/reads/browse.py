@@ -226,6 +226,27 @@ class BrowseSteps:
             found = {point.id: point for answer in answers for point in answer}
         return [found[each] for each in ids if each in found]
 
+    def missing(self, ids: Sequence[PointId], *, read: ReadOptions = DEFAULT_READ) -> StoreSteps[list[PointId]]:
+        """Those of these different ids under which nothing is stored, in their order. UUIDs may be without hyphens."""
+        size = min(PAGE_IDS, self._limits.reads or PAGE_IDS)
+        parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+        if self._limits == StoreLimits() and parts:  # strict mode may refuse to count, or so long a condition
+            counts = yield Requests([self._wire.count_ids(part, read=read) for part in parts])
+            parts = [part for part, count in zip(parts, counts, strict=True) if count != len(part)]
+        missing: list[PointId] = []
+        for part in parts:
+            answer = yield Requests(
+                [
+                    self._wire.retrieve(
+                        part[start : start + BATCH_POINTS], payload=False, vectors=False, sparse=False, read=read
+                    )
+                    for start in range(0, len(part), BATCH_POINTS)
+                ]
+            )
+            there = {_short(point.id) for points in answer for point in points}
+            missing += [each for each in part if _short(each) not in there]
+        return missing
+
     @as_it_is
     def count(
         self, where: Where | None = None, *, exact: bool = True, read: ReadOptions = DEFAULT_READ
@@ -292,3 +313,8 @@ _FACETS: Final[dict[str, type]] = {"keyword": str, "uuid": str, "integer": int, 
 def _most_frequent(counts: Iterable[FacetCount]) -> list[FacetCount]:
     """The most frequent first, then in the order of values."""
     return sorted(counts, key=lambda counted: (-counted.count, isinstance(counted.value, str), counted.value))
+
+
+def _short(point_id: PointId) -> PointId:
+    """The id, a UUID without its hyphens."""
+    return point_id if isinstance(point_id, int) else point_id.replace("-", "")

@@ -101,6 +101,10 @@ class Reads:
         """Those of the points that are there, in the order of `ids`."""
         return self.run(self.steps.retrieve(ids, payload=payload, vectors=vectors, sparse=sparse, read=read), read)
 
+    def missing(self, ids: Sequence[PointId], *, read: ReadOptions = DEFAULT_READ) -> list[PointId]:
+        """Those of these different ids under which nothing is stored, in their order. UUIDs may be without hyphens."""
+        return self.run(self.steps.missing(ids, read=read), read)
+
     def count(self, where: Where | None = None, *, exact: bool = True, read: ReadOptions = DEFAULT_READ) -> int:
         """The number of points that match; an estimate unless `exact`."""
         return self.run(self.steps.count(where, exact=exact, read=read), read)

@@ -180,6 +180,10 @@ class Wire(Protocol[R_co]):
         """int."""
         ...
 
+    def count_ids(self, ids: Sequence[PointId], *, read: ReadOptions) -> R_co:
+        """int: of these different ids, those that are there."""
+        ...
+
     def state(self) -> R_co:
         """State."""
         ...

@@ -13,13 +13,14 @@ from qdrant_client import models
 from tasb_qdrant.collection.edits import Edits
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress, dense_indexed
 from tasb_qdrant.collection.limits import StoreLimits, check_representable
+from tasb_qdrant.collection.loads import LoadMark, Loads, load_metadata, read_loads
 from tasb_qdrant.collection.payload import plain_payload, to_payload
 from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.steps import ReadSteps
-from tasb_qdrant.collection.schema import CollectionSchema, edit_mark, read_schema
+from tasb_qdrant.collection.schema import CollectionSchema, check_same, edit_mark, read_schema
 from tasb_qdrant.collection.server.aliases import where_allowed
 from tasb_qdrant.collection.server.confirmed import Confirmations
 from tasb_qdrant.collection.server.connection import Connection, Patience
@@ -37,6 +38,7 @@ from tasb_qdrant.collection.server.vectors import check_bm25_vector
 from tasb_qdrant.collection.server.versions import TEXT_SCORES, UPDATE_QUEUE, check_filter
 from tasb_qdrant.collection.server.visibility import Backlog, wait_until_visible
 from tasb_qdrant.collection.watch import Watch
+from tasb_qdrant.errors import CollectionReplacedError
 from tasb_qdrant.filters import Filter
 from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, StoreSettings
@@ -48,7 +50,8 @@ T = TypeVar("T")
 class ServerCollection(Edits):
     """An open collection on a Qdrant server. `sleep` waits between tries, and `watch` is told of them.
 
-    `patience` is for those who read it; None is a load's.
+    `patience` is for those who read it; None is a load's. A load that was given an `alias` stores in the collection
+    that it stood for.
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class ServerCollection(Edits):
         settings: StoreSettings,
         state: State,
         close_connection: bool,
+        alias: str = "",
         patience: Patience | None = None,
         notes: tuple[str, ...] = (),
         sleep: Callable[[float], None] = time.sleep,
         watch: Watch | None = None,
     ) -> None:
         self._name = name
+        self._alias = alias
         self._connection = connection
         self._client = connection.client
         self._settings = settings
@@ -247,6 +252,24 @@ class ServerCollection(Edits):
         self._call(
             lambda: self._client.update_collection(self._name, metadata=self._schema.to_metadata()),
             "recording the sources' fields",
+        )
+
+    def loads(self) -> Loads:
+        """The loads it knows of. Raises CollectionReplacedError if it isn't the collection that was opened."""
+        metadata = self._describe_patiently().config.metadata
+        check_same(self._schema, metadata, name=self._name, location=self.location)
+        if self._alias and (now := self._aliases(self._patience.begin()).get(self._alias)) != self._name:
+            what = f"what the alias {self._alias!r} stands for"
+            raise CollectionReplacedError(self._name, [(what, self._name, now or "nothing")])
+        return read_loads(metadata, shared=True)
+
+    def note_load(self, load: str, mark: LoadMark | None, *, latest: str = "", retry: bool = True) -> None:
+        """Have the collection's metadata say this of a load; without `retry` in one try."""
+        metadata = load_metadata(load, mark, latest=latest)
+        self._call(
+            lambda: self._client.update_collection(self._name, metadata=metadata),
+            "noting how far the load is",
+            retry_seconds=None if retry else 0,
         )
 
     def indexes(self) -> dict[str, IndexType]:

@@ -108,6 +108,16 @@ class GrpcWire:
         message = grpc.CountPoints(collection_name=self._name, filter=self._filter(where), exact=exact, **_read(read))
         return _request("counting", "Count", message, read_count)
 
+    def count_ids(self, ids: Sequence[PointId], *, read: ReadOptions) -> ServerRequest:
+        """Points.Count of has_id."""
+        # As bytes, each id a message within the list (field 1): an object for each takes three times as long.
+        listed = b"".join(b"\x0a%c%b" % (len(each), each) for each in map(_id_bytes, ids))
+        condition = grpc.Condition(has_id=grpc.HasIdCondition.FromString(listed))
+        message = grpc.CountPoints(
+            collection_name=self._name, filter=grpc.Filter(must=[condition]), exact=True, **_read(read)
+        )
+        return _request("looking for passages", "Count", message, read_count)
+
     def state(self) -> ServerRequest:
         """Collections.Get."""
         message = grpc.GetCollectionInfoRequest(collection_name=self._name)
@@ -131,6 +141,13 @@ class GrpcWire:
             with_payload=_payload(request.payload),
             with_vectors=_vectors(request.vectors),
         )
+
+
+def _id_bytes(point_id: PointId) -> bytes:
+    """A PointId message: a UUID is a string (field 2)."""
+    if isinstance(point_id, int):
+        return bytes(grpc_id(point_id).SerializeToString())
+    return b"\x12%c%b" % (len(point_id), point_id.encode())
 
 
 def _request(doing: str, method: str, message: Any, read: Callable[[bytes], Any]) -> ServerRequest:

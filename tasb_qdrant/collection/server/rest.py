@@ -99,6 +99,13 @@ class RestWire:
             "counting", "points/count", body, lambda result: int(result["count"]), read, models.CountResult
         )
 
+    def count_ids(self, ids: Sequence[PointId], *, read: ReadOptions) -> ServerRequest:
+        """POST points/count of has_id."""
+        body = {"filter": {"must": [{"has_id": ids}]}, "exact": True}
+        return self._post(
+            "looking for passages", "points/count", body, lambda result: int(result["count"]), read, models.CountResult
+        )
+
     def state(self) -> ServerRequest:
         """GET the collection."""
         return ServerRequest(

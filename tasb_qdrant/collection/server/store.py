@@ -89,13 +89,25 @@ class ServerStore:
         return self._ask(partial(self._questions.exists, name), "looking for the collection", deadline)
 
     def open(
-        self, name: str, *, own_store: bool = False, lock_wait: float = 0.0, wanted: CollectionSettings | None = None
+        self,
+        name: str,
+        *,
+        own_store: bool = False,
+        lock_wait: float = 0.0,
+        wanted: CollectionSettings | None = None,
+        own_name: bool = False,
     ) -> ServerCollection:
-        """The collection, over this store's connection; no lock is waited for. Raises CollectionNotFoundError."""
+        """The collection, over this store's connection; no lock is waited for. Raises CollectionNotFoundError.
+
+        With `own_name` it is the one that an alias stands for now, even if the alias is switched later.
+        """
         # A store that is opened for one collection alone opens it in the time that was given for both.
         deadline = self._opening if own_store else self._patience.begin()
         if not self._exists(name, deadline):
             raise CollectionNotFoundError(name, location=self.location, available=self._names(deadline))
+        alias = ""
+        if own_name and (meant := self.aliases().get(name)) is not None:
+            alias, name = name, meant
         described = self._ask(partial(self._questions.describe, name), "reading the collection's state", deadline)
         state = state_of(described, name=name, location=self.location)
         schema = state.schema
@@ -111,6 +123,7 @@ class ServerStore:
             state=state,
             notes=tuple(notes),
             close_connection=own_store,
+            alias=alias,
             patience=None if self._patient else self._patience,
             sleep=self._sleep,
             watch=self._watch,

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from tasb_qdrant.ingest.read.idset import LOOK_UP_ROWS, key_batches, key_of, named_failure, temporary_database
+from tasb_qdrant.ingest.read.idset import (
+    LOOK_UP_ROWS,
+    IdSet,
+    id_of,
+    key_batches,
+    key_of,
+    named_failure,
+    short_id,
+    temporary_database,
+)
 
 _INSERT_ROWS: Final = LOOK_UP_ROWS // 4
 
@@ -31,6 +40,7 @@ class SeenIds:
     def __init__(self, *, any_thread: bool = False) -> None:
         self._sources: dict[str, int] = {}
         self._names: list[str] = []
+        self._others: IdSet | None = None
         self._db = temporary_database(
             "CREATE TABLE seen (id BLOB PRIMARY KEY, content BLOB, source INTEGER, line INTEGER) WITHOUT ROWID",
             any_thread=any_thread,
@@ -58,6 +68,28 @@ class SeenIds:
             found.append(None if is_first else Seen(source=self._names[source], line=line, same=content == digest))
         return found
 
+    def disown(self, ids: Sequence[int | str]) -> None:
+        """These were read, but are not among those that this run stores."""
+        if ids:
+            self._others = self._others or IdSet()
+            self._others.add(ids)
+
+    def own(self, size: int) -> Iterator[list[int | str]]:
+        """The ids that this run stores, ascending, in lists of up to `size`."""
+        part: list[int | str] = []
+        for keys in self.keys():
+            if self._others is None:
+                part += map(short_id, keys)
+            else:
+                ids = [id_of(key) for key in keys]
+                others = self._others.among(ids)
+                part += [point_id for point_id in ids if point_id not in others]
+            if len(part) >= size:
+                yield part
+                part = []
+        if part:
+            yield part
+
     def keys(self) -> Iterator[list[bytes]]:
         """The keys (see `key_of`) of all ids, ascending, in lists."""
         return key_batches(self._db, "seen")
@@ -65,6 +97,8 @@ class SeenIds:
     def close(self) -> None:
         """Forget everything."""
         self._db.close()
+        if self._others is not None:
+            self._others.close()
 
     def _number(self, source: str) -> int:
         number = self._sources.setdefault(source, len(self._names))

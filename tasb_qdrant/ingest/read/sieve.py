@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from tasb_qdrant.collection.payload import to_payload
@@ -21,6 +21,11 @@ class Sieve(Protocol):
     @property
     def replaced(self) -> int | None:
         """How many of these replace a stored passage; None if it wasn't looked at."""
+        ...
+
+    @property
+    def updated(self) -> tuple[Sequence[PointId], Sequence[bytes]]:
+        """The points of the last window that got another payload alone, and each one's canonical content."""
         ...
 
     def sift(self, window: Window) -> Window:
@@ -49,11 +54,17 @@ class ContentSieve:
         self._overwrite = overwrite
         self._looked = True
         self._replaced = 0
+        self._updated: tuple[Sequence[PointId], Sequence[bytes]] = ((), ())
 
     @property
     def replaced(self) -> int | None:
         """How many of these replace a stored passage; None if it wasn't looked at."""
         return self._replaced if self._looked else None
+
+    @property
+    def updated(self) -> tuple[Sequence[PointId], Sequence[bytes]]:
+        """The points of the last window that got another payload alone, and each one's canonical content."""
+        return self._updated
 
     def sift(self, window: Window) -> Window:
         """The window with only the passages that have to be encoded and stored."""
@@ -64,6 +75,7 @@ class ContentSieve:
         keys = self._collection.keys
         kept: list[int] = []
         updates: dict[PointId, Mapping[str, Any]] = {}
+        contents: list[bytes] = []
         with self._counters.busy("compare"):
             stored = {point.id: point.payload or {} for point in self._collection.reads.retrieve(window.ids)}
             for row, (passage, point_id) in enumerate(zip(window.passages, window.ids, strict=True)):
@@ -76,6 +88,8 @@ class ContentSieve:
                     self._replaced += differs is not Difference.MISSING
                 elif differs is Difference.PAYLOAD:
                     updates[point_id] = to_payload(passage, keys)
+                    contents.append(window.contents[row])
+        self._updated = (list(updates), contents)
         update_payloads(updates, self._collection, self._counters)
         self._counters.add(skipped=len(window.ids) - len(kept) - len(updates))
         return window.only(kept)

@@ -122,6 +122,7 @@ def _without_repeats(
     unwanted = set(rejects.unwanted(draft.places))
     kept: list[int] = []
     repeats = 0
+    seen.disown([ids[row] for row in unwanted if earlier[row] is None])
     for index, before in enumerate(earlier):
         if index in unwanted and (before is None or before.same or rejects.unwanted([(before.source, before.line)])):
             continue

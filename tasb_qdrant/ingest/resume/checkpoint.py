@@ -9,11 +9,13 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasb_qdrant.collection.points import PointBatch
+from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.errors import StateCorruptError
 from tasb_qdrant.ingest.resume.identity import ReadIdentity, TargetIdentity
+from tasb_qdrant.ingest.resume.sample import StoredRow, StoredSample
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+"""The latest. Format 1 had no load and no sample: nothing told whether what it covers is still stored."""
 
 
 class Counts(BaseModel):
@@ -38,14 +40,22 @@ class Counts(BaseModel):
 
 
 class Checkpoint(BaseModel):
-    """What an interrupted run resumes from: these windows of this source are in this collection."""
+    """What an interrupted run resumes from: these windows of this source are in this collection.
+
+    It is checkpoint `number` of a `load`, by whose random name the collection knows that number, too. `sample` are some
+    of the points, the latest among them, out of `sampled`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: int = FORMAT
+    format: int = Field(default=FORMAT, ge=1, le=FORMAT)
     reading: ReadIdentity
     target: TargetIdentity
     done: Counts
+    load: str = ""
+    number: int = 0
+    sample: tuple[StoredRow, ...] = ()
+    sampled: int = 0
 
     def to_bytes(self) -> bytes:
         """As JSON."""
@@ -63,11 +73,16 @@ class Checkpoint(BaseModel):
             ) from None
 
 
+Changed = tuple[Sequence[PointId], Sequence[bytes]]
+"""Points that get another payload, each with it as canonical JSON."""
+
+
 @dataclass(slots=True)
 class _Open:
-    """A window under way. `batches` is None until it is known how many it has."""
+    """A window under way, and what it changes. `batches` is None until it is known how many it has."""
 
     counts: Counts
+    changed: Changed
     batches: int | None = None
 
 
@@ -77,11 +92,12 @@ class Ledger:
     Safe to use from several threads.
     """
 
-    def __init__(self, start: Counts) -> None:
+    def __init__(self, start: Counts, sample: StoredSample | None = None) -> None:
         self.start = start
+        self._sample = sample or StoredSample()
         self._done = start
         self._under_way: dict[int, _Open] = {}
-        self._finished: dict[int, Counts] = {}
+        self._finished: dict[int, _Open] = {}
         self._window_of: dict[int, tuple[PointBatch, int]] = {}
         self._lock = threading.Lock()
 
@@ -91,10 +107,23 @@ class Ledger:
         with self._lock:
             return self._done
 
-    def begin(self, window: int, counts: Counts) -> None:
-        """A window was read, and will come to these counts; one with nothing to store is done at once."""
+    @property
+    def saved(self) -> tuple[Counts, tuple[StoredRow, ...], int]:
+        """`done`, a sample of what was stored in those windows, and of how many points it is one."""
         with self._lock:
-            self._under_way[window] = _Open(counts)
+            return self._done, self._sample.rows(), self._sample.seen
+
+    def restart(self, start: Counts) -> None:
+        """Go on as if only so much had been done before; no window may be under way."""
+        with self._lock:
+            self.start = self._done = start
+            self._sample = StoredSample()
+
+    def begin(self, window: int, counts: Counts, changed: Changed = ((), ())) -> None:
+        """A window was read, will come to these counts, and changes these points; one with nothing to store is done at
+        once."""
+        with self._lock:
+            self._under_way[window] = _Open(counts, changed)
             if not counts.stored:
                 self._finish(window)
 
@@ -115,6 +144,7 @@ class Ledger:
                 self._finish(window)
 
     def _finish(self, window: int) -> None:
-        self._finished[window] = self._under_way.pop(window).counts
-        while (counts := self._finished.pop(self._done.windows, None)) is not None:
-            self._done = self._done.plus(counts)
+        self._finished[window] = self._under_way.pop(window)
+        while (finished := self._finished.pop(self._done.windows, None)) is not None:
+            self._done = self._done.plus(finished.counts)
+            self._sample.add(*finished.changed)

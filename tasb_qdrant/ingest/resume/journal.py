@@ -11,11 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.protocol import Collection
-from tasb_qdrant.errors import ResumeRefusedError
+from tasb_qdrant.errors import ResumeRefusedError, StateCorruptError
+from tasb_qdrant.ingest.lease import Lease, new_load
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.ingest.resume.checkpoint import Checkpoint, Counts, Ledger
 from tasb_qdrant.ingest.resume.identity import Change, ReadIdentity, TargetIdentity, identify
+from tasb_qdrant.ingest.resume.sample import StoredSample, altered
 from tasb_qdrant.ingest.resume.state import StateFiles
 from tasb_qdrant.records import ModelContract
 from tasb_qdrant.settings import IndexType, StoreSettings, user_state_folder
@@ -36,7 +39,9 @@ _POLL_SECONDS: Final = 0.1
 class Journal:
     """Which part of a run's source is acknowledged (`ledger`), with a checkpoint of it now and then.
 
-    Without `files` (for a source that can't be read again) nothing is kept.
+    Without `files` (for a source that can't be read again) nothing is kept. The `lease` on the collection is there once
+    `begin` was called; the collection is looked at with each checkpoint. `doubts` are sentences about what was found
+    to be gone of what an interrupted run had stored. `forgotten` is the load whose checkpoint was discarded, if any.
     """
 
     def __init__(
@@ -47,6 +52,8 @@ class Journal:
         collection: str,
         checkpoint: Checkpoint | None = None,
         notes: Sequence[str] = (),
+        forgotten: str = "",
+        is_previous: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._files = files
@@ -58,7 +65,15 @@ class Journal:
         self._saving = threading.Lock()
         self._collection: Collection | None = None
         self._target: TargetIdentity | None = None
-        self.ledger = Ledger(Counts() if checkpoint is None else checkpoint.done)
+        self._forgotten = forgotten
+        self._is_previous = is_previous
+        self._load = new_load()
+        if checkpoint is None:
+            self.ledger = Ledger(Counts())
+        else:
+            self.ledger = Ledger(checkpoint.done, StoredSample(checkpoint.sample, seen=checkpoint.sampled))
+        self.lease: Lease | None = None
+        self.doubts: tuple[str, ...] = ()
         self._saved = self.ledger.done.windows
         self.notes = tuple(notes)
 
@@ -81,20 +96,69 @@ class Journal:
             found.append((f"collection {self._collection_name!r}", "there", "gone"))
         self._refuse(found)
 
-    def begin(self, collection: Collection, contract: ModelContract, indexes: Mapping[str, IndexType]) -> None:
-        """From now on the journal is about this collection, and passages that fit the `indexes`. Raises
-        ResumeRefusedError if the interrupted run's was another one, or held more."""
-        if self._files is None:
-            return
+    def begin(
+        self,
+        collection: Collection,
+        contract: ModelContract,
+        indexes: Mapping[str, IndexType],
+        *,
+        optimizes: bool = True,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> Lease:
+        """From now on the journal is about this collection, and passages that fit the `indexes`.
+
+        Returns the lease to be held. Raises ResumeRefusedError if the interrupted run's was another one. If what that
+        run had stored isn't all there any more, its checkpoint is not gone on with, and the notes say why.
+        """
         self._collection = collection
         self._target = TargetIdentity.of(collection, contract, indexes)
-        if self._earlier is None:
-            return
-        self._refuse(self._earlier.target.differences(self._target))
-        if (points := collection.reads.count()) < self.resumed.points:
-            self._refuse(
-                [("the number of points", f"at least {self.resumed.points:,}", f"{points:,}: some are missing")]
-            )
+        number = 0
+        if self._earlier is not None:
+            self._refuse(self._earlier.target.differences(self._target))
+            number = self._resumed_number(self._earlier, collection)
+        elif self._forgotten and self._forgotten in collection.loads().marks:
+            collection.note_load(self._forgotten, None)
+        self.lease = Lease(collection, load=self._load, checkpoint=number, optimizes=optimizes, sleep=sleep)
+        return self.lease
+
+    def _resumed_number(self, earlier: Checkpoint, collection: Collection) -> int:
+        """The number of the load's latest checkpoint; 0 for that of a new load, where the checkpoint isn't believed."""
+        found = collection.loads().marks.get(earlier.load)
+        number = 0 if found is None else found.checkpoint
+        doubt = _doubt(earlier, number, collection, newest=not self._is_previous)
+        if not doubt:
+            self._load = earlier.load
+            return number
+        if found is not None:
+            collection.note_load(earlier.load, None)
+        self.ledger.restart(Counts())
+        self._saved = 0
+        self.notes = (
+            f"The interrupted run is not gone on with: {doubt}. All is compared, and stored where it differs.",
+        )
+        return 0
+
+    def doubt(self, window: int, *, points: int, gone: int) -> None:
+        """Of a window that the checkpoint covers, `gone` passages are missing; before it, `points` are all there. From
+        this window on, all is compared."""
+        self.ledger.restart(Counts(windows=window, points=points, skipped=points))
+        told = (
+            f"{gone:,} passages of window {window + 1:,}, which an interrupted run had stored, were gone: another "
+            "program deleted them, or an older copy of the collection was restored; from there on all was compared, "
+            "and stored where it was missing"
+        )
+        self.doubts = (told,)
+
+    def acknowledged(self, batch: PointBatch) -> None:
+        """The collection has confirmed a whole batch."""
+        self.ledger.acknowledged(batch)
+        if self.lease is not None:
+            self.lease.stored(batch)
+
+    def sending(self, batch: PointBatch) -> None:
+        """The batch will be sent next."""
+        if self.lease is not None:
+            self.lease.sending(batch)
 
     def encoded_by(self, contract: ModelContract) -> None:
         """The encoder has been loaded only now: its `contract` tells the precision, too."""
@@ -106,6 +170,8 @@ class Journal:
         due = self._clock() + EVERY_SECONDS
         while not self._finished.wait(_POLL_SECONDS):
             check()
+            if self.lease is not None:
+                self.lease.check()
             if (began := self._clock()) >= due:
                 self.save()
                 took = self._clock() - began
@@ -116,17 +182,38 @@ class Journal:
         self._finished.set()
 
     def save(self) -> None:
-        """Flush the collection, and save a checkpoint of what is acknowledged now. Raises StateError."""
-        if self._files is None or self._collection is None or self._target is None:
+        """Flush the collection, and save a checkpoint of what is acknowledged now. Raises StateError, and
+        CollectionReplacedError if it isn't the collection any more that it was."""
+        if self._files is None or self._collection is None or self._target is None or self.lease is None:
+            if self.lease is not None:
+                self.lease.look()
             return
         with self._saving:
-            done = self.ledger.done
+            done, sample, sampled = self.ledger.saved
             # With nothing stored there is nothing to resume; and an empty collection may be deleted again.
             if done.windows == self._saved or not done.points:
                 return
             self._collection.flush()
-            self._files.save(Checkpoint(reading=self._reading, target=self._target, done=done).to_bytes())
+            # The collection knows of it first: a state that knows more than the collection is from before a restore.
+            number = self.lease.checkpoint()
+            checkpoint = Checkpoint(
+                reading=self._reading,
+                target=self._target,
+                done=done,
+                load=self.lease.load,
+                number=number,
+                sample=sample,
+                sampled=sampled,
+            )
+            self._files.save(checkpoint.to_bytes())
             self._saved = done.windows
+
+    def altered(self) -> int:
+        """How many points of a sample of what was stored, with the latest, aren't there any more as they were."""
+        if self._collection is None:
+            return 0
+        _, sample, _ = self.ledger.saved
+        return altered(sample, self._collection)
 
     @contextmanager
     def saved_at_the_end(self) -> Iterator[None]:
@@ -184,11 +271,13 @@ def open_journal(
 
 
 def _opened(files: StateFiles, reading: ReadIdentity, *, collection: str, restart: bool) -> Journal:
+    forgotten = ""
     if restart:
+        forgotten = _load_in(files)
         files.forget()
     saved = files.load()
     if saved is None:
-        return Journal(files, reading, collection=collection)
+        return Journal(files, reading, collection=collection, forgotten=forgotten)
     checkpoint = Checkpoint.from_bytes(saved.content, place=str(files.folder))
     if differences := checkpoint.reading.differences(reading):
         raise ResumeRefusedError(collection, differences)
@@ -196,7 +285,38 @@ def _opened(files: StateFiles, reading: ReadIdentity, *, collection: str, restar
     notes = [f"Resuming at passage {done.points + 1:,}, window {done.windows + 1:,}, of a run that was interrupted."]
     if saved.is_previous:
         notes.insert(0, "The last checkpoint is damaged; the one before it is used.")
-    return Journal(files, reading, collection=collection, checkpoint=checkpoint, notes=notes)
+    return Journal(
+        files, reading, collection=collection, checkpoint=checkpoint, notes=notes, is_previous=saved.is_previous
+    )
+
+
+def _load_in(files: StateFiles) -> str:
+    """The load whose checkpoint is there, "" if none can be read."""
+    try:
+        saved = files.load()
+        return "" if saved is None else Checkpoint.from_bytes(saved.content, place=str(files.folder)).load
+    except StateCorruptError:
+        return ""
+
+
+def _doubt(earlier: Checkpoint, number: int, collection: Collection, *, newest: bool) -> str:
+    """Why what a checkpoint covers may not be stored any more; "" if nothing speaks against it.
+
+    `number` is that of the load's latest checkpoint, as the collection knows it: one more if the run ended before it
+    saved that one, and any later one if the `newest` was damaged.
+    """
+    if not earlier.load:
+        return "its checkpoint is of an earlier build, and can't tell whether all of it is still there"
+    if number < earlier.number or (newest and number > earlier.number + 1):
+        return (
+            f"the collection knows checkpoint {number:,} of it, and the state is of checkpoint {earlier.number:,}, "
+            "so that one of them is an older copy"
+        )
+    if (points := collection.reads.count()) < earlier.done.points:
+        return f"at least {earlier.done.points:,} points should be there, and {points:,} are"
+    if count := altered(earlier.sample, collection):
+        return f"{count:,} of {len(earlier.sample):,} passages that were looked at aren't there as it stored them"
+    return ""
 
 
 def _folder(names: Sequence[str | Path], store: StoreSettings, *, collection: str, state: str | Path | None) -> Path:

@@ -209,27 +209,31 @@ class Check:
         counters = Counters(on_progress=self.on_progress)
         rejects = CountedRejects()
         sieve = RepairSieve(findings, self.collection, counters)
-        with self.source.open(rejects, counters) as passages:
-            if findings.count(*Difference.mended_by(Repair.ENCODE)):
-                run_pipeline(
-                    passages,
-                    encoder=self.encoder(),
-                    collection=self.collection,
-                    rejects=rejects,
-                    counters=counters,
-                    overwrite=False,
-                    journal=Journal.none(self.collection.name),
-                    sieve=sieve,
-                )
-            else:  # no model is needed
-                counters.phase("replacing payloads")
-                with closing(self._windows(passages, None, rejects, counters)) as windows:
-                    for window in windows:
-                        sieve.sift(window)
-        done = counters.snapshot()
-        if done.stored:
-            build_index(self.collection, counters)
-        self.collection.flush()
+        journal = Journal.none(self.collection.name)
+        lease = journal.begin(self.collection, self.collection.contract, self.collection.indexes())
+        with lease.held(alone=False):
+            with self.source.open(rejects, counters) as passages:
+                if findings.count(*Difference.mended_by(Repair.ENCODE)):
+                    run_pipeline(
+                        passages,
+                        encoder=self.encoder(),
+                        collection=self.collection,
+                        rejects=rejects,
+                        counters=counters,
+                        overwrite=False,
+                        journal=journal,
+                        sieve=sieve,
+                    )
+                else:  # no model is needed
+                    counters.phase("replacing payloads")
+                    with closing(self._windows(passages, None, rejects, counters)) as windows:
+                        for window in windows:
+                            sieve.sift(window)
+            done = counters.snapshot()
+            lease.look()
+            if done.stored and lease.leaves_index() is None:
+                build_index(self.collection, counters)
+            self.collection.flush()
         return done.stored, done.updated
 
     def _windows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasb_qdrant.collection.payload import to_payload
@@ -26,6 +26,7 @@ class RepairSieve:
         self._collection = collection
         self._counters = counters
         self.replaced = 0
+        self.updated: tuple[Sequence[PointId], Sequence[bytes]] = ((), ())
 
     def sift(self, window: Window) -> Window:
         """The window with only the passages that have to be encoded and stored."""

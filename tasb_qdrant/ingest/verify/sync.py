@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from pathlib import Path
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.views import views_of
@@ -14,16 +13,13 @@ from tasb_qdrant.ingest.read.index_proposal import IndexProposal
 from tasb_qdrant.ingest.read.windows import read_windows
 from tasb_qdrant.ingest.rejects.counted import CountedRejects
 from tasb_qdrant.ingest.rejects.log import RejectLog
+from tasb_qdrant.ingest.source.changes import SourceFiles
 from tasb_qdrant.ingest.source.open import Source
 from tasb_qdrant.ingest.verify.findings import Findings
 from tasb_qdrant.ingest.verify.reconcile import SourceIds, View, compare_ids, compare_payloads, views_in, waited_for
 from tasb_qdrant.ingest.window import Window
 from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import IndexType, StoreSettings
-from tasb_qdrant.sources import RemoteFile, SourceFile
-
-Identity = tuple[tuple[object, ...], ...]
-"""Files by name, size and time of change, or version."""
 
 
 class Survey:
@@ -49,7 +45,7 @@ class Survey:
         self.read = 0
         self.documents: int | None = None
         self.points = 0
-        self.files: Identity = ()
+        self.files = SourceFiles((), ())
 
     def run(self, counters: Counters, *, compare: bool) -> None:
         """Read all of it; with `compare`, also find what is missing or differs."""
@@ -58,7 +54,7 @@ class Survey:
             self.source.open(self.rejects, counters) as passages,
             closing(SourceIds()) as ids,
         ):
-            self.files = _identity(self.rejects.files)
+            self.files = SourceFiles.now(self.rejects.files)
             counters.compare("surveying the source", None)
             reading = read_windows(
                 passages,
@@ -119,12 +115,11 @@ class Survey:
 
     def check_unchanged(self) -> None:
         """Raises SourceError if a file was written to since: what it holds now isn't known."""
-        for before, now in zip(self.files, _identity(self.rejects.files, anew=True), strict=True):
-            if before != now:
-                raise SourceError(
-                    "it was changed while it was read, so nothing was deleted; run the same command again",
-                    source=str(before[0]),
-                )
+        for file, _ in self.files.changes():
+            raise SourceError(
+                "it was changed while it was read, so nothing was deleted; run the same command again",
+                source=str(file),
+            )
 
 
 @contextmanager
@@ -139,12 +134,14 @@ def deletions(
     peers: Sequence[str],
     wanted: bool,
     anyway: bool,
+    before: Callable[[], object],
 ) -> Iterator[Callable[[], None]]:
     """A function that deletes the points that the source doesn't have; what it will delete is found, and
     announced, before anything is changed.
 
-    Call it once everything else is stored; it does nothing unless `wanted`. Raises RejectedError at the first
-    reject if `rejects` keeps none, and DeletionRefusedError (not with `anyway`) if deleting is likely a mistake.
+    Call it once everything else is stored; it does nothing unless `wanted`, and calls `before` first. Raises
+    RejectedError at the first reject if `rejects` keeps none, and DeletionRefusedError (not with `anyway`) if deleting
+    is likely a mistake.
     """
     if not wanted:
         yield lambda: None
@@ -163,6 +160,7 @@ def deletions(
 
         def delete() -> None:
             survey.check_unchanged()
+            before()
             counters.compare("deleting", survey.deletions)
             for ids in findings.ids(Difference.EXTRA).batches():
                 collection.delete_points(ids)
@@ -170,17 +168,3 @@ def deletions(
                 counters.compared(len(ids))
 
         yield delete
-
-
-def _identity(files: Sequence[SourceFile], *, anew: bool = False) -> Identity:
-    found: list[tuple[object, ...]] = []
-    for file in files:
-        if isinstance(file, RemoteFile):
-            found.append((file.name, *file.now()) if anew else file.identity)
-            continue
-        try:
-            status = Path(file).stat()
-            found.append((str(file), status.st_size, status.st_mtime_ns))
-        except OSError:
-            found.append((str(file), -1, -1))
-    return tuple(found)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
+import shutil
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -315,30 +318,54 @@ def test_an_index_made_meanwhile_is_refused_since_it_changes_what_is_rejected(so
         run(source, store)
 
 
-def test_points_that_are_missing_are_refused(
-    source: Path, store: Path, monkeypatch: pytest.MonkeyPatch, asked: list[PointId]
-) -> None:
+def test_a_checkpoint_that_covers_more_than_there_is_is_not_gone_on_with(source: Path, store: Path) -> None:
     interrupted(source, store)
     there = len(stored.embedded(store))
-    with monkeypatch.context() as patch:
-        patch.setattr(Asking, "count", lambda self, where=None: there - 1)
-        with pytest.raises(ResumeRefusedError, match=r"the number of points was at least .*: some are missing"):
-            run(source, store)
-    assert run(source, store).verified
+    with EdgeStore(store).open("c") as collection:
+        collection.delete_points(list(range(700)))
+    report = run(source, store)
+    assert (report.resumed, report.stored, report.verified) == ({}, COUNT - there + 700, True)
+    assert f"at least {there:,} points should be there, and {there - 700:,} are" in report.notes[-1]
 
 
-def test_points_that_are_missing_behind_others_that_were_added_are_noticed_at_the_end(
+def test_points_that_are_missing_behind_others_that_were_added_are_stored_again(
     tmp_path: Path, source: Path, store: Path
 ) -> None:
     interrupted(source, store)
     run(stored.numbered(300, start=COUNT - 300), store)  # as stored by a killed run after its last checkpoint
     with EdgeStore(store).open("c") as collection:
-        collection.delete_points([0, 1, 2])
+        collection.delete_points([600, 601, 602])
     report = run(source, store)
-    assert not report.verified
-    assert (report.points, report.points_expected) == (COUNT - 3, COUNT)
-    assert run(source, store).stored == 3
+    assert (report.verified, report.points, report.missing) == (True, COUNT, 0)
     assert stored.embedded(store) == undisturbed(source, tmp_path / "other")
+
+
+def test_a_collection_restored_from_a_backup_is_compared_though_every_id_is_there(
+    tmp_path: Path, source: Path, store: Path
+) -> None:
+    old = [Passage(one.id, f"old {one.text}") for one in stored.numbered(COUNT)]
+    run(old, store)
+    shutil.copytree(store / "c", tmp_path / "backup")
+    interrupted(source, store)
+    shutil.rmtree(store / "c")
+    shutil.copytree(tmp_path / "backup", store / "c")
+    report = run(source, store)
+    assert (report.resumed, report.stored, report.verified) == ({}, COUNT, True)
+    assert "the collection knows checkpoint 0 of it" in report.notes[-1]
+    assert stored.embedded(store) == undisturbed(source, tmp_path / "other")
+
+
+def test_a_checkpoint_of_an_earlier_build_is_understood_and_nothing_is_encoded_twice(source: Path, store: Path) -> None:
+    interrupted(source, store)
+    there = len(stored.embedded(store))
+    path = states(store)[0].parent / CHECKPOINT
+    checkpoint = json.loads(path.read_bytes().partition(b"\n")[2])
+    earlier = {name: checkpoint[name] for name in ("reading", "target", "done")}
+    content = json.dumps({"format": 1, **earlier}).encode()
+    path.write_bytes(hashlib.sha256(content).hexdigest().encode() + b"\n" + content)
+    report = run(source, store)
+    assert (report.stored, report.skipped, report.verified) == (COUNT - there, there, True)
+    assert "its checkpoint is of an earlier build" in report.notes[-1]
 
 
 def test_restart_compares_everything_and_encodes_nothing_twice(source: Path, store: Path, asked: list[PointId]) -> None:
