@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import click
 
+from tasb_qdrant.printable import STEERING
+
 _PACKAGE: Final = "tasb_qdrant"
 _LEVELS: Final = {
     "debug": logging.DEBUG,
@@ -21,7 +23,7 @@ _LEVELS: Final = {
     "off": logging.CRITICAL + 1,
 }
 _COLOURS: Final = {logging.DEBUG: "bright_black", logging.INFO: "cyan", logging.WARNING: "yellow", logging.ERROR: "red"}
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_STEERING: Final = re.compile(f"{STEERING.pattern}+")
 _VERBOSE: Final = f"{__name__}.verbose"
 _QUIET: Final = f"{__name__}.quiet"
 
@@ -39,7 +41,7 @@ class LineHandler(logging.Handler):
                 level = click.style(level, fg=_COLOURS.get(record.levelno))
             moment = time.strftime("%H:%M:%S", time.localtime(record.created))
             name = record.name.removeprefix(f"{_PACKAGE}.")
-            text = _UNPRINTABLE.sub(" ", record.getMessage())
+            text = _STEERING.sub(" ", record.getMessage())
             stream.write(f"{moment}.{record.msecs:03.0f} {level} {name}: {text}\n")
             stream.flush()
         except (OSError, ValueError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,9 +16,10 @@ from tasb_qdrant.encoder.hardware import is_out_of_memory, release_memory
 from tasb_qdrant.encoder.protocol import Part, TokenBatch
 from tasb_qdrant.encoder.tokenize.tokens import check_texts
 from tasb_qdrant.errors import EncodingError, InvalidInputError
+from tasb_qdrant.printable import logger
 from tasb_qdrant.records import ModelContract
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 
 class Tokenizes(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 from typing import Final
@@ -18,9 +17,10 @@ from tasb_qdrant.encoder.protocol import Encoder
 from tasb_qdrant.encoder.single import contract_of, load_single
 from tasb_qdrant.encoder.threads import spin_less
 from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.printable import logger
 from tasb_qdrant.records import ModelContract
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 
 def load_encoder(

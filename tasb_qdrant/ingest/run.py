@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -39,6 +38,7 @@ from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
 from tasb_qdrant.ingest.verify.check import verified
 from tasb_qdrant.ingest.verify.sync import deletions
 from tasb_qdrant.keywords import chosen
+from tasb_qdrant.printable import logger
 from tasb_qdrant.records import IngestReport, ModelContract
 from tasb_qdrant.settings import (
     DEFAULT_AVG_LEN,
@@ -54,7 +54,7 @@ from tasb_qdrant.sources import SourceReader
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 C = TypeVar("C", bound=Collection | Store)
 

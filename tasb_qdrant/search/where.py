@@ -15,6 +15,7 @@ from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters import F, Filter, check_filter, parse_filter, seen_kinds
 from tasb_qdrant.filters.conditions import leaves
+from tasb_qdrant.printable import escaped
 from tasb_qdrant.settings import IndexType, PayloadKeys
 from tasb_qdrant.steps import StoreSteps
 
@@ -22,6 +23,12 @@ SAMPLE_SIZE: Final = 200
 """Payloads looked at to learn which fields there are beside the indexed ones."""
 
 _PACKAGE: Final = str(Path(__file__).parents[1])
+
+_MOST_WARNED: Final = 1_000
+
+_WARNED: Final[dict[Any, Any]] = {}
+"""What `warnings` remembers to have shown: by default it is kept in the module that is warned, for each message, for
+ever, and in a service the messages have words of its users."""
 
 
 class FilterWarning(UserWarning):
@@ -60,9 +67,9 @@ class WhereChecker:
         seen = yield from self._fields()
         # Where there is nothing yet, every index is empty.
         empty = self._reads.filtering.known.indexes.empty if self._sampled else frozenset()
-        messages = check_filter(where, indexes=indexes, seen=seen, empty=empty)
+        messages = [escaped(message) for message in check_filter(where, indexes=indexes, seen=seen, empty=empty)]
         for message in messages:
-            warnings.warn(message, FilterWarning, stacklevel=_frames_of_the_package())
+            _warn(message)
         if not messages:
             self._passed.put(where, indexes)
         return tuple(messages)
@@ -90,12 +97,15 @@ class WhereChecker:
         return seen
 
 
-def _frames_of_the_package() -> int:
-    """The stack level of the code that called this package: drivers and generators lie in between."""
-    level, frame = 1, sys._getframe(1)
+def _warn(message: str) -> None:
+    """Warn where the package was called: drivers and generators lie in between."""
+    frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        level, frame = level + 1, frame.f_back
-    return level
+        frame = frame.f_back
+    if len(_WARNED) > _MOST_WARNED:
+        _WARNED.clear()
+    code, module = frame.f_code, str(frame.f_globals.get("__name__", "<unknown>"))
+    warnings.warn_explicit(message, FilterWarning, code.co_filename, frame.f_lineno, module=module, registry=_WARNED)
 
 
 def _is_clients(where: object) -> bool:

@@ -94,6 +94,13 @@ class StoreSettings(Frozen):
     def _usable(cls, url: str | None) -> str | None:
         return url if url is None else _checked_url(url)
 
+    @field_validator("path")
+    @classmethod
+    def _possible(cls, path: Path | None) -> Path | None:
+        if path is not None and "\0" in str(path):
+            raise ValueError(f"a folder's name has no NUL, got {str(path)!r}")
+        return path
+
     @field_validator("api_key")
     @classmethod
     def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:

@@ -7,7 +7,6 @@ Queries go one by one for that reason: between two of them others get their turn
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,9 +29,10 @@ from tasb_qdrant.collection.reads.wire import most_compared
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, log_answer
 from tasb_qdrant.errors import CollectionError
+from tasb_qdrant.printable import logger
 from tasb_qdrant.steps import Deadline
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 _BATCH: Final = 1
 """Queries that the engine answers at a time, while every other thread stands still. With its vector index it is

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 import warnings
@@ -33,9 +32,10 @@ from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, named_error, se
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
+from tasb_qdrant.printable import logger
 from tasb_qdrant.settings import StoreSettings
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 OLDEST_SERVER: Final = (1, 16, 0)
 """The first with collection metadata, where the model contract lives."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -20,10 +19,11 @@ from tasb_qdrant.collection.server.failure import (
 )
 from tasb_qdrant.collection.watch import SLOW_SECONDS, Request, Watch, log_answer
 from tasb_qdrant.errors import CollectionError
+from tasb_qdrant.printable import logger
 
 T = TypeVar("T")
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 MAX_WAIT: Final = 30.0
 """Seconds; a server that wants a longer pause is tried again after this one."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -30,11 +29,12 @@ from tasb_qdrant.errors import (
     StoreCorruptError,
     UnauthorizedError,
 )
+from tasb_qdrant.printable import logger
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 
 T = TypeVar("T")
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 _TURBO_SINCE: Final = (1, 18, 0)
 

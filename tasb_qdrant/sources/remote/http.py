@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import re
 import ssl
 import time
@@ -16,6 +15,7 @@ from typing import Any, BinaryIO, Final, NoReturn, cast
 import httpx
 
 from tasb_qdrant.errors import SourceError
+from tasb_qdrant.printable import logger
 from tasb_qdrant.sources.remote.file import RemoteFile
 from tasb_qdrant.sources.remote.quiet import unlogged
 from tasb_qdrant.sources.remote.url import Url
@@ -29,7 +29,7 @@ _LONGEST_WAIT: Final = 30.0
 _RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 Sleep = Callable[[float], None]
 
