@@ -142,3 +142,28 @@ def test_names_that_are_not_utf_8_are_shown_kept_and_retried(run: Run, tmp_path:
     Path(name).write_text('{"id": "a", "text": "bees"}\n{"id": "b", "text": "owls"}\n')
     again = run("ingest", "--retry-rejects", "r.jsonl", *new, "--json")
     assert (again.code, json.loads(again.out)["stored"]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--api-key-file", "s3cret-4711"),
+        ("--api-key-file", "s3cret-4711\0"),
+        ("--api-key-file", "."),
+        ("--api-key", "s3cret-4711"),
+        ("--url", "s3cret-4711"),
+        ("--url", "http://u:s3cret-4711@127.0.0.1:1"),
+        ("--url", "http://127.0.0.1:1/?api-key=s3cret-4711", "--path", "x"),
+    ],
+)
+def test_a_key_typed_in_the_wrong_place_is_not_repeated(
+    run: Run, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    ran = run("search", "q", "--collection", "c", *arguments, "--json")
+    assert ran.code in (1, 2)
+    assert "s3cret" not in ran.out + ran.err
+    if arguments[0] == "--url" and len(arguments) == 2:
+        monkeypatch.setenv("QDRANT_URL", arguments[1])
+        ran = run("search", "q", "--collection", "c")
+        assert ran.code == 1
+        assert "s3cret" not in ran.out + ran.err

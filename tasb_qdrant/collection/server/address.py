@@ -10,6 +10,7 @@ import grpc
 import httpx
 from qdrant_client.connection import header_adder_interceptor, parse_channel_options
 
+from tasb_qdrant.collection.server.key import hidden_key
 from tasb_qdrant.settings import StoreSettings
 
 
@@ -70,7 +71,8 @@ def plain_async_channel(settings: StoreSettings) -> grpc.aio.Channel:
 
 def key_of(settings: StoreSettings) -> list[tuple[str, str]]:
     """The key as a header, if there is one."""
-    return [] if settings.api_key is None else [("api-key", settings.api_key.get_secret_value())]
+    key = hidden_key(settings)
+    return [] if key is None else [("api-key", key)]
 
 
 def http_client(settings: StoreSettings) -> httpx.Client:

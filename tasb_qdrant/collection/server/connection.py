@@ -29,6 +29,7 @@ from tasb_qdrant.collection.server.address import (
     with_key,
 )
 from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, named_error, sensible, was_answered
+from tasb_qdrant.collection.server.key import hidden_key, without_frames, without_key
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
@@ -116,7 +117,7 @@ def connect(
     rest = _client(settings, patience.request, over_grpc=False)
     try:
         version = call(
-            sensible(lambda: _server_version(rest, settings.location, patience.request)),
+            sensible(lambda: _known_version(rest, settings, patience.request)),
             location=settings.location,
             doing="connecting",
             retry_seconds=patience.retries,
@@ -173,12 +174,31 @@ def _client(settings: StoreSettings, timeout: float, *, over_grpc: bool) -> Qdra
             port=rest_port(settings),
             grpc_port=grpc_port(settings),
             prefer_grpc=over_grpc,
-            api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
+            api_key=hidden_key(settings),
             timeout=max(1, round(timeout)),
             check_compatibility=False,  # we check for what we need, which older servers have too
             grpc_options=grpc_options(settings),
             **options,
         )
+
+
+def _known_version(rest: QdrantClient, settings: StoreSettings, timeout: float) -> tuple[int, int, int]:
+    """That of a server which accepts the key. It is asked what it is before it sees the key: another program may be
+    listening. A gateway before it may want the key for that, too."""
+    if settings.api_key is None:
+        version = _server_version(rest, settings.location, timeout)
+    else:
+        keyless = _client(without_key(settings), timeout, over_grpc=False)
+        try:
+            version = _server_version(keyless, settings.location, timeout)
+        except UnexpectedResponse as error:
+            if error.status_code not in (401, 403):
+                raise
+            version = _server_version(rest, settings.location, timeout)
+        finally:
+            keyless.close()
+    rest.get_collections()  # `/` answers without a key; this tells whether ours is accepted
+    return version
 
 
 def _server_version(client: QdrantClient, url: str, timeout: float) -> tuple[int, int, int]:
@@ -187,19 +207,19 @@ def _server_version(client: QdrantClient, url: str, timeout: float) -> tuple[int
     try:
         described = client.info()
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise stranger from error
+        raise stranger from without_frames(error)
     except ResponseHandlingException as error:
         if isinstance(error.source, ValidationError):
-            raise stranger from error
+            raise stranger from without_frames(error)
         if isinstance(error.source, httpx.ReadTimeout | httpx.WriteTimeout):
             raise ServerUnreachableError(
                 f"{url}: something takes connections there and doesn't answer in time, within {max(1, timeout):.0f} s; "
                 "look whether the server is well, or correct --url"
-            ) from error
+            ) from without_frames(error)
         raise
     except UnexpectedResponse as error:
         if error.status_code is not None and error.status_code < 500 and error.status_code not in (401, 403, 408, 429):
-            raise stranger from error
+            raise stranger from without_frames(error)
         raise
     if "qdrant" not in described.title.lower():
         raise stranger
@@ -210,7 +230,6 @@ def _server_version(client: QdrantClient, url: str, timeout: float) -> tuple[int
             f"{url}: this is Qdrant {described.version}, but {oldest} or later is needed (collection metadata); "
             "upgrade the server"
         )
-    client.get_collections()  # `/` answers without a key; this tells whether ours is accepted
     return version
 
 
@@ -221,7 +240,10 @@ def _parse_version(text: str) -> tuple[int, int, int]:
 
 
 def _over_grpc(settings: StoreSettings, timeout: float, version: tuple[int, int, int]) -> QdrantClient | str:
-    """A client over gRPC, or why there is none."""
+    """A client over gRPC, or why there is none. What listens there is asked what it is before it sees the key, unless
+    a person has named the port: it is beside the named one, where anything may be."""
+    if settings.api_key is not None and (why := _no_qdrant_at(settings, timeout, version)):
+        return why
     client = _client(settings, timeout, over_grpc=True)
     try:
         client.grpc_collections.List(messages.ListCollectionsRequest(), timeout=min(PROBE_SECONDS, timeout))
@@ -236,3 +258,18 @@ def _over_grpc(settings: StoreSettings, timeout: float, version: tuple[int, int,
         client.close()
         return f"another server answers there, Qdrant {found}"
     return client
+
+
+def _no_qdrant_at(settings: StoreSettings, timeout: float, version: tuple[int, int, int]) -> str:
+    """Why the gRPC port is not one of the same server, found out without the key; "" if it is."""
+    with plain_channel(settings) as channel:
+        try:
+            stub = messages.QdrantStub(channel)  # type: ignore[no-untyped-call]  # it is generated
+            answer = stub.HealthCheck(messages.HealthCheckRequest(), timeout=min(PROBE_SECONDS, timeout))
+        except grpc.RpcError as error:
+            code = error.code() if hasattr(error, "code") else None
+            wants_key = code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+            return "" if wants_key and settings.grpc_port is not None else getattr(code, "name", str(error))
+    if "qdrant" not in answer.title.lower():
+        return "another program answers there"
+    return "" if _parse_version(answer.version) == version else f"another server answers there, Qdrant {answer.version}"
