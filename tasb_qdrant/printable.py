@@ -18,6 +18,9 @@ _STEERS: Final = (
 STEERING: Final = re.compile(f"[{_STEERS}]")
 """Characters that do something else than being seen."""
 
+DOWNLOADS: Final = "tasb_qdrant.downloads"
+"""The logger of what is about to be downloaded, which the command line shows unasked."""
+
 _NAME_CHARS: Final = 300
 _NAMES: Final = 50
 

@@ -6,13 +6,14 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Final
 
 import click
 
-from tasb_qdrant.printable import STEERING
+from tasb_qdrant.printable import DOWNLOADS, STEERING
 
 _PACKAGE: Final = "tasb_qdrant"
 _LEVELS: Final = {
@@ -97,12 +98,39 @@ def _logging(callback: Callable[..., Any]) -> Callable[..., Any]:
         logger.setLevel(_level(_told()))
         logger.addHandler(handler)
         try:
-            return callback(*args, **options)
+            with _downloads_said(aloud=logger.level > logging.INFO):
+                return callback(*args, **options)
         finally:
             logger.removeHandler(handler)
             logger.setLevel(before)
 
     return logged
+
+
+class _Notes(logging.Handler):
+    """A record is a note of the command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tasb_qdrant.cli.render import note
+
+        note(record.getMessage())
+
+
+@contextmanager
+def _downloads_said(*, aloud: bool) -> Iterator[None]:
+    """What is about to be downloaded is a note, unless it is logged anyway: nobody needs to ask for it."""
+    downloads = logging.getLogger(DOWNLOADS)
+    before, handler = downloads.level, _Notes()
+    if aloud:
+        downloads.propagate = False
+        downloads.setLevel(logging.INFO)
+        downloads.addHandler(handler)
+    try:
+        yield
+    finally:
+        downloads.removeHandler(handler)
+        downloads.setLevel(before)
+        downloads.propagate = True
 
 
 def _level(told: dict[str, Any]) -> int:

@@ -222,7 +222,7 @@ class IngestRun:
     def _load_encoder(self, contract: ModelContract | None) -> Encoder:
         if self._encoder.encoder is None:
             self._counters.phase("loading the model")
-        return self._encoder.load(contract, collection=self._name)
+        return self._encoder.load(contract, collection=self._name, location=self._store.location)
 
     def _split_as(self, split: SplitSettings | None, encoder: Encoder) -> None:
         """Have texts that aren't read yet split, in every reading of the source."""

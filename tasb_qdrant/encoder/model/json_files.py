@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tasb_qdrant.errors import CorruptModelError, ModelError, ModelNotFoundError
+
+_LONGEST: Final = 2**26
+"""Bytes: the largest tokenizers have half as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ def read_object(path: Path) -> dict[str, Any]:
 def read_json(path: Path) -> Any:
     """What a JSON file holds. Raises ModelNotFoundError, CorruptModelError."""
     try:
+        if path.stat().st_size > _LONGEST:
+            raise CorruptModelError(f"{path} has more than {_LONGEST:,} bytes, which no model needs; get it again")
         return json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ModelNotFoundError(f"{path.parent} has no {path.name}; complete the folder") from error
