@@ -13,6 +13,8 @@ from typing import Any, Final
 
 import click
 
+from tasb_qdrant.cli.said import said
+from tasb_qdrant.cli.screen import say
 from tasb_qdrant.printable import DOWNLOADS, STEERING
 
 _PACKAGE: Final = "tasb_qdrant"
@@ -111,9 +113,9 @@ class _Notes(logging.Handler):
     """A record is a note of the command."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from tasb_qdrant.cli.render import note
-
-        note(record.getMessage())
+        said().notes.append(record.getMessage())
+        if not is_quiet():
+            say(record.getMessage(), err=True, dim=True)
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from tasb_qdrant.settings.environment import (
     user_state_folder,
     waiting_is_chosen,
 )
+from tasb_qdrant.settings.network import client_for
 from tasb_qdrant.settings.split import LEAST_TOKENS, SplitSettings
 from tasb_qdrant.settings.store import (
     DEFAULT_STORE,
@@ -48,6 +49,7 @@ __all__ = [
     "Transport",
     "VectorType",
     "check_whole_number",
+    "client_for",
     "environment_names",
     "first_problem",
     "log_level",

@@ -10,8 +10,9 @@ import grpc
 import httpx
 from qdrant_client.connection import header_adder_interceptor, parse_channel_options
 
+from tasb_qdrant.collection.server.bounded import ENCODINGS, bound, bound_async
 from tasb_qdrant.collection.server.key import hidden_key
-from tasb_qdrant.settings import StoreSettings
+from tasb_qdrant.settings import StoreSettings, client_for
 
 
 def scheme(settings: StoreSettings) -> str:
@@ -42,6 +43,8 @@ def grpc_options(settings: StoreSettings) -> dict[str, Any]:
     """A channel's options."""
     # By default a channel whose server was away for a minute looks for it every two minutes only.
     options = {"grpc.initial_reconnect_backoff_ms": 250, "grpc.max_reconnect_backoff_ms": 2_000}
+    # Packed answers are refused, as unpacking one has no bound: nobody asks for them.
+    options |= {"grpc.compression_enabled_algorithms_bitset": 1}
     if is_on_loopback(settings):
         options["grpc.enable_http_proxy"] = 0
     return options
@@ -77,19 +80,25 @@ def key_of(settings: StoreSettings) -> list[tuple[str, str]]:
 
 def http_client(settings: StoreSettings) -> httpx.Client:
     """A client whose requests name paths alone."""
-    return httpx.Client(**_http_options(settings))
+    with client_for(settings.location):
+        return httpx.Client(**_http_options(settings), event_hooks={"response": [bound]})
 
 
 def async_http_client(settings: StoreSettings) -> httpx.AsyncClient:
     """The same for the event loop that runs."""
-    return httpx.AsyncClient(**_http_options(settings))
+    with client_for(settings.location):
+        return httpx.AsyncClient(**_http_options(settings), event_hooks={"response": [bound_async]})
 
 
 def _http_options(settings: StoreSettings) -> dict[str, Any]:
     parts = urlsplit(settings.location)
     return {
         "base_url": f"{parts.scheme}://{_host(settings)}:{rest_port(settings)}{parts.path.rstrip('/')}",
-        "headers": {"content-type": "application/json", **dict(key_of(settings))},
+        "headers": {
+            "content-type": "application/json",
+            "accept-encoding": ENCODINGS,
+            **dict(key_of(settings)),
+        },
         # A proxy from the environment can't reach this machine's loopback, and must not see the key.
         "trust_env": not is_on_loopback(settings),
     }

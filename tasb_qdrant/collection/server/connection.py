@@ -28,13 +28,14 @@ from tasb_qdrant.collection.server.address import (
     scheme,
     with_key,
 )
+from tasb_qdrant.collection.server.bounded import ENCODINGS, bound
 from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, named_error, sensible, was_answered
 from tasb_qdrant.collection.server.key import hidden_key, without_frames, without_key
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
 from tasb_qdrant.printable import logger
-from tasb_qdrant.settings import StoreSettings
+from tasb_qdrant.settings import StoreSettings, client_for
 
 log = logger(__name__)
 
@@ -164,9 +165,10 @@ def _check_key_is_safe(settings: StoreSettings) -> None:
 def _client(settings: StoreSettings, timeout: float, *, over_grpc: bool) -> QdrantClient:
     # A proxy from the environment can't reach this machine's loopback, and must not see the key.
     options: dict[str, Any] = {"trust_env": False} if is_on_loopback(settings) else {}
+    options |= {"event_hooks": {"response": [bound]}, "headers": {"accept-encoding": ENCODINGS}}
     if scheme(settings) == "http":
         options["verify"] = False  # plain http has no certificate: reading this machine's takes 20 ms a client
-    with warnings.catch_warnings():
+    with client_for(settings.location), warnings.catch_warnings():
         # A key over plain http to another host has been refused above; on loopback it is fine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
         return QdrantClient(

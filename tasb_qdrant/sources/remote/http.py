@@ -16,6 +16,7 @@ import httpx
 
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.printable import logger
+from tasb_qdrant.settings import client_for
 from tasb_qdrant.sources.remote.file import RemoteFile
 from tasb_qdrant.sources.remote.quiet import unlogged
 from tasb_qdrant.sources.remote.url import Url
@@ -96,9 +97,10 @@ class _Server:
     def __init__(self, url: Url, sleep: Sleep) -> None:
         self.url = url
         self._sleep = sleep
-        self._client = httpx.Client(
-            follow_redirects=True, timeout=_TIMEOUT, headers={"User-Agent": "tasb-qdrant"}, verify=_certificates()
-        )
+        with client_for(url.shown):
+            self._client = httpx.Client(
+                follow_redirects=True, timeout=_TIMEOUT, headers={"User-Agent": "tasb-qdrant"}, verify=_certificates()
+            )
 
     def close(self) -> None:
         """Let the connection go."""

@@ -122,6 +122,27 @@ def test_a_config_that_asks_for_too_much_is_refused_before_anything_is_built(tin
         load_encoder(tiny, device="cpu")
 
 
+def test_what_nobody_foresaw_of_a_model_is_named(tiny: Path) -> None:
+    change(tiny / "config.json", activation="__import__('os')", hidden_act="__import__('os')")
+    with pytest.raises(CorruptModelError, match="no model can be built"):
+        load_encoder(tiny, device="cpu")
+
+
+def test_a_prompt_that_is_no_text_is_named(tiny: Path) -> None:
+    chained(tiny, prompts={"query": "\ud800"})
+    with pytest.raises(CorruptModelError, match="half of a surrogate pair"):
+        load_encoder(tiny, device="cpu")
+
+
+def test_a_tokenizer_of_endless_added_tokens_is_refused(tiny: Path) -> None:
+    path = tiny / "tokenizer.json"
+    added = [{"id": 40_000 + number, "content": f"t{number}", "special": False} for number in range(20_001)]
+    change(path, added_tokens=added)
+    change(tiny / "config.json", unusual=1)  # so that transformers reads it
+    with pytest.raises(CorruptModelError, match="added tokens"):
+        load_encoder(tiny, device="cpu")
+
+
 def _socket(path: Path) -> None:
     here = Path.cwd()
     os.chdir(path.parent)  # a socket's name is short
