@@ -41,6 +41,11 @@ def parsed_filter(where: str | Where | bool) -> Where:
     parsed = parse_filter(where) if isinstance(where, str) else where
     if isinstance(parsed, bool) or not (isinstance(parsed, Filter) or _is_clients(parsed)):
         raise FilterError(_no_filter(parsed))
+    if not isinstance(parsed, Filter):
+        try:
+            parsed.model_dump_json()
+        except ValueError as error:  # its parts are checked by qdrant-client; that its texts are texts is not
+            raise FilterError(f"the filter can't be sent ({error}); correct the encoding of its texts") from None
     return parsed
 
 

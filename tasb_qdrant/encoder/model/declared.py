@@ -63,7 +63,7 @@ def _prompts(settings: Mapping[str, Any], path: Path) -> tuple[str, str, tuple[s
     default = settings.get("default_prompt_name")
     if default is None or default in ("query", *_PASSAGE_PROMPTS):
         return query, passage, ()  # queries and passages have prompts of their own, which come first
-    if default not in prompts:
+    if not isinstance(default, str) or default not in prompts:
         raise CorruptModelError(
             f"{path} sets default_prompt_name to {default!r}, and has no such prompt; correct the file"
         )

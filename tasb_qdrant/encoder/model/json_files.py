@@ -42,9 +42,14 @@ def read_modules(folder: Path) -> tuple[Module, ...]:
 def _inside(folder: Path, path: str) -> Path:
     """`folder / path`; a downloaded file must not point outside its folder."""
     parts = Path(path).parts
-    if Path(path).is_absolute() or ".." in parts:
+    if Path(path).is_absolute() or ".." in parts or not is_file_name(path):
         raise CorruptModelError(f"{folder / 'modules.json'} points outside the folder ({path!r}); don't use this model")
     return folder / path
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a file may have this name: without a NUL and half of a surrogate pair."""
+    return "\0" not in text and text.encode(errors="replace").decode() == text
 
 
 def read_optional(path: Path) -> dict[str, Any]:
