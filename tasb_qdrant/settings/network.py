@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from tasb_qdrant.errors import SettingsError, TasbQdrantError
+from tasb_qdrant.settings.environment import network_names
 
 _PROXIES: Final = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 _CERTIFICATES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -41,6 +41,6 @@ def client_for(where: str) -> Iterator[None]:
 
 
 def _set(names: tuple[str, ...]) -> str:
-    """Those of the variables that are set, in either case."""
-    found = [name for one in names for name in (one, one.lower()) if os.environ.get(name)]
+    """Those of the variables that are set."""
+    found = [name for name in network_names() if name in names]
     return " and ".join(found) or "the environment"

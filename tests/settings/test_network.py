@@ -24,7 +24,7 @@ def _fails_named(variable: str) -> None:
         lambda: async_http_client(settings),
         lambda: open_sources(["https://192.0.2.1/a.jsonl"]).__enter__(),
     ):
-        with pytest.raises(SettingsError, match=f"192.0.2.1.*{variable}.*unset it") as caught:
+        with pytest.raises(SettingsError, match=f"192.0.2.1.*{variable.upper()}.*unset it") as caught:
             make()
         assert "s3cret" not in str(caught.value)
 

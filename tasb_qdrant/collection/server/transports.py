@@ -153,5 +153,5 @@ def _read(request: ServerRequest, answer: bytes) -> Any:
         raise JunkAnswerError("its answer is empty")
     try:
         return request.read(answer)
-    except (DecodeError, LookupError, TypeError, ValueError) as error:
+    except (AttributeError, DecodeError, LookupError, TypeError, ValueError) as error:
         raise JunkAnswerError("its answer is not Qdrant's") from error

@@ -53,7 +53,7 @@ class ParquetSource:
         self._file: pq.ParquetFile | None = None
         self._size = found.size or 0 if isinstance(found, RemoteFile) else found.stat().st_size
         self._rows_read = 0
-        with _closed(self._open()) as file:
+        with _closed(self._open()) as file, self._named():
             self._rows = file.metadata.num_rows
             self._columns = plan_columns(_schema(file), fields, origin=origin, choice=choice, typed=typed)
             self._roots = {name.partition(".")[0] for name in self._columns.names}
@@ -78,10 +78,8 @@ class ParquetSource:
         with _closed(self._open()) as self._file:
             for group in range(self._file.num_row_groups):
                 for batch in self._rows_of(self._file, group, self._batch_rows(self._file, group)):
-                    try:
+                    with self._named():
                         yield from self._columns.passages(batch, cursor, before=self._rows_read)
-                    except pa.ArrowException as error:
-                        raise self._unreadable(error) from None
                     self._rows_read += batch.num_rows
 
     def close(self) -> None:
@@ -93,7 +91,7 @@ class ParquetSource:
         try:
             given = self._found.open_seekable() if isinstance(self._found, RemoteFile) else self._found
             return pq.ParquetFile(given, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._unreadable(error) from None
 
     def _rows_of(self, file: pq.ParquetFile, group: int, size: int) -> Iterator[pa.RecordBatch]:
@@ -106,7 +104,7 @@ class ParquetSource:
         while True:
             try:
                 batch = next(batches, None)
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise self._unreadable(error) from None
             if batch is None:
                 return
@@ -150,6 +148,14 @@ class ParquetSource:
                 row_bytes = max(row_bytes, batch.get_total_buffer_size() // batch.num_rows)
                 break
         return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """While the file's own words are read: the names of its columns may be no UTF-8."""
+        try:
+            yield
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise self._unreadable(error) from None
 
     def _unreadable(self, error: Exception) -> SourceError:
         detail = " ".join(str(error).split())
