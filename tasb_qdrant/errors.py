@@ -60,6 +60,8 @@ import re
 from collections.abc import Iterable
 from typing import Final, Literal
 
+from tasb_qdrant.printable import escaped, listed, named
+
 _SHOWN_DIFFERENCES: Final = 5
 
 _PART: Final = re.compile(r"#[0-9]+\Z")
@@ -70,7 +72,13 @@ _ROOMY: Final = 64 * 2**20
 
 
 class TasbQdrantError(Exception):
-    """The root: `except TasbQdrantError` catches everything that this package raises on purpose."""
+    """The root: `except TasbQdrantError` catches everything that this package raises on purpose.
+
+    Its message is one line that can't steer a terminal, whoever prints it.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(escaped(arg) if isinstance(arg, str) else arg for arg in args))
 
     @property
     def kind(self) -> str:
@@ -126,7 +134,7 @@ class SourceError(InvalidInputError):
         self.reason = reason
         self.source = source
         self.line = line
-        place = source if line is None else f"{source}:{line}"
+        place = named(source) if line is None else f"{named(source)}:{line}"
         super().__init__(f"{place}: {reason}")
 
 
@@ -145,8 +153,8 @@ class MissingFieldError(SourceError):
         self.wanted = wanted
         self.available = tuple(available)
         self.option = option
-        listed = ", ".join(self.available) or "none"
-        super().__init__(f"no {noun} {wanted!r}; the {noun}s are: {listed}; choose one with {option}", source=source)
+        these = listed(self.available) or "none"
+        super().__init__(f"no {noun} {wanted!r}; the {noun}s are: {these}; choose one with {option}", source=source)
 
 
 class RejectedError(InvalidInputError):
@@ -157,7 +165,7 @@ class RejectedError(InvalidInputError):
         self.line = line
         self.reason = reason
         super().__init__(
-            f"{source}:{line}: {reason}; correct the line, or keep such lines in a file with --rejects FILE"
+            f"{named(source)}:{line}: {reason}; correct the line, or keep such lines in a file with --rejects FILE"
         )
 
 
@@ -168,8 +176,8 @@ class TooManyRejectsError(InvalidInputError):
         self.limit = limit
         self.rejects_file = rejects_file
         super().__init__(
-            f"more than {limit:,} inputs were rejected, the most that --max-rejects allows; see {rejects_file}, and "
-            "correct the source or the options. What has been stored stays"
+            f"more than {limit:,} inputs were rejected, the most that --max-rejects allows; see "
+            f"{named(rejects_file)}, and correct the source or the options. What has been stored stays"
         )
 
 
@@ -220,7 +228,9 @@ class FilterSyntaxError(FilterError):
         start = max(0, column - 61)  # a window: a filter may be 64 KiB long, and may have line breaks
         shown = "".join(c if c.isprintable() else " " for c in text[start : start + 120])
         pointer = " " * (column - 1 - start) + "^"
-        super().__init__(f"filter, column {column}: expected {expected}, found {found}\n  {shown}\n  {pointer}")
+        super().__init__(f"filter, column {column}: expected {expected}, found {found}")
+        # The one message of several lines: the filter, and below it where it fails.
+        self.args = (f"{self.args[0]}\n  {shown}\n  {pointer}",)
 
 
 class FilterTypeError(FilterError):
@@ -249,7 +259,7 @@ class FilterTypeError(FilterError):
         index = f"is indexed as {indexed_as}" if indexed_as else "has no index"
         if declared_as is not None:
             index = f"is declared as {declared_as}"
-        message = f"{field} {index}, got the {kind} {shown}, {problem}"
+        message = f"{named(field)} {index}, got the {kind} {shown}, {problem}"
         super().__init__(f"{message}; {hint}" if hint else message)
 
 
@@ -308,9 +318,9 @@ class CollectionNotFoundError(CollectionError):
         self.name = name
         self.location = location
         self.available = None if available is None else tuple(available)
-        listed = "" if self.available is None else f"; collections there: {', '.join(self.available) or 'none'}"
+        there = "" if self.available is None else f"; collections there: {listed(self.available) or 'none'}"
         super().__init__(
-            f"no collection {name!r} at {location}{listed}; "
+            f"no collection {name!r} at {named(location)}{there}; "
             "create it with 'tasb-qdrant ingest', or correct --collection"
         )
 
@@ -426,8 +436,8 @@ class DiskFullError(CollectionError):
         if unit == "bytes" and free > (needed or _ROOMY):
             remedy = "is there a quota, or a limit to the size of files (ulimit -f)? Free some space"
         super().__init__(
-            f"{folder}, {doing}: the disk is full ({wanted}{shown(free)} are free); {remedy} there, or move the store "
-            "to a larger disk, and run the same again. What was confirmed stays stored, and can be "
+            f"{named(folder)}, {doing}: the disk is full ({wanted}{shown(free)} are free); {remedy} there, or "
+            "move the store to a larger disk, and run the same again. What was confirmed stays stored, and can be "
             "searched"
         )
 
@@ -559,7 +569,8 @@ class StateLockedError(StateError):
         self.pid = pid
         who = "another run" if pid is None else f"another run (process {pid})"
         super().__init__(
-            f"{folder}: {who} is ingesting the same sources into this collection; wait for it to finish, or stop it"
+            f"{named(folder)}: {who} is ingesting the same sources into this collection; wait for it to finish, "
+            "or stop it"
         )
 
 

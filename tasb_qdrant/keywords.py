@@ -16,7 +16,10 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from functools import cache, wraps
-from typing import Any, ForwardRef, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ForwardRef, TypeVar, cast
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
 
 C = TypeVar("C", bound=Callable[..., Any])
 K = TypeVar("K")
@@ -26,6 +29,18 @@ def chosen(kind: type[K], options: Mapping[str, object]) -> K:
     """Those of the options that `kind`, a TypedDict, names."""
     names: frozenset[str] = kind.__optional_keys__  # type: ignore[attr-defined]  # TypedDicts have no common type
     return cast("K", {name: options[name] for name in names if name in options})
+
+
+def hidden(key: str | SecretStr | None) -> SecretStr | None:
+    """The API key as it is kept: who reports errors with the local variables of every frame must not see it."""
+    from pydantic import SecretStr  # which takes longer than all that this package imports at first
+
+    return SecretStr(key) if isinstance(key, str) else key
+
+
+def _hide(given: dict[str, Any]) -> None:
+    if isinstance(given.get("api_key"), str):
+        given["api_key"] = hidden(given["api_key"])
 
 
 def expanded_signature(*owners: Callable[..., Any], **defaults: object) -> Callable[[C], C]:
@@ -60,11 +75,13 @@ def expanded_signature(*owners: Callable[..., Any], **defaults: object) -> Calla
 
         @wraps(function)
         def checked(*args: Any, **given: Any) -> Any:
+            _hide(given)
             check(given)
             return function(*args, **given)
 
         @wraps(function)
         async def checked_async(*args: Any, **given: Any) -> Any:
+            _hide(given)
             check(given)
             return await function(*args, **given)
 

@@ -24,6 +24,7 @@ LEVELS = {
     "steps": 0,
     "version": 0,
     "locks": 0,
+    "printable": 0,
     "settings": 0,
     "filters": 0,
     "sources": 1,

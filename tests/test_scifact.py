@@ -68,7 +68,11 @@ def test_scifact_gives_the_published_figures_in_both_stores(tmp_path: Path, qdra
     queries = _queries()
     assert len(queries) == 300
     runs: dict[str, list[dict[str, list[Hit]]]] = {mode: [] for mode in MODES}
-    for opened in (Searcher("scifact", path=tmp_path), Searcher("scifact", url=qdrant_1_17.url, grpc_port=port)):
+    model = minilm_folder()  # a folder that a server names isn't opened
+    for opened in (
+        Searcher("scifact", path=tmp_path),
+        Searcher("scifact", url=qdrant_1_17.url, grpc_port=port, model=model),
+    ):
         with opened as searcher:
             assert searcher.info().indexed == searcher.info().points == 5183  # searched by the index, not by force
             for mode in MODES:

@@ -15,8 +15,9 @@ from tasb_qdrant.cli.failures import answer, show
 from tasb_qdrant.cli.find import Find
 from tasb_qdrant.cli.highlight import words_of
 from tasb_qdrant.cli.output import Output
-from tasb_qdrant.cli.render import note, print_groups, print_hits, print_json, print_json_line
+from tasb_qdrant.cli.render import clean, note, print_groups, print_hits, print_json, print_json_line
 from tasb_qdrant.cli.said import said
+from tasb_qdrant.cli.screen import say, say_of
 from tasb_qdrant.collection.reads.grouping import values_of
 from tasb_qdrant.errors import SettingsError, TasbQdrantError
 from tasb_qdrant.evaluation.queries import Query, read_queries
@@ -110,12 +111,12 @@ def _answered(
 def _print(query: Query, hits: Hits, output: Output, *, headed: bool, best_per: str | None = None) -> None:
     if output.form == "trec":
         for line in trec_lines(query.id, _documents(hits, best_per), name=output.run_name):
-            click.echo(line)
+            say(line)
     elif output.form == "jsonl":
         print_json_line(_as_json(query, hits))
     else:
         if headed:
-            click.secho(f"{query.id}  {query.text}", bold=True)
+            say(f"{clean(query.id)}  {clean(query.text)}", bold=True)
         print_hits(hits, words=_marked(query.text, output))
 
 
@@ -151,9 +152,7 @@ def ask_people(searcher: Searcher, find: Find, output: Output) -> None:
     read = _prompting()
     if sys.stdin.isatty():
         info = searcher.info()
-        click.echo(
-            f"{info.points:,} passages in {info.name!r} at {info.location}. :help says more, Ctrl-D ends.", err=True
-        )
+        say(f"{info.points:,} passages in {info.name!r} at {info.location}. :help says more, Ctrl-D ends.", err=True)
     while (line := read()) is not None:
         try:
             if line.startswith(":"):
@@ -171,7 +170,7 @@ def ask_people(searcher: Searcher, find: Find, output: Output) -> None:
         except TasbQdrantError as error:
             show(error, said())
         except click.UsageError as error:
-            click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+            say_of("Error", "red", str(error))
             answer(said(), kind="usage", message=error.format_message())
 
 
@@ -189,7 +188,7 @@ def _prompting() -> Callable[[], str | None]:
         try:
             return input("> ").strip()
         except EOFError:
-            click.echo(err=True)
+            say("", err=True)
             return None
 
     return read
@@ -213,6 +212,6 @@ def _changed(find: Find, line: str) -> Find:
         case "mode" if value in ("dense", "bm25", "hybrid"):
             return find.changed(mode=value)
         case "help" | "h":
-            click.echo(_HELP, err=True)
+            say(_HELP, err=True)
             return find
     raise SettingsError(f"{line!r} is not known here; :help lists what is")

@@ -18,8 +18,9 @@ def declined() -> int:
     """Say that nothing was deleted, as the person said no; the exit code."""
     from tasb_qdrant.cli.failures import NAMED_ERROR, answer
     from tasb_qdrant.cli.said import said
+    from tasb_qdrant.cli.screen import say
 
-    click.echo("Nothing was deleted.", err=True)
+    say("Nothing was deleted.", err=True)
     answer(said(), kind="declined", message="Nothing was deleted.")
     return NAMED_ERROR
 
@@ -28,4 +29,6 @@ def agreed(question: str) -> bool:
     """Whether the person says yes. Raises UsageError where nobody can be asked."""
     if not sys.stdin.isatty():
         raise click.UsageError("there is no terminal to ask at; say --yes to delete without being asked")
-    return click.confirm(question, err=True)
+    from tasb_qdrant.cli.screen import cleaned
+
+    return click.confirm(cleaned(question), err=True)

@@ -135,7 +135,8 @@ def optimize_command(*, collection: str, store: StoreOptions, as_json: bool) -> 
     """
     from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.logs import is_quiet
-    from tasb_qdrant.cli.render import print_json, stdout
+    from tasb_qdrant.cli.render import print_json
+    from tasb_qdrant.cli.screen import stdout
     from tasb_qdrant.collection.open import open_existing
     from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.ingest.progress import Progress
@@ -165,7 +166,8 @@ def delete_command(*, collection: str, store: ReadingStoreOptions, yes: bool, as
       tasb-qdrant collection delete --collection docs --yes
     """
     from tasb_qdrant.cli.failures import DONE
-    from tasb_qdrant.cli.render import print_json, stdout
+    from tasb_qdrant.cli.render import print_json
+    from tasb_qdrant.cli.screen import stdout
     from tasb_qdrant.collection.open import open_store_at
     from tasb_qdrant.collection.schema import check_name, check_no_alias
     from tasb_qdrant.settings import store_settings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from tasb_qdrant.errors import TasbQdrantError
+from tasb_qdrant.printable import escaped
 
 if TYPE_CHECKING:
     from tasb_qdrant.settings import StoreSettings
@@ -30,7 +32,7 @@ def collection_names(context: click.Context, _: click.Parameter, incomplete: str
         names = names_at(_store_of(context))
     except TasbQdrantError:
         return []
-    return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return _items(names, incomplete)
 
 
 def field_names(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
@@ -45,7 +47,12 @@ def field_names(context: click.Context, _: click.Parameter, incomplete: str) -> 
             fields = sorted(there.indexes())
     except TasbQdrantError:
         return []
-    return [CompletionItem(field) for field in fields if field.startswith(incomplete)]
+    return _items(fields, incomplete)
+
+
+def _items(names: Iterable[str], incomplete: str) -> list[CompletionItem[str]]:
+    """Those that go on from there; none that could steer the terminal, where no escape would name it."""
+    return [CompletionItem(name) for name in names if name.startswith(incomplete) and escaped(name) == name]
 
 
 def _store_of(context: click.Context) -> StoreSettings:

@@ -18,9 +18,10 @@ def completion_command(*, shell: str) -> int:
       tasb-qdrant completion fish > ~/.config/fish/completions/tasb-qdrant.fish
     """
     from tasb_qdrant.cli.main import main
+    from tasb_qdrant.cli.screen import say
 
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"no completion for {shell}")
-    click.echo(kind(main, {}, "tasb-qdrant", "_TASB_QDRANT_COMPLETE").source())
+    say(kind(main, {}, "tasb-qdrant", "_TASB_QDRANT_COMPLETE").source())
     return 0

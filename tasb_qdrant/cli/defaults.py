@@ -3,18 +3,18 @@ environment, then the file."""
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.core import ParameterSource
 
 from tasb_qdrant.cli.said import said
+from tasb_qdrant.printable import logger
 
 if TYPE_CHECKING:
     from tasb_qdrant.settings.file import SettingsFile
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _RANK: Final = {ParameterSource.COMMANDLINE: 3, ParameterSource.ENVIRONMENT: 2, ParameterSource.DEFAULT_MAP: 1}
 _FILE: Final = "tasb_qdrant.settings_file"

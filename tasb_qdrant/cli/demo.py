@@ -24,7 +24,8 @@ def demo_command(*, store: StoreOptions, as_json: bool) -> int:
     """
     from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.logs import is_quiet
-    from tasb_qdrant.cli.render import note, print_hits, print_json, print_report, stdout
+    from tasb_qdrant.cli.render import note, print_hits, print_json, print_report
+    from tasb_qdrant.cli.screen import stdout
     from tasb_qdrant.demo import run_demo
     from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.settings import store_settings

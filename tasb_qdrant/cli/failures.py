@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-import click
-
 from tasb_qdrant import errors
 from tasb_qdrant.cli.said import Said, as_bytes
+from tasb_qdrant.cli.screen import say_json, say_of
 from tasb_qdrant.errors import TasbQdrantError, remedy_in
 
 DONE: Final = 0
@@ -59,7 +58,7 @@ def exit_code(error: TasbQdrantError) -> int:
 def show(error: TasbQdrantError, said: Said) -> int:
     """One line on stderr, and with JSON the object; returns the exit code."""
     message = f"{error}{_origin(error, said)}"
-    click.echo(f"{click.style('Error:', fg='red', bold=True)} {message}", err=True)
+    say_of("Error", "red", message)
     answer(said, kind=error.kind, message=message, remedy=error.remedy)
     return exit_code(error)
 
@@ -69,7 +68,7 @@ def answer(said: Said, *, kind: str, message: str, remedy: str = "") -> None:
     if not said.form:
         return
     error = {"kind": kind, "message": message, "remedy": remedy or remedy_in(message) or None}
-    click.echo(as_bytes(said.document({"error": error}), line=said.form == "jsonl"))
+    say_json(as_bytes(said.document({"error": error}), line=said.form == "jsonl"))
     sys.stdout.flush()
 
 

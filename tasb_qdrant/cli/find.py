@@ -11,6 +11,7 @@ import click
 from tasb_qdrant.cli.complete import field_names
 from tasb_qdrant.cli.logs import is_verbose
 from tasb_qdrant.cli.options import filter_option, grouped
+from tasb_qdrant.cli.screen import say
 
 if TYPE_CHECKING:
     from tasb_qdrant.records.timings import Timings
@@ -77,7 +78,7 @@ class Find:
     def _tell(self, timings: Timings) -> None:
         """On standard error, where --timings or -v asks for it."""
         if self.timings or is_verbose():
-            click.echo(f"Took {1000 * timings.total:.1f} ms: {timings}.", err=True)
+            say(f"Took {1000 * timings.total:.1f} ms: {timings}.", err=True)
 
     def _without(self, *names: str) -> dict[str, Any]:
         return {name: value for name, value in self.options.items() if name not in names}

@@ -161,6 +161,7 @@ def resumable() -> Iterator[None]:
     """End the program in time after Ctrl-C or SIGTERM, and say what became of the passages."""
     from tasb_qdrant.cli.failures import INTERRUPTED, answer
     from tasb_qdrant.cli.said import said
+    from tasb_qdrant.cli.screen import say
     from tasb_qdrant.cli.signals import SAID, ending_in_time
 
     try:
@@ -168,7 +169,7 @@ def resumable() -> Iterator[None]:
             yield
     except KeyboardInterrupt as error:
         for sentence in getattr(error, "__notes__", ()):
-            click.echo(sentence, err=True)
-        click.echo(SAID, err=True)
+            say(sentence, err=True)
+        say(SAID, err=True)
         answer(said(), kind="interrupted", message=SAID, remedy="run the same again to go on")
         sys.exit(INTERRUPTED)

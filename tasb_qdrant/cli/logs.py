@@ -6,11 +6,16 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any, Final
 
 import click
+
+from tasb_qdrant.cli.said import said
+from tasb_qdrant.cli.screen import say
+from tasb_qdrant.printable import DOWNLOADS, STEERING
 
 _PACKAGE: Final = "tasb_qdrant"
 _LEVELS: Final = {
@@ -21,7 +26,7 @@ _LEVELS: Final = {
     "off": logging.CRITICAL + 1,
 }
 _COLOURS: Final = {logging.DEBUG: "bright_black", logging.INFO: "cyan", logging.WARNING: "yellow", logging.ERROR: "red"}
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_STEERING: Final = re.compile(f"{STEERING.pattern}+")
 _VERBOSE: Final = f"{__name__}.verbose"
 _QUIET: Final = f"{__name__}.quiet"
 
@@ -39,7 +44,7 @@ class LineHandler(logging.Handler):
                 level = click.style(level, fg=_COLOURS.get(record.levelno))
             moment = time.strftime("%H:%M:%S", time.localtime(record.created))
             name = record.name.removeprefix(f"{_PACKAGE}.")
-            text = _UNPRINTABLE.sub(" ", record.getMessage())
+            text = _STEERING.sub(" ", record.getMessage())
             stream.write(f"{moment}.{record.msecs:03.0f} {level} {name}: {text}\n")
             stream.flush()
         except (OSError, ValueError):
@@ -95,12 +100,39 @@ def _logging(callback: Callable[..., Any]) -> Callable[..., Any]:
         logger.setLevel(_level(_told()))
         logger.addHandler(handler)
         try:
-            return callback(*args, **options)
+            with _downloads_said(aloud=logger.level > logging.INFO):
+                return callback(*args, **options)
         finally:
             logger.removeHandler(handler)
             logger.setLevel(before)
 
     return logged
+
+
+class _Notes(logging.Handler):
+    """A record is a note of the command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said().notes.append(record.getMessage())
+        if not is_quiet():
+            say(record.getMessage(), err=True, dim=True)
+
+
+@contextmanager
+def _downloads_said(*, aloud: bool) -> Iterator[None]:
+    """What is about to be downloaded is a note, unless it is logged anyway: nobody needs to ask for it."""
+    downloads = logging.getLogger(DOWNLOADS)
+    before, handler = downloads.level, _Notes()
+    if aloud:
+        downloads.propagate = False
+        downloads.setLevel(logging.INFO)
+        downloads.addHandler(handler)
+    try:
+        yield
+    finally:
+        downloads.removeHandler(handler)
+        downloads.setLevel(before)
+        downloads.propagate = True
 
 
 def _level(told: dict[str, Any]) -> int:

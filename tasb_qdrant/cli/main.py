@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from io import StringIO
 from typing import Any, Final, NoReturn
 
 import click
@@ -15,6 +16,7 @@ from tasb_qdrant.cli.defaults import give_defaults, origin
 from tasb_qdrant.cli.failures import DONE, INCOMPLETE, INTERRUPTED, NAMED_ERROR, USAGE, answer, show
 from tasb_qdrant.cli.logs import with_verbosity
 from tasb_qdrant.cli.said import Said, form_of
+from tasb_qdrant.cli.screen import encode_anything, print_traceback, say
 from tasb_qdrant.errors import TasbQdrantError
 
 __all__ = ["DONE", "INCOMPLETE", "INTERRUPTED", "NAMED_ERROR", "USAGE", "main"]
@@ -65,18 +67,21 @@ class Program(click.Group):
     ) -> NoReturn:
         """Run, and exit with a code of cli/failures.py."""
         said = Said(form_of(sys.argv[1:] if args is None else args))
+        encode_anything()
         try:
             extra = {**extra, "obj": said}
             code = super().main(args, prog_name or "tasb-qdrant", complete_var, standalone_mode=False, **extra)
             sys.stdout.flush()
         except click.ClickException as error:
             error = _located(error)
-            error.show()
+            shown = StringIO()
+            error.show(file=shown)
+            say(shown.getvalue().rstrip(), err=True)
             is_usage = isinstance(error, click.UsageError)
             answer(said, kind="usage" if is_usage else "input", message=error.format_message())
             sys.exit(error.exit_code)
         except (click.Abort, KeyboardInterrupt):  # click makes the one of the other
-            click.echo("Interrupted.", err=True)
+            say("Interrupted.", err=True)
             answer(said, kind="interrupted", message="Interrupted.")
             sys.exit(INTERRUPTED)
         except TasbQdrantError as error:
@@ -87,6 +92,7 @@ class Program(click.Group):
             sys.exit(DONE)
         except Exception as error:
             answer(said, kind="internal", message=f"{type(error).__name__}: {error}")
+            sys.excepthook = print_traceback
             raise
         sys.exit(code if isinstance(code, int) else DONE)
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from tasb_qdrant.ingest.source.open import SourceOptions
     from tasb_qdrant.sources.record.fields import IdFrom
 
+_KEY_CHARS: Final = 64 * 1024
+"""More than any key has, and than any server takes as a header."""
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -54,18 +57,24 @@ def _names(options: tuple[Callable[[Any], Any], ...]) -> list[str]:
     return [str(parameter.name) for parameter in parameters]
 
 
-def _read_key(_: click.Context, parameter: click.Parameter, file: Any) -> SecretStr | None:
-    if file is None:
+def _read_key(_: click.Context, parameter: click.Parameter, name: str | None) -> SecretStr | None:
+    """The key in the file. What was given may be the key itself: no message repeats it."""
+    if name is None:
         return None
     from pydantic import SecretStr
 
     try:
-        key = str(file.read()).strip()
-    except UnicodeDecodeError:
-        raise click.BadParameter(f"the file {file.name} is not text", param=parameter) from None
-    if not key:
-        raise click.BadParameter(f"the file {file.name} is empty", param=parameter)
-    return SecretStr(key)
+        with click.open_file(name) as file:
+            key = SecretStr(file.read(_KEY_CHARS).strip())
+    except OSError as error:
+        raise click.BadParameter(
+            f"it can't be read ({error.strerror}); name a file that holds the key, not the key", param=parameter
+        ) from None
+    except ValueError:  # bytes that are no text, and a NUL in the name
+        raise click.BadParameter("it is not text; name a file that holds the key", param=parameter) from None
+    if not key.get_secret_value():
+        raise click.BadParameter("the file is empty", param=parameter)
+    return key
 
 
 def _store(**values: Any) -> dict[str, Any]:
@@ -93,7 +102,8 @@ _store_options = (
     click.option(
         "--api-key-file",
         "api_key",
-        type=click.File("r"),
+        metavar="FILENAME",
+        shell_complete=files,
         callback=_read_key,
         help="File that holds the server's API key. [default: $QDRANT_API_KEY]",
     ),

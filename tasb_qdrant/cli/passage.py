@@ -233,7 +233,8 @@ def _document_field(collection: OpenCollection) -> str:
 def _told(report: EditReport, *, as_json: bool, document_field: str = "") -> int:
     """Print what was done; the exit status says whether everything that was named is there."""
     from tasb_qdrant.cli.failures import DONE, INCOMPLETE
-    from tasb_qdrant.cli.render import note, print_json, stdout, warn
+    from tasb_qdrant.cli.render import note, print_json, warn
+    from tasb_qdrant.cli.screen import stdout
     from tasb_qdrant.errors import which_ids
 
     if report.truncated:
@@ -263,8 +264,9 @@ def _told_of_none(found: EditReport, *, as_json: bool) -> int:
 
     from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.render import print_json
+    from tasb_qdrant.cli.screen import say
 
-    click.echo("No passage matches; nothing was deleted.", err=True)
+    say("No passage matches; nothing was deleted.", err=True)
     if as_json:
         print_json(replace(found, dry_run=False).to_dict())
     return DONE
@@ -273,12 +275,13 @@ def _told_of_none(found: EditReport, *, as_json: bool) -> int:
 def _show(report: EditReport, *, err: bool = False) -> None:
     """Some of the passages, a line each."""
     from tasb_qdrant.cli.render import clean
+    from tasb_qdrant.cli.screen import say
 
     for hit in report.sample:
         head = clean(hit.title or hit.text)[:80]
-        click.echo(f"  [{clean(hit.id)[:100]}]  {head}", err=err)
+        say(f"  [{clean(hit.id)[:100]}]  {head}", err=err)
     if (more := report.matched - len(report.sample)) > 0:
-        click.echo(f"  and {more:,} more", err=err)
+        say(f"  and {more:,} more", err=err)
 
 
 def _passages(count: int) -> str:

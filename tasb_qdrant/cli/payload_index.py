@@ -42,7 +42,8 @@ def add_command(*, indexes: tuple[str, ...], collection: str, store: StoreOption
     """
     from tasb_qdrant.cli.failures import DONE
     from tasb_qdrant.cli.logs import is_quiet
-    from tasb_qdrant.cli.render import print_json, stdout, warn
+    from tasb_qdrant.cli.render import print_json, warn
+    from tasb_qdrant.cli.screen import stdout
     from tasb_qdrant.collection.open import open_existing
     from tasb_qdrant.ingest.display import ProgressDisplay
     from tasb_qdrant.ingest.progress import Counters
@@ -82,7 +83,8 @@ def drop_command(*, fields: tuple[str, ...], collection: str, store: ReadingStor
       tasb-qdrant collection index drop topic --collection docs
     """
     from tasb_qdrant.cli.failures import DONE
-    from tasb_qdrant.cli.render import print_json, stdout
+    from tasb_qdrant.cli.render import print_json
+    from tasb_qdrant.cli.screen import stdout
     from tasb_qdrant.collection.open import open_collection
 
     check_named("to drop indexes of")

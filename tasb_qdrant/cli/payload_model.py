@@ -23,7 +23,8 @@ def model_named(name: str | None) -> type[BaseModel] | None:
     if not colon or not module_name or not attribute:
         raise click.UsageError(f"--payload-model takes MODULE:CLASS, such as articles:Article; got {name!r}")
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # `python -m` puts it there; the installed program doesn't
+        # `python -m` has it first; an unpacked corpus may have a file torch.py, and nothing in it is to be run unasked.
+        sys.path.append(os.getcwd())
     try:
         found = getattr(import_module(module_name), attribute, None)
     except ImportError as error:

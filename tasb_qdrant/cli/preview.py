@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from tasb_qdrant.cli.highlight import excerpt
-from tasb_qdrant.cli.render import clean, print_json, stdout, warn
+from tasb_qdrant.cli.render import clean, print_json, warn
+from tasb_qdrant.cli.screen import stdout
 
 if TYPE_CHECKING:
     from tasb_qdrant.ingest import Preview

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
-import click
 from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
@@ -17,26 +14,26 @@ from rich.text import Text
 from tasb_qdrant.cli.highlight import excerpt, spans_in
 from tasb_qdrant.cli.logs import is_quiet
 from tasb_qdrant.cli.said import as_bytes, said
+from tasb_qdrant.cli.screen import say, say_json, say_of, stdout
 from tasb_qdrant.doctor import Check
+from tasb_qdrant.printable import STEERING
 from tasb_qdrant.records import Hit, HitGroup, IngestReport
-
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def print_json_line(result: Mapping[str, Any]) -> None:
     """The result as one JSON document on one line, as `print_json` does."""
-    click.echo(as_bytes(said().document(result), line=True))
+    say_json(as_bytes(said().document(result), line=True))
 
 
 def print_json(result: Mapping[str, Any]) -> None:
     """The result as one JSON document on stdout, with the version, and the warnings and notes said so far."""
-    click.echo(as_bytes(said().document(result), line=False))
+    say_json(as_bytes(said().document(result), line=False))
 
 
 def warn(message: str) -> None:
     """One line on stderr; JSON that is printed after it has it, too."""
     said().warnings.append(message)
-    click.echo(f"{click.style('Warning:', fg='yellow')} {message}", err=True)
+    say_of("Warning", "yellow", message)
 
 
 def note(message: str) -> None:
@@ -44,15 +41,7 @@ def note(message: str) -> None:
     said().notes.append(message)
     if is_quiet():
         return
-    click.secho(message, err=True, dim=True)
-
-
-def stdout() -> Console:
-    """A console for results; made anew each time, since tests replace stdout.
-
-    Lines are wrapped only on a terminal: elsewhere one result is one line, for grep and the like.
-    """
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    say(message, err=True, dim=True)
 
 
 def print_hits(hits: Sequence[Hit], *, words: frozenset[str] = frozenset()) -> None:
@@ -103,7 +92,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     console = stdout()
     if not console.is_terminal:
         for row in (columns, *rows) if any(columns) else rows:
-            click.echo("\t".join(clean(str(cell)) for cell in row))
+            say("\t".join(clean(str(cell)) for cell in row))
         return
     table = Table(*columns, header_style="bold", box=None, pad_edge=False, show_header=any(columns))
     for row in rows:
@@ -158,7 +147,7 @@ def print_checks(checks: Sequence[Check]) -> None:
 
 def clean(text: str) -> str:
     """One line without control characters: a passage must not be able to control the terminal."""
-    return " ".join(_CONTROL.sub(" ", text).split())
+    return " ".join(STEERING.sub(" ", text).split())
 
 
 def _shortened(text: str, limit: int = 400) -> str:

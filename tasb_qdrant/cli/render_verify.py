@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from tasb_qdrant.cli.render import clean, stdout, warn
+from tasb_qdrant.cli.render import clean, warn
+from tasb_qdrant.cli.screen import stdout
 from tasb_qdrant.ingest import SyncPlan
 from tasb_qdrant.records.verification import Difference, VerifyReport
 

@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 import click
 import orjson
 
+from tasb_qdrant.records.json_text import json_bytes
+
 VERSION: Final = 1
 """Of the JSON that commands print. A key that is added leaves it as it is; one that is renamed, removed or means
 something else makes it 2."""
@@ -75,4 +77,4 @@ def _format(arguments: Sequence[str]) -> str:
 
 def as_bytes(document: Mapping[str, Any], *, line: bool) -> bytes:
     """One document, on one line or indented."""
-    return orjson.dumps(document, option=None if line else orjson.OPT_INDENT_2)
+    return json_bytes(document, option=None if line else orjson.OPT_INDENT_2)

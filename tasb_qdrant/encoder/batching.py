@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,9 +18,10 @@ from tasb_qdrant.encoder.threads import ELSEWHERE
 from tasb_qdrant.encoder.tokenize.tokens import check_texts
 from tasb_qdrant.errors import EncodingError, InvalidInputError
 from tasb_qdrant.forks import Origin
+from tasb_qdrant.printable import logger
 from tasb_qdrant.records import ModelContract
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 
 class Tokenizes(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 from typing import Final
@@ -18,9 +17,10 @@ from tasb_qdrant.encoder.protocol import Encoder
 from tasb_qdrant.encoder.single import contract_of, load_single
 from tasb_qdrant.encoder.threads import spin_less
 from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.printable import logger
 from tasb_qdrant.records import ModelContract
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 
 def load_encoder(
@@ -38,6 +38,7 @@ def load_encoder(
     batch_tokens: int | None = None,
     forward: str = "auto",
     hub_timeout: float = HUB_TIMEOUT,
+    hub_only: bool = False,
 ) -> Encoder:
     """An encoder for `model`: "tas-b", "minilm", a hub id (at `revision`, a branch, tag or commit), or a folder. Its
     `notes` say what was chosen.
@@ -48,6 +49,9 @@ def load_encoder(
     answer (not for a download).
     `forward` is auto, fast or reference: the last is transformers' own, slow, for comparison.
     Pickle weights load only with `allow_pickle`, and then as tensors alone.
+
+    What is to be downloaded is logged before, by the logger `tasb_qdrant.downloads`. Weights of the model that a
+    `contract` names, which the hub says have another hash, are not. With `hub_only` the model is never a folder here.
 
     `normalize`, `dim` (the first so many numbers of each vector), `query_prompt` and `passage_prompt` replace what the
     model's files say; those that are None are as a `contract` has them, where one is given.
@@ -65,7 +69,15 @@ def load_encoder(
     wishes.check()
     wishes = wishes if contract is None else wishes.completed(contract)
     log.debug("loading the model %s", model)
-    found = find_model(model, revision=revision, allow_pickle=allow_pickle, hub_timeout=hub_timeout, wishes=wishes)
+    found = find_model(
+        model,
+        revision=revision,
+        allow_pickle=allow_pickle,
+        hub_timeout=hub_timeout,
+        wishes=wishes,
+        sha256=contract.weights if contract is not None and contract.model == model else "",
+        hub_only=hub_only,
+    )
     if len(devices := choose_devices(device)) == 1:
         encoder: Encoder = load_single(
             found, device=device, precision=precision, forward=forward, batch_tokens=batch_tokens

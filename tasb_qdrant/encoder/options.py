@@ -11,9 +11,9 @@ from typing import Any, TypedDict
 from tasb_qdrant.encoder.hardware import check_names
 from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.encoder.load import known_contract, load_encoder
-from tasb_qdrant.encoder.model.resolve import TAS_B, named_by
+from tasb_qdrant.encoder.model.resolve import TAS_B, OtherWeightsError, named_by
 from tasb_qdrant.encoder.protocol import Encoder
-from tasb_qdrant.errors import DeviceError, EncodingError, ModelError
+from tasb_qdrant.errors import ContractMismatchError, DeviceError, EncodingError, ModelError
 from tasb_qdrant.records import ModelContract
 from tasb_qdrant.version import package_version
 
@@ -68,20 +68,31 @@ class EncoderChoice:
     passage_prompt: str | None = None
     encoder: Encoder | None = None
 
-    def load(self, contract: ModelContract | None = None, *, collection: str = "") -> Encoder:
+    def load(self, contract: ModelContract | None = None, *, collection: str = "", location: str = "") -> Encoder:
         """The encoder that was chosen, else the one that made the vectors of a `contract`, else TAS-B. What wasn't
         chosen of its vectors is as the contract has it, too. Errors about a model that the contract names say so, with
-        the `collection`'s name.
+        the `collection`'s name. Whoever may write to a server chooses what its contracts name: of a `location` that is
+        one, that is a model of the hub, and never a folder of this machine.
 
-        Raises what `load_encoder` does.
+        Raises what `load_encoder` does, and ContractMismatchError for the contract's model, if the hub says that its
+        weights are others now.
         """
         if self.encoder is not None:
             return self.encoder
+        try:
+            return self._chosen(contract, collection, location)
+        except OtherWeightsError as error:
+            stored, found = "" if contract is None else contract.weights[:12], error.sha256[:12]
+            named = [("model", f"{error.repo} ({stored})", f"{error.repo} ({found})")]
+            raise ContractMismatchError(collection, named) from error
+
+    def _chosen(self, contract: ModelContract | None, collection: str, location: str) -> Encoder:
         if self.model is not None or contract is None:
             return self._loaded(TAS_B if self.model is None else self.model, self.revision, contract)
-        model, revision = named_by(contract, self.revision)
+        hub_only = location.startswith(("http://", "https://"))
+        model, revision = named_by(contract, self.revision, hub_only=hub_only)
         with _said_of(collection, model):
-            return self._loaded(model, revision, contract)
+            return self._loaded(model, revision, contract, hub_only=hub_only)
 
     def lazily(
         self,
@@ -90,6 +101,7 @@ class EncoderChoice:
         collection: str,
         check: Callable[[ModelContract], None],
         load: Callable[[], Encoder] | None = None,
+        location: str = "",
     ) -> Encoder:
         """The encoder for a `collection` with this `contract`, which `load` (by default `self.load`) loads when it
         first has something to encode.
@@ -105,7 +117,7 @@ class EncoderChoice:
         check(known)
 
         def loaded() -> Encoder:
-            encoder = self.load(contract, collection=collection) if load is None else load()
+            encoder = self.load(contract, collection=collection, location=location) if load is None else load()
             check(encoder.contract)
             return encoder
 
@@ -133,7 +145,9 @@ class EncoderChoice:
         given = {name: value for name, value in wished.items() if value is not None}
         return replace(contract, precision="", version=package_version(), **given)
 
-    def _loaded(self, model: str | Path, revision: str | None, contract: ModelContract | None) -> Encoder:
+    def _loaded(
+        self, model: str | Path, revision: str | None, contract: ModelContract | None, *, hub_only: bool = False
+    ) -> Encoder:
         return load_encoder(
             model,
             revision=revision,
@@ -145,6 +159,7 @@ class EncoderChoice:
             query_prompt=self.query_prompt,
             passage_prompt=self.passage_prompt,
             contract=contract,
+            hub_only=hub_only,
         )
 
 
@@ -153,8 +168,8 @@ def _said_of(collection: str, model: str) -> Iterator[None]:
     """Errors about the model name the collection that it comes from: the person has not named it."""
     try:
         yield
-    except (DeviceError, EncodingError):
-        raise  # about the machine
+    except (DeviceError, EncodingError, OtherWeightsError):
+        raise  # about the machine, or said by the caller
     except ModelError as error:
         whose = f"the collection {collection!r} was" if collection else "the collection's vectors were"
         raise type(error)(

@@ -33,6 +33,7 @@ from tasb_qdrant.filters.conditions import (
 from tasb_qdrant.filters.literals import write_literal
 from tasb_qdrant.filters.nodes import Filter
 from tasb_qdrant.filters.values import EXACT, Scalar, kind_of, parse_datetime
+from tasb_qdrant.printable import escaped, listed, named
 from tasb_qdrant.records.path import canonical_path, parse_path
 
 if TYPE_CHECKING:  # settings imports pydantic, which takes longer than all of this package
@@ -215,18 +216,22 @@ def _warn(leaf: Leaf, sampled: Mapping[str, frozenset[str]], indexes: Mapping[st
     if found is None:
         if _place(field) in map(_place, indexes):
             return
-        yield f'no field "{field}" in this collection; {_suggestion(field, [*indexes, *sampled])}'
+        yield f"no field {_quoted(field)} in this collection; {_suggestion(field, [*indexes, *sampled])}"
         return
     wanted = _kind_asked_for(leaf)
     held = found - {"null"}
     if wanted is not None and held and wanted not in held:
-        yield f"{field} holds {' and '.join(sorted(held))}s, which {_ARTICLE[wanted]} never matches"
+        yield f"{named(field)} holds {' and '.join(sorted(held))}s, which {_ARTICLE[wanted]} never matches"
+
+
+def _quoted(field: str) -> str:
+    return repr(field) if escaped(field) != field or '"' in field else f'"{field}"'
 
 
 def _suggestion(field: str, known: list[str]) -> str:
     same = [name for name in known if name.replace("[]", "") == field.replace("[]", "")]
     close = same or difflib.get_close_matches(field, known, n=3, cutoff=0.6)
-    return f"closest: {', '.join(dict.fromkeys(close))}" if close else f"fields: {', '.join(sorted(set(known))[:8])}"
+    return f"closest: {listed(dict.fromkeys(close))}" if close else f"fields: {listed(sorted(set(known))[:8])}"
 
 
 def _kinds_at(field: str, sampled: Mapping[str, frozenset[str]]) -> frozenset[str] | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasb_qdrant.keywords import chosen
+from tasb_qdrant.keywords import chosen, hidden
 from tasb_qdrant.records import IngestReport
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def ingest(
     Raises the kinds of TasbQdrantError; what was stored by then stays stored. A collection that this call made, and
     stored nothing in, is deleted again.
     """
+    api_key = hidden(api_key)
     given = locals()
     # Here and not above: `import tasb_qdrant` binds this function, and must not wait for what it needs.
     from tasb_qdrant.ingest.options import IngestOptions

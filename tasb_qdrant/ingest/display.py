@@ -23,6 +23,7 @@ from rich.text import Text
 
 from tasb_qdrant.ingest.notebook import NotebookBar
 from tasb_qdrant.ingest.progress import Progress as Moment
+from tasb_qdrant.printable import escaped
 
 PLAIN_SECONDS: Final = 10.0
 
@@ -42,10 +43,10 @@ class ProgressDisplay:
         if console.is_terminal and not quiet:
             self._bar = Progress(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=24),
                 TaskProgressColumn(),
-                TextColumn("{task.fields[counts]}"),
+                TextColumn("{task.fields[counts]}", markup=False),
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=console,
@@ -60,11 +61,11 @@ class ProgressDisplay:
             if self._quiet:
                 continue
             if self._page is not None:
-                self._page.tell(sentence)
+                self._page.tell(escaped(sentence))
             elif self._bar is not None:
-                self._bar.console.print(Text(sentence, style="dim"))
+                self._bar.console.print(Text(escaped(sentence), style="dim"))
             else:
-                click.echo(sentence, err=True)
+                click.echo(escaped(sentence), err=True)
         if self._quiet:
             return
         done, total = _extent(moment)
@@ -111,7 +112,7 @@ def _extent(moment: Moment) -> tuple[float, float | None]:
 
 def _counts(moment: Moment) -> str:
     held_up = f"waiting for {moment.waiting_for}" if moment.waiting_for else ""
-    return ", ".join(part for part in (_how_far(moment), held_up) if part)
+    return escaped(", ".join(part for part in (_how_far(moment), held_up) if part))
 
 
 def _how_far(moment: Moment) -> str:

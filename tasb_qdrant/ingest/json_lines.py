@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 
 from tasb_qdrant.errors import SettingsError
+from tasb_qdrant.records.json_text import json_bytes
 from tasb_qdrant.sources import SourceFile
 
 _LONGEST_LINE: Final = 2**20
@@ -67,7 +68,7 @@ class JsonLines:
             self._check_replaceable(sources)
         try:
             self._file = (self._staged or self.path).open("wb")
-        except OSError as error:
+        except (OSError, ValueError) as error:  # a ValueError for a NUL in the name
             raise self._unwritable(error) from error
 
     def write(self, lines: Iterable[Mapping[str, object]]) -> None:
@@ -75,7 +76,7 @@ class JsonLines:
         if self._file is None:
             return
         try:
-            self._file.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+            self._file.writelines(json_bytes(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -114,9 +115,10 @@ class JsonLines:
         """The lines of an existing file, each with its number, from 1."""
         try:
             lines = self.path.read_bytes().splitlines()
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise SettingsError(
-                f"{self.path}: can't be read ({error.strerror}); name a file that {self.kind.option} made"
+                f"{self.path}: can't be read ({getattr(error, 'strerror', None) or error}); name a file that "
+                f"{self.kind.option} made"
             ) from error
         for number, line in enumerate(lines, 1):
             try:
@@ -144,9 +146,10 @@ class JsonLines:
                 "name another file"
             )
 
-    def _unwritable(self, error: OSError) -> SettingsError:
+    def _unwritable(self, error: OSError | ValueError) -> SettingsError:
         return SettingsError(
-            f"{self.kind.option} {self.path}: can't be written ({error.strerror or error}); name another file"
+            f"{self.kind.option} {self.path}: can't be written ({getattr(error, 'strerror', None) or error}); name "
+            "another file"
         )
 
 

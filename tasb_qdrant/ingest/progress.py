@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -12,10 +11,11 @@ from typing import Final, TypeVar
 
 from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.watch import Watch
+from tasb_qdrant.printable import logger
 
 T = TypeVar("T")
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 TELL_SECONDS: Final = 0.1
 """The least time between two calls of `on_progress` in a phase; drawing a bar more often is a waste."""

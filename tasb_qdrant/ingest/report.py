@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -14,10 +13,11 @@ from tasb_qdrant.ingest.pipeline import Outcome
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.resume.journal import Journal
 from tasb_qdrant.ingest.still_there import StillThere
+from tasb_qdrant.printable import logger
 from tasb_qdrant.records import IngestReport
 from tasb_qdrant.settings import LEAST_TOKENS, IndexType
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 _NAMED: Final = 3
 """Files that a warning names."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -50,6 +49,7 @@ from tasb_qdrant.ingest.upload.index_deferral import build_index, check_limits
 from tasb_qdrant.ingest.verify.check import verified
 from tasb_qdrant.ingest.verify.sync import deletions
 from tasb_qdrant.keywords import chosen
+from tasb_qdrant.printable import logger
 from tasb_qdrant.records import IngestReport, ModelContract
 from tasb_qdrant.settings import (
     DEFAULT_AVG_LEN,
@@ -65,7 +65,7 @@ from tasb_qdrant.sources import SourceReader
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 C = TypeVar("C", bound=Collection | Store)
 
@@ -243,7 +243,7 @@ class IngestRun:
     def _load_encoder(self, contract: ModelContract | None) -> Encoder:
         if self._encoder.encoder is None:
             self._counters.phase("loading the model")
-        return self._encoder.load(contract, collection=self._name)
+        return self._encoder.load(contract, collection=self._name, location=self._store.location)
 
     def _split_as(self, split: SplitSettings | None, encoder: Encoder) -> None:
         """Have texts that aren't read yet split, in every reading of the source."""

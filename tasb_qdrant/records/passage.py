@@ -53,6 +53,7 @@ def point_id(passage_id: str, integers: IntegerIds = "u53") -> int | str:
     Canonical decimal below 2**53 becomes that integer: JavaScript's clients round larger ones, and then read and
     delete other points. A UUID in any spelling becomes its canonical form, and anything else UUIDv5 of
     (POINT_ID_NAMESPACE, the id). A collection says by its `integers` which decimals it was filled with.
+    Raises InvalidPassageError for what no id can be: half of a surrogate pair.
     """
     if _DECIMAL.fullmatch(passage_id) and (number := int(passage_id)) < _INTEGERS_BELOW[integers]:
         return number
@@ -65,7 +66,10 @@ def point_id(passage_id: str, integers: IntegerIds = "u53") -> int | str:
 
 def _uuid5(name: str) -> str:
     """uuid.uuid5(POINT_ID_NAMESPACE, name) as a string, four times as fast: every passage needs one."""
-    digest = sha1(POINT_ID_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
+    try:
+        digest = sha1(POINT_ID_NAMESPACE.bytes + name.encode(), usedforsecurity=False).digest()
+    except UnicodeEncodeError:
+        raise _unstorable(name, "id", field="id") from None
     text = digest[:16].hex()
     variant = "89ab"[digest[8] >> 4 & 3]
     return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{variant}{text[17:20]}-{text[20:]}"

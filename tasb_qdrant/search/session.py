@@ -142,6 +142,7 @@ class Opening:
                 collection.contract,
                 collection=self.name,
                 check=partial(check_contract, self.name, collection.contract),
+                location=collection.location,
             )
             reads = collection.reads.steps
 

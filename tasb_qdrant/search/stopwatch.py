@@ -6,13 +6,14 @@ import logging
 import time
 from typing import Any, Final, TypeVar
 
+from tasb_qdrant.printable import logger
 from tasb_qdrant.records.timings import Timings
 from tasb_qdrant.search.hits import HitGroups, Hits
 from tasb_qdrant.steps import EncodePassages, EncodeQueries, Requests, Step, Work
 
 T = TypeVar("T")
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 
 class Stopwatch:

@@ -17,6 +17,7 @@ from tasb_qdrant.errors import FilterError, RequestRefusedError
 from tasb_qdrant.filters import F, Filter, check_filter, parse_filter, seen_kinds
 from tasb_qdrant.filters.conditions import leaves
 from tasb_qdrant.filters.kinds import coarse
+from tasb_qdrant.printable import escaped
 from tasb_qdrant.records.path import canonical_path
 from tasb_qdrant.search.fields import Use, unfit
 from tasb_qdrant.settings import IndexType, PayloadKeys
@@ -33,6 +34,12 @@ _LONG: Final = 2_000
 
 _PACKAGE: Final = str(Path(__file__).parents[1])
 
+_MOST_WARNED: Final = 1_000
+
+_WARNED: Final[dict[Any, Any]] = {}
+"""What `warnings` remembers to have shown: by default it is kept in the module that is warned, for each message, for
+ever, and in a service the messages have words of its users."""
+
 
 class FilterWarning(UserWarning):
     """A filter that can be answered, but looks like a slip: an unknown field, or one of another type."""
@@ -44,6 +51,11 @@ def parsed_filter(where: str | Where | bool) -> Where:
     parsed = parse_filter(where) if isinstance(where, str) else where
     if isinstance(parsed, bool) or not (isinstance(parsed, Filter) or _is_clients(parsed)):
         raise FilterError(_no_filter(parsed))
+    if not isinstance(parsed, Filter):
+        try:
+            parsed.model_dump_json()
+        except ValueError as error:  # its parts are checked by qdrant-client; that its texts are texts is not
+            raise FilterError(f"the filter can't be sent ({error}); correct the encoding of its texts") from None
     return parsed
 
 
@@ -73,9 +85,9 @@ class WhereChecker:
         seen |= yield from self._looked_for(fields - seen.keys() - set(map(canonical_path, indexes)))
         # Where there is nothing yet, every index is empty.
         empty = self._reads.filtering.known.indexes.empty if self._sampled else frozenset()
-        messages = check_filter(where, indexes=indexes, seen=seen, empty=empty)
+        messages = [escaped(message) for message in check_filter(where, indexes=indexes, seen=seen, empty=empty)]
         for message in messages:
-            warnings.warn(message, FilterWarning, stacklevel=_frames_of_the_package())
+            _warn(message)
         if not messages:
             self._passed.put(where, indexes)
         return tuple(messages)
@@ -158,12 +170,15 @@ def is_long(where: object) -> bool:
     return isinstance(where, Filter) and where.size > _LONG
 
 
-def _frames_of_the_package() -> int:
-    """The stack level of the code that called this package: drivers and generators lie in between."""
-    level, frame = 1, sys._getframe(1)
+def _warn(message: str) -> None:
+    """Warn where the package was called: drivers and generators lie in between."""
+    frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        level, frame = level + 1, frame.f_back
-    return level
+        frame = frame.f_back
+    if len(_WARNED) > _MOST_WARNED:
+        _WARNED.clear()
+    code, module = frame.f_code, str(frame.f_globals.get("__name__", "<unknown>"))
+    warnings.warn_explicit(message, FilterWarning, code.co_filename, frame.f_lineno, module=module, registry=_WARNED)
 
 
 def _is_clients(where: object) -> bool:

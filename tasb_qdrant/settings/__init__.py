@@ -19,6 +19,7 @@ from tasb_qdrant.settings.environment import (
     usual_authorities,
     waiting_is_chosen,
 )
+from tasb_qdrant.settings.network import client_for
 from tasb_qdrant.settings.split import LEAST_TOKENS, SplitSettings
 from tasb_qdrant.settings.store import (
     DEFAULT_PORT,
@@ -52,6 +53,7 @@ __all__ = [
     "Transport",
     "VectorType",
     "check_whole_number",
+    "client_for",
     "environment_names",
     "first_problem",
     "log_level",

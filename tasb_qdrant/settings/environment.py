@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pydantic import (
     SecretStr,
@@ -98,6 +99,24 @@ def s3_endpoint() -> str:
     """The URL of another object store that speaks S3, or ""."""
     named = _Aws()
     return (named.endpoint_url_s3 or named.endpoint_url).rstrip("/")
+
+
+class _Network(BaseSettings):
+    """What HTTP clients read themselves; whatever is in them."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    http_proxy: Any = None
+    https_proxy: Any = None
+    all_proxy: Any = None
+    no_proxy: Any = None
+    ssl_cert_file: Any = None
+    ssl_cert_dir: Any = None
+
+
+def network_names() -> tuple[str, ...]:
+    """Which of the variables for proxies and certificates are set, in capitals; their values may be secret."""
+    return tuple(name.upper() for name, value in _Network() if value)
 
 
 def user_state_folder() -> Path:

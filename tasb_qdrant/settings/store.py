@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from tasb_qdrant.errors import SettingsError
-from tasb_qdrant.keywords import expanded_signature
+from tasb_qdrant.keywords import expanded_signature, hidden
 from tasb_qdrant.settings import checks
 from tasb_qdrant.settings.base import Frozen
 from tasb_qdrant.settings.checks import MAX_SECONDS
@@ -118,6 +118,13 @@ class StoreSettings(Frozen):
     def _usable(cls, url: str | None) -> str | None:
         return url if url is None else _checked_url(url)
 
+    @field_validator("path")
+    @classmethod
+    def _possible(cls, path: Path | None) -> Path | None:
+        if path is not None and "\0" in str(path):
+            raise ValueError(f"a folder's name has no NUL, got {str(path)!r}")
+        return path
+
     @field_validator("api_key")
     @classmethod
     def _fits_a_header(cls, key: SecretStr | None) -> SecretStr | None:
@@ -152,26 +159,31 @@ class StoreSettings(Frozen):
         return min(READ_SECONDS, self.timeout) if self.read_timeout is None else self.read_timeout
 
     def at(self, url: str, *, transport: Transport) -> StoreSettings:
-        """The same settings for another server, reached by `transport`. Raises SettingsError."""
-        return StoreSettings(**{**dict(self), "url": url, "path": None, "transport": transport, "grpc_port": None})
+        """The same settings for another server, reached by `transport`; that the key may cross the network in plain
+        text was said of this one's host alone. Raises SettingsError."""
+        other = {"url": url, "path": None, "transport": transport, "grpc_port": None, "allow_plain_http_key": False}
+        return StoreSettings(**{**dict(self), **other})
 
 
 _HEADER_SAFE: Final = re.compile(r"[\x21-\x7e]+")
+_HOST_AND_PORT: Final = re.compile(r"[\w.\-]+:[0-9]{1,5}/?", re.ASCII)
 
 
 def _checked_url(url: str) -> str:
     """The url; ValueError if it is not that of a server, or contains a secret that would be shown with it."""
+    if "?" in url or "#" in url:
+        raise ValueError("the url must end before '?' and '#'; a key goes into QDRANT_API_KEY")
     if "@" in url:
         raise ValueError("the url must not hold a user or a password; a key goes into QDRANT_API_KEY")
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port  # the port is parsed only now, and may be invalid
     except ValueError:
-        raise ValueError(f"the url has no valid host and port: {url!r}") from None
+        raise ValueError("the url has no valid host and port; it is like http://localhost:6333") from None
     if not url.startswith(("http://", "https://")):
-        raise ValueError(f"the url must start with http:// or https://, got {url!r}")
-    if parts.query or parts.fragment:
-        raise ValueError("the url must end before '?' and '#'; a key goes into QDRANT_API_KEY")
+        # What has no scheme may be a key that took the url's place: only what is like a host and a port is shown.
+        got = f", got {url!r}" if _HOST_AND_PORT.fullmatch(url) else "; a key goes into QDRANT_API_KEY"
+        raise ValueError(f"the url must start with http:// or https://{got}")
     if not host or not url.isprintable() or " " in url or "\\" in url:
         raise ValueError(f"the url must be like http://localhost:6333, got {url!r}")
     return url
@@ -183,16 +195,16 @@ def store_settings(**options: Unpack[ReadingStoreOptions]) -> StoreSettings:
 
     The API key is `api_key`, else `$QDRANT_API_KEY`; likewise the files of certificates. Raises SettingsError.
     """
-    url, path, key = options.get("url"), options.get("path"), options.get("api_key")
+    url, path = options.get("url"), options.get("path")
+    key = hidden(options.get("api_key"))
     if url is not None and path is not None:
+        StoreSettings(url=url)  # a url that holds a secret is told without it
         raise SettingsError(f"both a server ({url}) and a folder ({path}) were given; give one of --url and --path")
     environment = QdrantEnvironment()
     if url is None and path is None:
         url = environment.url or None
     if url is None and path is None:
         path = DEFAULT_STORE
-    if isinstance(key, str):
-        key = SecretStr(key)
     if key is None and url is not None:
         key = environment.api_key
     values: dict[str, Any] = {

@@ -187,11 +187,11 @@ def test_a_server_and_the_embedded_store_are_given_the_same(
     assert run("ingest", CORPUS, "--collection", collection_name, *grpc, *MODEL, *indexes).code == 0
     assert run("ingest", CORPUS, "--collection", collection_name, "--path", "here", *MODEL, *indexes).code == 0
     question = ["search", "early telescopes", "--collection", collection_name, "--filter", "year < 1900", "--json"]
-    on_server = run(*question, *grpc).json["hits"]
+    on_server = run(*question, *grpc, *MODEL).json["hits"]  # a folder that a server names isn't opened
     embedded = run(*question, "--path", "here").json["hits"]
     assert [hit["id"] for hit in on_server] == [hit["id"] for hit in embedded]
     assert [hit["payload"] for hit in on_server] == [hit["payload"] for hit in embedded]
-    over_rest = run(*question, "--transport", "rest").json["hits"]
+    over_rest = run(*question, *MODEL, "--transport", "rest").json["hits"]
     assert [list(hit["payload"]) for hit in on_server] == [list(hit["payload"]) for hit in over_rest]
     assert [list(hit) for hit in on_server] == [list(hit) for hit in embedded]
 

@@ -108,12 +108,12 @@ def test_an_unfinished_load_is_told_by_info_and_search_until_it_is_optimized(
         told = "tasb-qdrant collection optimize --collection c"
         assert told in run("collection", "info", *where).out
         assert run("collection", "info", *where, "--json").json["index_deferred"] is True
-        assert told in run("search", "bees", *where).err
+        assert told in run("search", "bees", *where, "--model", model).err
         assert run("collection", "optimize", *where).code == 0
         info = run("collection", "info", *where)
         assert told not in info.out
         assert "384 float16" in info.out
-        assert told not in run("search", "bees", *where).err
+        assert told not in run("search", "bees", *where, "--model", model).err
     finally:
         run("collection", "delete", *where, "--yes")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Mapping
@@ -18,8 +17,9 @@ from tasb_qdrant.collection.edge.space import DISK_FULL, disk_full
 from tasb_qdrant.collection.schema import CollectionSchema, edit_mark, read_schema
 from tasb_qdrant.errors import CollectionError, StoreCorruptError, StoreLockedError
 from tasb_qdrant.locks import is_held
+from tasb_qdrant.printable import logger
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 SIDECAR: Final = "collection.json"
 LOCK: Final = "lock"

@@ -7,7 +7,6 @@ Queries go one by one for that reason: between two of them others get their turn
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,9 +39,10 @@ from tasb_qdrant.collection.schema import CollectionSchema, check_same
 from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, log_answer
 from tasb_qdrant.errors import CollectionError
 from tasb_qdrant.forks import Origin
+from tasb_qdrant.printable import logger
 from tasb_qdrant.steps import NEVER, Deadline
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 _REMEDY: Final = (
     "close it before the fork and open it in the process that uses it, as one process at a time can have it open; or "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import logging
 import shutil
 import threading
 import uuid
@@ -32,9 +31,10 @@ from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.schema import CollectionSchema, check_name, kept_settings
 from tasb_qdrant.errors import CollectionError, CollectionNotFoundError, RequestRefusedError, SettingsError
 from tasb_qdrant.forks import Origin
+from tasb_qdrant.printable import logger
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 _UNFINISHED: Final = ".creating-"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from tasb_qdrant.collection.limits import UNLIMITED, StoreLimits
 from tasb_qdrant.collection.reads.wire import Indexes, Wire
 from tasb_qdrant.errors import CollectionChangedError, CollectionError
+from tasb_qdrant.printable import logger
 from tasb_qdrant.steps import Requests, StoreSteps
 
 if TYPE_CHECKING:
     from tasb_qdrant.collection.schema import CollectionSchema
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 STATE_AGE: Final = 5.0
 """Seconds for which a server's word is taken: then the next call asks again, which takes it a millisecond or some. An

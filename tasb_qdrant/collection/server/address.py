@@ -11,9 +11,11 @@ import grpc
 import httpx
 from qdrant_client.connection import header_adder_interceptor, parse_channel_options
 
+from tasb_qdrant.collection.server.bounded import ENCODINGS, bound, bound_async
 from tasb_qdrant.collection.server.certificates import Certificates, ssl_context
+from tasb_qdrant.collection.server.key import hidden_key
 from tasb_qdrant.collection.server.whole import bounded
-from tasb_qdrant.settings import DEFAULT_PORT, StoreSettings
+from tasb_qdrant.settings import DEFAULT_PORT, StoreSettings, client_for
 
 
 def scheme(settings: StoreSettings) -> str:
@@ -44,6 +46,8 @@ def grpc_options(settings: StoreSettings) -> dict[str, Any]:
     """A channel's options."""
     # By default a channel whose server was away for a minute looks for it every two minutes only.
     options = {"grpc.initial_reconnect_backoff_ms": 250, "grpc.max_reconnect_backoff_ms": 2_000}
+    # Packed answers are refused, as unpacking one has no bound: nobody asks for them.
+    options |= {"grpc.compression_enabled_algorithms_bitset": 1}
     if is_on_loopback(settings):
         options["grpc.enable_http_proxy"] = 0
     return options
@@ -52,6 +56,7 @@ def grpc_options(settings: StoreSettings) -> dict[str, Any]:
 def client_options(settings: StoreSettings) -> dict[str, Any]:
     """Options of a qdrant-client's requests over REST and of its channels."""
     options: dict[str, Any] = {"verify": _verify(settings), "grpc_options": grpc_options(settings)}
+    options |= {"event_hooks": {"response": [bound]}, "headers": {"accept-encoding": ENCODINGS}}
     if scheme(settings) == "https":
         options["grpc_options"] |= Certificates.of(settings).for_grpc()
     # A proxy from the environment can't reach this machine's loopback, and must not see the key.
@@ -91,24 +96,31 @@ def plain_async_channel(settings: StoreSettings) -> grpc.aio.Channel:
 
 def key_of(settings: StoreSettings) -> list[tuple[str, str]]:
     """The key as a header, if there is one."""
-    return [] if settings.api_key is None else [("api-key", settings.api_key.get_secret_value())]
+    key = hidden_key(settings)
+    return [] if key is None else [("api-key", key)]
 
 
 def http_client(settings: StoreSettings) -> httpx.Client:
     """A client whose requests name paths alone."""
-    return bounded(httpx.Client(**_http_options(settings)))
+    with client_for(settings.location):
+        return bounded(httpx.Client(**_http_options(settings), event_hooks={"response": [bound]}))
 
 
 def async_http_client(settings: StoreSettings) -> httpx.AsyncClient:
     """The same for the event loop that runs."""
-    return httpx.AsyncClient(**_http_options(settings))
+    with client_for(settings.location):
+        return httpx.AsyncClient(**_http_options(settings), event_hooks={"response": [bound_async]})
 
 
 def _http_options(settings: StoreSettings) -> dict[str, Any]:
     parts = urlsplit(settings.location)
     return {
         "base_url": f"{parts.scheme}://{_host(settings)}:{rest_port(settings)}{parts.path.rstrip('/')}",
-        "headers": {"content-type": "application/json", **dict(key_of(settings))},
+        "headers": {
+            "content-type": "application/json",
+            "accept-encoding": ENCODINGS,
+            **dict(key_of(settings)),
+        },
         "verify": _verify(settings),
         # A proxy from the environment can't reach this machine's loopback, and must not see the key.
         "trust_env": not is_on_loopback(settings),

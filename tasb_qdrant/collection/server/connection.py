@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 import warnings
@@ -30,16 +29,18 @@ from tasb_qdrant.collection.server.address import (
     with_key,
 )
 from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, named_error, sensible, was_answered
+from tasb_qdrant.collection.server.key import hidden_key, without_frames, without_key
 from tasb_qdrant.collection.server.questions import Questions
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.whole import bounded, whole, within
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
 from tasb_qdrant.forks import Origin, keep
-from tasb_qdrant.settings import DEFAULT_PORT, StoreSettings
+from tasb_qdrant.printable import logger
+from tasb_qdrant.settings import DEFAULT_PORT, StoreSettings, client_for
 from tasb_qdrant.steps import NEVER, Deadline
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 OLDEST_SERVER: Final = (1, 16, 0)
 """The first with collection metadata, where the model contract lives."""
@@ -141,7 +142,7 @@ def connect(
 
     def ask_version() -> tuple[int, int, int]:
         with within(seconds := deadline.left(patience.request)):
-            return _server_version(rest, settings.address, seconds)
+            return _known_version(rest, settings, seconds)
 
     try:
         version = call(
@@ -204,7 +205,7 @@ def _check_key_is_safe(settings: StoreSettings) -> None:
 
 
 def _client(settings: StoreSettings, timeout: float, *, over_grpc: bool) -> QdrantClient:
-    with warnings.catch_warnings():
+    with client_for(settings.location), warnings.catch_warnings():
         # A key over plain http to another host has been refused above; on loopback it is fine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
         client = QdrantClient(
@@ -212,7 +213,7 @@ def _client(settings: StoreSettings, timeout: float, *, over_grpc: bool) -> Qdra
             port=rest_port(settings),
             grpc_port=grpc_port(settings),
             prefer_grpc=over_grpc,
-            api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
+            api_key=hidden_key(settings),
             timeout=max(1, round(timeout)),
             check_compatibility=False,  # we check for what we need, which older servers have too
             **client_options(settings),
@@ -222,26 +223,49 @@ def _client(settings: StoreSettings, timeout: float, *, over_grpc: bool) -> Qdra
     return client
 
 
+def _known_version(rest: QdrantClient, settings: StoreSettings, timeout: float) -> tuple[int, int, int]:
+    """That of a server which accepts the key. It is asked what it is before it sees the key: another program may be
+    listening. A gateway before it may want the key for that, too."""
+    if settings.api_key is None:
+        version = _server_version(rest, settings.address, timeout)
+    else:
+        keyless = _client(without_key(settings), timeout, over_grpc=False)
+        try:
+            version = _server_version(keyless, settings.address, timeout)
+        except UnexpectedResponse as error:
+            if error.status_code not in (401, 403):
+                raise
+            version = _server_version(rest, settings.address, timeout)
+        finally:
+            keyless.close()
+    try:
+        rest.get_collections()  # `/` answers without a key; this tells whether ours is accepted
+    except ResponseHandlingException as error:
+        _check_answered(error, settings.address, timeout)
+        raise
+    return version
+
+
 def _server_version(client: QdrantClient, url: str, timeout: float) -> tuple[int, int, int]:
     """Raises ServerTooOldError, ServerUnreachableError for another program, and what the client raises."""
     stranger = ServerUnreachableError(f"{url}: something answers there, but it isn't a Qdrant server; correct --url")
     try:
         described = client.info()
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise stranger from error
+        raise stranger from without_frames(error)
     except ResponseHandlingException as error:
         if isinstance(error.source, ValidationError):
-            raise stranger from error
+            raise stranger from without_frames(error)
         if isinstance(error.source, httpx.RemoteProtocolError) and "illegal" in str(error.source):
             raise ServerUnreachableError(
                 f"{url}: something answers there, but not in HTTP ({error.source}); correct http:// or https:// in "
                 "--url, or its port"
-            ) from error
+            ) from without_frames(error)
         _check_answered(error, url, timeout)
         raise
     except UnexpectedResponse as error:
         if error.status_code is not None and error.status_code < 500 and error.status_code not in (401, 403, 408, 429):
-            raise stranger from error
+            raise stranger from without_frames(error)
         raise
     if "qdrant" not in described.title.lower():
         raise stranger
@@ -252,11 +276,6 @@ def _server_version(client: QdrantClient, url: str, timeout: float) -> tuple[int
             f"{url}: this is Qdrant {described.version}, but {oldest} or later is needed (collection metadata); "
             "upgrade the server"
         )
-    try:
-        client.get_collections()  # `/` answers without a key; this tells whether ours is accepted
-    except ResponseHandlingException as error:
-        _check_answered(error, url, timeout)
-        raise
     return version
 
 
@@ -266,7 +285,7 @@ def _check_answered(error: ResponseHandlingException, url: str, timeout: float) 
         raise ServerUnreachableError(
             f"{url}: something takes connections there and doesn't answer in time, within {timeout:.3g} s; "
             "look whether the server is well, or correct --url"
-        ) from error
+        ) from without_frames(error)
 
 
 def _parse_version(text: str) -> tuple[int, int, int]:
@@ -278,7 +297,10 @@ def _parse_version(text: str) -> tuple[int, int, int]:
 def _over_grpc(
     settings: StoreSettings, timeout: float, version: tuple[int, int, int], deadline: Deadline
 ) -> QdrantClient | str:
-    """A client over gRPC, or why there is none."""
+    """A client over gRPC, or why there is none. What listens there is asked what it is before it sees the key, unless
+    a person has named the port: it is beside the named one, where anything may be."""
+    if settings.api_key is not None and (why := _no_qdrant_at(settings, deadline.left(timeout), version)):
+        return why
     client = _client(settings, timeout, over_grpc=True)
     try:
         probe = min(PROBE_SECONDS, timeout)
@@ -295,3 +317,18 @@ def _over_grpc(
         client.close()
         return f"another server answers there, Qdrant {found}"
     return client
+
+
+def _no_qdrant_at(settings: StoreSettings, timeout: float, version: tuple[int, int, int]) -> str:
+    """Why the gRPC port is not one of the same server, found out without the key; "" if it is."""
+    with plain_channel(settings) as channel:
+        try:
+            stub = messages.QdrantStub(channel)  # type: ignore[no-untyped-call]  # it is generated
+            answer = stub.HealthCheck(messages.HealthCheckRequest(), timeout=min(PROBE_SECONDS, timeout))
+        except grpc.RpcError as error:
+            code = error.code() if hasattr(error, "code") else None
+            wants_key = code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+            return "" if wants_key and settings.grpc_port is not None else getattr(code, "name", str(error))
+    if "qdrant" not in answer.title.lower():
+        return "another program answers there"
+    return "" if _parse_version(answer.version) == version else f"another server answers there, Qdrant {answer.version}"

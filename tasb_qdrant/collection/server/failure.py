@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+from tasb_qdrant.collection.server.bounded import AnswerTooLargeError
 from tasb_qdrant.errors import (
     CollectionError,
     RequestRefusedError,
@@ -146,6 +147,11 @@ def named_error(error: BaseException, *, location: str, doing: str, tried: str =
     """
     status, detail = _status(error), detail_of(error)
     where = f"{location}, {doing}"
+    source = error.source if isinstance(error, ResponseHandlingException) else error
+    if isinstance(source, AnswerTooLargeError):
+        return CollectionError(
+            f"{where}: the server's answer is not taken: {source}; ask for less at once, or look what answers at --url"
+        )
     if wants_split(error):
         return RequestTooLargeError(f"{where}: the server never takes a request that large: {detail}")
     if _is_locked(error):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Final
@@ -12,8 +11,9 @@ from qdrant_client import models
 from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.server.visibility import Backlog
 from tasb_qdrant.errors import ServerBusyError
+from tasb_qdrant.printable import logger
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 POLL_SECONDS: Final = 0.25
 

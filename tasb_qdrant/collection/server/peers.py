@@ -15,6 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 from qdrant_client import models
 
 from tasb_qdrant.collection.server.collection import ServerCollection
+from tasb_qdrant.collection.server.key import for_peer
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import SettingsError, TasbQdrantError
 from tasb_qdrant.settings import StoreSettings
@@ -48,6 +49,8 @@ def open_peers(collection: ServerCollection, settings: StoreSettings, addresses:
     That is the host of a peer's own uri, with the port of the server in `settings`. Raises SettingsError for
     an address that isn't one of the cluster's, and CollectionError for one that doesn't answer.
     """
+    for url in addresses:
+        settings.at(url, transport="rest")  # an address that can't be one, or holds a secret, is told without it
     status = collection.cluster()
     if status is None:
         if addresses:
@@ -55,7 +58,7 @@ def open_peers(collection: ServerCollection, settings: StoreSettings, addresses:
                 f"--peer names {addresses[0]}, but {settings.location} isn't a cluster; leave --peer out"
             )
         return Peers({}, (), ExitStack())
-    found = _Found(collection.name, settings, status)
+    found = _Found(collection.name, settings, status, addresses)
     with ExitStack() as stack:
         stack.callback(found.close)
         placement = collection.placement()
@@ -73,8 +76,11 @@ def open_peers(collection: ServerCollection, settings: StoreSettings, addresses:
 class _Found:
     """The peers as they are found."""
 
-    def __init__(self, name: str, settings: StoreSettings, status: models.ClusterStatusOneOf1) -> None:
+    def __init__(
+        self, name: str, settings: StoreSettings, status: models.ClusterStatusOneOf1, addresses: Sequence[str]
+    ) -> None:
         self._name = name
+        self._named = addresses
         self._settings = settings
         self._status = status
         self.peers: dict[int, tuple[str, ServerCollection]] = {}
@@ -130,8 +136,12 @@ class _Found:
     def _open(self, url: str) -> tuple[int, ServerCollection]:
         """The number of the peer that answers there, and its view of the collection."""
         here = url == self._settings.location
-        # REST: nothing tells a peer's gRPC port.
-        settings = self._settings if here else self._settings.at(url, transport="rest")
+        settings = self._settings if here else for_peer(self._settings, url, named=self._named)
+        if settings is None:
+            raise SettingsError(
+                f"{url} is a host that the server names, and the key goes only to hosts that you name, or that have "
+                "the addresses of one"
+            )
         store = ServerStore(settings)
         try:
             opened = store.open(self._name, own_store=True)

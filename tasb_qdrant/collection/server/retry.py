@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
@@ -18,12 +17,14 @@ from tasb_qdrant.collection.server.failure import (
     reason_of,
     timed_out,
 )
+from tasb_qdrant.collection.server.key import without_frames
 from tasb_qdrant.collection.watch import SLOW_SECONDS, Request, Watch, log_answer
 from tasb_qdrant.errors import CollectionError
+from tasb_qdrant.printable import logger
 
 T = TypeVar("T")
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 MAX_WAIT: Final = 30.0
 """Seconds; a server that wants a longer pause is tried again after this one."""
@@ -68,7 +69,9 @@ def call(
                 tries.first = error
             return Retrying(sleep=rest, **tries.policy())(attempt)
         except CLIENT_ERRORS as error:
-            raise name(tries.telling(error), location=location, doing=doing, tried=tries.summary()) from error
+            raise name(tries.telling(error), location=location, doing=doing, tried=tries.summary()) from without_frames(
+                error
+            )
 
 
 async def call_async(
@@ -103,7 +106,9 @@ async def call_async(
                 tries.first = error
             return await AsyncRetrying(sleep=rest, **tries.policy())(attempt)
         except CLIENT_ERRORS as error:
-            raise name(tries.telling(error), location=location, doing=doing, tried=tries.summary()) from error
+            raise name(tries.telling(error), location=location, doing=doing, tried=tries.summary()) from without_frames(
+                error
+            )
 
 
 class _Tries:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,12 +27,13 @@ from tasb_qdrant.errors import (
     RequestRefusedError,
     UnauthorizedError,
 )
+from tasb_qdrant.printable import logger
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
 from tasb_qdrant.steps import Deadline
 
 T = TypeVar("T")
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 
 class ServerStore:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tasb_qdrant.encoder.model.bounds import check_files, check_sizes
 from tasb_qdrant.encoder.model.json_files import read_modules, read_object
 from tasb_qdrant.encoder.model.layout import (
     check_tokenizer,
@@ -55,8 +56,11 @@ def read_classifier_layout(folder: Path) -> ClassifierLayout:
     Raises ModelNotFoundError naming a missing file, CorruptModelError for one that can't be read, ModelError for what
     isn't supported: a chain of modules, quantized weights, a prompt.
     """
+    check_files(folder)
     inside = classifier_folder(folder)
+    check_files(inside)
     config = read_object(inside / "config.json")
+    check_sizes(inside, config)
     check_tokenizer(inside)
     for key in _UNSUPPORTED:
         if config.get(key):

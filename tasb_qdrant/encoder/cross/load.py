@@ -9,6 +9,7 @@ from tasb_qdrant.encoder.cross.encoder import CrossEncoder, CrossEncoderIdentity
 from tasb_qdrant.encoder.cross.layout import CLASSIFIER, read_classifier_layout
 from tasb_qdrant.encoder.devices import read_devices
 from tasb_qdrant.encoder.hardware import check_names, choose_hardware, default_batch_tokens
+from tasb_qdrant.encoder.model.bounds import check_weights
 from tasb_qdrant.encoder.model.hub import HUB_TIMEOUT
 from tasb_qdrant.encoder.model.resolve import TAS_B, resolve_model
 from tasb_qdrant.encoder.model.weights import find_weights, hashing, read_tensors
@@ -47,6 +48,7 @@ def load_cross_encoder(
     source = resolve_model(model, revision=revision, allow_pickle=False, hub_timeout=hub_timeout, kind=CLASSIFIER)
     layout = read_classifier_layout(source.folder)
     files = find_weights(layout.folder, allow_pickle=False, pickle_option=False)
+    check_weights(layout.folder, files)
     with hashing(files.files) as sha256:  # while torch and transformers, which take longer, are imported
         hardware = choose_hardware(device, precision)
 

@@ -134,7 +134,7 @@ def fill_model(
                 ignore_mismatched_sizes=True,  # they are reported for the caller to refuse
                 output_loading_info=True,
             )
-        except (ValueError, RuntimeError, TypeError, ZeroDivisionError) as error:
+        except Exception as error:  # a configuration may fail anywhere in transformers' code
             raise CorruptModelError(f"no model can be built from {folder / 'config.json'} ({_line(error)})") from error
     return Filled(
         model,

@@ -46,17 +46,24 @@ def check_lengths(settings: Mapping[str, Any], path: Path) -> None:
             )
 
 
+def is_text(value: str) -> bool:
+    """Whether the string can be encoded: half of a surrogate pair is no text."""
+    return value.encode(errors="replace").decode() == value
+
+
 def _prompts(settings: Mapping[str, Any], path: Path) -> tuple[str, str, tuple[str, ...]]:
     """(query prompt, passage prompt, notes)."""
     prompts = settings.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(p, str | None) for p in prompts.values()):
         raise CorruptModelError(f"{path} must map prompt names to texts; get the file again")
+    if bad := next((name for name, text in prompts.items() if not is_text(text or "")), None):
+        raise CorruptModelError(f"{path} has a prompt {bad!r} with half of a surrogate pair; get the file again")
     query = prompts.get("query") or ""
     passage = next((prompts[name] for name in _PASSAGE_PROMPTS if prompts.get(name)), "")
     default = settings.get("default_prompt_name")
     if default is None or default in ("query", *_PASSAGE_PROMPTS):
         return query, passage, ()  # queries and passages have prompts of their own, which come first
-    if default not in prompts:
+    if not isinstance(default, str) or default not in prompts:
         raise CorruptModelError(
             f"{path} sets default_prompt_name to {default!r}, and has no such prompt; correct the file"
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tasb_qdrant.encoder.model import adapter as lora
 from tasb_qdrant.encoder.model.adapter import Adapter
+from tasb_qdrant.encoder.model.bounds import check_weights
 from tasb_qdrant.encoder.model.chain import Normalize
 from tasb_qdrant.encoder.model.hub import HUB_TIMEOUT
 from tasb_qdrant.encoder.model.layout import Layout, check_tokenizer, has_tokenizer, read_layout
@@ -46,18 +47,30 @@ def find_model(
     hub_timeout: float = HUB_TIMEOUT,
     wishes: Wishes | None = None,
     name: str = "",
+    sha256: str = "",
+    hub_only: bool = False,
 ) -> ModelFiles:
     """The files of `model`, downloaded if need be, used as `wishes` say. `name` is the model's where `model` is only
-    the folder that it was found in.
+    the folder that it was found in; `sha256` and `hub_only` are as in `resolve_model`.
 
     Raises ModelNotFoundError, HubUnreachableError, UnsafeWeightsError, CorruptModelError, ModelError.
     """
-    source = resolve_model(model, revision=revision, allow_pickle=allow_pickle, hub_timeout=hub_timeout)
+    source = resolve_model(
+        model,
+        revision=revision,
+        allow_pickle=allow_pickle,
+        hub_timeout=hub_timeout,
+        sha256=sha256,
+        hub_only=hub_only,
+    )
     layout = adapted(read_layout(source.folder), wishes or Wishes(), name=name or source.id)
     weights, adapter = find_weights(layout.transformer, allow_pickle=allow_pickle), None
     if layout.adapter is not None:
-        layout = _based(layout, layout.adapter, allow_pickle=allow_pickle, hub_timeout=hub_timeout)
+        layout = _based(
+            layout, layout.adapter, allow_pickle=allow_pickle, hub_timeout=hub_timeout, hub_only=bool(source.commit)
+        )
         adapter, weights = weights, find_weights(layout.transformer, allow_pickle=allow_pickle)
+    check_weights(layout.transformer, weights)
     steps = tuple(
         None if isinstance(step, Normalize) else find_weights(step.folder, allow_pickle=allow_pickle)
         for step in layout.steps
@@ -65,9 +78,9 @@ def find_model(
     return ModelFiles(source, layout, weights, adapter, steps)
 
 
-def _based(layout: Layout, adapter: Adapter, *, allow_pickle: bool, hub_timeout: float) -> Layout:
+def _based(layout: Layout, adapter: Adapter, *, allow_pickle: bool, hub_timeout: float, hub_only: bool) -> Layout:
     """`layout` with the transformer of the adapter's base. Raises what find_model does."""
-    base = _base(adapter, allow_pickle=allow_pickle, hub_timeout=hub_timeout)
+    base = _base(adapter, allow_pickle=allow_pickle, hub_timeout=hub_timeout, hub_only=hub_only)
     found = read_layout(base.folder)
     if found.adapter is not None:
         raise ModelError(f"{adapter.folder} is an adapter of another adapter, {adapter.base}; merge that one first")
@@ -77,14 +90,21 @@ def _based(layout: Layout, adapter: Adapter, *, allow_pickle: bool, hub_timeout:
     return replace(layout, transformer=found.transformer, tokenizer=tokenizer, notes=(*layout.notes, note))
 
 
-def _base(adapter: Adapter, *, allow_pickle: bool, hub_timeout: float) -> ModelSource:
-    """Where the base is: a folder, seen from here or from the adapter's folder, or on the hub."""
+def _base(adapter: Adapter, *, allow_pickle: bool, hub_timeout: float, hub_only: bool) -> ModelSource:
+    """Where the base is: a folder, seen from here or from the adapter's folder, or on the hub; that of an adapter from
+    the hub is there, too."""
     beside = adapter.folder / adapter.base
-    model = str(beside) if beside.is_dir() and not Path(adapter.base).is_dir() else adapter.base
+    is_beside = not hub_only and beside.is_dir() and not Path(adapter.base).is_dir()
+    model = str(beside) if is_beside else adapter.base
     kind = replace(ENCODER, needs_modules=False)  # only its weights are used
     try:
         return resolve_model(
-            model, revision=adapter.revision, allow_pickle=allow_pickle, hub_timeout=hub_timeout, kind=kind
+            model,
+            revision=adapter.revision,
+            allow_pickle=allow_pickle,
+            hub_timeout=hub_timeout,
+            kind=kind,
+            hub_only=hub_only,
         )
     except ModelNotFoundError as error:
         raise _without_base(adapter, error) from error

@@ -7,29 +7,38 @@ timeout, and every refusal a named error.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
 from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError
+from tasb_qdrant.printable import DOWNLOADS, logger
 
 HUB_TIMEOUT: Final = 8.0
 """Seconds to wait for the hub: including start-up and imports, an unreachable one is reported within 10."""
+
+downloads: Final = logger(DOWNLOADS)
+"""Tells of every download before it begins."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a repository holds at one commit. `revision` is what was asked for: a branch, tag or commit."""
+    """What a repository holds at one commit. `revision` is what was asked for: a branch, tag or commit.
+
+    `sizes` are in bytes, and `hashes` the sha256 of large files, each as far as the hub tells.
+    """
 
     repo: str
     revision: str
     commit: str
     files: tuple[str, ...]
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_offline() -> bool:
@@ -56,23 +65,32 @@ def list_repo(repo: str, *, revision: str | None, timeout: float) -> Listing:
     from huggingface_hub import HfApi
 
     def ask() -> Listing:
-        info = HfApi().model_info(repo, revision=revision, timeout=timeout)
-        files = tuple(sibling.rfilename for sibling in info.siblings or ())
-        return Listing(repo, revision or "main", info.sha or "", files)
+        info = HfApi().model_info(repo, revision=revision, timeout=timeout, files_metadata=True)
+        every = info.siblings or ()
+        return Listing(
+            repo,
+            revision or "main",
+            info.sha or "",
+            tuple(sibling.rfilename for sibling in every),
+            {sibling.rfilename: sibling.size for sibling in every if sibling.size is not None},
+            {sibling.rfilename: sibling.lfs.sha256 for sibling in every if sibling.lfs is not None},
+        )
 
     with _named_errors(repo, revision):
         return _within(timeout, ask)
 
 
 def fetch(listing: Listing, names: Sequence[str]) -> Path:
-    """The cache folder that holds `names`; missing ones are downloaded, in this order.
+    """The cache folder that holds `names`; missing ones are downloaded, in this order, which is logged before.
 
     Downloads have no timeout. Raises HubUnreachableError if the hub stops answering.
     """
     from huggingface_hub import hf_hub_download
 
     folder = cached_folder(listing.repo, listing.commit)
-    if folder is None or not all((folder / name).is_file() for name in names):
+    missing = [name for name in names if folder is None or not (folder / name).is_file()]
+    if missing:
+        _announce(listing, missing)
         with _named_errors(listing.repo, listing.revision), _no_bars():
             for name in names:
                 path = Path(hf_hub_download(listing.repo, name, revision=listing.revision))
@@ -86,6 +104,14 @@ def fetch(listing: Listing, names: Sequence[str]) -> Path:
     if "modules.json" not in listing.files:
         _remember_absence(listing, "modules.json")
     return folder
+
+
+def _announce(listing: Listing, names: Sequence[str]) -> None:
+    """Somebody may pay for what is loaded, or not know of it: a collection may have named the model."""
+    known = [listing.sizes[name] for name in names if name in listing.sizes]
+    size = f"{sum(known) / 1e6:,.1f} MB" if len(known) == len(names) else "the hub doesn't tell the size"
+    files = f"{len(names)} file{'' if len(names) == 1 else 's'}"
+    downloads.info("Downloading the model %s from %s: %s, %s.", listing.repo, hub_address(), files, size)
 
 
 def cached_folder(repo: str, revision: str | None) -> Path | None:

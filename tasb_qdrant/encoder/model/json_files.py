@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tasb_qdrant.errors import CorruptModelError, ModelError, ModelNotFoundError
+
+_LONGEST: Final = 2**26
+"""Bytes: the largest tokenizers have half as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,14 @@ def read_modules(folder: Path) -> tuple[Module, ...]:
 def _inside(folder: Path, path: str) -> Path:
     """`folder / path`; a downloaded file must not point outside its folder."""
     parts = Path(path).parts
-    if Path(path).is_absolute() or ".." in parts:
+    if Path(path).is_absolute() or ".." in parts or not is_file_name(path):
         raise CorruptModelError(f"{folder / 'modules.json'} points outside the folder ({path!r}); don't use this model")
     return folder / path
+
+
+def is_file_name(text: str) -> bool:
+    """Whether a file may have this name: without a NUL and half of a surrogate pair."""
+    return "\0" not in text and text.encode(errors="replace").decode() == text
 
 
 def read_optional(path: Path) -> dict[str, Any]:
@@ -60,6 +68,8 @@ def read_object(path: Path) -> dict[str, Any]:
 def read_json(path: Path) -> Any:
     """What a JSON file holds. Raises ModelNotFoundError, CorruptModelError."""
     try:
+        if path.stat().st_size > _LONGEST:
+            raise CorruptModelError(f"{path} has more than {_LONGEST:,} bytes, which no model needs; get it again")
         return json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ModelNotFoundError(f"{path.parent} has no {path.name}; complete the folder") from error

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from tasb_qdrant.encoder.model import adapter
 from tasb_qdrant.encoder.model.adapter import Adapter, read_adapter
+from tasb_qdrant.encoder.model.bounds import check_files, check_sizes
 from tasb_qdrant.encoder.model.chain import Step, read_steps
 from tasb_qdrant.encoder.model.declared import check_lengths, read_declared
 from tasb_qdrant.encoder.model.json_files import read_modules, read_object
@@ -95,7 +96,9 @@ def read_layout(folder: Path) -> Layout:
     Raises ModelNotFoundError naming a missing file, CorruptModelError for one that can't be read, ModelError for
     what isn't supported: another pooling, another module, an unknown architecture.
     """
+    check_files(folder)
     layout = _sentence_transformers(folder) if (folder / "modules.json").is_file() else _plain(folder)
+    check_files(layout.transformer)
     if (layout.transformer / adapter.CONFIG).is_file():  # first, as for transformers
         return replace(layout, adapter=read_adapter(layout.transformer))
     config = read_object(layout.transformer / "config.json")
@@ -123,6 +126,8 @@ def _plain(folder: Path) -> Layout:
 
 def _sentence_transformers(folder: Path) -> Layout:
     modules = read_modules(folder)
+    for module in modules:
+        check_files(module.folder)
     steps, normalized = read_steps(modules, folder / "modules.json")
     transformer, pooling_folder = (module.folder for module in modules[:2])
     pooling_config = read_object(pooling_folder / "config.json")
@@ -181,6 +186,7 @@ def stated_length(settings: dict[str, Any], transformer: Path) -> int | None:
 
 
 def _check_architecture(config: dict[str, Any], folder: Path) -> None:
+    check_sizes(folder, config)
     family = config.get("model_type")
     if family not in FAMILIES:
         raise ModelError(

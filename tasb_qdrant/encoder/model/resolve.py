@@ -14,7 +14,7 @@ from tasb_qdrant.encoder.model import hub
 from tasb_qdrant.encoder.model.layout import read_layout
 from tasb_qdrant.encoder.model.packaged import packaged_model
 from tasb_qdrant.encoder.model.weights import WeightNames, find_weights, pick_weights, pickles_only
-from tasb_qdrant.errors import HubUnreachableError, ModelNotFoundError, UnsafeWeightsError
+from tasb_qdrant.errors import HubUnreachableError, ModelError, ModelNotFoundError, UnsafeWeightsError
 from tasb_qdrant.records import ModelContract
 
 TAS_B: Final = "tas-b"
@@ -49,6 +49,15 @@ class ModelSource:
     commit: str = ""
 
 
+class OtherWeightsError(ModelError):
+    """A repository holds other weights than those asked for; nothing was downloaded. `repo`, and their `sha256`."""
+
+    def __init__(self, repo: str, sha256: str) -> None:
+        self.repo = repo
+        self.sha256 = sha256
+        super().__init__(f"{repo} holds other weights than those asked for (sha256 {sha256[:12]})")
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """The kind of model that a loader expects in a folder.
@@ -68,12 +77,16 @@ ENCODER: Final = Kind(lambda folder: read_layout(folder).transformer, needs_modu
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What the user allows when fetching from the hub. `deadline` is a monotonic time."""
+    """What the user allows when fetching from the hub. `deadline` is a monotonic time.
+
+    `sha256` is what the weights must have, "" where that isn't known beforehand.
+    """
 
     revision: str | None
     allow_pickle: bool
     deadline: float
     kind: Kind
+    sha256: str = ""
 
     @property
     def seconds_left(self) -> float:
@@ -81,17 +94,30 @@ class _Request:
 
 
 def resolve_model(
-    model: str | Path, *, revision: str | None, allow_pickle: bool, hub_timeout: float, kind: Kind = ENCODER
+    model: str | Path,
+    *,
+    revision: str | None,
+    allow_pickle: bool,
+    hub_timeout: float,
+    kind: Kind = ENCODER,
+    sha256: str = "",
+    hub_only: bool = False,
 ) -> ModelSource:
-    """The folder that holds `model`, downloaded if need be.
+    """The folder that holds `model`, downloaded if need be. `sha256` is that of its weights, where it is known: others
+    aren't downloaded. With `hub_only` the name is never that of a folder here: a server has named it.
 
-    Raises ModelNotFoundError, HubUnreachableError (within `hub_timeout` seconds), UnsafeWeightsError.
+    Raises ModelNotFoundError, HubUnreachableError (within `hub_timeout` seconds), UnsafeWeightsError,
+    OtherWeightsError.
     """
-    request = _Request(revision, allow_pickle, time.monotonic() + hub_timeout, kind)
+    request = _Request(revision, allow_pickle, time.monotonic() + hub_timeout, kind, sha256)
     if model == TAS_B:
         return _tas_b(request)
     if model == MINILM:
         return _minilm(request)
+    if hub_only:
+        if isinstance(model, Path) or not _HUB_ID.fullmatch(model):
+            raise ModelNotFoundError(f"{model} is a folder that a server names, and isn't opened")
+        return _from_hub(model, request)
     folder, is_folder = _as_folder(model)
     if is_folder:
         if revision is not None:
@@ -109,10 +135,10 @@ def resolve_model(
         raise HubUnreachableError(f"{error}; there is no folder {model}") from error
 
 
-def named_by(contract: ModelContract, revision: str | None) -> tuple[str, str | None]:
+def named_by(contract: ModelContract, revision: str | None, *, hub_only: bool = False) -> tuple[str, str | None]:
     """The model that a contract names, and its revision: the recorded commit, unless another is asked for or the
     name is that of a folder."""
-    if revision is None and contract.revision and not os.path.isdir(contract.model):
+    if revision is None and contract.revision and (hub_only or not os.path.isdir(contract.model)):
         revision = contract.revision
     return contract.model, revision
 
@@ -186,7 +212,16 @@ def _from_hub(repo: str, request: _Request) -> ModelSource:
     # Weights come last: a cache with weights is then sure to have the layout that says how to use them.
     small = [name for name in listing.files if _SMALL_FILE.fullmatch(name)]
     weights = _listed_weights(listing, request)
+    _check_hash(listing, weights, request)
     return _snapshot(repo, hub.fetch(listing, [*small, *weights]))
+
+
+def _check_hash(listing: hub.Listing, weights: tuple[str, ...], request: _Request) -> None:
+    """Raises OtherWeightsError for weights that the hub says are others than those asked for. It has a hash for each
+    file, so several are compared once they are here."""
+    found = listing.hashes.get(weights[0], "") if len(weights) == 1 else ""
+    if request.sha256 and found and found != request.sha256:
+        raise OtherWeightsError(listing.repo, found)
 
 
 def _listed_weights(listing: hub.Listing, request: _Request) -> tuple[str, ...]:

@@ -10,11 +10,13 @@ from tokenizers import Tokenizer, normalizers
 
 from tasb_qdrant.encoder.model.config import ModelConfig
 from tasb_qdrant.encoder.model.entries import UnusualModelError
+from tasb_qdrant.encoder.model.json_files import read_optional
 from tasb_qdrant.encoder.model.layout import Layout
 from tasb_qdrant.encoder.tokenize.plain import OwnTokenizer, plain_tokenizer
 from tasb_qdrant.encoder.tokenize.tokens import Tokenization
 from tasb_qdrant.errors import CorruptModelError
 
+_MOST_ADDED: Final = 20_000
 _AFTER_PADDING: Final = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
 
 
@@ -59,6 +61,14 @@ def general_tokenizer(folder: Path) -> OwnTokenizer:
     """The tokenizer in `folder` as transformers loads it. Raises CorruptModelError."""
     from transformers import AutoTokenizer
 
+    added = None
+    with suppress(CorruptModelError):  # transformers says it below
+        added = read_optional(folder / "tokenizer.json").get("added_tokens")
+    if isinstance(added, list) and len(added) > _MOST_ADDED:  # they are added one by one, each slower than the last
+        raise CorruptModelError(
+            f"{folder / 'tokenizer.json'} has {len(added):,} added tokens; expected at most {_MOST_ADDED:,}; get the "
+            "file again, or choose another --model"
+        )
     try:
         own = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True, use_fast=True)
         backend: Tokenizer = Tokenizer.from_str(own.backend_tokenizer.to_str())

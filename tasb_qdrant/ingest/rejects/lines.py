@@ -8,6 +8,7 @@ from pathlib import Path
 from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.ingest.json_lines import JsonLines
 from tasb_qdrant.ingest.rejects.log import REJECTS
+from tasb_qdrant.records.json_text import file_name
 from tasb_qdrant.sources.remote.url import HIDDEN
 
 
@@ -34,4 +35,4 @@ def _places(file: JsonLines) -> Iterator[tuple[str, int]]:
         source, line = reject.get("source"), reject.get("line")
         if not isinstance(source, str) or not isinstance(line, int):
             raise file.unexpected(number)
-        yield source, line
+        yield source if Path(source).exists() else file_name(source), line

@@ -16,6 +16,7 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.ingest.window import WINDOW_BYTES, WINDOW_SIZE
 from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records.json_text import unicode_text
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 from tasb_qdrant.sources import RemoteFile, SourceFile
 
@@ -63,7 +64,7 @@ class FileIdentity(BaseModel):
                 f"can't be read ({error.strerror}); correct the name or its permissions", source=str(path)
             ) from None
         return cls(
-            path=os.path.abspath(path),
+            path=unicode_text(os.path.abspath(path)),
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
             head=hashlib.sha256(head).hexdigest(),

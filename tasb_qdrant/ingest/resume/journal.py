@@ -13,7 +13,7 @@ from typing import Final
 
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.protocol import Collection
-from tasb_qdrant.errors import ResumeRefusedError, StateCorruptError
+from tasb_qdrant.errors import ResumeRefusedError, SettingsError, StateCorruptError
 from tasb_qdrant.ingest.lease import Lease, new_load
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.ingest.resume.checkpoint import Checkpoint, Counts, Ledger
@@ -21,6 +21,7 @@ from tasb_qdrant.ingest.resume.identity import Change, ReadIdentity, TargetIdent
 from tasb_qdrant.ingest.resume.sample import StoredSample, altered
 from tasb_qdrant.ingest.resume.state import StateFiles
 from tasb_qdrant.records import ModelContract
+from tasb_qdrant.records.json_text import unicode_text
 from tasb_qdrant.settings import IndexType, StoreSettings, user_state_folder
 from tasb_qdrant.sources import shown_name, url_of
 
@@ -261,7 +262,9 @@ def open_journal(
         notes = () if state is None else (told,)
         yield Journal.none(collection, notes=notes)
         return
-    reading = ReadIdentity(files=identities, options={name: str(value) for name, value in options.items()})
+    reading = ReadIdentity(
+        files=identities, options={name: unicode_text(str(value)) for name, value in options.items()}
+    )
     files = StateFiles(_folder(names, store, collection=collection, state=state))
     files.acquire()
     try:
@@ -327,6 +330,8 @@ def _folder(names: Sequence[str | Path], store: StoreSettings, *, collection: st
         root = store.path / STATE_FOLDER  # moves with the store, wherever that is
     else:
         root = user_state_folder() if state is None else Path(state)
+        if "\0" in str(root):
+            raise SettingsError(f"--state {str(root)!r} has a NUL, which no folder's name has; name another")
         told_apart.append(store.url.rstrip("/") if store.url is not None else os.path.abspath(store.path or ""))
     digest = hashlib.sha256("\0".join(told_apart).encode(errors="surrogateescape")).hexdigest()
     return root / f"{collection}-{digest[:16]}"

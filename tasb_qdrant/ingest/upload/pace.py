@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Final
+
+from tasb_qdrant.printable import logger
 
 MOST: Final = 6
 """The most requests under way. On loopback three keep a server busy; a distant cluster takes more."""
@@ -19,7 +20,7 @@ _TOO_FEW_QUEUED: Final = 1.0
 _TOO_MANY_QUEUED: Final = 3.0
 """Our requests that are queued in the server, as TCP Vegas estimates them: limit x (1 - best / this latency)."""
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 _REMEMBERED: Final = 256
 """Answers after which the best latency is measured anew, with few requests under way: a growing collection

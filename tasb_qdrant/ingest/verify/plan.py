@@ -92,7 +92,8 @@ def plan_sync(
         recognition = Recognition(counters.note)
         given = Source(source, **chosen(SourceOptions, options), indexes=target.indexes(), opened=recognition)
         if target.split is not None:
-            encoder = EncoderChoice(**chosen(EncoderOptions, options)).load(target.contract)
+            choice = EncoderChoice(**chosen(EncoderOptions, options))
+            encoder = choice.load(target.contract, collection=collection, location=target.location)
             check_contract(collection, target.contract, encoder.contract)
             given.split_by(Splitter(target.split, encoder))
         survey = Survey(given, target, views_in(views), findings)

@@ -71,7 +71,7 @@ def verify(
         @cache
         def load() -> Encoder:
             Counters(on_progress=tell).phase("loading the model")
-            loaded = choice.load(target.contract, collection=collection)
+            loaded = choice.load(target.contract, collection=collection, location=target.location)
             check_contract(collection, target.contract, loaded.contract)
             notes.extend(loaded.notes)
             return loaded

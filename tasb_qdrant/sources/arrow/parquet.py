@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasb_qdrant.errors import SourceError
+from tasb_qdrant.printable import named
 from tasb_qdrant.records import Passage
 from tasb_qdrant.sources.arrow.columns import DECLARED, plan_columns
 from tasb_qdrant.sources.cursor import Cursor
@@ -26,6 +27,10 @@ _BATCH_BYTES: Final = 8 * 1024 * 1024
 """About what a batch takes as Arrow's; as Python's values it takes as much again, and more for short ones."""
 
 _PROBE_ROWS: Final = 16
+
+_MUCH_BYTES: Final = 256 * 1024 * 1024
+_GROWTH: Final = 1000
+"""Texts shrink to a third; what shrinks so much, and is so large, was made to."""
 
 # Without a buffer, a row group's whole column chunks are read at once, and a row group may be the whole file.
 _BUFFER_BYTES: Final = 1024 * 1024
@@ -48,11 +53,12 @@ class ParquetSource:
         self._file: pq.ParquetFile | None = None
         self._size = found.size or 0 if isinstance(found, RemoteFile) else found.stat().st_size
         self._rows_read = 0
-        with _closed(self._open()) as file:
+        with _closed(self._open()) as file, self._named():
             self._rows = file.metadata.num_rows
             self._columns = plan_columns(_schema(file), fields, origin=origin, choice=choice, typed=typed)
             self._roots = {name.partition(".")[0] for name in self._columns.names}
-            if self._columns.holds_bytes:
+            if self._columns.holds_bytes and file.num_row_groups:
+                self._check_growth(self._read(file, 0))
                 for batch in self._rows_of(file, 0, _PROBE_ROWS):
                     self._columns.check_bytes(batch)
                     break
@@ -72,10 +78,8 @@ class ParquetSource:
         with _closed(self._open()) as self._file:
             for group in range(self._file.num_row_groups):
                 for batch in self._rows_of(self._file, group, self._batch_rows(self._file, group)):
-                    try:
+                    with self._named():
                         yield from self._columns.passages(batch, cursor, before=self._rows_read)
-                    except pa.ArrowException as error:
-                        raise self._unreadable(error) from None
                     self._rows_read += batch.num_rows
 
     def close(self) -> None:
@@ -87,7 +91,7 @@ class ParquetSource:
         try:
             given = self._found.open_seekable() if isinstance(self._found, RemoteFile) else self._found
             return pq.ParquetFile(given, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise self._unreadable(error) from None
 
     def _rows_of(self, file: pq.ParquetFile, group: int, size: int) -> Iterator[pa.RecordBatch]:
@@ -100,12 +104,30 @@ class ParquetSource:
         while True:
             try:
                 batch = next(batches, None)
-            except (pa.ArrowException, OSError) as error:
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise self._unreadable(error) from None
             if batch is None:
                 return
             # A column "x.y" is asked for by the same name as the member y of x, and both come.
             yield batch if chosen is None else batch.select(names)
+
+    def _read(self, file: pq.ParquetFile, group: int) -> list[pq.ColumnChunkMetaData]:
+        """The parts of the columns that are read in a row group."""
+        chunks = file.metadata.row_group(group)
+        every = [chunks.column(at) for at in range(chunks.num_columns)]
+        return [chunk for chunk in every if chunk.path_in_schema.partition(".")[0] in self._roots]
+
+    def _check_growth(self, chunks: Iterable[pq.ColumnChunkMetaData]) -> None:
+        """Raises SourceError for a column that takes far more memory than it has bytes, by what the file says of it: a
+        page is undone whole, and may be all of the column."""
+        for chunk in chunks:
+            size, taken = chunk.total_compressed_size, chunk.total_uncompressed_size
+            if taken > _MUCH_BYTES and taken > _GROWTH * size:
+                raise SourceError(
+                    f"the column {named(chunk.path_in_schema)} grows from {size:,} bytes to {taken // 2**20:,} MiB; "
+                    "leave it out with --drop NAME, or write the file with smaller row groups if that is sound",
+                    source=self._source,
+                )
 
     def _batch_rows(self, file: pq.ParquetFile, group: int) -> int:
         """How many rows make a batch of about _BATCH_BYTES.
@@ -116,8 +138,8 @@ class ParquetSource:
         chunks = file.metadata.row_group(group)
         if not chunks.num_rows:
             return _BATCH_ROWS
-        read = [chunks.column(at) for at in range(chunks.num_columns)]
-        read = [chunk for chunk in read if chunk.path_in_schema.partition(".")[0] in self._roots]
+        read = self._read(file, group)
+        self._check_growth(read)
         row_bytes = sum(chunk.total_uncompressed_size for chunk in read) // chunks.num_rows
         # A page is undone whole, and one of long texts is large: it isn't read twice to learn what is known.
         told = row_bytes > _BATCH_BYTES // _BATCH_ROWS
@@ -126,6 +148,14 @@ class ParquetSource:
                 row_bytes = max(row_bytes, batch.get_total_buffer_size() // batch.num_rows)
                 break
         return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """While the file's own words are read: the names of its columns may be no UTF-8."""
+        try:
+            yield
+        except (pa.ArrowException, UnicodeDecodeError) as error:
+            raise self._unreadable(error) from None
 
     def _unreadable(self, error: Exception) -> SourceError:
         detail = " ".join(str(error).split())

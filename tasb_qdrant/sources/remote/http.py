@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import logging
 import re
 import ssl
 import time
@@ -16,6 +15,8 @@ from typing import Any, BinaryIO, Final, NoReturn, cast
 import httpx
 
 from tasb_qdrant.errors import SourceError
+from tasb_qdrant.printable import logger
+from tasb_qdrant.settings import client_for
 from tasb_qdrant.sources.remote.file import RemoteFile
 from tasb_qdrant.sources.remote.quiet import unlogged
 from tasb_qdrant.sources.remote.url import Url
@@ -29,7 +30,7 @@ _LONGEST_WAIT: Final = 30.0
 _RANGE: Final = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 _OK, _PARTIAL, _NO_SUCH_RANGE = 200, 206, 416
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 Sleep = Callable[[float], None]
 
@@ -96,9 +97,10 @@ class _Server:
     def __init__(self, url: Url, sleep: Sleep) -> None:
         self.url = url
         self._sleep = sleep
-        self._client = httpx.Client(
-            follow_redirects=True, timeout=_TIMEOUT, headers={"User-Agent": "tasb-qdrant"}, verify=_certificates()
-        )
+        with client_for(url.shown):
+            self._client = httpx.Client(
+                follow_redirects=True, timeout=_TIMEOUT, headers={"User-Agent": "tasb-qdrant"}, verify=_certificates()
+            )
 
     def close(self) -> None:
         """Let the connection go."""

@@ -71,7 +71,7 @@ class FakeHub:
     def _listing(self, repo: str) -> bytes:
         folder = self.repos[repo]
         names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
-        siblings = [{"rfilename": name} for name in names]
+        siblings = [_sibling(folder, name) for name in names]
         return json.dumps({"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings}).encode()
 
     def _file(self, request: BaseHTTPRequestHandler, repo: str, path: str) -> None:
@@ -83,6 +83,16 @@ class FakeHub:
         content = file.read_bytes()
         etag = f'"{hashlib.sha256(content).hexdigest()}"'
         _reply(request, 200, content, {"ETag": etag, "X-Repo-Commit": COMMIT, "Accept-Ranges": "none"})
+
+
+def _sibling(folder: Path, name: str) -> dict[str, Any]:
+    """A file as the hub lists it: the weights are kept by their hash."""
+    content = (folder / name).read_bytes()
+    listed: dict[str, Any] = {"rfilename": name, "size": len(content)}
+    if name.endswith((".safetensors", ".bin")):
+        sha256 = hashlib.sha256(content).hexdigest()
+        listed["lfs"] = {"size": len(content), "sha256": sha256, "pointerSize": 134}
+    return listed
 
 
 def _reply(request: BaseHTTPRequestHandler, status: int, body: bytes, headers: dict[str, str]) -> None:
