@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.filtering import Filtering
 from tasb_qdrant.collection.reads.questions import (
+    BM25,
     DEFAULT_READ,
     OrderBy,
     ReadOptions,
@@ -20,6 +21,9 @@ from tasb_qdrant.collection.reads.questions import (
 from tasb_qdrant.collection.reads.wire import Indexes, Wire
 from tasb_qdrant.records import FacetCount, IntegerIds
 from tasb_qdrant.steps import Requests, StoreSteps
+
+if TYPE_CHECKING:
+    from qdrant_client import models
 
 BATCH_POINTS: Final = 2_000
 """The most points of one request: an answer of a few MB at most."""
@@ -112,6 +116,31 @@ class BrowseSteps:
             found = {point.id: point for answer in answers for point in answer}
         return [found[each] for each in ids if each in found]
 
+    def without_vectors(
+        self, ids: Sequence[PointId], *, read: ReadOptions = DEFAULT_READ
+    ) -> StoreSteps[frozenset[PointId]]:
+        """Those of the points that are there and lack a vector: the dense one, or the sparse one of a collection that
+        has them. Another program may have deleted it, or stored the payload alone."""
+        size = min(self._limits.page or PAGE_IDS, self._limits.reads or PAGE_IDS)
+        parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+        if not parts:
+            return frozenset()
+        pages = yield Requests(
+            [
+                self._wire.scroll(
+                    where=_incomplete(part, sparse=self._has_sparse),
+                    start=None,
+                    order=None,
+                    limit=len(part),
+                    payload=False,
+                    vectors=False,
+                    read=read,
+                )
+                for part in parts
+            ]
+        )
+        return frozenset(point.id for page in pages for point in page.points)
+
     def count(
         self, where: Where | None = None, *, exact: bool = True, read: ReadOptions = DEFAULT_READ
     ) -> StoreSteps[int]:
@@ -142,3 +171,12 @@ class BrowseSteps:
             total += len(page.points)
             start, more = page.following, page.following is not None
         return total
+
+
+def _incomplete(ids: Sequence[PointId], *, sparse: bool) -> models.Filter:
+    # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter shouldn't wait for.
+    from qdrant_client import models
+
+    names = ["", BM25] if sparse else [""]
+    complete = models.Filter(must=[models.HasVectorCondition(has_vector=name) for name in names])
+    return models.Filter(must=[models.HasIdCondition(has_id=list(ids))], must_not=[complete])
