@@ -28,6 +28,15 @@ error with a name, in bounded time and memory. A case of forked readers, or of a
 """
 
 _TAIL: Final = """
+## What is not covered
+
+Bits that flip in the files of an embedded store after a process was killed (there are no checksums
+then), or in one of more than 512 MiB, until `verify` reads them; payloads and vectors that another program changes while a
+load is under way; a server's own disk, beyond its being full; networks that are cut between the nodes of a cluster; other
+systems than Linux.
+
+## Again
+
 Each kind of fault has consecutive seeds. `python -m tests.faults --seed N` replays one: it injects the same fault at the
 same point, although threads and servers keep their own timing. To keep runs short, windows have 8 passages instead of
 512, and the waits between retries are shortened, except where a server needs the time to come back.

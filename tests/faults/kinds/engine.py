@@ -281,3 +281,4 @@ def _mounted(image: Path, folder: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=False)
+        image.unlink()

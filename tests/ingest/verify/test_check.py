@@ -12,13 +12,13 @@ import numpy as np
 import orjson
 import pytest
 
-from tasb_qdrant import Passage, VerifyReport, ingest, verify
+from tasb_qdrant import Passage, Searcher, VerifyReport, ingest, verify
 from tasb_qdrant.collection.open import open_collection
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.protocol import OpenCollection
 from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.encoder.options import EncoderChoice
-from tasb_qdrant.errors import ContractMismatchError, SettingsError
+from tasb_qdrant.errors import CollectionError, ContractMismatchError, RequestRefusedError, SettingsError
 from tasb_qdrant.ingest.verify.check import Check
 from tests.collection.helpers import delete_vectors, payloads_of, vectors_of
 from tests.ingest import stored
@@ -138,6 +138,12 @@ def test_a_passage_without_its_vector_is_not_stored(where: Where) -> None:
     found = verify(corpus(), encoder=StubEncoder(), sample=10_000, **where)
     assert (counts(found), found.examples) == ({"no_vector": 3}, {"no_vector": ("3", "700", "name 9")})
     assert not found.equal
+    with Searcher(**where, encoder=StubEncoder()) as searcher:
+        assert len(searcher.rerank("passage", ["4", "5"])) == 2
+        with pytest.raises(CollectionError, match="point id 3 is stored without its vector"):
+            searcher.rerank("passage", ["3", "4"])
+        with pytest.raises(RequestRefusedError):
+            searcher.more_like_this("3")
     found = verify(corpus(), encoder=StubEncoder(), sample=0, repair=True, **where)
     assert (found.encoded, found.updated, found.equal) == (3, 0, True)
     with opened(where) as collection:
