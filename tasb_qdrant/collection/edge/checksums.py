@@ -167,7 +167,18 @@ class Checksums:
         known = self._known.get(name)
         if known is not None and not in_memory and self._seen.get(name) == _stamp(path):
             return known
+        _sync(
+            path
+        )  # the checksum will be on the disk: so must be what it is of, or a power loss would look like damage
         return Sum(path.stat().st_size, _crc(path))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
