@@ -121,8 +121,8 @@ class Checksums:
     def _error(self, damaged: list[str]) -> StoreCorruptError:
         more = f", and {len(damaged) - _NAMED:,} more" if len(damaged) > _NAMED else ""
         return StoreCorruptError(
-            f"{self._folder}: the embedded store can't be opened, since files are not as they were written "
-            f"({', '.join(damaged[:_NAMED])}{more}); restore the folder from a backup, or delete the collection and "
+            f"{self._folder}: the embedded store can't be opened (files are not as they were written: "
+            f"{', '.join(damaged[:_NAMED])}{more}); restore the folder from a backup, or delete the collection and "
             "ingest again"
         )
 
