@@ -25,6 +25,7 @@
     ├── CollectionError             the store
     │   ├── CollectionNotFoundError
     │   ├── ContractMismatchError   another model, pooling, size or distance made the vectors
+    │   │   └── CollectionChangedError  another collection stands under the name than the one that was opened
     │   ├── NotOurCollectionError   a collection without a model contract
     │   ├── StoreLockedError        the embedded store is open elsewhere
     │   ├── StoreCorruptError       damaged files in the embedded store
@@ -37,7 +38,9 @@
     │   │   └── ServerOverloadedError   it said that it is overloaded
     │   ├── SearchTimeoutError      a search, or another read, was not answered in time
     │   ├── IndexMismatchError      a payload index that would not hold what is stored
+    │   ├── UnreadableAnswerError   a valid answer that this version can't read
     │   └── RequestRefusedError     the server understood the request and refused it
+    │       └── LimitExceededError  more than the server's strict mode allows
     └── StateError                  the files that an interrupted run resumes from
         ├── StateLockedError        another run is ingesting the same sources into the same collection
         ├── StateCorruptError       state files that exist but are damaged
@@ -328,6 +331,22 @@ class ContractMismatchError(CollectionError):
         )
 
 
+class CollectionChangedError(ContractMismatchError):
+    """Another collection stands under the name than the one that was opened: it was made anew, or an alias was
+    switched. `name`, `location`, and the `differences` that matter: (what, opened, now)."""
+
+    def __init__(self, name: str, differences: Iterable[tuple[str, object, object]], *, location: str) -> None:
+        self.name = name
+        self.location = location
+        self.differences = tuple(differences)
+        listed = "; ".join(f"{what} was {_shown(then)}, is {_shown(now)}" for what, then, now in self.differences)
+        CollectionError.__init__(
+            self,
+            f"another collection is called {name!r} at {location} since it was opened: it was made anew, or an alias "
+            f"was switched ({listed}); open it again, with the model of the collection that is there now",
+        )
+
+
 def _shown(value: object) -> str:
     """An empty prompt shows as one, and blanks at its end."""
     return repr(value) if (isinstance(value, str) and value.strip() != value) or value == "" else str(value)
@@ -461,6 +480,32 @@ class SearchTimeoutError(CollectionError):
 
 class RequestRefusedError(CollectionError):
     """The server understood the request and refused it."""
+
+
+class LimitExceededError(RequestRefusedError):
+    """More was asked for than a server's strict mode allows. `setting` is the one of strict mode that says so, `asked`
+    what was asked for, and `most` what is allowed; both None where that is a way to search, not a number."""
+
+    def __init__(
+        self, place: str, *, setting: str, asked: float | None, most: float | None, what: str, remedy: str
+    ) -> None:
+        self.setting = setting
+        self.asked = asked
+        self.most = most
+        allowed = "forbids it" if most is None else f"allows {most:,g}"
+        super().__init__(
+            f"{place}: {what}, and the server's strict mode {allowed} ({setting}); {remedy}, or have the limit raised"
+        )
+
+
+class UnreadableAnswerError(CollectionError):
+    """A valid answer of the server's that this version can't read: a defect of tasb-qdrant, or a newer server."""
+
+    def __init__(self, place: str, error: BaseException) -> None:
+        super().__init__(
+            f"{place}: the server's answer is valid, and this version of tasb-qdrant can't read it "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]}); upgrade tasb-qdrant, or report it"
+        )
 
 
 class StateError(TasbQdrantError):

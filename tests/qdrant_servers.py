@@ -14,6 +14,7 @@ import random
 import re
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -77,10 +78,13 @@ class QdrantServer:
     run leaves one behind, however it ends; start it from a thread that lasts.
     """
 
-    def __init__(self, *, url: str, grpc_port: int, api_key: str | None, folder: Path) -> None:
+    def __init__(
+        self, *, url: str, grpc_port: int, api_key: str | None, folder: Path, tls: ssl.SSLContext | None = None
+    ) -> None:
         parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
+        if parts.scheme != ("http" if tls is None else "https") or not parts.hostname:
             raise ServerError(f"a server for the tests must be at http://HOST:PORT, got {url}")
+        self.tls = tls
         self.url = url.rstrip("/")
         self.host = parts.hostname
         self.http_port = parts.port or 6333
@@ -105,8 +109,10 @@ class QdrantServer:
         arguments: Sequence[str] = (),
         http_port: int | None = None,
         grpc_port: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> Self:
-        """A server that is ready, its data in `folder`. `config` is laid over ours, section by section.
+        """A server that is ready, its data in `folder`. `config` is laid over ours, section by section; where that has
+        it speak TLS, `tls` is how to look whether it is ready.
 
         Raises ServerError, with the end of the server's log, when it isn't ready within START_SECONDS.
         """
@@ -114,7 +120,8 @@ class QdrantServer:
         for _ in range(5):
             http_chosen = http_port or free_port()
             grpc_chosen = grpc_port or free_port()
-            server = cls(url=f"http://127.0.0.1:{http_chosen}", grpc_port=grpc_chosen, api_key=api_key, folder=folder)
+            url = f"{'http' if tls is None else 'https'}://127.0.0.1:{http_chosen}"
+            server = cls(url=url, grpc_port=grpc_chosen, api_key=api_key, folder=folder, tls=tls)
             server._command = (str(binary), "--config-path", server._configure(config or {}), *arguments)
             try:
                 server.restart()
@@ -268,7 +275,11 @@ class QdrantServer:
         return self.process is None or self.process.poll() is None
 
     def _get(self, path: str) -> bytes:
-        connection = http.client.HTTPConnection(self.host, self.http_port, timeout=5)
+        connection = (
+            http.client.HTTPConnection(self.host, self.http_port, timeout=5)
+            if self.tls is None
+            else http.client.HTTPSConnection(self.host, self.http_port, timeout=5, context=self.tls)
+        )
         with contextlib.closing(connection):
             connection.request("GET", path)
             answer = connection.getresponse()

@@ -53,5 +53,6 @@ def _store_of(context: click.Context) -> StoreSettings:
     from tasb_qdrant.cli.defaults import nearer
     from tasb_qdrant.settings import store_settings
 
-    given: dict[str, Any] = {name: context.params.get(name) for name in ("url", "path", "api_key", "grpc_port")}
+    names = ("url", "path", "api_key", "grpc_port", "ca_file", "client_cert", "client_key")
+    given: dict[str, Any] = {name: context.params.get(name) for name in names}
     return store_settings(**nearer(given, "url", "path"), timeout=_PATIENCE_SECONDS, retry_seconds=0)

@@ -88,3 +88,12 @@ def nearer(values: dict[str, Any], one: str, other: str) -> dict[str, Any]:
     if ranks[one] == ranks[other]:
         return values
     return {**values, min(ranks, key=lambda name: ranks[name]): None}
+
+
+def without_defaults(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The values without those of these options that nobody typed."""
+    context = click.get_current_context(silent=True)
+    if context is None:
+        return values
+    typed = {name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    return {name: None if name in names and name not in typed else value for name, value in values.items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from tasb_qdrant.cli.complete import collection_names, files
-from tasb_qdrant.cli.defaults import log_defaults, nearer, remember
+from tasb_qdrant.cli.defaults import log_defaults, nearer, remember, without_defaults
 from tasb_qdrant.cli.payload_model import model_named
 
 if TYPE_CHECKING:
@@ -70,7 +70,11 @@ def _read_key(_: click.Context, parameter: click.Parameter, file: Any) -> Secret
 
 def _store(**values: Any) -> dict[str, Any]:
     log_defaults()
-    return nearer(values, "url", "path")
+    values = nearer(values, "url", "path")
+    if not str(values["url"] or "").startswith("https:"):
+        # Those of a settings file are for its own server, and of no use to one without https, or to a folder.
+        values = without_defaults(values, "ca_file", "client_cert", "client_key")
+    return values
 
 
 _store_options = (
@@ -101,6 +105,24 @@ _store_options = (
         help="auto: gRPC where its port answers, else REST.",
     ),
     click.option("--grpc-port", type=click.IntRange(1, 65535), help="[default: the REST port + 1]"),
+    click.option(
+        "--ca-file",
+        type=click.Path(path_type=Path),
+        callback=remember,
+        help="PEM file of the authorities that prove an https server. [default: $QDRANT_CA_FILE, else $SSL_CERT_FILE]",
+    ),
+    click.option(
+        "--client-cert",
+        type=click.Path(path_type=Path),
+        callback=remember,
+        help="PEM file of the client's certificate, for a server that wants one. [default: $QDRANT_CLIENT_CERT]",
+    ),
+    click.option(
+        "--client-key",
+        type=click.Path(path_type=Path),
+        callback=remember,
+        help="PEM file of its key, if that isn't in the same file. [default: $QDRANT_CLIENT_KEY]",
+    ),
     click.option(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),

@@ -120,6 +120,7 @@ class EditSteps:
 
     def _looked_up(self, ids: Iterable[str]) -> Steps[tuple[list[PointId], tuple[str, ...]]]:
         """The points that are there, and the ids that aren't."""
+        yield from self._reads.state.confirmed()
         points = {self._collection.point_id(name): name for name in checked_ids(ids)}
         found = yield from self._reads.retrieve(list(points), payload=False)
         there = [point.id for point in found]
@@ -180,6 +181,7 @@ class EditSteps:
 
     def _resolved(self, where: Filterable) -> Steps[Where]:
         """The filter, if it may be acted on: what a search would only warn of is refused where no passage agrees."""
+        yield from self._reads.state.confirmed()
         parsed = parse_filter(where) if isinstance(where, str) else where
         if not isinstance(parsed, Filter):
             return _clients(parsed)

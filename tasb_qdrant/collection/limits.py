@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tasb_qdrant.errors import EncodingError, RequestRefusedError
+from tasb_qdrant.collection.exceeded import check_number, condition_sizes, exact_refused, filter_refused
+from tasb_qdrant.collection.reads.questions import BM25
+from tasb_qdrant.errors import EncodingError, LimitExceededError, RequestRefusedError
 from tasb_qdrant.settings import VectorType
 
 if TYPE_CHECKING:
     from collections.abc import Collection as Sized
+    from collections.abc import Sequence
 
     import numpy as np
     from numpy.typing import NDArray
     from qdrant_client import models
+
+    from tasb_qdrant.records.sparse import SparseVectors
 
 VECTOR_BYTES: Final[dict[VectorType, int]] = {"float32": 4, "float16": 2}
 """Bytes of each number of a vector at rest."""
@@ -38,9 +43,14 @@ class StoreLimits:
     """What a collection takes; None means no limit. The default is an embedded collection's.
 
     `points` is in all, and `points_by` the server's setting that says so; `reads` and `page` are the most ids
-    that one request may ask for and the most points in its answer, `hnsw_ef` the most that a search may,
-    `writes_a_minute` the passages that are taken in a minute. Without `exact`, exact counts and searches are
-    refused, and without `unindexed_filters`, filters on fields that have no payload index.
+    that one request may ask for and the most points in its answer, `searches` the most queries in it; `hnsw_ef` and
+    `oversampling` are the most that a search may, `seconds` the longest timeout that may be named, `conditions` those
+    of a filter and `condition_size` the values in one of them; `terms` is the longest sparse vector that is stored,
+    `writes_a_minute` the passages that are taken in a minute, `memory_percent` the share of memory from which on none
+    are. Without `exact`, exact counts and searches are refused, and without `unindexed_filters`, filters on fields
+    that have no payload index.
+
+    What this package chooses itself is cut to all of them; what a person asked for beyond one is LimitExceededError.
     """
 
     upsert: UpsertLimits = UpsertLimits()
@@ -51,7 +61,14 @@ class StoreLimits:
     writes_a_minute: int | None = None
     reads: int | None = None
     page: int | None = None
+    searches: int | None = None
     hnsw_ef: int | None = None
+    oversampling: float | None = None
+    seconds: int | None = None
+    conditions: int | None = None
+    condition_size: int | None = None
+    terms: int | None = None
+    memory_percent: int | None = None
     exact: bool = True
     unindexed_filters: bool = True
 
@@ -78,10 +95,57 @@ class StoreLimits:
             writes_a_minute=rate,
             reads=None if config.read_rate_limit is None else max(1, config.read_rate_limit // RATE_SHARE),
             page=config.max_query_limit,
+            searches=config.search_max_batchsize,
             hnsw_ef=config.search_max_hnsw_ef,
+            oversampling=config.search_max_oversampling,
+            seconds=config.max_timeout,
+            conditions=config.filter_max_conditions,
+            condition_size=config.condition_max_size,
+            terms=None if (sparse := (config.sparse_config or {}).get(BM25)) is None else sparse.max_length,
+            memory_percent=config.max_resident_memory_percent,
             exact=config.search_allow_exact is not False,
             unindexed_filters=config.unindexed_filtering_retrieve is not False,
         )
+
+    def page_of(self, wanted: int) -> int:
+        """As many points as are wanted in one answer, and allowed."""
+        return min(wanted, self.page or wanted)
+
+    def check_page(self, option: str, asked: int, *, place: str) -> None:
+        """Raises LimitExceededError where a person asks for more points at once than are allowed."""
+        check_number("max_query_limit", option, asked, self.page, place=place)
+
+    def check_search(self, *, exact: bool, hnsw_ef: int | None, oversampling: float | None, place: str) -> None:
+        """Raises LimitExceededError where a person asks for a more thorough search than is allowed."""
+        if exact and not self.exact:
+            raise exact_refused(place)
+        check_number("search_max_hnsw_ef", "hnsw_ef", hnsw_ef, self.hnsw_ef, place=place)
+        check_number("search_max_oversampling", "oversampling", oversampling, self.oversampling, place=place)
+
+    def check_filter(self, where: models.Filter, *, place: str) -> None:
+        """Raises LimitExceededError for more conditions, or values in one, than are allowed."""
+        if self.conditions is None and self.condition_size is None:
+            return
+        sizes = condition_sizes(where)
+        if self.conditions is not None and len(sizes) > self.conditions:
+            raise filter_refused("filter_max_conditions", len(sizes), self.conditions, place=place)
+        if self.condition_size is not None and (largest := max(sizes, default=0)) > self.condition_size:
+            raise filter_refused("condition_max_size", largest, self.condition_size, place=place)
+
+    def check_terms(self, sparse: SparseVectors | None, ids: Sequence[str], *, place: str) -> None:
+        """Raises LimitExceededError for a passage with more different words than are allowed."""
+        if self.terms is None or sparse is None:
+            return
+        for passage_id, terms in zip(ids, (sparse.offsets[1:] - sparse.offsets[:-1]).tolist(), strict=True):
+            if terms > self.terms:
+                raise LimitExceededError(
+                    place,
+                    setting="sparse_config.max_length",
+                    asked=terms,
+                    most=self.terms,
+                    what=f"passage {passage_id[:100]!r} has {terms:,} different words in its BM25 vector",
+                    remedy="split long texts with --split, in a new collection",
+                )
 
     def check_indexes(self, there: Sized[str], wanted: Sized[str], *, place: str) -> None:
         """Raises RequestRefusedError when the payload indexes wanted would be more than are allowed."""
@@ -126,7 +190,15 @@ class StoreLimits:
                 "The server refuses filters on fields without a payload index (unindexed_filtering_retrieve): name "
                 "the fields to filter by with --index."
             )
+        if self.memory_percent is not None:
+            notes.append(
+                f"The server takes no passages while more than {self.memory_percent} % of its memory is in use "
+                "(max_resident_memory_percent)."
+            )
         return tuple(notes)
+
+
+UNLIMITED: Final = StoreLimits()
 
 
 def check_representable(vectors: NDArray[np.float32], stored_as: VectorType) -> None:

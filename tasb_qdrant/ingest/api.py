@@ -32,6 +32,9 @@ def ingest(
     api_key: str | SecretStr | None = None,
     transport: Transport = "auto",
     grpc_port: int | None = None,
+    ca_file: str | Path | None = None,
+    client_cert: str | Path | None = None,
+    client_key: str | Path | None = None,
     timeout: float = 60.0,
     retry_seconds: float = 120.0,
     allow_plain_http_key: bool = False,
@@ -107,7 +110,9 @@ def ingest(
 
     The store is the server `url` or the folder `path`, else `$QDRANT_URL`, else ./tasb_qdrant_data. `api_key` goes over
     plain http to another host only with `allow_plain_http_key`. `transport` is "auto", "grpc" (on `grpc_port`) or
-    "rest", `timeout` the seconds of one request, `retry_seconds` those for which a failed one is repeated.
+    "rest"; over https the PEM file `ca_file` has the authorities that prove the server, and `client_cert`, with
+    `client_key` if that isn't in the same file, proves the client. `timeout` is the seconds of one request,
+    `retry_seconds` those for which a failed one is repeated.
     `model` is "tas-b", "minilm", a hub id (at `revision`) or a folder, with safetensors unless `allow_pickle`;
     `device` and `precision` say where and how it runs. `normalize`, `dim`, `query_prompt` and `passage_prompt` replace
     what its files say. `format`, `fields` and `text_options` say how files are read, where that isn't recognised.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Final, TypedDict, TypeVar
 
 from tasb_qdrant.collection.points import PointId, checked_ids
+from tasb_qdrant.collection.reads.ordered import Ordered
 from tasb_qdrant.collection.reads.questions import OrderBy, ReadOptions, Selection, Where, check_count
-from tasb_qdrant.errors import PassageNotFoundError
-from tasb_qdrant.filters import Filter
+from tasb_qdrant.errors import PassageNotFoundError, RequestRefusedError
 from tasb_qdrant.records import FacetCount, Hit
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.options import Filterable
@@ -18,6 +18,9 @@ from tasb_qdrant.search.session import Session
 from tasb_qdrant.steps import Steps
 
 T = TypeVar("T")
+
+PAGE_SIZE: Final = 256
+"""Passages of each request of a walk."""
 
 
 def count(
@@ -63,28 +66,33 @@ def get(
 
 
 def required(session: Session[T], ids: Sequence[str], read: ReadOptions) -> Steps[list[PointId]]:
-    """The point ids of passages that must be there. Raises PassageNotFoundError."""
+    """The point ids of passages that must be there with their vectors. Raises PassageNotFoundError, and
+    RequestRefusedError for one without."""
     points = [session.collection.point_id(name) for name in ids]
-    found = yield from session.reads.retrieve(points, payload=False, read=read)
-    known = {point.id for point in found}
+    found = yield from session.reads.retrieve(points, payload=False, vectors=True, read=read)
+    known = {point.id: point.vector for point in found}
     if missing := [name for name, point in zip(ids, points, strict=True) if point not in known]:
         raise PassageNotFoundError(session.collection.name, missing, document_field=session.document_field)
+    # A server would leave it out of an average, without a word.
+    if bare := [name for name, point in zip(ids, points, strict=True) if known[point] is None]:
+        raise RequestRefusedError(
+            f"collection {session.collection.name!r}: passage {bare[0][:100]!r} is stored without its vector, so that "
+            "nothing can be found that is like it; ingest its source again, which stores what is missing"
+        )
     return points
 
 
 @dataclass(frozen=True, slots=True)
 class Scrolling:
-    """Where a walk through the passages is. In an order, it goes on from the last value: `tied` are the points with
-    that value that it has given already."""
+    """Where a walk through the passages is: `start` is the next id, or `ordered` how far it has come in its order."""
 
     where: Where | None
-    order: OrderBy | None
+    ordered: Ordered | None
     size: int
     payload: Selection
     vectors: bool
     read: ReadOptions
     start: PointId | None = None
-    tied: frozenset[PointId] = field(default_factory=frozenset)
     done: bool = False
 
 
@@ -94,7 +102,7 @@ def begin_scroll(
     *,
     order_by: str | None = None,
     descending: bool = False,
-    page_size: int = 256,
+    page_size: int = PAGE_SIZE,
     with_payload: bool | Iterable[str] = True,
     with_vectors: bool = False,
     timeout: float | None = None,
@@ -103,51 +111,31 @@ def begin_scroll(
     check_count("page_size", page_size, least=1)
     payload = session.hits.fields(payload_fields(with_payload))
     read = ReadOptions(timeout=timeout)
-    order = None if order_by is None else OrderBy(order_by, descending)
     resolved = yield from session.where.resolve(where)
-    return Scrolling(resolved, order, page_size, payload, with_vectors, read)
+    yield from session.reads.state.refreshed()
+    size = session.reads.page_size(page_size, usual=PAGE_SIZE)
+    ordered = None
+    if order_by is not None:
+        ordered = yield from session.reads.begin_order(OrderBy(order_by, descending))
+    return Scrolling(resolved, ordered, size, payload, with_vectors, read)
 
 
 def next_scroll(session: Session[T], at: Scrolling) -> Steps[tuple[Hits[T], Scrolling]]:
     """The page, and what the next one goes on from."""
-    where = yield from _without(session, at.where, at.tied)
-    page = yield from session.reads.scroll(
-        where,
-        start=at.start,
-        order=at.order,
-        limit=at.size,
-        payload=at.payload,
-        vectors=at.vectors,
-        read=at.read,
-    )
-    if at.order is None:
-        following = replace(at, start=page.following, done=page.following is None)
-    elif len(page.points) < at.size:
-        following = replace(at, done=True)
-        if not page.points and at.order.start_from is None:
-            yield from session.where.check_field(at.order.field)
-    else:
-        last = page.order_values[-1]
-        same = {p.id for p, value in zip(page.points, page.order_values, strict=True) if value == last}
-        kept = at.tied if at.order.start_from == last else frozenset()
-        following = replace(at, order=replace(at.order, start_from=last), tied=kept | same)
-    return session.hits.hits(page.points), following
+    shown: _Shown = {"limit": at.size, "payload": at.payload, "vectors": at.vectors, "read": at.read}
+    if at.ordered is None:
+        page = yield from session.reads.scroll(at.where, start=at.start, **shown)
+        return session.hits.hits(page.points), replace(at, start=page.following, done=page.following is None)
+    points, ordered = yield from session.reads.scroll_ordered(at.ordered, at.where, **shown)
+    if ordered is None and not points and at.ordered.reached is None:
+        yield from session.where.check_field(at.ordered.order.field)
+    return session.hits.hits(points), replace(at, ordered=ordered, done=ordered is None)
 
 
-def _without(session: Session[T], where: Where | None, points: frozenset[PointId]) -> Steps[Where | None]:
-    """The filter, without these points."""
-    if not points:
-        return where
-    from qdrant_client import models
+class _Shown(TypedDict):
+    """What every page is asked for."""
 
-    from tasb_qdrant.collection.reads.filters import to_qdrant
-    from tasb_qdrant.filters.conditions import leaves
-
-    must: list[Any] = []
-    if isinstance(where, Filter):
-        fields = frozenset(leaf.field for leaf in leaves(where))
-        indexes = yield from session.reads.filtering.indexes(fields)
-        must = [to_qdrant(where, indexes=indexes, integer_ids=session.collection.integer_ids)]
-    elif where is not None:
-        must = [where]
-    return models.Filter(must=must or None, must_not=[models.HasIdCondition(has_id=list(points))])
+    limit: int
+    payload: Selection
+    vectors: bool
+    read: ReadOptions

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tasb_qdrant.collection.protocol import OpenCollection
@@ -14,19 +13,23 @@ if TYPE_CHECKING:
 
 
 class LexicalQueries:
-    """Makes lexical queries by the settings that made the collection's own sparse vectors."""
+    """Makes lexical queries by the settings that made the collection's own sparse vectors, as they are now: the name
+    may be that of another collection by then, of the same model and with other words."""
 
     def __init__(self, collection: OpenCollection) -> None:
         self._collection = collection
+        self._made: Bm25Encoder | None = None
 
     def query(self, text: str) -> Lexical:
         """The terms of the query, weighted; there may be none. Raises RequestRefusedError."""
         sparse = self._encoder.encode_query(text)
         return Lexical(sparse.indices, sparse.values)
 
-    @cached_property
+    @property
     def _encoder(self) -> Bm25Encoder:
         settings = self._collection.bm25
+        if self._made is not None and self._made.settings == settings:
+            return self._made
         if settings is None:
             raise RequestRefusedError(
                 f"collection {self._collection.name!r} at {self._collection.location} has no bm25 vectors, so that it "
@@ -34,4 +37,5 @@ class LexicalQueries:
             )
         from tasb_qdrant.encoder.bm25 import Bm25Encoder
 
-        return Bm25Encoder(settings)
+        self._made = Bm25Encoder(settings)
+        return self._made

@@ -31,7 +31,7 @@ class PartOptions(LimitOptions, total=False):
     """Which part of the ranked list."""
 
     offset: int
-    """How many of the best hits to skip; 0 by default."""
+    """How many of the best hits to skip; 0 by default. Parts with the same `limit` are of one list."""
 
 
 class ModeOptions(TypedDict, total=False):
@@ -47,7 +47,8 @@ class ModeOptions(TypedDict, total=False):
     """How much the dense and the bm25 list count in a hybrid search with rrf; None counts both alike."""
 
     depth: int | None
-    """Candidates of each hybrid list, or that `diversity` chooses from; None is 5 for each hit, at least 100."""
+    """Candidates of each hybrid list, or that `diversity` chooses from; None is 5 for each hit, at least 100 (1,000 for
+    `search_pages`), whatever the offset."""
 
 
 class ParamOptions(TypedDict, total=False):
@@ -175,7 +176,7 @@ class ScrollOptions(GetOptions, total=False):
     """The largest values first."""
 
     page_size: int
-    """Passages in each request; 256 by default."""
+    """Passages in each request; 256 by default, or as many as the server's strict mode allows."""
 
     with_payload: bool | Iterable[str]
     """Fetch the whole payload, none of it, or these fields."""

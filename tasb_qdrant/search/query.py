@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar, Unpack
+from typing import Final, TypeVar, Unpack
 
-from tasb_qdrant.collection.reads.questions import Nearest, Query, QueryOptions, ScoredPoint
+from tasb_qdrant.collection.reads.questions import (
+    DEPTH,
+    MAX_COUNT,
+    Nearest,
+    Query,
+    QueryOptions,
+    ScoredPoint,
+    check_count,
+)
 from tasb_qdrant.filters import F, Filter, format_filter
 from tasb_qdrant.keywords import chosen
 from tasb_qdrant.records import HitGroup
@@ -18,19 +26,26 @@ from tasb_qdrant.steps import Steps, encode_queries, together
 
 T = TypeVar("T")
 
+WALK: Final = 1_000
+"""Hits of the second block of a walk through pages, and candidates of each hybrid list for all of it."""
+
+_DEEPER: Final = 4
+"""How many times as many hits the next block has."""
+
 
 def search(session: Session[T], texts: Sequence[str], options: SearchOptions) -> Steps[list[Hits[T]]]:
     """For each query its hits, best first: those that the cache hasn't are encoded together and sent as one."""
     ranking = Ranking.of(options, diversity=options.get("diversity"), best_per=options.get("best_per"))
+    yield from session.reads.state.refreshed()  # before the cache answers, and before anything is encoded
     wanted, warnings = yield from _wanted(session, options, ranking, **chosen(PartOptions, options))
     found: dict[int, Hits[T]] = {}
-    keys = [_key(text, ranking, wanted) for text in texts] if session.cache.on else []
+    keys = [_key(session, text, ranking, wanted) for text in texts] if session.cache.on else []
     for index, key in enumerate(keys):
         if (points := session.cache.get(key)) is not None:
             found[index] = session.hits.hits(points, cached=True, warnings=warnings)
     missing = [index for index in range(len(texts)) if index not in found]
     if missing:
-        queries = yield from _queries(session, [texts[index] for index in missing], ranking, wanted)
+        queries = yield from _queries(session, [texts[index] for index in missing], ranking, limit=wanted.limit)
         answers = yield from _answers(session, queries, ranking, wanted)
         for index, answer in zip(missing, answers, strict=True):
             points = list({point.id: point for point in answer.values()}.values())
@@ -46,7 +61,8 @@ def search_groups(
     """The best hits of each value of a field, the group with the best hit first."""
     ranking = Ranking.of(options)
     wanted, warnings = yield from _wanted(session, options, ranking, limit=limit)
-    [query] = yield from _queries(session, [text], ranking, wanted)
+    check_count("group_size", group_size, least=1)
+    [query] = yield from _queries(session, [text], ranking, limit=limit * group_size)
     groups = yield from session.reads.query_groups(query, wanted, by=by, size=group_size)
     if not groups:
         warnings = (*warnings, *(yield from session.where.check_field(by)))
@@ -56,15 +72,26 @@ def search_groups(
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Where a walk through the hits of one query is. `seen` keeps a hit, or a document, from coming twice: a deeper
-    approximate search may rank them differently."""
+    """Where a walk through the hits of one query is.
+
+    It goes by blocks of the list: `block` is what of the last one is still to be given, and `depth` how many hits that
+    one was asked for. `seen` are points and documents that don't come again: a deeper approximate search may rank them
+    differently. `ended` says that there is no other block.
+    """
 
     query: Query
     ranking: Ranking
     wanted: QueryOptions
     warnings: tuple[str, ...] = ()
+    block: tuple[ScoredPoint, ...] = ()
+    depth: int = 0
     seen: frozenset[Hashable] = frozenset()
-    done: bool = False
+    ended: bool = False
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was given."""
+        return self.ended and not self.block
 
 
 def begin_pages(
@@ -78,27 +105,56 @@ def begin_pages(
     """Before the first page."""
     ranking = Ranking.of(options, best_per=best_per)
     wanted, warnings = yield from _wanted(session, options, ranking, limit=page_size)
-    [query] = yield from _queries(session, [text], ranking, wanted)
+    [query] = yield from _queries(session, [text], ranking, limit=page_size, least=WALK)
     return Paging(query, ranking, wanted, warnings)
 
 
 def next_page(session: Session[T], at: Paging) -> Steps[tuple[Hits[T], Paging]]:
     """The page, and what the next one goes on from."""
+    size = at.wanted.limit
+    while len(at.block) < size and not at.ended:
+        at = yield from _next_block(session, at)
+    page, rest = at.block[:size], at.block[size:]
+    filled = yield from session.reads.shown(page, at.wanted)
+    return session.hits.hits(filled, warnings=at.warnings), replace(at, block=rest)
+
+
+def _next_block(session: Session[T], at: Paging) -> Steps[Paging]:
+    """With more of the list to give. The first block is the first page, for those who want no other."""
     wanted = at.wanted
-    size, asked = wanted.limit, wanted
-    if at.ranking.best_per is not None:
-        # From the first on: with more candidates, a document may have changed places with one of an earlier page.
-        asked = replace(wanted, offset=0, limit=wanted.offset + size)
-    [answer] = yield from _answers(session, [at.ranking.deepened(at.query, asked)], at.ranking, asked)
-    unseen = [key for key in answer if key not in at.seen]
-    fresh = {answer[key].id: answer[key] for key in unseen[:size]}
-    following = replace(
+    depth = wanted.limit if not at.depth else min(max(WALK, _DEEPER * at.depth), MAX_COUNT)
+    asked = replace(wanted, limit=depth)
+    if at.depth:
+        asked = replace(asked, payload=False, vectors=False)
+    [answer] = yield from _answers(session, [at.query], at.ranking, asked)
+    short = len(answer) < depth
+    if short and _approximate(session, at, asked):
+        # The vector index may not lead to every passage: the rest of the list is made of all of them.
+        wanted = replace(wanted, exact=True)
+        [answer] = yield from _answers(session, [at.query], at.ranking, replace(asked, exact=True))
+        short = len(answer) < depth
+    # The same point may be the best of several documents.
+    fresh = {point.id: point for key, point in answer.items() if key not in at.seen and point.id not in at.seen}
+    return replace(
         at,
-        wanted=replace(wanted, offset=wanted.offset + (len(answer) if asked is wanted else len(unseen[:size]))),
-        seen=at.seen.union(unseen[:size]),
-        done=len(answer) < asked.limit and len(unseen) <= size,
+        wanted=wanted,
+        block=(*at.block, *fresh.values()),
+        depth=depth,
+        seen=at.seen.union(answer, fresh),
+        ended=short or depth == MAX_COUNT,
     )
-    return session.hits.hits(list(fresh.values()), warnings=at.warnings), following
+
+
+def _approximate(session: Session[T], at: Paging, asked: QueryOptions) -> bool:
+    """Whether a list that came to its end may lack passages. Not by a threshold: to compare with every vector would
+    take long, where few are wanted."""
+    return (
+        at.depth > 0
+        and at.ranking.mode != "bm25"
+        and not asked.exact
+        and asked.score_threshold is None
+        and session.reads.compares_exactly
+    )
 
 
 def _answers(
@@ -118,6 +174,7 @@ def _wanted(
 ) -> Steps[tuple[QueryOptions, tuple[str, ...]]]:
     """The options as a value, checked before anything is encoded, and what of them looks like a slip."""
     wanted = query_options(session.hits, options, **part)
+    session.reads.check_depth(ranking.depth)
     warnings: tuple[str, ...] = ()
     if wanted.where is not None:
         warnings += yield from session.where.check(wanted.where)
@@ -126,20 +183,25 @@ def _wanted(
     return wanted, warnings
 
 
-def _queries(session: Session[T], texts: Sequence[str], ranking: Ranking, wanted: QueryOptions) -> Steps[list[Query]]:
-    """The texts as the store takes them."""
+def _queries(
+    session: Session[T], texts: Sequence[str], ranking: Ranking, *, limit: int, least: int = DEPTH
+) -> Steps[list[Query]]:
+    """The texts as the store takes them, with candidates for so many hits."""
     if ranking.mode == "bm25":
         return [session.lexical.query(text) for text in texts]
     lexical = [session.lexical.query(text) if ranking.mode == "hybrid" else None for text in texts]
     vectors = yield from encode_queries(texts)
-    return [ranking.query(Nearest(vector), each, wanted) for vector, each in zip(vectors, lexical, strict=True)]
+    return [
+        ranking.query(Nearest(vector), each, limit=limit, least=least)
+        for vector, each in zip(vectors, lexical, strict=True)
+    ]
 
 
-def _key(text: str, ranking: Ranking, wanted: QueryOptions) -> Hashable:
+def _key(session: Session[T], text: str, ranking: Ranking, wanted: QueryOptions) -> Hashable:
     """Everything that an answer depends on, except what the collection holds."""
     where = wanted.where
     if where is None or isinstance(where, Filter):
         written = "" if where is None else format_filter(where)
     else:
         written = "client's " + where.model_dump_json(exclude_none=True)
-    return text, written, ranking, replace(wanted, where=None)
+    return session.collection.identity, text, written, ranking, replace(wanted, where=None)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack, get_args
 
 from tasb_qdrant.collection.reads.questions import (
     DEPTH,
+    MAX_COUNT,
     Diverse,
     Fused,
     Lexical,
@@ -104,25 +105,19 @@ class Ranking:
         if len(weights) != 2 or not all(map(_is_weight, weights)) or not any(weights):
             raise SettingsError(f"weights are two numbers, 0 or more, of the dense and the bm25 list; got {weights!r}")
 
-    def query(self, dense: Nearest, lexical: Lexical | None, options: QueryOptions) -> Query:
-        """Both of them fused, or the dense one alone, made diverse if that is asked for."""
+    def query(self, dense: Nearest, lexical: Lexical | None, *, limit: int, least: int = DEPTH) -> Query:
+        """Both of them fused, or the dense one alone, made diverse if that is asked for.
+
+        The candidates are for so many hits, wherever in the list they are: those of other parts are of the same list.
+        Unless the caller has said how many, they are `least` at least.
+        """
+        candidates = max(self.depth or max(least, DEEPER * limit), limit)
         if lexical is not None:
             weights = None if self.weights is None else tuple(self.weights)
-            return Fused((dense, lexical), self.fusion, weights, depth=self.candidates(options))
+            return Fused((dense, lexical), self.fusion, weights, depth=min(candidates, MAX_COUNT))
         if self.diversity is not None:
-            return Diverse(dense, self.diversity, candidates=self.candidates(options))
+            return Diverse(dense, self.diversity, candidates=min(candidates, MAX_COUNT))
         return dense
-
-    def deepened(self, query: Query, options: QueryOptions) -> Query:
-        """The same query, with candidates enough for this part of the list."""
-        if isinstance(query, Fused):
-            return replace(query, depth=self.candidates(options))
-        return query
-
-    def candidates(self, options: QueryOptions) -> int:
-        """How many candidates a list gives: at least as many as hits are wanted."""
-        wanted = options.limit + options.offset
-        return max(self.depth or max(DEPTH, DEEPER * wanted), wanted)
 
 
 def payload_fields(chosen: bool | Iterable[str]) -> Selection:

@@ -114,7 +114,8 @@ class Searcher(SearcherEdits, Generic[P]):
         best_per: str | None = None,
         diversity: float | None = None,
     ) -> Hits[P]:
-        """The `limit` passages nearest to the query, best first, without the best `offset`.
+        """The `limit` passages nearest to the query, best first, without the best `offset`; equal scores come in the
+        order of point ids.
 
         `where` is an `F(...)` expression, the same as text, or a qdrant_client filter.
 
@@ -146,9 +147,10 @@ class Searcher(SearcherEdits, Generic[P]):
 
     @search_signature(plans.begin_pages)
     def search_pages(self, query: str, **options: Unpack[PagesOptions]) -> Iterator[Hits[P]]:
-        """The hits by pages, until there are no more; the query is encoded once, and no hit comes twice.
+        """The hits by pages, until there are no more: pages of one list, in which each hit comes once. The query is
+        encoded once.
 
-        `timeout` is for each page.
+        `timeout` is for each page. What is deleted in between is missing from its page.
         """
         paging = self._run(plans.begin_pages(self._session, checked_query(query), **options))
         return self._pages(paging)
@@ -202,7 +204,8 @@ class Searcher(SearcherEdits, Generic[P]):
 
     @expanded_signature(browse.facet)
     def facet(self, field: str, **options: Unpack[FacetOptions]) -> list[FacetCount]:
-        """The `limit` most frequent values of a payload field, and how many of the matching passages have each."""
+        """The `limit` most frequent values of a payload field, and how many of the matching passages have each; of
+        equally frequent ones the least come first."""
         return self._run(browse.facet(self._session, field, **options), options.get("timeout"))
 
     @expanded_signature(browse.get)
@@ -212,10 +215,12 @@ class Searcher(SearcherEdits, Generic[P]):
 
     @expanded_signature(browse.begin_scroll)
     def scroll(self, where: Filterable | None = None, **options: Unpack[ScrollOptions]) -> Iterator[Hit[P]]:
-        """Every passage that matches, fetched by pages: in the order of point ids, or of the values of `order_by`.
+        """Every passage that matches, once, fetched by pages: in the order of point ids, or of the values of
+        `order_by` and then of point ids.
 
-        `order_by` needs an index of numbers or datetimes, and leaves out passages without a value. What is added or
-        deleted meanwhile may or may not come. `timeout` is for each page.
+        `order_by` needs an index of numbers or datetimes, and leaves out passages without a value; of several values
+        the first in the order counts. What is added or deleted meanwhile may or may not come. `timeout` is for each
+        page.
         """
         return self._scrolled(self._run(browse.begin_scroll(self._session, where, **options)))
 

@@ -11,15 +11,20 @@ from typing import Any, Final
 from tasb_qdrant.cache import Cache
 from tasb_qdrant.collection.reads.filtering import MAX_AGE, MOST_FILTERS
 from tasb_qdrant.collection.reads.questions import Where
+from tasb_qdrant.collection.reads.state import STATE_AGE
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.errors import FilterError
 from tasb_qdrant.filters import F, Filter, check_filter, parse_filter, seen_kinds
 from tasb_qdrant.filters.conditions import leaves
+from tasb_qdrant.records.path import canonical_path
 from tasb_qdrant.settings import IndexType, PayloadKeys
 from tasb_qdrant.steps import StoreSteps
 
 SAMPLE_SIZE: Final = 200
 """Payloads looked at to learn which fields there are beside the indexed ones."""
+
+LOOKED_AT: Final = 50_000
+"""The most passages that are looked through for a field that may be none."""
 
 _PACKAGE: Final = str(Path(__file__).parents[1])
 
@@ -46,6 +51,7 @@ class WhereChecker:
         self._reads = reads
         self._passed: Cache[Mapping[str, IndexType]] = Cache(MOST_FILTERS)
         self._seen: Cache[Mapping[str, frozenset[str]]] = Cache(1, ttl=MAX_AGE)
+        self._absent: Cache[Mapping[str, frozenset[str]]] = Cache(MOST_FILTERS, ttl=STATE_AGE)
         self._sampled = 0
 
     def check(self, where: Where | None) -> StoreSteps[tuple[str, ...]]:
@@ -58,6 +64,7 @@ class WhereChecker:
         if self._passed.get(where) is indexes:
             return ()
         seen = yield from self._fields()
+        seen = {**seen, **(yield from self._looked_for(fields - seen.keys() - set(map(canonical_path, indexes))))}
         # Where there is nothing yet, every index is empty.
         empty = self._reads.filtering.known.indexes.empty if self._sampled else frozenset()
         messages = check_filter(where, indexes=indexes, seen=seen, empty=empty)
@@ -76,6 +83,31 @@ class WhereChecker:
         parsed = None if where is None else parsed_filter(where)
         yield from self.check(parsed)
         return parsed
+
+    def _looked_for(self, fields: frozenset[str]) -> StoreSteps[Mapping[str, frozenset[str]]]:
+        """The same of fields that the sample lacks, as one passage has each that is there: the sample may be too small,
+        or older than the passages. Only where looking at every passage takes no time to speak of."""
+        found: dict[str, frozenset[str]] = {}
+        for field in sorted(fields):
+            kinds = self._absent.get(field)
+            if kinds is None:
+                kinds = yield from self._look_for(field)
+                self._absent.put(field, kinds)
+            found |= kinds
+        return found
+
+    def _look_for(self, field: str) -> StoreSteps[Mapping[str, frozenset[str]]]:
+        limits = self._reads.state.now.limits
+        if not limits.unindexed_filters or limits.reads is not None:
+            return {}
+        if (yield from self._reads.count(exact=False)) > LOOKED_AT:
+            return {}
+        page = yield from self._reads.scroll(F(field).exists(), limit=1)
+        return {
+            name: kinds
+            for name, kinds in seen_kinds([point.payload or {} for point in page.points]).items()
+            if canonical_path(name) == field
+        }
 
     def _fields(self) -> StoreSteps[Mapping[str, frozenset[str]]]:
         """Field -> kinds of JSON values seen in a sample of the payloads."""

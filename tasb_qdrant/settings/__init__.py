@@ -15,10 +15,12 @@ from tasb_qdrant.settings.environment import (
     log_level,
     s3_endpoint,
     user_state_folder,
+    usual_authorities,
     waiting_is_chosen,
 )
 from tasb_qdrant.settings.split import LEAST_TOKENS, SplitSettings
 from tasb_qdrant.settings.store import (
+    DEFAULT_PORT,
     DEFAULT_STORE,
     MAX_SECONDS,
     READ_SECONDS,
@@ -34,6 +36,7 @@ __all__ = [
     "Bm25Settings",
     "CollectionSettings",
     "DEFAULT_AVG_LEN",
+    "DEFAULT_PORT",
     "DEFAULT_STORE",
     "IndexType",
     "LEAST_TOKENS",
@@ -55,5 +58,6 @@ __all__ = [
     "s3_endpoint",
     "store_settings",
     "user_state_folder",
+    "usual_authorities",
     "waiting_is_chosen",
 ]

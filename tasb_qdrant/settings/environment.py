@@ -13,12 +13,31 @@ from tasb_qdrant.errors import SettingsError
 
 
 class QdrantEnvironment(BaseSettings):
-    """`QDRANT_URL` and `QDRANT_API_KEY`, read once per call that needs them."""
+    """`QDRANT_URL`, `QDRANT_API_KEY`, `QDRANT_CA_FILE`, `QDRANT_CLIENT_CERT` and `QDRANT_CLIENT_KEY`, read once per
+    call that needs them. An empty one is as good as none."""
 
-    model_config = SettingsConfigDict(env_prefix="QDRANT_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="QDRANT_", extra="ignore", env_ignore_empty=True)
 
     url: str | None = None
     api_key: SecretStr | None = None
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
+
+
+class _Authorities(BaseSettings):
+    """`SSL_CERT_FILE` and `SSL_CERT_DIR`, which OpenSSL's and most other programs read."""
+
+    model_config = SettingsConfigDict(env_prefix="SSL_CERT_", extra="ignore", env_ignore_empty=True)
+
+    file: Path | None = None
+    dir: Path | None = None
+
+
+def usual_authorities() -> tuple[Path | None, Path | None]:
+    """The file, and the folder, of the certificates that prove a server, where the environment names them."""
+    named = _Authorities()
+    return named.file, named.dir
 
 
 class _Defaults(BaseSettings):

@@ -47,6 +47,9 @@ KEYS: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "path": _TEXT,
     "transport": _TEXT,
     "grpc-port": _WHOLE,
+    "ca-file": _TEXT,
+    "client-cert": _TEXT,
+    "client-key": _TEXT,
     "timeout": _NUMBER,
     "retry-seconds": _NUMBER,
     "read-timeout": _NUMBER,
@@ -71,7 +74,7 @@ deletes is for the command line alone: a file comes with a folder that others ma
 OF_SEARCH: Final = ("limit", "mode")
 """Those that `search` alone takes: the --limit of `ingest` is another, and would cut every load short."""
 
-_PATHS: Final = ("path", "state")
+_PATHS: Final = ("path", "state", "ca-file", "client-cert", "client-key")
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,10 @@ READ_SECONDS: Final = 10.0
 """How long a read waits by default: who asks stays at the screen, and a load does not."""
 
 
+DEFAULT_PORT: Final = 6333
+"""Qdrant's own for REST, also with https; clients of Qdrant take it where a url names none."""
+
+
 MAX_SECONDS: Final = 86_400
 """A day: longer timeouts are mistakes, and some overflow in gRPC."""
 
@@ -51,6 +55,15 @@ class StoreOptions(TypedDict, total=False):
 
     grpc_port: int | None
     """The server's port for gRPC; None means the port of the url plus one."""
+
+    ca_file: str | Path | None
+    """PEM file of the authorities that prove an https server; None takes `$QDRANT_CA_FILE`, else `$SSL_CERT_FILE`."""
+
+    client_cert: str | Path | None
+    """PEM file of the certificate that proves the client to the server; None takes `$QDRANT_CLIENT_CERT`."""
+
+    client_key: str | Path | None
+    """PEM file of its key, where that isn't in the same file; None takes `$QDRANT_CLIENT_KEY`."""
 
     timeout: float
     """Seconds that one request may take, 60 by default."""
@@ -74,7 +87,8 @@ class StoreSettings(Frozen):
     """Where a collection lives: on a Qdrant server (`url`) or embedded in a folder (`path`).
 
     The `api_key` is a SecretStr, so that no repr, log or traceback shows it; it goes over plain http to another host
-    only with `allow_plain_http_key`. `transport` and `grpc_port` say how the server is reached, `timeout` how many
+    only with `allow_plain_http_key`. `transport` and `grpc_port` say how the server is reached, `ca_file` which
+    authorities prove it, `client_cert` and `client_key` what proves the client to it, `timeout` how many
     seconds one request may take, `retry_seconds` for how many a failed one is repeated, `read_timeout` how many opening
     or a read may take in all.
     """
@@ -84,6 +98,9 @@ class StoreSettings(Frozen):
     api_key: SecretStr | None = None
     transport: Transport = "auto"
     grpc_port: int | None = Field(default=None, ge=1, le=65535)
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
     timeout: float = Field(default=60.0, gt=0, le=MAX_SECONDS, allow_inf_nan=False)
     retry_seconds: float = Field(default=120.0, ge=0, le=MAX_SECONDS, allow_inf_nan=False)
     allow_plain_http_key: bool = False
@@ -106,12 +123,21 @@ class StoreSettings(Frozen):
     def _one_place(self) -> Self:
         if (self.url is None) == (self.path is None):
             raise ValueError("name either a server (url) or a folder (path)")
+        if self.client_key is not None and self.client_cert is None:
+            raise ValueError("client_key is the key of a client_cert, and there is none; name its certificate, too")
         return self
 
     @property
     def location(self) -> str:
         """The url or folder, for messages."""
         return self.url if self.url is not None else str(self.path)
+
+    @property
+    def address(self) -> str:
+        """The same, with the port that is tried where the url names none."""
+        if self.url is None or (parts := urlsplit(self.url)).port is not None:
+            return self.location
+        return f"{parts.scheme}://{parts.netloc}:{DEFAULT_PORT}{parts.path}"
 
     @property
     def read_seconds(self) -> float:
@@ -148,7 +174,7 @@ def _checked_url(url: str) -> str:
 def store_settings(**options: Unpack[ReadingStoreOptions]) -> StoreSettings:
     """The url or path given, else `$QDRANT_URL`, else the embedded store in DEFAULT_STORE.
 
-    The API key is `api_key`, else `$QDRANT_API_KEY`. Raises SettingsError.
+    The API key is `api_key`, else `$QDRANT_API_KEY`; likewise the files of certificates. Raises SettingsError.
     """
     url, path, key = options.get("url"), options.get("path"), options.get("api_key")
     if url is not None and path is not None:
@@ -164,8 +190,28 @@ def store_settings(**options: Unpack[ReadingStoreOptions]) -> StoreSettings:
         key = environment.api_key
     values: dict[str, Any] = {
         **options,
+        **_certificates(options, url, environment),
         "url": url,
         "path": None if path is None else Path(path),
         "api_key": key if key is not None and key.get_secret_value() else None,
     }
     return StoreSettings(**values)
+
+
+def _certificates(
+    options: ReadingStoreOptions, url: str | None, environment: QdrantEnvironment
+) -> dict[str, str | Path | None]:
+    """The files of certificates that were given, else those that the environment names. Raises SettingsError where they
+    are given for a server that is asked without any."""
+    ca, cert, key = options.get("ca_file"), options.get("client_cert"), options.get("client_key")
+    if url is None or not url.startswith("https:"):
+        given = {"ca_file": ca, "client_cert": cert, "client_key": key}
+        if url is not None and (told := [name for name, file in given.items() if file is not None]):
+            raise SettingsError(
+                f"{', '.join(told)}: certificates are for https, and the url is {url!r}; write https://, or leave "
+                "them out"
+            )
+        return given
+    if cert is None:  # the environment's key is of its own certificate
+        cert, key = environment.client_cert, key or environment.client_key
+    return {"ca_file": ca or environment.ca_file, "client_cert": cert, "client_key": key}

@@ -10,15 +10,21 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient, models
 
+from tasb_qdrant.collection.exceeded import condition_sizes, limit_error
 from tasb_qdrant.collection.limits import FLOAT16_MAX, StoreLimits, UpsertLimits, check_representable
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.protocol import Collection
-from tasb_qdrant.collection.reads.questions import QueryOptions
+from tasb_qdrant.collection.reads.questions import Nearest, QueryOptions, ReadOptions, ScoredPoint
+from tasb_qdrant.collection.reads.state import State
+from tasb_qdrant.collection.reads.steps import ReadSteps
+from tasb_qdrant.collection.reads.wire import Indexes
+from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
 from tasb_qdrant.filters import F
 from tasb_qdrant.settings import CollectionSettings
+from tasb_qdrant.steps import Requests, carry_out
 from tests.collection.conftest import server_settings
 from tests.collection.helpers import (
     CONTRACT,
@@ -80,6 +86,86 @@ def test_what_can_only_be_guessed_is_said() -> None:
     ]
     assert len(limits.notes(400, payload_bytes=4000, indexed=True)) == 2
     assert len(limits.notes(400, payload_bytes=None, indexed=True)) == 2
+
+
+SETTINGS: dict[str, Any] = {
+    "max_query_limit": 5,
+    "max_timeout": 5,
+    "unindexed_filtering_retrieve": False,
+    "search_max_hnsw_ef": 5,
+    "search_allow_exact": False,
+    "search_max_oversampling": 1.5,
+    "upsert_max_batchsize": 5,
+    "search_max_batchsize": 5,
+    "max_collection_vector_size_bytes": 5_000,
+    "read_rate_limit": 50,
+    "write_rate_limit": 50,
+    "max_collection_payload_size_bytes": 5,
+    "max_points_count": 5,
+    "filter_max_conditions": 5,
+    "condition_max_size": 5,
+    "sparse_config": {"bm25": models.StrictModeSparseOutput(max_length=5)},
+    "max_payload_index_count": 5,
+    "max_resident_memory_percent": 50,
+}
+"""Each is kept to: requests are cut to it, or a note says that it may stop a load."""
+
+NOT_OURS = {
+    "enabled": "turns all of them on",
+    "unindexed_filtering_update": "no update has a filter: points are found first, and changed by their ids",
+    "multivector_config": "collections have no multivectors",
+}
+
+
+def test_every_setting_of_strict_mode_is_considered() -> None:
+    known = models.StrictModeConfigOutput.model_fields.keys()
+    assert known == SETTINGS.keys() | NOT_OURS.keys(), "say what a new setting limits, or why it doesn't matter"
+    for name, value in SETTINGS.items():
+        assert limits_of(**{name: value}) != StoreLimits(), name
+    for name in NOT_OURS.keys() - {"enabled"}:
+        assert limits_of(**{name: {"": {}} if name.endswith("config") else False}) == StoreLimits(), name
+
+
+@pytest.mark.parametrize(
+    ("said", "setting", "asked", "most"),
+    [
+        ('Bad request: Limit exceeded 21 > 20 for "limit". Help: Reduce', "max_query_limit", 21, 20),
+        ('400 {"status":{"error":"Limit exceeded 6 > 5 for \\"timeout\\". Help', "max_timeout", 6, 5),
+        ('Limit exceeded 65 > 64 for "hnsw_ef". Help: Reduce', "search_max_hnsw_ef", 65, 64),
+        ('Limit exceeded 2 > 1.5 for "oversampling". Help: Reduce', "search_max_oversampling", 2, 1.5),
+        ('Limit exceeded 9 > 8 for "something new". Help: Reduce', "something new", 9, 8),
+        ("Bad request: Exact search disabled!. Help: Set exact=false.", "search_allow_exact", None, None),
+        ("Filter condition limit reached (3 > 2). Help: Reduce", "filter_max_conditions", 3, 2),
+        ("Condition size limit reached (3 > 2). Help: Reduce", "condition_max_size", 3, 2),
+        (
+            'Index required but not found for "n" of one of the following types: [integer]. Help: Create',
+            "unindexed_filtering_retrieve",
+            None,
+            None,
+        ),
+    ],
+)
+def test_what_a_server_says_of_a_limit_is_understood(
+    said: str, setting: str, asked: float | None, most: float | None
+) -> None:
+    error = limit_error(said, place="here")
+    assert error is not None
+    assert (error.setting, error.asked, error.most) == (setting, asked, most)
+    assert limit_error("Wrong input: something else", place="here") is None
+
+
+def test_conditions_are_counted_as_servers_do() -> None:
+    some = models.FieldCondition(key="k", match=models.MatchAny(any=["a", "b", "c"]))
+    other = models.FieldCondition(key="k", match=models.MatchExcept.model_validate({"except": [1, 2]}))
+    nested = models.NestedCondition(nested=models.Nested(key="d", filter=models.Filter(must=[some])))
+    least = models.MinShould(conditions=[some, other], min_count=1)
+    where = models.Filter(
+        must=[models.Filter(must=[nested], should=other)],
+        must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key="k"))],
+        min_should=least,
+    )
+    assert sorted(condition_sizes(where)) == [0, 2, 2, 3, 3]
+    assert condition_sizes(models.Filter(must=[models.HasIdCondition(has_id=[1, 2])])) == [2]
 
 
 def test_float16_has_no_room_for_large_numbers() -> None:
@@ -177,3 +263,27 @@ def test_an_embedded_collection_has_no_limits(place: Place) -> None:
     if place.embedded:
         with place.collection() as collection:
             assert collection.limits == StoreLimits()
+
+
+class Recorded:
+    """A wire whose requests are the lists of their queries."""
+
+    def query(self, queries: Any, read: ReadOptions) -> Any:
+        return list(queries)
+
+
+def test_queries_are_sent_in_batches_that_a_server_takes() -> None:
+    """`search_max_batchsize`, of servers from 1.18 on, and a limit of the reads in a minute."""
+    schema = CollectionSchema.of(CONTRACT, CollectionSettings())
+    for limits in (limits_of(search_max_batchsize=3), limits_of(read_rate_limit=12)):
+        state = State(schema, Indexes({}), limits)
+        steps = ReadSteps(Recorded(), state, name="c", location="here")  # type: ignore[arg-type]  # all that is used
+        sent: list[int] = []
+
+        def carry(step: Requests, _: object, sent: list[int] = sent) -> list[Any]:
+            sent.extend(len(request) for request in step.requests)
+            return [[[ScoredPoint(1, 1.0)] for _ in request] for request in step.requests]
+
+        vector = np.ones(CONTRACT.dim, np.float32)
+        found = carry_out(steps.query([Nearest(vector)] * 10, QueryOptions(payload=False)), carry)
+        assert (len(found), sent) == (10, [3, 3, 3, 1])

@@ -25,9 +25,9 @@ from tasb_qdrant.collection.edge.opening import open_shard
 from tasb_qdrant.collection.edge.optimize import build_in_child
 from tasb_qdrant.collection.edge.room import Room, Writing
 from tasb_qdrant.collection.edge.wire import EdgeRequest, EdgeWire
-from tasb_qdrant.collection.limits import StoreLimits
+from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.steps import ReadSteps
-from tasb_qdrant.collection.reads.wire import most_compared
+from tasb_qdrant.collection.reads.wire import Indexes, most_compared
 from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.watch import SLOW_READ_SECONDS, log_answer
 from tasb_qdrant.errors import CollectionError
@@ -56,13 +56,11 @@ class OpenShard:
             self._shard: edge.EdgeShard | None = self._open()
             self._sums.opened()
             self._room = Room(shard_folder(folder))
+            state = State(
+                self.schema, Indexes({}), most_compared=most_compared(self.schema, in_memory=in_memory(folder))
+            )
             self.steps = ReadSteps(
-                EdgeWire(),
-                folder.name,
-                self.schema,
-                limits=StoreLimits(),
-                most_compared=most_compared(self.schema, in_memory=in_memory(folder)),
-                batch_queries=_BATCH,
+                EdgeWire(state), state, name=folder.name, location=str(folder.parent), batch_queries=_BATCH
             )
         except BaseException:
             self._file_lock.release()

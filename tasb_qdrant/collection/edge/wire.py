@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -26,6 +26,7 @@ from tasb_qdrant.collection.reads.questions import (
     ScrollPage,
     Selection,
 )
+from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.wire import Indexes, QueryRequest, SearchParams
 from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records import FacetCount
@@ -44,6 +45,9 @@ class EdgeRequest:
 
 class EdgeWire:
     """The requests of one collection. Read consistency is ignored: there are no replicas."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
 
     def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> EdgeRequest:
         """All in one batch."""
@@ -119,9 +123,11 @@ class EdgeWire:
         """The number."""
         return EdgeRequest("counting", lambda shard: shard.count(edge.CountRequest(exact=exact, filter=_filter(where))))
 
-    def indexes(self) -> EdgeRequest:
-        """Those of the shard's state."""
-        return EdgeRequest("reading the collection's state", lambda shard: _indexes(shard.info()))
+    def state(self) -> EdgeRequest:
+        """What it was when it was opened, which nobody else changes, but for the indexes."""
+        return EdgeRequest(
+            "reading the collection's state", lambda shard: replace(self._state, indexes=_indexes(shard.info()))
+        )
 
 
 def _indexes(described: edge.ShardInfo) -> Indexes:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tasb_qdrant.cache import Cache
 from tasb_qdrant.collection.reads.questions import ReadOptions, Where
+from tasb_qdrant.collection.reads.state import KnownState, State
 from tasb_qdrant.collection.reads.wire import ACORN_SELECTIVITY, Indexes, Wire
 from tasb_qdrant.filters import Filter, check_phrases
 from tasb_qdrant.filters.conditions import leaves
-from tasb_qdrant.records import IntegerIds
 from tasb_qdrant.records.path import canonical_path
 from tasb_qdrant.settings import IndexType
 from tasb_qdrant.steps import Requests, StoreSteps
@@ -54,7 +54,8 @@ class KnownIndexes:
         before = set() if self._clock() >= self._until else self._answered
         # A field without an index is looked for once, and not at each search.
         self._answered = before | set(fields) | {canonical_path(field) for field in indexes.types}
-        self._indexes = indexes
+        if not indexes.find_as(self._indexes):  # else what was made with them stays good
+            self._indexes = indexes
         self._until = self._clock() + MAX_AGE
 
     def have_all(self, fields: Iterable[str]) -> bool:
@@ -81,14 +82,16 @@ class _Translated:
 
 
 class Filtering:
-    """Filters over one collection. A search compares with every match if they are `most_compared` or fewer, no more
-    than ACORN_SELECTIVITY of all points, and the filter's fields have indexes; if `most_compared` is 0, never."""
+    """Filters over one collection. A search compares with every match if they are the state's `most_compared` or fewer,
+    no more than ACORN_SELECTIVITY of all points, and the filter's fields have indexes; if `most_compared` is 0, never.
 
-    def __init__(self, wire: Wire[Any], *, most_compared: int, integer_ids: IntegerIds) -> None:
+    `place` says in errors which collection it is."""
+
+    def __init__(self, wire: Wire[Any], state: KnownState, *, place: str) -> None:
         self.known = KnownIndexes()
         self._wire = wire
-        self._most_compared = most_compared
-        self._integer_ids = integer_ids
+        self._state = state
+        self._place = place
         self._translated: Cache[_Translated] = Cache(MOST_FILTERS, ttl=MAX_AGE)
         self._few: Cache[bool] = Cache(MOST_FILTERS, ttl=MAX_AGE)
         self._points: Cache[int] = Cache(1, ttl=MAX_AGE)
@@ -96,18 +99,29 @@ class Filtering:
     def indexes(self, fields: frozenset[str]) -> StoreSteps[Mapping[str, IndexType]]:
         """The payload indexes as far as filters on these fields need them: up to MAX_AGE old."""
         if self.known.lacks(fields):
-            (indexes,) = yield Requests([self._wire.indexes()])
-            self.known.learn(indexes, fields)
+            state = yield from self._state.read()
+            self.known.learn(state.indexes, fields)
         return self.known.indexes.types
 
+    def learn(self, state: State, other: bool) -> None:
+        """This state was just read; nothing that was remembered holds for one of another collection."""
+        if other:
+            self.known.forget()
+            for cache in (self._translated, self._few, self._points):
+                cache.clear()
+        self.known.learn(state.indexes, ())
+
     def translated(self, where: Where) -> StoreSteps[models.Filter]:
-        """As Qdrant has it. Raises FilterTypeError for phrases that an index can't find."""
+        """As Qdrant has it. Raises FilterTypeError for phrases that an index can't find, LimitExceededError for more
+        than the server's strict mode allows."""
         if not isinstance(where, Filter):
+            self._state.now.limits.check_filter(where, place=self._place)
             return where
         found = self._translated.get(where)
         if found is None or found.indexes is not self.known.indexes or self.known.lacks(found.fields):
             found = yield from self._translate(where)
             self._translated.put(where, found)
+        self._state.now.limits.check_filter(found.where, place=self._place)
         return found.where
 
     def _translate(self, where: Filter) -> StoreSteps[_Translated]:
@@ -117,12 +131,12 @@ class Filtering:
         fields = frozenset(fields_of(where))
         indexes = yield from self.indexes(fields)
         check_phrases(where, self.known.indexes.without_phrases)
-        translated = to_qdrant(where, indexes=indexes, integer_ids=self._integer_ids)
+        translated = to_qdrant(where, indexes=indexes, integer_ids=self._state.now.schema.integer_ids)
         return _Translated(translated, fields, self.known.indexes)
 
     def matches_few(self, where: Where, translated: models.Filter, read: ReadOptions) -> StoreSteps[bool]:
         """Whether to compare with each of the matches."""
-        if not self._most_compared or not isinstance(where, Filter):
+        if not self._state.now.most_compared or not isinstance(where, Filter):
             return False
         few = self._few.get(where)
         if few is None:
@@ -135,7 +149,7 @@ class Filtering:
         if not self.known.have_all(fields_of(where)):
             return False  # the payload of each point would be read
         (matching,) = yield Requests([self._wire.count(translated, exact=False, read=read)])
-        if matching > self._most_compared:
+        if matching > self._state.now.most_compared:
             return False
         points = self._points.get(None)
         if points is None:

@@ -10,28 +10,34 @@ cut, and the embedded engine has no groups. `group_more` finds them over any sto
 2. While groups are missing: the best candidates that have a value not seen yet are read, and tell new groups.
    A round that finds none (an array of seen strings and integers passes the filter, and so do numbers with a
    fraction) is followed by one of four times as many, up to 10,000. One that reads fewer than it asked for is
-   the last.
+   the last. Once more values are seen than a request should name, the list itself is read on.
 3. Groups that may have better points than those read are asked for, one by one, in one batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from tasb_qdrant.collection.exceeded import condition_sizes
+from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointId
-from tasb_qdrant.collection.reads.fusion import id_order
+from tasb_qdrant.collection.reads.fusion import by_score
 from tasb_qdrant.collection.reads.questions import PointGroup, ScoredPoint
+from tasb_qdrant.collection.reads.ranked import Find
 from tasb_qdrant.collection.reads.wire import QueryRequest
 from tasb_qdrant.records.path import Segment, parse_path
-from tasb_qdrant.steps import Requests, StoreSteps
+from tasb_qdrant.steps import StoreSteps
 
 Value = str | int
 
 LEAST_CANDIDATES: Final = 100
 
 MOST_CANDIDATES: Final = 10_000
+
+MOST_EXCEPT: Final = 2_000
+"""Values that a request names at most: 80 kB of ids."""
 
 
 def group_listed(points: Sequence[ScoredPoint], *, by: str, limit: int, size: int) -> list[PointGroup]:
@@ -45,42 +51,45 @@ def group_listed(points: Sequence[ScoredPoint], *, by: str, limit: int, size: in
 
 
 def group_more(
-    request: QueryRequest, *, by: str, limit: int, size: int, most: int, query: Callable[[Sequence[QueryRequest]], Any]
+    request: QueryRequest, *, by: str, limit: int, size: int, limits: StoreLimits, find: Find
 ) -> StoreSteps[list[PointGroup]]:
-    """The groups, found as the module says. `request` is to bring the payload field `by` along.
-
-    A request asks for `most` points at most.
-    """
-    count = min(max(LEAST_CANDIDATES, 2 * limit * size), most)
+    """The groups, found as the module says. `request` is to bring the payload field `by` along, and `find` gives
+    points by score and then by id. Where the values seen are too many for a filter, the list itself is read on."""
+    count = max(LEAST_CANDIDATES, 2 * limit * size)
     ranked: dict[PointId, ScoredPoint] = {}
     groups: list[PointGroup] = []
-    rounds = 0
+    rounds, deep = 0, 0
     while True:
-        narrowed = replace(request, limit=count, where=_others(request, by, [group.value for group in groups]))
-        ((points,),) = yield Requests([query([narrowed])])
+        seen = [group.value for group in groups]
+        others = _others(request, by, seen if len(groups) <= MOST_EXCEPT else [], limits)
+        some = others.named or not seen
+        narrowed = replace(request, limit=count, offset=0 if some and rounds else deep, where=others.where)
+        (points,) = yield from find([narrowed])
         rounds += 1
+        deep += 0 if some and rounds > 1 else count
         ranked.update((point.id, point) for point in points)
         before = len(groups)
         groups = group_listed(_ordered(ranked.values()), by=by, limit=limit, size=size)
         if len(points) < count or len(groups) >= limit:
             break
-        if len(groups) == before:
-            if count >= min(most, MOST_CANDIDATES):
+        if some and len(groups) == before:
+            if count >= MOST_CANDIDATES:
                 break
-            count = min(4 * count, most, MOST_CANDIDATES)
-    whole = rounds == 1 and len(points) < count
+            count = min(4 * count, MOST_CANDIDATES)
     # A later round leaves out points of the earlier groups, so that what makes them full may not be their best.
-    asked = [] if whole else [group for group in groups if len(group.points) < size or rounds > 1]
+    later = rounds > 1 and size > 1
+    whole = rounds == 1 and len(points) < count
+    asked = [] if whole else [group for group in groups if len(group.points) < size or later]
     if not asked:
         return groups
     requests = [replace(request, limit=size, where=_only(request, by, group.value)) for group in asked]
-    (lists,) = yield Requests([query(requests)])
-    found = {group.value: _ordered(points) for group, points in zip(asked, lists, strict=True)}
+    lists = yield from find(requests)
+    found = {group.value: points for group, points in zip(asked, lists, strict=True)}
     return [PointGroup(group.value, found.get(group.value, group.points)) for group in groups]
 
 
 def _ordered(points: Iterable[ScoredPoint]) -> list[ScoredPoint]:
-    return sorted(points, key=lambda point: (-point.score, id_order(point.id)))
+    return sorted(points, key=by_score)
 
 
 def value_order(value: Value) -> tuple[bool, Value]:
@@ -88,17 +97,31 @@ def value_order(value: Value) -> tuple[bool, Value]:
     return isinstance(value, str), value
 
 
-def _others(request: QueryRequest, by: str, seen: Sequence[Value]) -> Any:
-    """The request's filter, for points with a value that is not among those seen."""
+class _Others(NamedTuple):
+    """A filter, and whether it names values that are left out."""
+
+    where: Any
+    named: bool
+
+
+def _others(request: QueryRequest, by: str, seen: Sequence[Value], limits: StoreLimits) -> _Others:
+    """The request's filter, for points with a value that is not among those seen: or with any, where these are too
+    many for the limits of a filter."""
     from qdrant_client import models
 
-    conditions: list[Any] = [] if request.where is None else [request.where]
-    for kind in (str, int):
-        if values := [value for value in seen if isinstance(value, kind)]:
-            others = models.MatchExcept.model_validate({"except": values})
-            conditions.append(models.FieldCondition(key=by, match=others))
+    asked: list[Any] = [] if request.where is None else [request.where]
     empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=by))
-    return models.Filter(must=conditions or None, must_not=[empty])
+    others: list[Any] = []
+    for kind in (str, int):
+        values = [value for value in seen if isinstance(value, kind)]
+        size = limits.condition_size or len(values)
+        for start in range(0, len(values), size or 1):
+            excepted = models.MatchExcept.model_validate({"except": values[start : start + size]})
+            others.append(models.FieldCondition(key=by, match=excepted))
+    narrowed = models.Filter(must=[*asked, *others] or None, must_not=[empty])
+    if limits.conditions is not None and len(condition_sizes(narrowed)) > limits.conditions:
+        return _Others(models.Filter(must=asked or None, must_not=[empty]), False)
+    return _Others(narrowed, bool(others))
 
 
 def _only(request: QueryRequest, by: str, value: Value) -> Any:
@@ -110,13 +133,19 @@ def _only(request: QueryRequest, by: str, value: Value) -> Any:
 
 def values_of(payload: Mapping[str, Any], path: Sequence[Segment]) -> Iterator[Value]:
     """The strings and integers at the path. An array at its end stands for its elements, one level deep."""
-    for found in _at(payload, path):
-        for value in found if isinstance(found, list) else [found]:
-            if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-                yield value
+    for value in scalars_at(payload, path):
+        if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
+            yield value
 
 
-def _at(value: Any, path: Sequence[Segment]) -> Iterator[Any]:
+def scalars_at(payload: Mapping[str, Any], path: Sequence[Segment]) -> Iterator[Any]:
+    """Every value at the path. An array at its end stands for its elements, one level deep."""
+    for found in values_at(payload, path):
+        yield from found if isinstance(found, list) else [found]
+
+
+def values_at(value: Any, path: Sequence[Segment]) -> Iterator[Any]:
+    """What is at the path, whatever it is."""
     if not path:
         yield value
         return
@@ -131,4 +160,4 @@ def _at(value: Any, path: Sequence[Segment]) -> Iterator[Any]:
         else:
             found = [array[position] for array in arrays if position < len(array)]
     for each in found:
-        yield from _at(each, rest)
+        yield from values_at(each, rest)

@@ -63,7 +63,8 @@ class Lexical:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fused:
-    """The lists of several queries as one: each prefetches its best `depth` points, `method` fuses them.
+    """The lists of several queries as one: each prefetches its best `depth` points, `method` fuses them. What more
+    candidates add comes after those.
 
     `weights`, one for each, are for rrf alone (reciprocal rank fusion, 1 / (k + rank) each); dbsf adds scores that the
     distribution of each list normalises.
@@ -217,8 +218,7 @@ class OrderBy:
 @dataclass(frozen=True, slots=True, eq=False)
 class ScrollPage:
     """Points, and where the next page starts: None after the last one. With an order, `order_values` has the
-    value that each point is sorted by, and `following` is always None: the caller continues from the last
-    value, and leaves out the points that it has seen."""
+    value that each point is sorted by, and `following` is always None: `ordered` says how to go on."""
 
     points: Sequence[ScoredPoint]
     following: PointId | None

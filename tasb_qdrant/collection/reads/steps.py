@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasb_qdrant.collection.limits import StoreLimits
-from tasb_qdrant.collection.reads.browse import BATCH_POINTS, BrowseSteps
-from tasb_qdrant.collection.reads.fusion import combine
+from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.reads.browse import BATCH_POINTS, BrowseSteps, as_it_is
+from tasb_qdrant.collection.reads.fusion import Tiers
 from tasb_qdrant.collection.reads.grouping import group_listed, group_more
 from tasb_qdrant.collection.reads.questions import (
     MAX_COUNT,
@@ -26,8 +26,11 @@ from tasb_qdrant.collection.reads.questions import (
     ReadOptions,
     Recommended,
     ScoredPoint,
+    ScrollPage,
     Selection,
 )
+from tasb_qdrant.collection.reads.ranked import Ranks
+from tasb_qdrant.collection.reads.state import Others, State
 from tasb_qdrant.collection.reads.wire import QueryRequest, SearchParams, Wire
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
 from tasb_qdrant.steps import Requests, StoreSteps
@@ -35,13 +38,8 @@ from tasb_qdrant.steps import Requests, StoreSteps
 if TYPE_CHECKING:
     from qdrant_client import models
 
-    from tasb_qdrant.collection.schema import CollectionSchema
-
 BATCH_QUERIES: Final = 50
 """The most of one request: 150 kB of vectors."""
-
-_DEEPER: Final = 4
-"""How many times as many candidates are read where those before have too few groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,73 +53,96 @@ class _Shown:
     def nothing(self) -> bool:
         return self.payload is False and not self.vectors
 
+    def lacks(self, point: ScoredPoint) -> bool:
+        """Whether it is still to be read. Stores give no payload, not an empty one, to points that they give none."""
+        return (self.payload is not False and point.payload is None) or (self.vectors and point.vector is None)
+
 
 class ReadSteps(BrowseSteps):
-    """All the reads of the collection `name`, one method each. `limits` are those of one request.
-
-    A search compares with every match of its filter where they are `most_compared` at most: see `Filtering`.
-    """
+    """All the reads of one collection, one method each. `batch_queries` are the most of one request."""
 
     def __init__(
         self,
         wire: Wire[Any],
-        name: str,
-        schema: CollectionSchema,
+        state: State,
         *,
-        limits: StoreLimits,
-        most_compared: int = 0,
+        name: str,
+        location: str,
+        others: Others = "none",
         batch_queries: int = BATCH_QUERIES,
     ) -> None:
-        super().__init__(
-            wire,
-            limits=limits,
-            has_sparse=schema.bm25 is not None,
-            most_compared=most_compared,
-            integer_ids=schema.integer_ids,
-        )
+        super().__init__(wire, state, name=name, location=location, others=others)
         self._name = name
-        self._dim = schema.contract.dim
-        self._quantization = schema.quantization
         self._batch_queries = batch_queries
 
+    @as_it_is
     def query(self, queries: Sequence[Query], options: QueryOptions) -> StoreSteps[list[list[ScoredPoint]]]:
-        """For each query its points, best first."""
+        """For each query its points, best first, and in the order of ids where scores are equal."""
         self._check(queries)
+        options = self._checked(queries, options)
         options, where = yield from self._filtered(queries, options)
-        whole = [self._requests(query, options, where) for query in queries]
-        lists = iter((yield from self._found([request for part in whole for request in part], options.read)))
-        answers = [
-            _page(query, [next(lists) for _ in part], options) for query, part in zip(queries, whole, strict=True)
-        ]
-        if bare := [n for n, query in enumerate(queries) if isinstance(query, Fused | Diverse)]:
-            shown = _Shown(options.payload, options.vectors)
-            filled = yield from self._filled([answers[n] for n in bare], shown, options.read)
-            for n, points in zip(bare, filled, strict=True):
-                answers[n] = points
-        return answers
+        plain = [n for n, query in enumerate(queries) if not isinstance(query, Fused | Diverse)]
+        tiers = {n: Tiers(query) for n, query in enumerate(queries) if isinstance(query, Fused | Diverse)}
+        whole = [self._requests(queries[n], options, where) for n in plain]
+        found = yield from self._ranked([request for part in whole for request in part], options.read)
+        answers = dict(zip(plain, found, strict=True))
+        yield from self._fill_tiers(list(tiers.values()), options, where)
+        for n, made in tiers.items():
+            answers[n] = made.points[options.offset : options.offset + options.limit]
+        lists = [answers[n] for n in range(len(queries))]
+        return (yield from self._filled(lists, _Shown(options.payload, options.vectors), options.read))
 
+    def shown(self, points: Sequence[ScoredPoint], options: QueryOptions) -> StoreSteps[list[ScoredPoint]]:
+        """The same points with the payload and vectors that the options want, but for those that were deleted."""
+        [filled] = yield from self._filled([points], _Shown(options.payload, options.vectors), options.read)
+        return filled
+
+    @property
+    def compares_exactly(self) -> bool:
+        """Whether the store may be asked to compare with every vector."""
+        return self._limits.exact
+
+    def _fill_tiers(
+        self, tiers: Sequence[Tiers], options: QueryOptions, where: models.Filter | None
+    ) -> StoreSteps[None]:
+        """Go on with each of the lists until it has the part that is wanted."""
+        wanted = options.offset + options.limit
+        pending = list(tiers)
+        while pending:
+            whole = [self._requests(made.query, options, where) for made in pending]
+            lists = iter((yield from self._ranked([one for part in whole for one in part], options.read)))
+            for made, part in zip(pending, whole, strict=True):
+                made.add([next(lists) for _ in part], least=options.score_threshold, most=wanted)
+            pending = [made for made in pending if len(made.points) < wanted and not made.done]
+            for made in pending:
+                made.deepen()
+
+    @as_it_is
     def query_groups(self, query: Query, options: QueryOptions, *, by: str, size: int) -> StoreSteps[list[PointGroup]]:
         """Up to `limit` groups of up to `size` points each, by the values of the payload field `by`, in the order of
         their best points: of what was fused or made diverse among its candidates, else as `grouping` finds them."""
         self._check([query])
+        options = self._checked([query], options)
+        self._limits.check_page("group_size", size, place=self._place)
         limit = options.offset + options.limit
         options, where = yield from self._filtered([query], options)
         if isinstance(query, Fused | Diverse):
             groups = yield from self._groups_of_list(query, options, where, by=by, limit=limit, size=size)
         else:
-            bare = replace(options, offset=0, payload=(by,), vectors=False)
-            (request,) = self._requests(query, bare, where, grouped=True)
+            grouped = replace(options, offset=0, payload=(by,), vectors=False)
+            (request,) = self._requests(query, grouped, where, grouped=True)
             groups = yield from group_more(
                 request,
                 by=by,
                 limit=limit,
                 size=size,
-                most=self._limits.page or MAX_COUNT,
-                query=lambda requests: self._wire.query(requests, options.read),
+                limits=self._limits,
+                find=lambda requests: self._ranked(requests, options.read),
             )
         groups = groups[options.offset :]
         shown = _Shown(options.payload, options.vectors)
-        filled = yield from self._filled([group.points for group in groups], shown, options.read)
+        bare = [[ScoredPoint(point.id, point.score) for point in group.points] for group in groups]
+        filled = yield from self._filled(bare, shown, options.read)
         pairs = zip(groups, filled, strict=True)
         return [PointGroup(group.value, points) for group, points in pairs if points]
 
@@ -136,30 +157,44 @@ class ReadSteps(BrowseSteps):
         size: int,
     ) -> StoreSteps[list[PointGroup]]:
         """The groups of a list that is made here, of more and more candidates until these are groups enough."""
-        wanted = replace(options, offset=0, limit=min(limit * size, MAX_COUNT))
-        most = self._limits.page or MAX_COUNT
+        made = Tiers(query)
+        payloads: dict[PointId, Mapping[str, Any] | None] = {}
         while True:
-            requests = [replace(one, payload=(by,)) for one in self._requests(query, wanted, where)]
-            lists = yield from self._found(requests, options.read)
-            payloads = {point.id: point.payload for points in lists for point in points}
-            combined = [replace(point, payload=payloads[point.id]) for point in combine(query, lists)]
-            above = _above(combined, query, options)
-            groups = group_listed(above, by=by, limit=limit, size=size)
-            depth = requests[0].limit
-            exhausted = depth >= most or all(len(points) < depth for points in lists)
-            # What more candidates would bring is worse than what the threshold leaves out already.
-            if len(groups) >= limit or exhausted or len(above) < len(combined):
+            requests = [replace(one, payload=(by,)) for one in self._requests(made.query, options, where)]
+            lists = yield from self._ranked(requests, options.read)
+            payloads |= {point.id: point.payload for points in lists for point in points}
+            made.add(lists, least=options.score_threshold)
+            listed = [replace(point, payload=payloads[point.id]) for point in made.points]
+            groups = group_listed(listed, by=by, limit=limit, size=size)
+            if made.done or len(groups) >= limit:
                 return groups
-            query = _deeper(query, min(_DEEPER * depth, most))
+            made.deepen()
+
+    def check_depth(self, depth: int | None) -> None:
+        """Raises LimitExceededError for more candidates than a server's strict mode allows, asked for by a person."""
+        if depth is not None:
+            self._limits.check_page("depth", depth, place=self._place)
+
+    def _checked(self, queries: Sequence[Query], options: QueryOptions) -> QueryOptions:
+        """The options, of which the server is told no more than it takes. Raises LimitExceededError where more was
+        asked for."""
+        limits, place = self._limits, self._place
+        limits.check_page("limit", options.limit, place=place)
+        if options.offset and any(isinstance(query, Fused | Diverse) for query in queries):
+            limits.check_page("offset and limit together", options.offset + options.limit, place=place)
+        limits.check_search(
+            exact=options.exact, hnsw_ef=options.hnsw_ef, oversampling=options.oversampling, place=place
+        )
+        return replace(options, read=self._allowed(options.read))
 
     def _check(self, queries: Sequence[Query]) -> None:
         """Raises RequestRefusedError for vectors of another size, EncodingError for numbers that are not finite: the
         embedded engine finds nothing for NaN, and says nothing."""
         for query in queries:
             for vector in _vectors(query):
-                if vector.shape != (self._dim,):
+                if vector.shape != ((dim := self.state.now.schema.contract.dim),):
                     raise RequestRefusedError(
-                        f"collection {self._name!r} holds vectors of {self._dim} numbers, got an array of shape "
+                        f"collection {self._name!r} holds vectors of {dim} numbers, got an array of shape "
                         f"{vector.shape}; use the model that the collection was made with"
                     )
                 # The dot product takes 0.4 µs, isfinite 3; it may overflow where every number is finite.
@@ -186,23 +221,40 @@ class ReadSteps(BrowseSteps):
     ) -> list[QueryRequest]:
         """The plain queries that stand for one. Those for groups will have filters."""
         filtered = grouped or where is not None
-        params = SearchParams.of(options, self._quantization, most_ef=self._limits.hnsw_ef, filtered=filtered)
-        wanted = min(options.offset + options.limit, MAX_COUNT)
+        quantization = self.state.now.schema.quantization
+        params = SearchParams.of(options, quantization, limits=self._limits, filtered=filtered)
         if isinstance(query, Fused):
-            return [QueryRequest(part, max(query.depth, wanted), where, params) for part in query.prefetch]
+            return [QueryRequest(part, query.depth, where, params) for part in query.prefetch]
         least = options.score_threshold
         if isinstance(query, Diverse):
-            count = max(query.candidates, wanted)
-            return [QueryRequest(query.query, count, where, params, threshold=least, vectors=True)]
+            return [QueryRequest(query.query, query.candidates, where, params, threshold=least, vectors=True)]
         shown = options.payload, options.vectors
         return [QueryRequest(query, options.limit, where, params, options.offset, least, *shown)]
+
+    def _ranked(self, requests: Sequence[QueryRequest], read: ReadOptions) -> StoreSteps[list[list[ScoredPoint]]]:
+        """The points of each plain query, by score and then by id."""
+
+        def page(where: models.Filter | None, start: PointId | None, limit: int) -> StoreSteps[ScrollPage]:
+            return self.scroll(where, start=start, limit=limit, payload=False, read=read)
+
+        limits = self._limits
+        ranks = Ranks(lambda parts: self._found(parts, read), page, limits.page or MAX_COUNT, limits.condition_size)
+        lists = yield from ranks.of(requests)
+        wanted = [_Shown(request.payload, request.vectors) for request in requests]
+        for shown in dict.fromkeys(wanted):
+            among = [n for n, one in enumerate(wanted) if one == shown]
+            filled = yield from self._filled([lists[n] for n in among], shown, read)
+            for n, points in zip(among, filled, strict=True):
+                lists[n] = points
+        return lists
 
     def _found(self, requests: Sequence[QueryRequest], read: ReadOptions) -> StoreSteps[list[list[ScoredPoint]]]:
         """The points of each plain query, in requests of a size that suits a server."""
         if not requests:
             return []
         deepest = max(request.limit for request in requests)
-        size = max(1, min(self._batch_queries, BATCH_POINTS // deepest))
+        allowed = min(self._limits.searches or self._batch_queries, self._limits.reads or self._batch_queries)
+        size = max(1, min(self._batch_queries, allowed, BATCH_POINTS // deepest))
         parts = [requests[start : start + size] for start in range(0, len(requests), size)]
         answers = yield Requests([self._wire.query(part, read) for part in parts])
         return [points for answer in answers for points in answer]
@@ -212,20 +264,18 @@ class ReadSteps(BrowseSteps):
     ) -> StoreSteps[list[list[ScoredPoint]]]:
         """The same points with payload and vectors, but for those that were deleted in the meantime."""
         if shown.nothing:
-            return [[ScoredPoint(point.id, point.score) for point in points] for points in lists]
-        ids = list(dict.fromkeys(point.id for points in lists for point in points))
-        stored = yield from self.retrieve(ids, payload=shown.payload, vectors=shown.vectors, read=read)
+            return [list(points) for points in lists]
+        lacking = dict.fromkeys(point.id for points in lists for point in points if shown.lacks(point))
+        stored = yield from self.retrieve(list(lacking), payload=shown.payload, vectors=shown.vectors, read=read)
         by_id = {point.id: point for point in stored}
         return [
-            [replace(by_id[point.id], score=point.score) for point in points if point.id in by_id] for points in lists
+            [
+                replace(by_id[point.id], score=point.score) if shown.lacks(point) else point
+                for point in points
+                if point.id in by_id or not shown.lacks(point)
+            ]
+            for points in lists
         ]
-
-
-def _deeper(query: Fused | Diverse, candidates: int) -> Fused | Diverse:
-    """The same query with so many candidates."""
-    if isinstance(query, Fused):
-        return replace(query, depth=candidates)
-    return replace(query, candidates=candidates)
 
 
 def _vectors(query: Query) -> Iterator[NDArray[np.float32]]:
@@ -240,18 +290,3 @@ def _vectors(query: Query) -> Iterator[NDArray[np.float32]]:
             yield nearest.vector
         case Recommended(positive, negative):
             yield from (example for example in (*positive, *negative) if isinstance(example, np.ndarray))
-
-
-def _page(query: Query, lists: Sequence[list[ScoredPoint]], options: QueryOptions) -> list[ScoredPoint]:
-    """The points of one query, of the lists that were found for it."""
-    if not isinstance(query, Fused | Diverse):
-        return lists[0]
-    combined = _above(combine(query, lists, most=options.offset + options.limit), query, options)
-    return combined[options.offset : options.offset + options.limit]
-
-
-def _above(points: list[ScoredPoint], query: Query, options: QueryOptions) -> list[ScoredPoint]:
-    """Those that reach the threshold: only what was fused has new scores."""
-    if options.score_threshold is None or not isinstance(query, Fused):
-        return points
-    return [point for point in points if point.score >= options.score_threshold]

@@ -21,6 +21,7 @@ from tasb_qdrant.settings import IndexType, Quantization
 if TYPE_CHECKING:
     from qdrant_client import models
 
+    from tasb_qdrant.collection.limits import StoreLimits
     from tasb_qdrant.collection.schema import CollectionSchema
 
 PlainQuery: TypeAlias = Nearest | Lexical | Recommended
@@ -71,21 +72,21 @@ class SearchParams:
     acorn: float | None = None
 
     @classmethod
-    def of(cls, options: QueryOptions, quantization: Quantization, *, most_ef: int | None, filtered: bool) -> Self:
-        """What the options ask for, and our defaults for this kind of quantization where they ask for nothing.
-
-        A default is `most_ef` at most.
+    def of(cls, options: QueryOptions, quantization: Quantization, *, limits: StoreLimits, filtered: bool) -> Self:
+        """What the options ask for, and our defaults for this kind of quantization where they ask for nothing: these
+        are within the limits.
         """
         factor = OVERSAMPLING.get(quantization)
         if options.exact:
             return cls(True, None, None, None, factor is not None)
         usual = FILTERED_HNSW_EF if filtered else HNSW_EF
-        ef = options.hnsw_ef or min(usual, most_ef or usual)
+        ef = options.hnsw_ef or min(usual, limits.hnsw_ef or usual)
         acorn = ACORN_SELECTIVITY if filtered and options.hnsw_ef is None else None
         if factor is None:
             return cls(False, ef, None, None, False, acorn)
         rescore = True if options.rescore is None else options.rescore
-        return cls(False, ef, rescore, options.oversampling or factor, False, acorn)
+        oversampling = options.oversampling or min(factor, limits.oversampling or factor)
+        return cls(False, ef, rescore, oversampling, False, acorn)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,19 +117,29 @@ class Indexes:
         """Fields whose index holds nothing: no passage has them, or none has a value of that type."""
         return frozenset(name for name, points in self.points.items() if not points)
 
+    def find_as(self, other: Indexes) -> bool:
+        """Whether filters find the same by these as by the others, however many passages they hold."""
+        return (self.types, self.without_phrases, self.empty) == (other.types, other.without_phrases, other.empty)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServerRequest:
     """A request to a server as bytes. `path` is gRPC's method, or a path over REST (GET without a body).
 
-    `read` makes the answer of its bytes.
+    `read` makes the answer of its bytes, and raises WrongAnswerError for one to something else. Where it fails,
+    `is_valid` says whether the bytes are what a Qdrant server answers.
     """
 
     doing: str
     path: str
     body: bytes
     read: Callable[[bytes], Any]
+    is_valid: Callable[[bytes], bool] = bool
     params: Mapping[str, str] | None = None
+
+
+class WrongAnswerError(ValueError):
+    """An answer to something else than was asked."""
 
 
 class Wire(Protocol[R_co]):
@@ -166,6 +177,6 @@ class Wire(Protocol[R_co]):
         """int."""
         ...
 
-    def indexes(self) -> R_co:
-        """Indexes."""
+    def state(self) -> R_co:
+        """State."""
         ...

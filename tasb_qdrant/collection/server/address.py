@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,7 +11,8 @@ import grpc
 import httpx
 from qdrant_client.connection import header_adder_interceptor, parse_channel_options
 
-from tasb_qdrant.settings import StoreSettings
+from tasb_qdrant.collection.server.certificates import Certificates, ssl_context
+from tasb_qdrant.settings import DEFAULT_PORT, StoreSettings
 
 
 def scheme(settings: StoreSettings) -> str:
@@ -34,7 +36,7 @@ def grpc_port(settings: StoreSettings) -> int:
 
 def rest_port(settings: StoreSettings) -> int:
     """The url's, or Qdrant's own."""
-    return urlsplit(settings.location).port or 6333
+    return urlsplit(settings.location).port or DEFAULT_PORT
 
 
 def grpc_options(settings: StoreSettings) -> dict[str, Any]:
@@ -46,10 +48,28 @@ def grpc_options(settings: StoreSettings) -> dict[str, Any]:
     return options
 
 
+def client_options(settings: StoreSettings) -> dict[str, Any]:
+    """Options of a qdrant-client's requests over REST and of its channels."""
+    options: dict[str, Any] = {"verify": _verify(settings), "grpc_options": grpc_options(settings)}
+    if scheme(settings) == "https":
+        options["grpc_options"] |= Certificates.of(settings).for_grpc()
+    # A proxy from the environment can't reach this machine's loopback, and must not see the key.
+    return options | ({"trust_env": False} if is_on_loopback(settings) else {})
+
+
+def _verify(settings: StoreSettings) -> ssl.SSLContext | bool:
+    # Plain http has no certificate: reading this machine's takes 20 ms a client.
+    return ssl_context(settings) if scheme(settings) == "https" else False
+
+
+def _credentials(settings: StoreSettings) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(**Certificates.of(settings).for_grpc())
+
+
 def plain_channel(settings: StoreSettings) -> grpc.Channel:
     """A channel whose calls bring the key along themselves, as `key_of` has it."""
     if scheme(settings) == "https":
-        return grpc.secure_channel(_target(settings), grpc.ssl_channel_credentials(), _channel_options(settings))
+        return grpc.secure_channel(_target(settings), _credentials(settings), _channel_options(settings))
     return grpc.insecure_channel(_target(settings), _channel_options(settings))
 
 
@@ -64,7 +84,7 @@ def with_key(channel: grpc.Channel, settings: StoreSettings) -> grpc.Channel:
 def plain_async_channel(settings: StoreSettings) -> grpc.aio.Channel:
     """A plain channel for the event loop that runs."""
     if scheme(settings) == "https":
-        return grpc.aio.secure_channel(_target(settings), grpc.ssl_channel_credentials(), _channel_options(settings))
+        return grpc.aio.secure_channel(_target(settings), _credentials(settings), _channel_options(settings))
     return grpc.aio.insecure_channel(_target(settings), _channel_options(settings))
 
 
@@ -88,6 +108,7 @@ def _http_options(settings: StoreSettings) -> dict[str, Any]:
     return {
         "base_url": f"{parts.scheme}://{_host(settings)}:{rest_port(settings)}{parts.path.rstrip('/')}",
         "headers": {"content-type": "application/json", **dict(key_of(settings))},
+        "verify": _verify(settings),
         # A proxy from the environment can't reach this machine's loopback, and must not see the key.
         "trust_env": not is_on_loopback(settings),
     }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, TypeVar, get_args
+from dataclasses import replace
+from typing import Any, Self, TypeVar
 
 from qdrant_client import models
 
@@ -15,6 +16,7 @@ from tasb_qdrant.collection.payload import plain_payload, to_payload
 from tasb_qdrant.collection.payload_indexes import check_indexes
 from tasb_qdrant.collection.points import PointBatch, PointId, check_size, check_sparse
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
+from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.schema import CollectionSchema, edit_mark, read_schema
 from tasb_qdrant.collection.server.aliases import aliases_of
@@ -27,6 +29,7 @@ from tasb_qdrant.collection.server.points import grpc_sender, rest_points, rest_
 from tasb_qdrant.collection.server.reads import ServerReading, ask
 from tasb_qdrant.collection.server.rest import RestWire
 from tasb_qdrant.collection.server.retry import call
+from tasb_qdrant.collection.server.state import indexes_of, schema_of
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
@@ -47,9 +50,7 @@ class ServerCollection(Edits):
         *,
         connection: Connection,
         settings: StoreSettings,
-        schema: CollectionSchema,
-        limits: StoreLimits,
-        most_compared: int = 0,
+        state: State,
         close_connection: bool,
         patience: Patience | None = None,
         notes: tuple[str, ...] = (),
@@ -60,19 +61,19 @@ class ServerCollection(Edits):
         self._connection = connection
         self._client = connection.client
         self._settings = settings
-        self._schema = schema
-        self._limits = limits
         self._close_connection = close_connection
         self._notes = notes
         self._sleep = sleep
         self._watch = watch
-        self._wire = UpsertWire(name, dim=schema.contract.dim, keys=schema.keys)
+        self._wire = UpsertWire(name, dim=state.schema.contract.dim, keys=state.schema.keys)
+        wire = GrpcWire if connection.channel is not None else RestWire
         self._steps = ReadSteps(
-            GrpcWire(name) if connection.channel is not None else RestWire(name, index_types=get_args(IndexType)),
-            name,
-            schema,
-            limits=limits,
-            most_compared=most_compared,
+            wire(name, settings.location),
+            state,
+            name=name,
+            location=settings.location,
+            # A load writes what it made for the collection that it opened, and into no other.
+            others="refused" if patience is None else "followed",
         )
         self._patience = patience or Patience.to_load(settings)
         wait = None if patience is None else settings.read_seconds
@@ -81,7 +82,7 @@ class ServerCollection(Edits):
         self._optimizers = Optimizers(
             name,
             connection=connection,
-            schema=schema,
+            schema=state.schema,
             describe=self._describe_patiently,
             call=self._call,
             sleep=sleep,
@@ -93,6 +94,11 @@ class ServerCollection(Edits):
             over_grpc=connection.transport == "grpc",
             timeout=settings.timeout,
         )
+
+    @property
+    def _schema(self) -> CollectionSchema:
+        """What it says of itself, as far as is known."""
+        return self._steps.state.now.schema
 
     @property
     def name(self) -> str:
@@ -155,8 +161,8 @@ class ServerCollection(Edits):
 
     @property
     def limits(self) -> StoreLimits:
-        """What the server's strict mode allows, as it was when the collection was opened."""
-        return self._limits
+        """What the server's strict mode allows, as far as is known: it is read again with the first read after 5 s."""
+        return self._steps.state.now.limits
 
     @property
     def reads(self) -> Reads:
@@ -175,6 +181,9 @@ class ServerCollection(Edits):
         check_size(batch.vectors, name=self._name, dim=self.contract.dim)
         check_sparse(batch, self.bm25, name=self._name)
         check_representable(batch.vectors, self._schema.vectors)
+        self.limits.check_terms(
+            batch.sparse, [one.id for one in batch.passages], place=f"{self.location}, {self._name!r}"
+        )
         try:
             self._call(self._sender(batch), f"storing {_counted(len(batch.passages))}")
         except RequestTooLargeError:
@@ -217,8 +226,9 @@ class ServerCollection(Edits):
         schema = read_schema(described.config.metadata, name=self._name, location=self.location)
         if schema.fields not in (None, self._schema.fields):
             fields = schema.fields.plus(fields)
-        self._schema = schema.model_copy(update={"fields": fields})
-        self._optimizers.adopt(self._schema)
+        schema_now = schema.model_copy(update={"fields": fields})
+        self._steps.state.now = replace(self._steps.state.now, schema=schema_now)
+        self._optimizers.adopt(schema_now)
         if fields == schema.fields:
             return
         self._call(
@@ -228,7 +238,7 @@ class ServerCollection(Edits):
 
     def indexes(self) -> dict[str, IndexType]:
         """The payload indexes there are."""
-        return _indexes(self._describe())
+        return dict(indexes_of(self._describe()).types)
 
     def ensure_indexes(self, indexes: Mapping[str, IndexType]) -> None:
         """Make the payload indexes that are missing, and wait for them."""
@@ -269,8 +279,9 @@ class ServerCollection(Edits):
         self._optimizers.build_all(on_progress)
 
     def info(self) -> CollectionInfo:
-        """What the collection is and holds now."""
+        """What the collection is and holds now: the one that has the name now, should it be another by then."""
         described = self._describe()
+        schema = schema_of(described, name=self._name, location=self.location)
         aliases = self._aliases()
         own_name = aliases.get(self._name, self._name)
         return CollectionInfo(
@@ -280,17 +291,17 @@ class ServerCollection(Edits):
             points=self._reads.count(),
             indexed=described.indexed_vectors_count or 0,
             status=described.status.value,
-            index_deferred=is_deferred(described.config.optimizer_config, self._schema),
-            vectors=self._schema.vectors,
-            indexes=_indexes(described),
-            quantization=self._schema.quantization,
-            keys=self.keys,
-            contract=self.contract,
-            bm25=self.bm25,
-            integer_ids=self.integer_ids,
+            index_deferred=is_deferred(described.config.optimizer_config, schema),
+            vectors=schema.vectors,
+            indexes=indexes_of(described).types,
+            quantization=schema.quantization,
+            keys=schema.keys,
+            contract=schema.contract,
+            bm25=schema.bm25,
+            integer_ids=schema.integer_ids,
             alias_of=aliases.get(self._name, ""),
             aliases=tuple(sorted(alias for alias, name in aliases.items() if name == own_name)),
-            split=self.split,
+            split=schema.split,
         )
 
     def queued_updates(self) -> int | None:
@@ -375,13 +386,3 @@ _TEXT = models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=T
 
 def _counted(passages: int) -> str:
     return "1 passage" if passages == 1 else f"{passages} passages"
-
-
-def _indexes(described: models.CollectionInfo) -> dict[str, IndexType]:
-    known: tuple[IndexType, ...] = get_args(IndexType)
-    by_name = {kind: kind for kind in known}
-    return {
-        field: by_name[info.data_type.value]
-        for field, info in described.payload_schema.items()
-        if info.data_type.value in by_name
-    }

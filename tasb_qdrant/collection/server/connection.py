@@ -9,7 +9,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Final, Self
 from urllib.parse import urlsplit
 
 import grpc
@@ -20,7 +20,7 @@ from qdrant_client import grpc as messages
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from tasb_qdrant.collection.server.address import (
-    grpc_options,
+    client_options,
     grpc_port,
     http_client,
     is_on_loopback,
@@ -33,7 +33,7 @@ from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, named_error, se
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionError, ServerTooOldError, ServerUnreachableError, SettingsError
-from tasb_qdrant.settings import StoreSettings
+from tasb_qdrant.settings import DEFAULT_PORT, StoreSettings
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +116,8 @@ def connect(
     rest = _client(settings, patience.request, over_grpc=False)
     try:
         version = call(
-            sensible(lambda: _server_version(rest, settings.location, patience.request)),
-            location=settings.location,
+            sensible(lambda: _server_version(rest, settings.address, patience.request)),
+            location=settings.address,
             doing="connecting",
             retry_seconds=patience.retries,
             sleep=sleep,
@@ -134,12 +134,26 @@ def connect(
         advice = f"gRPC can't be used on port {grpc_port(settings)} ({asking}); name its port with --grpc-port"
         if settings.transport == "grpc":
             raise ServerUnreachableError(f"{settings.location}: {advice}, or use --transport rest")
-    except BaseException:
+    except BaseException as error:
         rest.close()
+        if isinstance(error, ServerUnreachableError) and (hint := _about_the_port(settings)):
+            raise ServerUnreachableError(f"{error}{hint}") from error
         raise
     note = f"{advice}. REST is used, which loads about 4 times slower."
     log.warning("%s: %s", settings.location, note)
     return _over_rest(settings, patience, rest, version, note)
+
+
+def _about_the_port(settings: StoreSettings) -> str:
+    """What may be wrong where nothing, or something else, answers at a url without a port."""
+    if settings.address == settings.location:
+        return ""
+    parts = urlsplit(settings.location)
+    usual = 443 if parts.scheme == "https" else 80
+    return (
+        f". The url names no port, so that Qdrant's own, {DEFAULT_PORT}, was tried; if the server is behind a proxy, "
+        f"name the proxy's, such as {parts.scheme}://{parts.netloc}:{usual}{parts.path}"
+    )
 
 
 def _over_rest(
@@ -161,10 +175,6 @@ def _check_key_is_safe(settings: StoreSettings) -> None:
 
 
 def _client(settings: StoreSettings, timeout: float, *, over_grpc: bool) -> QdrantClient:
-    # A proxy from the environment can't reach this machine's loopback, and must not see the key.
-    options: dict[str, Any] = {"trust_env": False} if is_on_loopback(settings) else {}
-    if scheme(settings) == "http":
-        options["verify"] = False  # plain http has no certificate: reading this machine's takes 20 ms a client
     with warnings.catch_warnings():
         # A key over plain http to another host has been refused above; on loopback it is fine.
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
@@ -176,8 +186,7 @@ def _client(settings: StoreSettings, timeout: float, *, over_grpc: bool) -> Qdra
             api_key=None if settings.api_key is None else settings.api_key.get_secret_value(),
             timeout=max(1, round(timeout)),
             check_compatibility=False,  # we check for what we need, which older servers have too
-            grpc_options=grpc_options(settings),
-            **options,
+            **client_options(settings),
         )
 
 
@@ -191,6 +200,11 @@ def _server_version(client: QdrantClient, url: str, timeout: float) -> tuple[int
     except ResponseHandlingException as error:
         if isinstance(error.source, ValidationError):
             raise stranger from error
+        if isinstance(error.source, httpx.RemoteProtocolError) and "illegal" in str(error.source):
+            raise ServerUnreachableError(
+                f"{url}: something answers there, but not in HTTP ({error.source}); correct http:// or https:// in "
+                "--url, or its port"
+            ) from error
         if isinstance(error.source, httpx.ReadTimeout | httpx.WriteTimeout):
             raise ServerUnreachableError(
                 f"{url}: something takes connections there and doesn't answer in time, within {max(1, timeout):.0f} s; "

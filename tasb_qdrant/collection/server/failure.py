@@ -87,14 +87,15 @@ def sensible(request: Callable[[], T]) -> Callable[[], T]:
         try:
             return request()
         except ValueError as error:
-            if isinstance(error, CLIENT_ERRORS) or not _raised_by_the_client(error):
+            if isinstance(error, CLIENT_ERRORS) or not raised_by_the_client(error):
                 raise
             raise JunkAnswerError("its answer is not Qdrant's") from error
 
     return ask
 
 
-def _raised_by_the_client(error: BaseException) -> bool:
+def raised_by_the_client(error: BaseException) -> bool:
+    """Whether qdrant-client's own code raised it."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -148,9 +149,7 @@ def named_error(error: BaseException, *, location: str, doing: str, tried: str =
     if "No space left on device" in detail:
         return ServerBusyError(f"{where}: the server's disk is full; free some space, and run the same again")
     if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
-        return ServerUnreachableError(
-            f"{where}: no secure connection ({detail}); correct https:// or http:// in --url, or the certificate"
-        )
+        return ServerUnreachableError(f"{where}: no secure connection ({detail}); {_tls_remedy(detail)}")
     last = f"{tried}, the last: {detail}" if tried else detail
     if _is_connect_failure(error):
         return ServerUnreachableError(f"{where}: nothing answers there ({last}); start the server, or correct --url")
@@ -162,6 +161,15 @@ def named_error(error: BaseException, *, location: str, doing: str, tried: str =
     if is_transient(error):
         return ServerBusyError(f"{where}: the server failed for as long as was retried ({last}); run the same again")
     return RequestRefusedError(f"{where}: the server refused the request: {detail}")
+
+
+def _tls_remedy(detail: str) -> str:
+    said = detail.lower()
+    if "certificate verify failed" in said:
+        return "name the certificate of the authority that made the server's with --ca-file (or $SSL_CERT_FILE)"
+    if "certificate required" in said or "bad certificate" in said or "unknown ca" in said:
+        return "the server wants a certificate of the client's that it trusts: give --client-cert and --client-key"
+    return "correct https:// or http:// in --url, or the certificate"
 
 
 def _grpc_code(error: grpc.RpcError) -> grpc.StatusCode | None:

@@ -19,11 +19,11 @@ from tasb_qdrant.collection.server.edits import grpc_id
 from tasb_qdrant.collection.server.grpc_answers import (
     read_count,
     read_facet,
-    read_indexes,
     read_points,
     read_query,
     read_scroll,
 )
+from tasb_qdrant.collection.server.state import grpc_state
 
 _STRATEGIES: Final = {
     "average_vector": grpc.RecommendStrategy.AverageVector,
@@ -38,10 +38,11 @@ _AGREEING: Final = {
 
 
 class GrpcWire:
-    """The requests of one collection."""
+    """The requests of one collection, of the server at `location`."""
 
-    def __init__(self, collection: str) -> None:
+    def __init__(self, collection: str, location: str) -> None:
         self._name = collection
+        self._location = location
 
     def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> ServerRequest:
         """Points.QueryBatch."""
@@ -106,11 +107,14 @@ class GrpcWire:
         message = grpc.CountPoints(collection_name=self._name, filter=_filter(where), exact=exact, **_read(read))
         return _request("counting", "Count", message, read_count)
 
-    def indexes(self) -> ServerRequest:
+    def state(self) -> ServerRequest:
         """Collections.Get."""
         message = grpc.GetCollectionInfoRequest(collection_name=self._name)
         return ServerRequest(
-            "reading the collection's state", "/qdrant.Collections/Get", message.SerializeToString(), read_indexes
+            "reading the collection's state",
+            "/qdrant.Collections/Get",
+            message.SerializeToString(),
+            partial(grpc_state, name=self._name, location=self._location),
         )
 
     def _find(self, request: QueryRequest, filters: dict[int, grpc.Filter]) -> grpc.QueryPoints:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,16 @@ from qdrant_client import grpc
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import BM25, ScoredPoint, ScrollPage
-from tasb_qdrant.collection.reads.wire import Indexes
+from tasb_qdrant.collection.reads.wire import WrongAnswerError
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.records.sparse import SparseVector
-from tasb_qdrant.settings import IndexType
 
 
 def read_query(answer: bytes, *, count: int, payload: bool) -> list[list[ScoredPoint]]:
-    """Of a QueryBatchResponse that should have `count` lists. Raises ValueError."""
+    """Of a QueryBatchResponse that should have `count` lists. Raises WrongAnswerError."""
     results = grpc.QueryBatchResponse.FromString(answer).result
     if len(results) != count:
-        raise ValueError(f"expected {count} lists, got {len(results)}")
+        raise WrongAnswerError(f"expected {count} lists, got {len(results)}")
     return [[_scored(point, point.score, payload) for point in batch.result] for batch in results]
 
 
@@ -47,30 +46,6 @@ def read_points(answer: bytes, *, payload: bool) -> list[ScoredPoint]:
 def read_count(answer: bytes) -> int:
     """Of a CountResponse."""
     return int(grpc.CountResponse.FromString(answer).result.count)
-
-
-def read_indexes(answer: bytes) -> Indexes:
-    """Of a GetCollectionInfoResponse."""
-    schema = grpc.GetCollectionInfoResponse.FromString(answer).result.payload_schema
-    types = {field: _INDEX_TYPES[info.data_type] for field, info in schema.items() if info.data_type in _INDEX_TYPES}
-    texts = [field for field, kind in types.items() if kind == "text"]
-    return Indexes(
-        types,
-        frozenset(field for field in texts if not schema[field].params.text_index_params.phrase_matching),
-        {field: schema[field].points for field in types},
-    )
-
-
-_INDEX_TYPES: Final[dict[int, IndexType]] = {
-    grpc.PayloadSchemaType.Keyword: "keyword",
-    grpc.PayloadSchemaType.Integer: "integer",
-    grpc.PayloadSchemaType.Float: "float",
-    grpc.PayloadSchemaType.Bool: "bool",
-    grpc.PayloadSchemaType.Datetime: "datetime",
-    grpc.PayloadSchemaType.Geo: "geo",
-    grpc.PayloadSchemaType.Text: "text",
-    grpc.PayloadSchemaType.Uuid: "uuid",
-}
 
 
 def _scored(point: Any, score: float, payload: bool) -> ScoredPoint:
@@ -104,9 +79,12 @@ def _value(value: Any) -> Any:
     return None if kind in (None, "null_value") else getattr(value, kind)
 
 
-def _dense(output: Any) -> NDArray[np.float32]:
+def _dense(output: Any) -> NDArray[np.float32] | None:
+    """None for a vector that the point lacks."""
     if not output.HasField("dense"):  # servers up to 1.16
-        return np.fromiter(output.data, dtype=np.float32)
+        return np.fromiter(output.data, dtype=np.float32) if output.data else None
+    if not output.dense.data:
+        return None
     # The numbers' own bytes are the end of the message: 768 in 1 µs, and one by one in 30.
     raw = output.dense.SerializeToString()
     return np.frombuffer(raw, dtype="<f4", offset=len(raw) - 4 * len(output.dense.data))

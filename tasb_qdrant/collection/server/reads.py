@@ -55,7 +55,7 @@ class ServerReading:
         self._name = name
         self._connection = connection
         self._settings = settings
-        self._location = settings.location
+        self._location = settings.address
         self._wait = wait
         self._sleep = sleep
         self._watch = watch
@@ -149,7 +149,7 @@ def ask(
     """The answer to a small question about a collection, asked through `Connection.asking`. Raises CollectionError."""
     return call(
         sensible(question),
-        location=settings.location,
+        location=settings.address,
         doing=doing,
         retry_seconds=patience.retries,
         sleep=sleep,

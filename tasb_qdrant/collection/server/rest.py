@@ -11,7 +11,9 @@ from urllib.parse import quote
 import numpy as np
 import orjson
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 from qdrant_client import models
+from qdrant_client.http import models as http
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import (
@@ -24,30 +26,39 @@ from tasb_qdrant.collection.reads.questions import (
     ScrollPage,
     Selection,
 )
-from tasb_qdrant.collection.reads.wire import Indexes, PlainQuery, QueryRequest, SearchParams, ServerRequest
+from tasb_qdrant.collection.reads.wire import PlainQuery, QueryRequest, SearchParams, ServerRequest, WrongAnswerError
+from tasb_qdrant.collection.server.doubles import exactly
+from tasb_qdrant.collection.server.state import rest_state
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.records.sparse import SparseVector
-from tasb_qdrant.settings import IndexType
 
 
 class RestWire:
-    """The requests of one collection. `index_types` are the kinds of payload indexes that there are names for."""
+    """The requests of one collection, of the server at `location`."""
 
-    def __init__(self, collection: str, *, index_types: Sequence[IndexType]) -> None:
+    def __init__(self, collection: str, location: str) -> None:
+        self._name = collection
+        self._location = location
         self._path = f"/collections/{quote(collection, safe='')}"
-        self._index_types = {str(kind): kind for kind in index_types}
 
     def query(self, queries: Sequence[QueryRequest], read: ReadOptions) -> ServerRequest:
         """POST points/query/batch."""
         body = {"searches": [_find(request) for request in queries]}
-        return self._post("searching", "points/query/batch", body, partial(_read_query, count=len(queries)), read)
+        return self._post(
+            "searching",
+            "points/query/batch",
+            body,
+            partial(_read_query, count=len(queries)),
+            read,
+            list[http.QueryResponse],
+        )
 
     def facet(
         self, field: str, *, where: models.Filter | None, limit: int, exact: bool, read: ReadOptions
     ) -> ServerRequest:
         """POST facet."""
         body = {"key": field, "limit": limit, "exact": exact, "filter": _filter(where)}
-        return self._post("counting values", "facet", body, _read_facet, read)
+        return self._post("counting values", "facet", body, _read_facet, read, models.FacetResponse)
 
     def scroll(
         self,
@@ -68,43 +79,50 @@ class RestWire:
             "order_by": None if order is None else _order(order),
             **_shown(payload, vectors=vectors),
         }
-        return self._post("reading by pages", "points/scroll", body, _read_scroll, read)
+        return self._post("reading by pages", "points/scroll", body, _read_scroll, read, models.ScrollResult)
 
     def retrieve(
         self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, sparse: bool, read: ReadOptions
     ) -> ServerRequest:
         """POST points."""
         body = {"ids": ids, **_shown(payload, vectors=vectors, sparse=sparse)}
-        return self._post("reading passages", "points", body, _read_points, read)
+        return self._post("reading passages", "points", body, _read_points, read, list[models.Record])
 
     def count(self, where: models.Filter | None, *, exact: bool, read: ReadOptions) -> ServerRequest:
         """POST points/count."""
         body = {"filter": _filter(where), "exact": exact}
-        return self._post("counting", "points/count", body, lambda result: int(result["count"]), read)
-
-    def indexes(self) -> ServerRequest:
-        """GET the collection."""
-        return ServerRequest(
-            "reading the collection's state", self._path, b"", lambda answer: self._read_indexes(_result(answer))
+        return self._post(
+            "counting", "points/count", body, lambda result: int(result["count"]), read, models.CountResult
         )
 
-    def _read_indexes(self, result: Any) -> Indexes:
-        schema = result["payload_schema"]
-        kinds = {field: info["data_type"] for field, info in schema.items()}
-        types = {field: self._index_types[kind] for field, kind in kinds.items() if kind in self._index_types}
-        texts = [field for field, kind in types.items() if kind == "text"]
-        return Indexes(
-            types,
-            frozenset(field for field in texts if not (schema[field].get("params") or {}).get("phrase_matching")),
-            {field: int(schema[field].get("points") or 0) for field in types},
+    def state(self) -> ServerRequest:
+        """GET the collection."""
+        return ServerRequest(
+            "reading the collection's state",
+            self._path,
+            b"",
+            lambda answer: rest_state(_result(answer), name=self._name, location=self._location),
+            partial(_is_valid, models.CollectionInfo),
         )
 
     def _post(
-        self, doing: str, path: str, body: Mapping[str, Any], read: Callable[[Any], Any], options: ReadOptions
+        self,
+        doing: str,
+        path: str,
+        body: Mapping[str, Any],
+        read: Callable[[Any], Any],
+        options: ReadOptions,
+        kind: Any,
     ) -> ServerRequest:
+        """`kind` is what qdrant-client takes the result for."""
         raw = orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
         return ServerRequest(
-            doing, f"{self._path}/{path}", raw, lambda answer: read(_result(answer)), _parameters(options)
+            doing,
+            f"{self._path}/{path}",
+            raw,
+            lambda answer: read(_result(answer)),
+            partial(_is_valid, kind),
+            _parameters(options),
         )
 
 
@@ -153,7 +171,10 @@ def _example(example: PointId | NDArray[np.float32]) -> Any:
 
 
 def _filter(where: models.Filter | None) -> dict[str, Any] | None:
-    return None if where is None else where.model_dump(mode="json", by_alias=True, exclude_none=True)
+    if where is None:
+        return None
+    dumped: dict[str, Any] = exactly(where.model_dump(mode="json", by_alias=True, exclude_none=True))
+    return dumped
 
 
 def _params(params: SearchParams) -> dict[str, Any]:
@@ -173,16 +194,25 @@ def _shown(payload: Selection, *, vectors: bool, sparse: bool = False) -> dict[s
 
 
 def _order(order: OrderBy) -> dict[str, Any]:
-    return {"key": order.field, "direction": "desc" if order.descending else "asc", "start_from": order.start_from}
+    direction = "desc" if order.descending else "asc"
+    return {"key": order.field, "direction": direction, "start_from": exactly(order.start_from)}
 
 
 def _result(answer: bytes) -> Any:
     return orjson.loads(answer)["result"]
 
 
+def _is_valid(kind: Any, answer: bytes) -> bool:
+    try:
+        TypeAdapter(kind).validate_python(_result(answer))
+    except (LookupError, TypeError, ValueError):
+        return False
+    return True
+
+
 def _read_query(result: Any, *, count: int) -> list[list[ScoredPoint]]:
     if len(result) != count:
-        raise ValueError(f"expected {count} lists, got {len(result)}")
+        raise WrongAnswerError(f"expected {count} lists, got {len(result)}")
     return [[_scored(point) for point in answer["points"]] for answer in result]
 
 
@@ -206,7 +236,7 @@ def _scored(point: Mapping[str, Any]) -> ScoredPoint:
 
 
 def _read_vectors(given: Any) -> tuple[NDArray[np.float32] | None, SparseVector | None]:
-    """The dense vector, alone or under no name, and the sparse one."""
+    """The dense vector, alone or under no name, and the sparse one: None for a vector that the point lacks."""
     sparse = None
     if isinstance(given, dict):
         found = given.get(BM25)
@@ -214,4 +244,4 @@ def _read_vectors(given: Any) -> tuple[NDArray[np.float32] | None, SparseVector 
         if found is not None:
             indices = np.asarray(found["indices"], dtype=np.uint32)
             sparse = SparseVector(indices, np.asarray(found["values"], dtype=np.float32))
-    return (None if given is None else np.asarray(given, dtype=np.float32)), sparse
+    return (np.asarray(given, dtype=np.float32) if given else None), sparse

@@ -9,10 +9,8 @@ from typing import Final, TypeVar
 
 from qdrant_client import models
 
-from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits
 from tasb_qdrant.collection.reads.questions import BM25
-from tasb_qdrant.collection.reads.wire import most_compared
-from tasb_qdrant.collection.schema import CollectionSchema, check_name, check_no_alias, kept_settings, read_schema
+from tasb_qdrant.collection.schema import CollectionSchema, check_name, check_no_alias, kept_settings
 from tasb_qdrant.collection.server.aliases import aliases_of
 from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.connection import Patience, connect
@@ -21,13 +19,12 @@ from tasb_qdrant.collection.server.optimizers import deferred_note, is_deferred
 from tasb_qdrant.collection.server.reads import ask
 from tasb_qdrant.collection.server.replicas import choose_replicas
 from tasb_qdrant.collection.server.retry import call
+from tasb_qdrant.collection.server.state import state_of
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import (
     CollectionNotFoundError,
-    ContractMismatchError,
     RequestRefusedError,
     ServerTooOldError,
-    StoreCorruptError,
     UnauthorizedError,
 )
 from tasb_qdrant.settings import CollectionSettings, Quantization, StoreSettings
@@ -92,10 +89,8 @@ class ServerStore:
         if not self.exists(name):
             raise CollectionNotFoundError(name, location=self.location, available=self.names())
         described = self._ask(lambda: self._asking.get_collection(name), "reading the collection's state")
-        schema = self._schema(name, described)
-        limits = StoreLimits.of(
-            described.config.strict_mode_config, vector_bytes=schema.contract.dim * VECTOR_BYTES[schema.vectors]
-        )
+        state = state_of(described, name=name, location=self.location)
+        schema = state.schema
         notes = [*kept_settings(schema, wanted), *self._untold.pop(name, ())]
         if wanted is None and is_deferred(described.config.optimizer_config, schema):
             notes.append(deferred_note(name))  # a writer will finish it
@@ -105,9 +100,7 @@ class ServerStore:
             name,
             connection=self._connection,
             settings=self._settings,
-            schema=schema,
-            limits=limits,
-            most_compared=_most_compared(described, schema, limits),
+            state=state,
             notes=tuple(notes),
             close_connection=own_store,
             patience=None if self._patient else self._patience,
@@ -185,32 +178,6 @@ class ServerStore:
         peers = getattr(state, "peers", None)
         return 1 if peers is None else len(peers)
 
-    def _schema(self, name: str, described: models.CollectionInfo) -> CollectionSchema:
-        """What the collection says about itself, checked against what the server says of its vectors.
-
-        Raises NotOurCollectionError, StoreCorruptError, ContractMismatchError.
-        """
-        schema = read_schema(described.config.metadata, name=name, location=self._settings.location)
-        vectors = described.config.params.vectors
-        if not isinstance(vectors, models.VectorParams):
-            raise StoreCorruptError(
-                f"collection {name!r} at {self.location} should hold one unnamed vector a point, as tasb-qdrant "
-                "makes it, and has named ones or none; ingest into another --collection"
-            )
-        pairs = (
-            ("dim", vectors.size, schema.contract.dim),
-            ("distance", vectors.distance.value, schema.contract.distance),
-        )
-        if wrong := [(what, is_, said) for what, is_, said in pairs if is_ != said]:
-            raise ContractMismatchError(name, wrong)
-        sparse = (described.config.params.sparse_vectors or {}).get(BM25)
-        if schema.bm25 is not None and (sparse is None or sparse.modifier != models.Modifier.IDF):
-            raise StoreCorruptError(
-                f"collection {name!r} at {self.location} should hold a sparse vector {BM25!r} with the IDF modifier, "
-                "and doesn't; ingest into another --collection"
-            )
-        return schema
-
     def _quantization(self, kind: Quantization) -> models.QuantizationConfig | None:
         if kind == "int8":
             return models.ScalarQuantization(
@@ -245,17 +212,6 @@ class ServerStore:
             sleep=self._sleep,
             watch=self._watch,
         )
-
-
-def _most_compared(described: models.CollectionInfo, schema: CollectionSchema, limits: StoreLimits) -> int:
-    """0 if the server refuses exact searches or limits the reads of a minute: counting the matches is a request of its
-    own."""
-    if not limits.exact or limits.reads is not None:
-        return 0
-    config = described.config
-    vectors = config.params.vectors
-    on_disk = isinstance(vectors, models.VectorParams) and vectors.on_disk
-    return most_compared(schema, in_memory=not (on_disk or config.optimizer_config.memmap_threshold))
 
 
 def _sparse(settings: CollectionSettings) -> models.SparseVectorParams:

@@ -11,9 +11,10 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from tasb_qdrant.collection.reads.wire import ServerRequest
+from tasb_qdrant.collection.reads.wire import ServerRequest, WrongAnswerError
 from tasb_qdrant.collection.server.address import async_http_client, key_of, plain_async_channel
-from tasb_qdrant.collection.server.failure import JunkAnswerError
+from tasb_qdrant.collection.server.failure import JunkAnswerError, raised_by_the_client
+from tasb_qdrant.errors import TasbQdrantError, UnreadableAnswerError
 from tasb_qdrant.settings import StoreSettings
 
 
@@ -153,5 +154,13 @@ def _read(request: ServerRequest, answer: bytes) -> Any:
         raise JunkAnswerError("its answer is empty")
     try:
         return request.read(answer)
-    except (DecodeError, LookupError, TypeError, ValueError) as error:
+    except TasbQdrantError:
+        raise
+    except (DecodeError, WrongAnswerError) as error:
         raise JunkAnswerError("its answer is not Qdrant's") from error
+    except Exception as error:
+        # Whose fault it is decides whether to ask again: a proxy's page may be gone the next time, a defect of our own
+        # won't be.
+        if raised_by_the_client(error) or not request.is_valid(answer):
+            raise JunkAnswerError("its answer is not Qdrant's") from error
+        raise UnreadableAnswerError(request.doing, error) from error

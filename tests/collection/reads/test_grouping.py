@@ -50,11 +50,14 @@ def collection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeCollect
         yield opened
 
 
-@pytest.fixture(scope="module", params=[1, 2, 7], autouse=True)
+@pytest.fixture(scope="module", params=[(1, None), (2, None), (7, None), (2, 2)], autouse=True)
 def _few(request: pytest.FixtureRequest) -> Iterator[None]:
-    """So few candidates at first that there are several rounds."""
+    """So few candidates at first that there are several rounds; and requests that name two values at most."""
+    candidates, named = request.param
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(grouping, "LEAST_CANDIDATES", request.param)
+        patch.setattr(grouping, "LEAST_CANDIDATES", candidates)
+        if named is not None:
+            patch.setattr(grouping, "MOST_EXCEPT", named)
         yield
 
 
