@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from rich.text import Text
 
@@ -10,6 +11,8 @@ from tasb_qdrant.cli.render import clean, warn
 from tasb_qdrant.cli.screen import stdout
 from tasb_qdrant.ingest import SyncPlan
 from tasb_qdrant.records.verification import Difference, VerifyReport
+
+_NAMED: Final = 3
 
 
 def print_verification(found: VerifyReport) -> None:
@@ -23,6 +26,8 @@ def print_verification(found: VerifyReport) -> None:
         head = ("Equal", "bold green")
     elif found.differences:
         head = (f"{found.differences:,} differences", "bold red")
+    elif found.damaged:
+        head = ("Damaged", "bold red")
     else:
         head = ("No differences in what was checked", "bold yellow")
     of = "" if found.documents is None else f"{found.documents:,} documents of "
@@ -55,6 +60,13 @@ def warn_of_verification(found: VerifyReport) -> None:
         warn(f"{found.rejected:,} inputs of the source can't be stored; ingest with --rejects FILE names them")
     for sentence in found.unchecked:
         warn(sentence)
+    if found.damaged:
+        more = f", and {len(found.damaged) - _NAMED:,} more" if len(found.damaged) > _NAMED else ""
+        warn(
+            f"{len(found.damaged):,} files of the embedded store are not as they were written "
+            f"({', '.join(found.damaged[:_NAMED])}{more}); restore the folder from a backup, or delete the collection "
+            "and ingest again"
+        )
     if found.extra and not found.extra_allowed:
         warn("to delete what the source doesn't have, use: tasb-qdrant ingest --sync")
 

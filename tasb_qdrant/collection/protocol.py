@@ -238,6 +238,11 @@ class OpenCollection(EditableCollection, Protocol):
         """The payload indexes, each with its type and the number of passages that it holds, by the store's estimate."""
         ...
 
+    def damaged(self) -> list[str] | None:
+        """The store's own files that aren't as they were written last, all of which are read; None if that isn't known.
+        A server looks after its own."""
+        ...
+
     def async_reads(self) -> AsyncReads:
         """The read path, awaited, for one event loop, in which the caller closes it."""
         ...

@@ -35,6 +35,7 @@ class Difference(StrEnum):
     DUPLICATE = "duplicate", "duplicates", Repair.NONE, "occur more than once with different content"
     TEXT = "text", "text", Repair.ENCODE, "are stored with another title or text"
     PAYLOAD = "payload", "payload", Repair.PAYLOAD, "are stored with other fields"
+    NO_VECTOR = "no_vector", "no_vector", Repair.ENCODE, "are stored without a vector"
     VECTOR = "vector", "vectors", Repair.ENCODE, "of the sample have another vector than the encoder makes"
 
     attribute: str
@@ -61,10 +62,12 @@ class VerifyReport:
     `read` counts the distinct passages of the source that can be stored, `rejected` the inputs that can't, `duplicates`
     the ids that recur with different content. `points` is the exact count in each view of the collection: each peer of
     a cluster, or "" for the collection as a whole. `text` counts passages stored with another title or text, `payload`
-    those in which only other fields differ, `vectors` those of the `sampled` whose vector is not the encoder's
+    those in which only other fields differ, `no_vector` those whose vector (or whose words, with BM25) another program
+    deleted or never stored, `vectors` those of the `sampled` whose vector is not the encoder's
     (`lowest_cosine` over all of them) or whose BM25 vector is not that of the text. Ids that the collection doesn't
     have are `missing`; those that the source doesn't have are `extra`, which matters unless `extra_allowed`.
-    `unchecked` says what could not be checked. `examples` name the first ids of each kind, `report_file` lists all of
+    `damaged` names the files of an embedded store that aren't as they were written. `unchecked` says what could not be
+    checked. `examples` name the first ids of each kind, `report_file` lists all of
     them. `encoded` and `updated` count what was repaired beforehand. `seconds` is what it took, `notes` what was chosen
     on the user's behalf. Where texts are split, `documents` counts those of the source, and everything else passages.
     """
@@ -79,6 +82,7 @@ class VerifyReport:
     duplicates: int = 0
     text: int = 0
     payload: int = 0
+    no_vector: int = 0
     vectors: int = 0
     sampled: int = 0
     lowest_cosine: float | None = None
@@ -91,6 +95,7 @@ class VerifyReport:
     encoded: int = 0
     updated: int = 0
     documents: int | None = None
+    damaged: tuple[str, ...] = ()
 
     def count(self, difference: Difference) -> int:
         """Ids that differ in this way."""
@@ -106,7 +111,7 @@ class VerifyReport:
     @property
     def equal(self) -> bool:
         """Whether everything was checked and nothing differs."""
-        return not self.differences and not self.unchecked
+        return not self.differences and not self.unchecked and not self.damaged
 
     def to_dict(self) -> dict[str, Any]:
         """As printed by --json."""
@@ -118,6 +123,6 @@ class VerifyReport:
         values["examples"] = "; ".join(f"{kind}: {', '.join(ids)}" for kind, ids in self.examples.items())
         return facts(
             "VerifyReport",
-            {name: values[name] for name in values if name not in ("unchecked", "notes")},
-            after=(*self.unchecked, *self.notes),
+            {name: values[name] for name in values if name not in ("unchecked", "damaged", "notes")},
+            after=(*self.damaged, *self.unchecked, *self.notes),
         )

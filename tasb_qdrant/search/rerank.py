@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 from tasb_qdrant.collection.reads.questions import ReadOptions
-from tasb_qdrant.errors import PassageNotFoundError, SettingsError
+from tasb_qdrant.errors import CollectionError, PassageNotFoundError, SettingsError
 from tasb_qdrant.records import Hit, Passage, encoder_text
 from tasb_qdrant.search.hits import Hits
 from tasb_qdrant.search.ranking import checked_query
@@ -50,7 +50,8 @@ def rerank(
 ) -> Steps[Hits[T]]:
     """The candidates as hits, best first; equal scores stay in the order given.
 
-    Raises SettingsError for anything but a candidate, PassageNotFoundError for ids that aren't in the collection.
+    Raises SettingsError for anything but a candidate, PassageNotFoundError for ids that aren't in the collection,
+    CollectionError for those without a vector.
     """
     query, read = checked_query(query), ReadOptions(timeout=timeout)
     limit = None if limit is None else checks.whole("limit", limit, least=1)
@@ -115,7 +116,10 @@ def _page(session: Session[T], names: Sequence[str], read: ReadOptions) -> Steps
 
 def _scored(session: Session[T], point: ScoredPoint, query: NDArray[np.float32]) -> Hit[T]:
     if point.vector is None:
-        raise PassageNotFoundError(session.collection.name, [str(point.id)])
+        raise CollectionError(
+            f"collection {session.collection.name!r}: the passage with the point id {point.id} is stored without its "
+            "vector, so it can't be compared; ingest its source again, which stores what is missing"
+        )
     return session.hits.hit(replace(point, score=_dot(query, point.vector), vector=None))
 
 

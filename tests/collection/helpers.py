@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import qdrant_edge as edge
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 
+from tasb_qdrant.collection.edge.collection import EdgeCollection
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.protocol import Collection, Store
@@ -132,6 +135,19 @@ def sparse_of(collection: Collection, ids: Sequence[PointId]) -> dict[PointId, S
     """The sparse vector of each of these points that has one."""
     found = collection.reads.retrieve(ids, payload=False, sparse=True)
     return {point.id: point.sparse for point in found if point.sparse is not None}
+
+
+def delete_vectors(collection: Collection, ids: Sequence[PointId], name: str = "") -> None:
+    """Delete the points' vectors of this name, as another program may: their payloads stay."""
+    if isinstance(collection, EdgeCollection):
+        with collection._shard.engine("deleting vectors") as shard:
+            shard.update(edge.UpdateOperation.delete_vectors(list(ids), [name]))
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # client and server versions differ on purpose
+        client = QdrantClient(url=collection.location, check_compatibility=False)
+    client.delete_vectors(collection.name, vectors=[name], points=list(ids))
+    client.close()
 
 
 def store_one(collection: Collection, passage: Passage, vector: Sequence[float] = (1, 0, 0, 0)) -> Hit:

@@ -23,6 +23,7 @@ from tasb_qdrant.settings import Bm25Settings, CollectionSettings
 from tests.collection.helpers import (
     CONTRACT,
     Place,
+    delete_vectors,
     fresh_name,
     ids_of,
     passages,
@@ -323,3 +324,22 @@ def test_words_are_encoded_as_the_server_itself_encodes_them(
         )
         own = words_of(collection, *range(100, 100 + len(LANGUAGES)))
         assert {one - 100: words for one, words in own.items()} == words_of(collection, *range(len(LANGUAGES)))
+
+
+def test_points_that_lost_either_vector_are_told(lexical: Collection) -> None:
+    lexical.upsert(batch(TEXTS))
+    every = [0, 1, 2, 3]
+    assert lexical.reads.without_vectors([]) == lexical.reads.without_vectors(every) == frozenset()
+    delete_vectors(lexical, [0])
+    delete_vectors(lexical, [2], BM25)
+    assert lexical.reads.without_vectors([3, 2, 1, 0, 99]) == {0, 2}
+    assert set(vectors_of(lexical, every)) == {1, 2, 3}
+    assert set(sparse_of(lexical, every)) == {0, 1, 3}
+
+
+def test_a_point_without_its_dense_vector_is_told_where_there_are_no_words(place: Place) -> None:
+    with place.collection() as collection:
+        collection.upsert(PointBatch(passages(range(3)), random_vectors(3)))
+        delete_vectors(collection, [1])
+        assert collection.reads.without_vectors([0, 1, 2]) == {1}
+        assert set(vectors_of(collection, [0, 1, 2])) == {0, 2}

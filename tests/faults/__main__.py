@@ -1,6 +1,7 @@
 """Inject faults: the long form, a kind, or one case again.
 
 python -m tests.faults              all kinds; goes on where it was stopped, writes docs/reliability.md at the end
+python -m tests.faults --from 26    only the kinds from this number on; the page keeps the rows of the others
 python -m tests.faults --seed N     the case with this seed again
 """
 
@@ -28,6 +29,7 @@ PAGE = ROOT / "docs" / "reliability.md"
 @click.command()
 @click.option("--seed", "seeds", multiple=True, type=int, help="Replay the case with this seed. Repeatable.")
 @click.option("--kind", "names", multiple=True, type=click.Choice([kind.name for kind in KINDS]), help="Only these.")
+@click.option("--from", "first", type=int, default=1, help="Only kinds with this number and larger ones.")
 @click.option("--cases", type=int, help="At most so many of each kind.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Copy the folders of failed cases to this one.")
 @click.option(
@@ -37,13 +39,15 @@ PAGE = ROOT / "docs" / "reliability.md"
 def main(
     seeds: tuple[int, ...],
     names: tuple[str, ...],
+    first: int,
     cases: int | None,
     keep: Path | None,
     share: str,
     only_report: bool,
 ) -> None:
     """Inject faults into real runs of the program, and see whether anything is lost."""
-    chosen = [of_seed(seed) for seed in seeds] or _chosen(names, cases)
+    kinds = [kind_named(name) for name in names] or [kind for kind in KINDS if kind.number >= first]
+    chosen = [of_seed(seed) for seed in seeds] or _chosen(kinds, cases)
     part, parts = map(int, share.split("/"))
     chosen = chosen[part::parts]
     journal = Journal(BUILD, commit())
@@ -54,15 +58,14 @@ def main(
     if not (seeds or names or cases):
         verdicts = journal.verdicts()
         failed = sum(not one.ok and not one.skipped for one in verdicts)
-        if len(verdicts) >= sum(kind.cases for kind in KINDS) or only_report:
-            seconds = sum(one.seconds for one in verdicts)
-            PAGE.write_text(render(verdicts, commit=journal.commit, seconds=seconds))
+        done = {one.case.seed for one in verdicts}
+        if only_report or all(kind.case(n).seed in done for kind in kinds for n in range(kind.cases)):
+            PAGE.write_text(render(verdicts, commit=journal.commit, earlier=PAGE.read_text()))
             print(f"{len(verdicts)} cases, {failed} failed; written to {PAGE}")
     sys.exit(1 if failed else 0)
 
 
-def _chosen(names: Sequence[str], cases: int | None) -> list[tuple[Kind, Case]]:
-    kinds = [kind_named(name) for name in names] or list(KINDS)
+def _chosen(kinds: Sequence[Kind], cases: int | None) -> list[tuple[Kind, Case]]:
     return [(kind, kind.case(n)) for kind in kinds for n in range(min(kind.cases, cases or kind.cases))]
 
 

@@ -89,12 +89,27 @@ def test_the_page_counts_by_kind_and_names_what_failed() -> None:
         Verdict(Case("signal", 0, 4_000_000), fault="SIGINT", problems=["exit code 7"], seconds=3.0),
         Verdict(Case("disk-full", 0, 12_000_000), skipped="no tmpfs"),
     ]
-    page = render(verdicts, commit="abc", seconds=360.0)
-    assert "3 faults in runs of the program at commit `abc`, in 6 minutes." in page
-    assert "| 9000000 to 9000001 | 2 | 3 | 0 | 0 | 1 | 0 | 0 | 0 | 1.5 |" in page
-    assert "| 4000000 to 4000000 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 1 | 3.0 |" in page
+    page = render(verdicts, commit="abc")
+    assert "3 faults in runs of the program at the commits that the table names." in page
+    assert "| 9000000 to 9000001 | 2 | 3 | 0 | 0 | 1 | 0 | 0 | 0 | 1.5 | `abc` |" in page
+    assert "| 4000000 to 4000000 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 1 | 3.0 | `abc` |" in page
     assert "`9000001` reset: 3 lost; 1 silent; 3 lost" in page
     assert "disk-full: no tmpfs" in page
+
+
+def test_the_page_keeps_what_it_says_of_kinds_that_were_not_run_again() -> None:
+    failed = Verdict(Case("wire", 1, 9_000_001), fault="reset", lost=3, problems=["3 lost"], seconds=2.0, resent=4)
+    before = render([failed, Verdict(Case("signal", 0, 4_000_000), problems=["code 7"], seconds=3.0)], commit="abc")
+    inside = Verdict(Case("hostile-source", 0, 36_000_000), faults=10_000, seconds=1.0)
+    page = render([Verdict(Case("signal", 0, 4_000_000), seconds=3.0), inside], commit="def", earlier=before)
+    assert "2 faults in runs of the program, and 10,000 hostile or damaged inputs in process, at the commits" in page
+    assert "| 9000001 to 9000001 | 1 | 3 | 0 | 0 | 0 | 0 | 0 | 0 | 2.0 | `abc` |" in page
+    assert "| 4000000 to 4000000 | 1 | 0 | 0 | 0 | 0 | 0 | 0 | 0 | 3.0 | `def` |" in page
+    assert "| **all** |  | 10,002 | 3 | 0 | 0 | 0 | 0 | 0 | 0 |  |  |" in page
+    assert "`9000001` reset" in page
+    assert "code 7" not in page
+    assert "at most 4 points" in page
+    assert render([], commit="ghi", earlier=page) == page
 
 
 def test_words_are_compared_as_well() -> None:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from tasb_qdrant.cli.failures import EXIT_CODES, NAMED_ERROR
@@ -68,6 +69,7 @@ class Trial:
         """Of every command of the case, beside the usual ones."""
         self._begun = time.monotonic()
         self._runs: list[Run] = []
+        self._jobs = 0
         self._targets: list[Target] = []
 
     def command(self, kind: str, **changes: Any) -> Command:
@@ -76,6 +78,10 @@ class Trial:
         self._targets.append(target)
         usual = Command(self.rig.source, target, [*self.rig.options(self.rig.model), *self.options])
         return replace(usual, **changes)
+
+    def with_options(self, command: Command) -> Command:
+        """The command with the options that the case has now."""
+        return replace(command, options=[*self.rig.options(self.rig.model), *self.options])
 
     def forget(self, command: Command) -> None:
         """As if it had never been run: a run that only counted something."""
@@ -94,18 +100,52 @@ class Trial:
         whole_exit: bool = False,
     ) -> Run:
         """Start it; `pace` shortens its waits, `whole_exit` lets Python take itself down at the end."""
-        run = self.rig.zygote.start(
+        return self.run(
             command.argv,
+            [*hooks, *command.target.hooks()],
+            environment=command.environment,
+            pace=pace,
+            whole_exit=whole_exit,
+        )
+
+    def run(
+        self,
+        argv: Sequence[str],
+        hooks: Sequence[Mapping[str, Any]] = (),
+        *,
+        environment: Mapping[str, str] = MappingProxyType({}),
+        pace: float = 0.05,
+        whole_exit: bool = False,
+    ) -> Run:
+        """Start any other command line of the program."""
+        run = self.rig.zygote.start(
+            argv,
             folder=self.folder,
             name=f"run-{len(self._runs)}",
-            environment=self.rig.environment(self.folder) | dict(command.environment),
-            hooks=[*hooks, *command.target.hooks()],
+            environment=self.rig.environment(self.folder) | dict(environment),
+            hooks=hooks,
             pace=pace,
             seed=self.verdict.case.seed,
             whole_exit=whole_exit,
         )
         self._runs.append(run)
         return run
+
+    def job(self, function: str, *arguments: str, seconds: float = DEADLINE) -> None:
+        """Call "module:function" in a forked child. Raises RuntimeError if that fails."""
+        self._jobs += 1
+        run = self.rig.zygote.start(
+            list(arguments),
+            folder=self.folder,
+            name=f"job-{self._jobs}",
+            environment=self.rig.environment(self.folder),
+            job=function,
+            seed=self.verdict.case.seed,
+        )
+        status = run.wait(seconds)
+        if status != 0:
+            run.end()
+            raise RuntimeError(f"{function} ended with {status}: {run.said()[-1000:]}")
 
     def kill(self, command: Command, *, at: str = "encoded") -> None:
         """Start it and have it killed on its way, at a named point: what is to go on."""

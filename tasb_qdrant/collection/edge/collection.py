@@ -290,6 +290,12 @@ class EdgeCollection(Edits):
     def queued_updates(self) -> None:
         """None: an update is done when the call that brings it returns."""
 
+    def damaged(self) -> list[str] | None:
+        """The engine's files that aren't as they were written last, by their checksums; None if that isn't known: the
+        last to write was killed, or was another program, or has the collection open here."""
+        self._check_open()
+        return self._shard.damaged()
+
     def flush(self) -> None:
         """Return when everything stored so far is on disk."""
         self._check_open()

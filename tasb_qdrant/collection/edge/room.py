@@ -140,6 +140,11 @@ class Room:
             needed += sum(_READ_INDEX + (_CHUNK if is_text else 0) for is_text in wanted)
         require(self._shard, needed + _MARGIN, doing, files=segments * len(wanted) * _INDEX_FILES)
 
+    @property
+    def in_memory(self) -> bool:
+        """Whether the disk is one in memory."""
+        return self._mount.in_memory
+
     def flushed(self) -> None:
         """What was stored so far is on disk."""
         self._unflushed = 0

@@ -17,6 +17,7 @@ from typing import Any, Final
 import qdrant_edge as edge
 
 from tasb_qdrant.collection.edge import reserve
+from tasb_qdrant.collection.edge.checksums import Checksums
 from tasb_qdrant.collection.edge.engine import engine_error, is_engine_error
 from tasb_qdrant.collection.edge.files import (
     EdgeLock,
@@ -69,7 +70,10 @@ class OpenShard:
         self._file_lock.acquire(lock_wait)
         try:
             self.schema = load_schema(folder)
+            self._sums = Checksums(folder, shard_folder(folder))
+            self._sums.check_on_opening()
             self._shard: edge.EdgeShard | None = self._open()
+            self._sums.opened()
             self._room = Room(shard_folder(folder))
             state = State(
                 self.schema, Indexes({}), most_compared=most_compared(self.schema, in_memory=in_memory(folder))
@@ -122,6 +126,7 @@ class OpenShard:
         """The same, for an update of that size, when the disk has room for it, else DiskFullError."""
         with self.engine(doing) as shard:
             self._room.for_update(size, doing)
+            self._sums.writing()
             yield shard
 
     @contextmanager
@@ -129,6 +134,7 @@ class OpenShard:
         """The same, for a payload index for each of `texts`, which says whether it is of texts."""
         with self.engine(doing) as shard:
             self._room.for_indexes(texts, points=points, doing=doing)
+            self._sums.writing()
             yield shard
 
     def send(self, requests: Sequence[EdgeRequest], deadline: Deadline) -> list[Any]:
@@ -151,6 +157,7 @@ class OpenShard:
         self.check_process()
         with self._turn:
             self.flush()
+            self._sums.writing()
             self._close_shard()
             try:
                 build_in_child(shard_folder(self.folder), lock=self._file_lock.fileno(), while_waiting=while_waiting)
@@ -160,6 +167,16 @@ class OpenShard:
                 raise engine_error(error, self.folder, "building the vector index") from error
             finally:
                 self._shard = self._open()
+
+    def check_before_writing(self) -> None:
+        """Raises StoreCorruptError for files of a small store that aren't as they were written."""
+        with self._turn:
+            self._sums.check_before_writing()
+
+    def damaged(self) -> list[str] | None:
+        """The engine's files that aren't as they were written last; None where that isn't known."""
+        with self._turn:
+            return self._sums.damaged()
 
     def mark_edited(self) -> None:
         """Note in the sidecar that passages are edited now."""
@@ -198,6 +215,7 @@ class OpenShard:
             try:
                 if self._shard is not None:
                     self._close_shard()
+                    self._sums.closed(in_memory=self._room.in_memory)
                     reserve.keep(self.folder)
             finally:
                 self._file_lock.release()

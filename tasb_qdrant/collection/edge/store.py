@@ -100,6 +100,12 @@ class EdgeStore:
             if (shard := self._open.get(name)) is None:
                 shard = self._open[name] = OpenShard(folder, lock_wait=lock_wait)
             shard.users += 1
+            try:
+                if wanted is not None:
+                    shard.check_before_writing()
+            except BaseException:
+                self._left(shard)
+                raise
         notes = kept_settings(shard.schema, wanted)
         for sentence in notes:
             log.info("%s", sentence)
@@ -173,12 +179,15 @@ class EdgeStore:
     def _let_go(self, shard: OpenShard) -> None:
         """One of its users closed it; the last one's leave closes the shard."""
         with self._opening:
-            shard.users -= 1
-            if shard.users:
-                shard.flush()
-            else:
-                del self._open[shard.folder.name]
-                shard.close()
+            self._left(shard)
+
+    def _left(self, shard: OpenShard) -> None:
+        shard.users -= 1
+        if shard.users:
+            shard.flush()
+        else:
+            del self._open[shard.folder.name]
+            shard.close()
 
     def _folder(self, name: str) -> Path:
         return self._root / check_name(name)

@@ -187,10 +187,12 @@ def _recommended(query: Recommended, shard: edge.EdgeShard) -> Any:
     """As servers do it: the engine takes no examples by id, and has no average."""
     wanted = [each for each in (*query.positive, *query.negative) if not isinstance(each, np.ndarray)]
     records = shard.retrieve(list(dict.fromkeys(wanted)), with_payload=False, with_vector=[""]) if wanted else []
-    stored = {plain_id(record.id): np.asarray(record.vector, dtype=np.float32) for record in records}
+    read = {plain_id(record.id): read_vectors(record.vector)[0] for record in records}
+    stored = {each: vector for each, vector in read.items() if vector is not None}
     if missing := [each for each in wanted if each not in stored]:
+        what = "is stored without its vector" if missing[0] in read else "isn't there"
         raise RequestRefusedError(
-            f"no passage has the point id {missing[0]}, so that nothing can be found that is like it"
+            f"the passage with the point id {missing[0]} {what}, so that nothing can be found that is like it"
         )
 
     def vectors(examples: Sequence[PointId | NDArray[np.float32]]) -> list[NDArray[np.float32]]:

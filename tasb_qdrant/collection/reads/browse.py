@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointId
@@ -15,6 +15,7 @@ from tasb_qdrant.collection.reads.filtering import Filtering
 from tasb_qdrant.collection.reads.grouping import scalars_at
 from tasb_qdrant.collection.reads.ordered import Ordered, has_arrays, taken, within_tie
 from tasb_qdrant.collection.reads.questions import (
+    BM25,
     DEFAULT_READ,
     OrderBy,
     ReadOptions,
@@ -29,6 +30,9 @@ from tasb_qdrant.errors import RequestRefusedError
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.records.path import canonical_path, parse_path, qdrant_path
 from tasb_qdrant.steps import Requests, StoreSteps
+
+if TYPE_CHECKING:
+    from qdrant_client import models
 
 BATCH_POINTS: Final = 2_000
 """The most points of one request: an answer of a few MB at most."""
@@ -248,6 +252,33 @@ class BrowseSteps:
         return missing
 
     @as_it_is
+    def without_vectors(
+        self, ids: Sequence[PointId], *, read: ReadOptions = DEFAULT_READ
+    ) -> StoreSteps[frozenset[PointId]]:
+        """Those of the points that are there and lack a vector: the dense one, or the sparse one of a collection that
+        has them. Another program may have deleted it, or stored the payload alone."""
+        limits, read = self._limits, self._allowed(read)
+        size = min(limits.page_of(PAGE_IDS), limits.reads or PAGE_IDS, limits.condition_size or PAGE_IDS)
+        parts = [ids[start : start + size] for start in range(0, len(ids), size)]
+        if not parts:
+            return frozenset()
+        pages = yield Requests(
+            [
+                self._wire.scroll(
+                    where=_incomplete(part, sparse=self.state.now.schema.bm25 is not None),
+                    start=None,
+                    order=None,
+                    limit=len(part),
+                    payload=False,
+                    vectors=False,
+                    read=read,
+                )
+                for part in parts
+            ]
+        )
+        return frozenset(point.id for page in pages for point in page.points)
+
+    @as_it_is
     def count(
         self, where: Where | None = None, *, exact: bool = True, read: ReadOptions = DEFAULT_READ
     ) -> StoreSteps[int]:
@@ -318,3 +349,12 @@ def _most_frequent(counts: Iterable[FacetCount]) -> list[FacetCount]:
 def _short(point_id: PointId) -> PointId:
     """The id, a UUID without its hyphens."""
     return point_id if isinstance(point_id, int) else point_id.replace("-", "")
+
+
+def _incomplete(ids: Sequence[PointId], *, sparse: bool) -> models.Filter:
+    # Imported here since it brings in qdrant-client, 0.6 s that a search without a filter shouldn't wait for.
+    from qdrant_client import models
+
+    names = ["", BM25] if sparse else [""]
+    complete = models.Filter(must=[models.HasVectorCondition(has_vector=name) for name in names])
+    return models.Filter(must=[models.HasIdCondition(has_id=list(ids))], must_not=[complete])

@@ -105,6 +105,10 @@ class Reads:
         """Those of these different ids under which nothing is stored, in their order. UUIDs may be without hyphens."""
         return self.run(self.steps.missing(ids, read=read), read)
 
+    def without_vectors(self, ids: Sequence[PointId], *, read: ReadOptions = DEFAULT_READ) -> frozenset[PointId]:
+        """Those of the points that are there and lack a vector that each point of the collection has."""
+        return self.run(self.steps.without_vectors(ids, read=read), read)
+
     def count(self, where: Where | None = None, *, exact: bool = True, read: ReadOptions = DEFAULT_READ) -> int:
         """The number of points that match; an estimate unless `exact`."""
         return self.run(self.steps.count(where, exact=exact, read=read), read)

@@ -384,6 +384,10 @@ class ServerCollection(Edits):
         """Where the replicas of the collection's shards are."""
         return self._call(lambda: self._client.collection_cluster_info(self._name), "asking where the shards are")
 
+    def damaged(self) -> list[str] | None:
+        """None that we could see: a server looks after its own files."""
+        return []
+
     def flush(self) -> None:
         """Nothing to do: a completed write is in the server's write-ahead log."""
 

@@ -8,13 +8,14 @@ wait, from 1.18 on after a minute at the latest.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from qdrant_client import models
 
-log: Final = logging.getLogger(__name__)
+from tasb_qdrant.printable import logger
+
+log: Final = logger(__name__)
 
 POLL_SECONDS: Final = 0.25
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 import orjson
 
+from tasb_qdrant.collection.points import PointId
+from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.records import Passage, encoder_text
 from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import PayloadKeys
@@ -28,18 +31,30 @@ def is_same(stored: Mapping[str, Any], content: bytes) -> bool:
     return canonical(stored) == content or _agree(stored, orjson.loads(content))
 
 
-def difference(
-    passage: Passage, content: bytes, stored: Mapping[str, Any] | None, keys: PayloadKeys
-) -> Difference | None:
-    """How the stored payload (None if there is no such point) differs from the passage's, canonical `content`.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored under some ids: payloads, and the ids of the points that lack a vector."""
 
-    None if they are the same.
-    """
-    if stored is None:
-        return Difference.MISSING
-    if is_same(stored, content):
-        return None
-    return Difference.PAYLOAD if _encoder_text(stored, keys) == passage.encoder_text else Difference.TEXT
+    payloads: Mapping[PointId, Mapping[str, Any]]
+    without_vectors: frozenset[PointId]
+
+    @classmethod
+    def under(cls, ids: Sequence[PointId], collection: Collection) -> Self:
+        """As the collection holds them now. Raises CollectionError."""
+        points = collection.reads.retrieve(ids)
+        bare = collection.reads.without_vectors([point.id for point in points])
+        return cls({point.id: point.payload or {} for point in points}, bare)
+
+    def difference(self, passage: Passage, point_id: PointId, content: bytes, keys: PayloadKeys) -> Difference | None:
+        """How the stored point differs from the passage's, canonical `content`; None if it is the same."""
+        if (payload := self.payloads.get(point_id)) is None:
+            return Difference.MISSING
+        same = is_same(payload, content)
+        if not same and _encoder_text(payload, keys) != passage.encoder_text:
+            return Difference.TEXT
+        if point_id in self.without_vectors:
+            return Difference.NO_VECTOR
+        return None if same else Difference.PAYLOAD
 
 
 def plain(value: Any) -> Any:

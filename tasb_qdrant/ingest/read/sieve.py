@@ -9,10 +9,10 @@ from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.ingest.progress import Counters
-from tasb_qdrant.ingest.read.content import difference
+from tasb_qdrant.ingest.read.content import Stored
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.window import Window
-from tasb_qdrant.records.verification import Difference
+from tasb_qdrant.records.verification import Difference, Repair
 
 
 class Sieve(Protocol):
@@ -34,7 +34,7 @@ class Sieve(Protocol):
 
 
 class ContentSieve:
-    """Lets through what the collection doesn't hold with the same title and text.
+    """Lets through what the collection doesn't hold with the same title and text, and with its vectors.
 
     A passage in which only other fields differ gets its payload replaced here. The `guard` is asked before a text is
     replaced. With `overwrite`, all are let through once it was asked, and nothing is looked at if it need not be.
@@ -77,13 +77,12 @@ class ContentSieve:
         updates: dict[PointId, Mapping[str, Any]] = {}
         contents: list[bytes] = []
         with self._counters.busy("compare"):
-            stored = {point.id: point.payload or {} for point in self._collection.reads.retrieve(window.ids)}
+            stored = Stored.under(window.ids, self._collection)
             for row, (passage, point_id) in enumerate(zip(window.passages, window.ids, strict=True)):
-                there = stored.get(point_id)
-                differs = difference(passage, window.contents[row], there, keys)
+                differs = stored.difference(passage, point_id, window.contents[row], keys)
                 if differs is Difference.TEXT and self._guard is not None:
-                    self._guard.check(passage, there or {})
-                if differs in (Difference.MISSING, Difference.TEXT) or self._overwrite:
+                    self._guard.check(passage, stored.payloads[point_id])
+                if self._overwrite or (differs is not None and differs.repair is Repair.ENCODE):
                     kept.append(row)
                     self._replaced += differs is not Difference.MISSING
                 elif differs is Difference.PAYLOAD:

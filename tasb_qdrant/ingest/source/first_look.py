@@ -10,7 +10,7 @@ from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.errors import InvalidPassageError, RejectedError
-from tasb_qdrant.ingest.read.content import canonical, difference
+from tasb_qdrant.ingest.read.content import Stored, canonical
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.windows import PassageReader
 from tasb_qdrant.ingest.source.ahead import Ahead
@@ -46,12 +46,11 @@ class FirstLook:
         indexes = {**collection.indexes(), **self._settings.indexes}
         first = self._first(collection.keys, indexes, collection.point_id)
         if guard.is_on and first:
-            there = {point.id: point.payload or {} for point in collection.reads.retrieve(list(first))}
+            stored = Stored.under(list(first), collection)
             for each, passage in first.items():
-                stored = there.get(each)
                 content = canonical(to_payload(passage, collection.keys))
-                if stored and difference(passage, content, stored, collection.keys) is Difference.TEXT:
-                    guard.check(passage, stored)
+                if stored.difference(passage, each, content, collection.keys) is Difference.TEXT:
+                    guard.check(passage, stored.payloads[each])
         return self._ahead
 
     def _first(

@@ -18,7 +18,7 @@ from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.ingest.pipeline import run_pipeline
 from tasb_qdrant.ingest.progress import Counters, Progress
-from tasb_qdrant.ingest.read.content import difference
+from tasb_qdrant.ingest.read.content import Stored
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.windows import PassageReader, read_windows
@@ -167,7 +167,7 @@ class Check:
     def _compare_vectors(self, sample: Sample, findings: Findings, counters: Counters) -> tuple[int, float | None]:
         """How many were compared, in the view that has most of them, and the lowest cosine of all views."""
         ids = [self.collection.point_id(passage.id) for passage in sample.passages]
-        known = findings.among((Difference.MISSING, Difference.TEXT), ids)
+        known = findings.among((Difference.MISSING, Difference.TEXT, Difference.NO_VECTOR), ids)
         passages = [one for one, there in zip(sample.passages, ids, strict=True) if there not in known]
         if not passages:
             return 0, None
@@ -198,11 +198,10 @@ class Check:
             for window in windows:
                 differing = findings.among((Difference.TEXT,), list(window.ids))
                 for view in self.views if differing else ():
-                    there = {point.id: point.payload for point in view.collection.reads.retrieve([*differing])}
+                    stored = Stored.under([*differing], view.collection)
                     for passage, point_id, content in zip(window.passages, window.ids, window.contents, strict=True):
-                        stored = there.get(point_id)
-                        if stored and difference(passage, content, stored, self.collection.keys) is Difference.TEXT:
-                            guard.check(passage, stored)
+                        if stored.difference(passage, point_id, content, self.collection.keys) is Difference.TEXT:
+                            guard.check(passage, stored.payloads[point_id])
 
     def _repair(self, findings: Findings) -> tuple[int, int]:
         """How many passages were encoded again, and how many got only a new payload."""

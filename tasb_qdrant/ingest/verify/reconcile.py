@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -17,7 +17,7 @@ from tasb_qdrant.collection.reads.questions import DEFAULT_READ, ReadOptions, Sc
 from tasb_qdrant.collection.views import Views
 from tasb_qdrant.errors import RequestRefusedError, StoreCorruptError
 from tasb_qdrant.ingest.flow import Channel, Flow
-from tasb_qdrant.ingest.read.content import difference
+from tasb_qdrant.ingest.read.content import Stored
 from tasb_qdrant.ingest.read.idset import id_of, key_of
 from tasb_qdrant.ingest.read.seen import Seen, SeenIds
 from tasb_qdrant.ingest.verify.findings import Findings
@@ -34,8 +34,6 @@ AGREED: Final = ReadOptions(consistency="all")
 
 _AHEAD: Final = 3
 """Windows whose stored payloads are fetched while another is compared."""
-
-_Payloads = Mapping[PointId, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ def compare_payloads(
     keys: PayloadKeys,
     on_window: Callable[[Window], None],
 ) -> None:
-    """Find the passages that are missing or stored with another payload, in any of the views.
+    """Find the passages that are missing, or stored with another payload or without a vector, in any of the views.
 
     While one window is compared, the payloads of the next are read; `on_window` is called with each.
     """
@@ -103,7 +101,7 @@ def compare_payloads(
             for view, stored in zip(views, answers, strict=True):
                 found: dict[Difference, dict[PointId, str]] = {}
                 for passage, point_id, content in zip(window.passages, window.ids, window.contents, strict=True):
-                    differs = difference(passage, content, stored.get(point_id), keys)
+                    differs = stored.difference(passage, point_id, content, keys)
                     if differs is not None:
                         found.setdefault(differs, {})[point_id] = passage.id
                 for differs, ids in found.items():
@@ -113,10 +111,10 @@ def compare_payloads(
 
 def _with_payloads(
     windows: Iterable[Window], views: Sequence[View], flow: Flow
-) -> Iterator[tuple[Window, list[_Payloads]]]:
+) -> Iterator[tuple[Window, list[Stored]]]:
     """Each window with what each view has stored under its ids; every view is read in a thread of its own."""
     asked: list[Channel[Window]] = [flow.channel(_AHEAD + 1) for _ in views]
-    answered: list[Channel[_Payloads]] = [flow.channel(_AHEAD + 1) for _ in views]
+    answered: list[Channel[Stored]] = [flow.channel(_AHEAD + 1) for _ in views]
     for number, view in enumerate(views):
         flow.spawn(f"compare {number}", partial(_answer, view, asked[number], answered[number]))
     answers = [channel.items() for channel in answered]
@@ -131,9 +129,9 @@ def _with_payloads(
         yield window, [next(answer) for answer in answers]
 
 
-def _answer(view: View, windows: Channel[Window], answers: Channel[_Payloads]) -> None:
+def _answer(view: View, windows: Channel[Window], answers: Channel[Stored]) -> None:
     for window in windows:
-        answers.put({point.id: point.payload or {} for point in view.collection.reads.retrieve(window.ids)})
+        answers.put(Stored.under(window.ids, view.collection))
 
 
 @dataclass(slots=True)

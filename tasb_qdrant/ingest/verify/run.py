@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Unpack
+from typing import Final, Unpack
 
 from tasb_qdrant.collection.open import open_existing
 from tasb_qdrant.collection.schema import check_contract
@@ -26,6 +26,11 @@ from tasb_qdrant.ingest.verify.reconcile import views_in
 from tasb_qdrant.keywords import chosen, expanded_signature
 from tasb_qdrant.records.verification import VerifyReport
 from tasb_qdrant.settings import StoreOptions, StoreSettings, check_whole_number, store_settings
+
+_UNKNOWN: Final = (
+    "The store's files were not compared with checksums: the last to write was killed, or was another program, or a "
+    "version without checksums; the next run that stores something writes them."
+)
 
 
 class VerifyOptions(StoreOptions, EncoderOptions, SourceOptions, total=False):
@@ -54,6 +59,8 @@ def verify(
     once more; ids that the source doesn't have are named and left. Nothing else is ever changed; texts of another field
     than the collection's replace none (ReplaceRefusedError). `on_progress` is called in this thread, `progress` shows
     how far it is. The other options are `ingest`'s.
+
+    All files of an embedded store are read, too, and compared with their checksums.
 
     Raises CollectionNotFoundError, ContractMismatchError, SourceError, and what the store and the encoder raise.
     """
@@ -87,6 +94,9 @@ def verify(
         given.split_by(None if target.split is None else Splitter(target.split, load()))
         if repair:
             given.check_repeatable("--repair")
+        damaged = target.damaged()  # before a repair writes to them
+        if damaged is None:
+            notes.append(_UNKNOWN)
         guard = ReplaceGuard(target, lambda: fields_of(recognition.reader), allowed=False)
         check = Check(
             given,
@@ -100,4 +110,6 @@ def verify(
             guard=guard,
         )
         found = check.run(repair=repair)
-        return replace(found, notes=(*found.notes, *notes, *recognition.notes, *guard.note))
+        return replace(
+            found, damaged=tuple(damaged or ()), notes=(*found.notes, *notes, *recognition.notes, *guard.note)
+        )

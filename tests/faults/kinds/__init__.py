@@ -12,13 +12,18 @@ from tests.faults.kinds import (
     collection,
     disk,
     encoding,
+    engine,
     files,
+    hostile,
     key,
     kill,
+    others,
+    readers,
     replies,
     saved,
     server,
     signals,
+    terminal,
 )
 from tests.faults.trial import Injection
 
@@ -82,6 +87,19 @@ KINDS: Final = (
     Kind(23, "key-revoked", "key changed on the server", 40, 1, key.revoked),
     Kind(24, "bm25", "SIGKILL, signals and lost replies while words are stored, too", 300, 5, bm25.with_words),
     Kind(25, "embedded-disk", "the embedded store's disk full, then freed", 120, 3, disk.embedded),
+    Kind(26, "lost-points", "acknowledged points vanish beside another source's", 180, 1, others.lost_points),
+    Kind(27, "bare-points", "vectors, or words, deleted by another program", 120, 1, others.bare_points),
+    Kind(28, "other-writers", "another client deletes and adds during a load", 180, 1, others.other_writers),
+    Kind(29, "restored", "a snapshot or a backup restored, after a kill and during a load", 180, 1, others.restored),
+    Kind(30, "replaced", "the collection made anew, or its alias switched, during a load", 120, 1, others.replaced),
+    Kind(31, "engine-files", "the embedded engine's files damaged", 540, 2, engine.damaged),
+    Kind(32, "power-loss", "power lost under the embedded store", 150, 1, engine.power_loss),
+    Kind(33, "forked", "searched by processes that were forked after the opening", 90, 1, readers.forked),
+    Kind(34, "deadline", "deadlines against servers that stand still or trickle", 140, 1, readers.deadline),
+    Kind(35, "hostile-server", "answers of a hostile server (in process)", 400, 1, hostile.server),
+    Kind(36, "hostile-source", "hostile lines and files (in process)", 120, 2, hostile.sources),
+    Kind(37, "hostile-model", "hostile model folders (in process)", 100, 1, hostile.models),
+    Kind(38, "terminal", "control characters in strangers' text, on a terminal", 330, 2, terminal.controls),
 )
 
 

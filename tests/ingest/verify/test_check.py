@@ -12,15 +12,15 @@ import numpy as np
 import orjson
 import pytest
 
-from tasb_qdrant import Passage, VerifyReport, ingest, verify
+from tasb_qdrant import Passage, Searcher, VerifyReport, ingest, verify
 from tasb_qdrant.collection.open import open_collection
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.protocol import OpenCollection
 from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.encoder.options import EncoderChoice
-from tasb_qdrant.errors import ContractMismatchError, SettingsError
+from tasb_qdrant.errors import CollectionError, ContractMismatchError, RequestRefusedError, SettingsError
 from tasb_qdrant.ingest.verify.check import Check
-from tests.collection.helpers import payloads_of, vectors_of
+from tests.collection.helpers import delete_vectors, payloads_of, vectors_of
 from tests.ingest import stored
 from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
@@ -64,7 +64,7 @@ def opened(where: Where) -> OpenCollection:
 
 
 def counts(found: VerifyReport) -> dict[str, int]:
-    names = ("missing", "extra", "duplicates", "text", "payload", "vectors")
+    names = ("missing", "extra", "duplicates", "text", "payload", "no_vector", "vectors")
     return {name: getattr(found, name) for name in names if getattr(found, name)}
 
 
@@ -126,6 +126,32 @@ def test_a_repair_puts_right_what_differs_and_leaves_what_is_extra(where: Where)
     assert found.examples == {"extra": ("stranger",)}
     with opened(where) as collection:
         collection.delete_points([Passage("stranger", "x").point_id])
+        assert everything(collection) == before
+
+
+def test_a_passage_without_its_vector_is_not_stored(where: Where) -> None:
+    load(corpus(), where)
+    with opened(where) as collection:
+        before = everything(collection)
+        delete_vectors(collection, [3, 700])
+        delete_vectors(collection, [Passage("name 9", "x").point_id])
+    found = verify(corpus(), encoder=StubEncoder(), sample=10_000, **where)
+    assert (counts(found), found.examples) == ({"no_vector": 3}, {"no_vector": ("3", "700", "name 9")})
+    assert not found.equal
+    with Searcher(**where, encoder=StubEncoder()) as searcher:
+        assert len(searcher.rerank("passage", ["4", "5"])) == 2
+        with pytest.raises(CollectionError, match="point id 3 is stored without its vector"):
+            searcher.rerank("passage", ["3", "4"])
+        with pytest.raises(RequestRefusedError):
+            searcher.more_like_this("3")
+    found = verify(corpus(), encoder=StubEncoder(), sample=0, repair=True, **where)
+    assert (found.encoded, found.updated, found.equal) == (3, 0, True)
+    with opened(where) as collection:
+        assert everything(collection) == before
+        delete_vectors(collection, [0, 512])
+    report = ingest(corpus(), encoder=StubEncoder(), optimize=False, **where)
+    assert (report.stored, report.skipped, report.verified) == (2, COUNT + 98, True)
+    with opened(where) as collection:
         assert everything(collection) == before
 
 
