@@ -134,9 +134,8 @@ class Interrupted:
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path: Path) -> None:
     left = Interrupted(tmp_path)
     report = left.resume()
-    assert "Resuming at passage 1,025, window 3, of a run that was interrupted." in report.notes
+    assert any("of an earlier build" in note and "All is compared" in note for note in report.notes)
     assert (report.read, report.stored, report.skipped, report.points) == (1_100, 76, 1_024, 1_100)
-    assert (report.resumed["windows"], report.resumed["points"]) == (2, 1_024)
     ingest(left.source, collection="c", path=tmp_path / "fresh", encoder=StubEncoder())
     assert stored.embedded(left.store) == stored.embedded(tmp_path / "fresh")
     assert verify(left.source, collection="c", path=left.store, encoder=StubEncoder()).equal

@@ -287,6 +287,12 @@ class CountingReads(Reads):
     def count(self, where: Where | None = None, **_: Any) -> int:
         return self._collection.points
 
+    def missing(self, ids: Sequence[PointId], **_: Any) -> list[PointId]:
+        return []
+
+    def without_vectors(self, ids: Sequence[PointId], **_: Any) -> frozenset[PointId]:
+        return frozenset()
+
 
 class CountingCollection:
     """A collection that keeps nothing but their number: what is left is the pipeline's own time and memory."""

@@ -45,7 +45,15 @@ def test_phases_come_in_order_counts_only_rise_and_the_last_is_the_report(tmp_pa
         file.write("no json\n" * 5)
     told, _ = told_by(source, tmp_path / "s", rejects=tmp_path / "r")
     phases = [phase for phase, _ in groupby(now.phase for now in told)]
-    assert phases == ["opening the source", "connecting", "encoding", "building the vector index", "done"]
+    assert phases == [
+        "opening the source",
+        "connecting",
+        "encoding",
+        "looking for other loads",
+        "building the vector index",
+        "looking at what is stored",
+        "done",
+    ]
     for before, after in pairwise(told):
         assert all(getattr(before, name) <= getattr(after, name) for name in COUNTS)
     fractions = [now.fraction for now in told if now.bytes_total]

@@ -265,12 +265,21 @@ def test_a_report_is_verified_where_the_count_is_what_it_must_be(expected: int |
 
 
 def test_every_difference_has_its_name_and_its_count_in_a_report() -> None:
-    assert [each.value for each in Difference] == ["missing", "extra", "duplicate", "text", "payload", "vector"]
+    assert [each.value for each in Difference] == [
+        "missing",
+        "extra",
+        "duplicate",
+        "text",
+        "payload",
+        "no_vector",
+        "vector",
+    ]
     counts: dict[str, Any] = {each.attribute: 10**place for place, each in enumerate(Difference)}
     report = VerifyReport("c", "here", **counts)
-    assert [report.count(each) for each in Difference] == [1, 10, 100, 1_000, 10_000, 100_000]
-    assert (report.differences, replace(report, extra_allowed=True).differences) == (111_111, 111_101)
-    assert Difference.mended_by(Repair.ENCODE) == (Difference.MISSING, Difference.TEXT, Difference.VECTOR)
+    assert [report.count(each) for each in Difference] == [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000]
+    assert (report.differences, replace(report, extra_allowed=True).differences) == (1_111_111, 1_111_101)
+    encoded = (Difference.MISSING, Difference.TEXT, Difference.NO_VECTOR, Difference.VECTOR)
+    assert Difference.mended_by(Repair.ENCODE) == encoded
 
 
 def test_values_that_json_cannot_say_become_null_and_are_counted() -> None:

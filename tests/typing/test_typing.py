@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import tasb_qdrant
-from tasb_qdrant.errors import FilterError
+from tasb_qdrant.errors import FilterError, SettingsError
 
 HERE = Path(__file__).parent
 ROOT = Path(tasb_qdrant.__file__).parents[1]
@@ -82,5 +82,5 @@ def test_what_checkers_refuse_raises_when_it_is_run(slip: str) -> None:
     preamble = REFUSED.read_text().split("\nsearch(")[0]
     names: dict[str, object] = {}
     exec(preamble, names)
-    with pytest.raises((FilterError, TypeError, AttributeError)):
+    with pytest.raises((FilterError, SettingsError, TypeError, AttributeError)):
         exec(slip, names)

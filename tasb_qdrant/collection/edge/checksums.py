@@ -9,7 +9,6 @@ killed nothing is known, and nothing is said.
 from __future__ import annotations
 
 import errno
-import logging
 import os
 import zlib
 from collections.abc import Iterator, Mapping
@@ -23,8 +22,9 @@ import orjson
 
 from tasb_qdrant.collection.edge.files import sync_folder, write_durably
 from tasb_qdrant.errors import StoreCorruptError
+from tasb_qdrant.printable import logger
 
-log: Final = logging.getLogger(__name__)
+log: Final = logger(__name__)
 
 _RECORD: Final = "checksums.json"
 _NEW: Final = "checksums.json.new"

@@ -63,7 +63,7 @@ def _roots(settings: StoreSettings) -> bytes | None:
     if settings.ca_file is not None:
         return _read(settings.ca_file, "--ca-file")
     file, folder = usual_authorities()
-    parts = [] if file is None else [_read(file, "$SSL_CERT_FILE")]
+    parts = [] if file is None else [_usual(file, settings.location)]
     if folder is not None:
         found = [_read(path, "$SSL_CERT_DIR") for path in _listed(folder) if path.is_file()]
         parts += [part for part in found if _BEGIN in part]
@@ -71,6 +71,20 @@ def _roots(settings: StoreSettings) -> bytes | None:
 
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
+
+
+def _usual(file: Path, where: str) -> bytes:
+    """What $SSL_CERT_FILE names."""
+    try:
+        found = file.read_bytes()
+        why = "" if _BEGIN in found else "there is none in it"
+    except OSError as error:
+        found, why = b"", error.strerror or str(error)
+    if why:
+        raise SettingsError(
+            f"{where}: the certificates of $SSL_CERT_FILE ({file}) can't be read ({why}); correct or unset it"
+        )
+    return found
 
 
 def _listed(folder: Path) -> list[Path]:

@@ -77,9 +77,7 @@ class ServerCollection(Edits):
         self._notes = notes
         self._sleep = sleep
         self._watch = watch
-        self._wait_seconds = _wait_seconds(settings) if connection.version >= UPDATE_QUEUE.since else None
-        keys = state.schema.keys
-        self._wire = UpsertWire(name, dim=state.schema.contract.dim, keys=keys, wait_seconds=self._wait_seconds)
+        self._wire = UpsertWire(name, dim=state.schema.contract.dim, keys=state.schema.keys)
         wire = GrpcWire if connection.channel is not None else RestWire
         self._steps = ReadSteps(
             wire(name, settings.location),
@@ -406,11 +404,20 @@ class ServerCollection(Edits):
     def _sender(self, batch: PointBatch) -> Callable[[], None]:
         """What stores the batch when it is called, and may be called again."""
         if (channel := self._connection.channel) is not None:
-            send = grpc_sender(channel, self._wire.request(batch), timeout=self._settings.timeout)
+            send = grpc_sender(
+                channel, self._wire.request(batch, wait_seconds=self._wait_seconds()), timeout=self._settings.timeout
+            )
         else:
             points = rest_points(batch, self._payloads(batch))
-            send = rest_sender(self._client, self._name, points, wait_seconds=self._wait_seconds)
+            send = rest_sender(self._client, self._name, points, wait_seconds=self._wait_seconds())
         return self._confirmations.stored(send, batch, lambda: self._payloads(batch))
+
+    def _wait_seconds(self) -> int | None:
+        """Seconds after which a server says how far a write is, if this one can; strict mode may allow fewer."""
+        if self._connection.version < UPDATE_QUEUE.since:
+            return None
+        ours = max(1, int(self._settings.timeout) - _ANSWERED_BEFORE)
+        return min(ours, self.limits.seconds or ours)
 
     def _check_filter(self, where: Filter) -> None:
         """Raises ServerTooOldError for conditions that the server doesn't have yet."""
@@ -465,10 +472,6 @@ class ServerCollection(Edits):
 
 _ANSWERED_BEFORE: Final = 5
 """Seconds before our own deadline in which a server says that a write takes longer: after it nobody would know."""
-
-
-def _wait_seconds(settings: StoreSettings) -> int:
-    return max(1, int(settings.timeout) - _ANSWERED_BEFORE)
 
 
 def _counted(passages: int) -> str:

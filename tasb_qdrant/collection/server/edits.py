@@ -24,7 +24,7 @@ def grpc_id(point_id: PointId) -> grpc.PointId:
 class ServerEdits:
     """The edits of one collection. `call` sends a request with retries; its second argument says what for.
 
-    After `wait_seconds` the server says how far it is, and `confirmations` look (None: whenever it wants to).
+    After so many `wait_seconds` the server says how far it is, and `confirmations` look (None: whenever it wants to).
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class ServerEdits:
         over_grpc: bool,
         timeout: float,
         confirmations: Confirmations,
-        wait_seconds: int | None = None,
+        wait_seconds: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._client = client
         self._name = name
@@ -51,9 +51,9 @@ class ServerEdits:
         if not ids:
             return
         if self._over_grpc:
-            send = grpc_delete(self._client, self._name, ids, timeout=self._timeout, wait=self._wait)
+            send = grpc_delete(self._client, self._name, ids, timeout=self._timeout, wait=self._wait())
         else:
-            send = rest_delete(self._client, self._name, ids, wait=self._wait)
+            send = rest_delete(self._client, self._name, ids, wait=self._wait())
         self._call(self._confirmations.deleted(send, ids), "deleting passages")
 
     def patch_payloads(self, ids: Sequence[PointId], fields: Mapping[str, Any], removed: Sequence[str]) -> None:
@@ -61,9 +61,9 @@ class ServerEdits:
         if not ids:
             return
         if self._over_grpc:
-            send = grpc_patch(self._client, self._name, ids, fields, removed, timeout=self._timeout, wait=self._wait)
+            send = grpc_patch(self._client, self._name, ids, fields, removed, timeout=self._timeout, wait=self._wait())
         else:
-            send = rest_patch(self._client, self._name, ids, fields, removed, wait=self._wait)
+            send = rest_patch(self._client, self._name, ids, fields, removed, wait=self._wait())
         self._call(self._confirmations.patched(send, ids, fields, removed), "patching payloads")
 
     def replace_payloads(self, payloads: Mapping[PointId, Mapping[str, Any]]) -> None:
@@ -71,9 +71,9 @@ class ServerEdits:
         if not payloads:
             return
         if self._over_grpc:
-            send = grpc_payloads(self._client, self._name, payloads, timeout=self._timeout, wait=self._wait)
+            send = grpc_payloads(self._client, self._name, payloads, timeout=self._timeout, wait=self._wait())
         else:
-            send = rest_payloads(self._client, self._name, payloads, wait=self._wait)
+            send = rest_payloads(self._client, self._name, payloads, wait=self._wait())
         try:
             self._call(self._confirmations.replaced(send, payloads), "replacing payloads")
         except RequestTooLargeError:

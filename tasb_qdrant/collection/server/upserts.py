@@ -45,14 +45,10 @@ _ALONE: Final = [bytes((n,)) if n < 0x80 else bytes((n & 0x7F | 0x80, n >> 7)) f
 
 
 class UpsertWire:
-    """Makes the upsert requests of one collection; several threads may do so at once.
+    """Makes the upsert requests of one collection; several threads may do so at once."""
 
-    After `wait_seconds` the server says how far it is (None: whenever it wants to).
-    """
-
-    def __init__(self, collection: str, *, dim: int, keys: PayloadKeys, wait_seconds: int | None = None) -> None:
+    def __init__(self, collection: str, *, dim: int, keys: PayloadKeys) -> None:
         floats = 4 * dim
-        self._tail = _TAIL if wait_seconds is None else _TAIL + _TIMEOUT + _varint(wait_seconds)
         self._row_bytes = floats
         self._head = _sized(b"\x0a", collection.encode())  # UpsertPoints.collection_name
         dense = _head(b"\x0a", b"", floats)  # DenseVector.data, packed
@@ -64,10 +60,12 @@ class UpsertWire:
         self._id, self._text, self._title = (_Name(_FIELD, name).strings for name in self._reserved)
         self._names: dict[str, _Name] = {}
 
-    def request(self, batch: PointBatch) -> bytes:
-        """A serialised UpsertPoints that is answered when it is done. The vectors are copied once."""
+    def request(self, batch: PointBatch, *, wait_seconds: int | None = None) -> bytes:
+        """A serialised UpsertPoints that is answered when it is done, or after `wait_seconds`, when the server says how
+        far it is (None: whenever it wants to). The vectors are copied once."""
+        tail = _TAIL if wait_seconds is None else _TAIL + _TIMEOUT + _varint(wait_seconds)
         if batch.sparse is not None:
-            return self._request_with_sparse(batch, batch.sparse)
+            return self._request_with_sparse(batch, batch.sparse, tail)
         rows = _bytes_of(batch.vectors)
         before, size = self._before_row, self._row_bytes
         fixed = len(before) + size
@@ -79,10 +77,10 @@ class UpsertWire:
             length = _varint(len(ident) + len(payload) + fixed)
             parts += (_POINT, length, ident, payload, before, rows[start : start + size])
             start += size
-        parts.append(self._tail)
+        parts.append(tail)
         return b"".join(parts)
 
-    def _request_with_sparse(self, batch: PointBatch, sparse: SparseVectors) -> bytes:
+    def _request_with_sparse(self, batch: PointBatch, sparse: SparseVectors, tail: bytes) -> bytes:
         """The same with two vectors for each point: the dense one, which has no name, and the sparse one.
 
         An empty one too: where a point is in a finished segment, a server keeps the earlier vector of a name that
@@ -102,7 +100,7 @@ class UpsertWire:
             parts += (named.before_values, values[4 * first : 4 * last])
             parts += (named.before_indices, indices[_INDEX * first : _INDEX * last])
             start += size
-        parts.append(self._tail)
+        parts.append(tail)
         return b"".join(parts)
 
     def _payload(self, passage_id: str, text: str, title: str | None, fields: Mapping[str, Any]) -> bytes:

@@ -76,8 +76,7 @@ def altered(rows: Sequence[StoredRow], collection: Collection) -> int:
     stored = {row.id: row.digest for row in rows}
     if not stored:
         return 0
-    reads = collection.reads
-    found = reads.run(reads.steps.retrieve(list(stored)))
+    found = collection.reads.retrieve(list(stored))
     return len(stored) - sum(digest(canonical(point.payload or {})) == stored[point.id] for point in found)
 
 
