@@ -100,7 +100,7 @@ find_options = grouped(
         type=click.Choice(["dense", "bm25", "hybrid"]),
         default="dense",
         show_default=True,
-        help="By vectors, by words, or both; the last two need a collection ingested with --bm25.",
+        help="By vectors, by words, or both; words need --bm25 at the ingest, or an index of the texts that ranks.",
     ),
     click.option(
         "--fusion",

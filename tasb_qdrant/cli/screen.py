@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final
 
@@ -50,7 +51,8 @@ def encode_anything() -> None:
     """Have standard output and error take every character, whatever their encoding: one that it lacks is escaped."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # what a program puts in their place may have no encoding at all
-            stream.reconfigure(errors="backslashreplace")
+            with suppress(OSError):  # one that says that it can seek, and can't, stays as it is
+                stream.reconfigure(errors="backslashreplace")
 
 
 def print_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -38,7 +38,8 @@ class ModeOptions(TypedDict, total=False):
     """How passages are ranked."""
 
     mode: Mode
-    """Rank by vectors ("dense"), by words ("bm25"), or by both ("hybrid"); words need a collection with BM25."""
+    """Rank by vectors ("dense"), by words ("bm25"), or by both ("hybrid"); words need a collection with BM25, or an
+    index of its texts that ranks."""
 
     fusion: Fusion
     """How hybrid fuses its two lists: "rrf" by reciprocal ranks, "dbsf" by normalised scores."""

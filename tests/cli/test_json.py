@@ -149,7 +149,7 @@ def test_keys_have_one_order_over_grpc_over_rest_and_embedded(
         common = ["--collection", collection_name, *place]
         if number != 1:
             assert run("ingest", "p.jsonl", *common, *MODEL, "--index", "m:keyword", "--index", "a:integer").code == 0
-        [hit] = run("search", "one", *common, "--json").json["hits"]
+        [hit] = run("search", "one", *common, *MODEL, "--json").json["hits"]
         seen.append(json.dumps({key: value for key, value in hit.items() if key != "score"}))
         info = run("collection", "info", *common, "--json").json
         assert list(info["indexes"]) == ["a", "m"]

@@ -192,7 +192,10 @@ def test_options_of_a_store_reach_it(run: Run, monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(listing, "list_collections", list_none)
     (tmp_path / "key").write_text("secret\n")
-    options = ("--url", "https://a:1", "--api-key-file", "key", "--grpc-port", "2", "--transport", "rest")
+    for name in ("ca.pem", "me.pem", "mine.pem"):
+        (tmp_path / name).touch()
+    options = ["--url", "https://a:1", "--api-key-file", "key", "--grpc-port", "2", "--transport", "rest"]
+    options += ["--ca-file", "ca.pem", "--client-cert", "me.pem", "--client-key", "mine.pem"]
     assert (
         run("collection", "list", *options, "--timeout", "3", "--retry-seconds", "4", "--allow-plain-http-key").code
         == 0
@@ -209,4 +212,7 @@ def test_options_of_a_store_reach_it(run: Run, monkeypatch: pytest.MonkeyPatch, 
         "retry_seconds": 4.0,
         "read_timeout": None,
         "allow_plain_http_key": True,
+        "ca_file": Path("ca.pem"),
+        "client_cert": Path("me.pem"),
+        "client_key": Path("mine.pem"),
     }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tasb_qdrant.collection.info import CollectionInfo, OptimizeProgress
 from tasb_qdrant.collection.limits import StoreLimits
-from tasb_qdrant.collection.loads import LoadMark, Loads
+from tasb_qdrant.collection.loads import LoadMark, Loads, load_metadata, read_loads
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.reads.questions import ScoredPoint, Where
@@ -312,6 +312,7 @@ class CountingCollection:
         self.contract = stub_contract(dim)
         self.keys = PayloadKeys()
         self.points = 0
+        self._metadata: dict[str, Any] = {}
         self._lock = threading.Lock()
         self.reads: Reads = CountingReads(self)
 
@@ -329,10 +330,10 @@ class CountingCollection:
         raise NotImplementedError
 
     def loads(self) -> Loads:
-        return Loads(shared=False)
+        return read_loads(self._metadata, shared=True)
 
     def note_load(self, load: str, mark: LoadMark | None, *, latest: str = "", retry: bool = True) -> None:
-        pass
+        self._metadata |= load_metadata(load, mark, latest=latest)
 
     def record_fields(self, fields: RoleFields) -> None:
         self.fields = fields

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import orjson
 
-from tasb_qdrant.collection.edge.files import sync_folder, write_durably
+from tasb_qdrant.collection.edge.files import named_failure, sync_folder, write_durably
 from tasb_qdrant.errors import StoreCorruptError
 from tasb_qdrant.printable import logger
 
@@ -80,21 +80,21 @@ class Checksums:
         self._seen = {name: _stamp(path) for name, path in self._files()}
 
     def writing(self) -> None:
-        """Something is about to be written: from now on the checksums may be wrong."""
+        """Something is about to be written: from now on the checksums may be wrong. Raises CollectionError."""
         if self._written:
             return
-        self._written = True
-        with suppress(FileNotFoundError):
+        with named_failure(self._folder, "removing the checksums of its files"), suppress(FileNotFoundError):
             (self._folder / _RECORD).unlink()
             sync_folder(self._folder)  # else a power loss could bring it back, beside files that were changed
+        self._written = True
 
     def closed(self, *, in_memory: bool) -> None:
         """The engine has closed its files: note how they are, if something was written. On a disk `in_memory` the time
         of a file's last change says nothing."""
         if not self._written:
             return
-        sums = {name: self._sum(name, path, in_memory=in_memory) for name, path in self._files()}
         try:
+            sums = {name: self._sum(name, path, in_memory=in_memory) for name, path in self._files()}
             write_durably(self._folder / _NEW, orjson.dumps(self._as_json(sums)))
             (self._folder / _NEW).replace(self._folder / _RECORD)
         except OSError as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,16 +87,23 @@ def note_metadata(folder: Path, changes: Mapping[str, Any], doing: str) -> None:
     """
     sidecar = folder / SIDECAR
     new = folder / f".{SIDECAR}.new"
-    try:
+    with named_failure(folder, doing):
         merged = {**orjson.loads(sidecar.read_bytes()), **changes}
         metadata = {key: value for key, value in merged.items() if value is not None}
         write_durably(new, orjson.dumps(metadata, option=orjson.OPT_INDENT_2))
         new.replace(sidecar)
         sync_folder(folder)
+
+
+@contextmanager
+def named_failure(folder: Path, doing: str) -> Iterator[None]:
+    """What the system says against writing in the folder becomes CollectionError, or its kind DiskFullError."""
+    try:
+        yield
     except OSError as error:
         _check_full(folder, error, doing)
         raise CollectionError(
-            f"{sidecar}: can't be written ({error.strerror or error}); make the folder writable, or free space"
+            f"{folder}, {doing}: can't be written ({error.strerror or error}); make the folder writable, or free space"
         ) from error
 
 

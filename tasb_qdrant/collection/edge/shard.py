@@ -170,11 +170,13 @@ class OpenShard:
 
     def check_before_writing(self) -> None:
         """Raises StoreCorruptError for files of a small store that aren't as they were written."""
+        self.check_process()
         with self._turn:
             self._sums.check_before_writing()
 
     def damaged(self) -> list[str] | None:
         """The engine's files that aren't as they were written last; None where that isn't known."""
+        self.check_process()
         with self._turn:
             return self._sums.damaged()
 
@@ -193,6 +195,7 @@ class OpenShard:
 
     def metadata_now(self) -> Mapping[str, Any]:
         """What stands in the sidecar. Raises CollectionReplacedError if that is another collection's by now."""
+        self.check_process()
         with self._turn:
             metadata = read_metadata(self.folder)
         check_same(self.schema, metadata, name=self.folder.name, location=str(self.folder.parent))
@@ -200,6 +203,7 @@ class OpenShard:
 
     def note(self, metadata: Mapping[str, Any], doing: str) -> None:
         """Merge these keys into the sidecar; null removes one. Raises CollectionError."""
+        self.check_process()
         with self._turn:
             note_metadata(self.folder, metadata, doing)
 
