@@ -212,6 +212,18 @@ class BrowseSteps:
         read: ReadOptions = DEFAULT_READ,
     ) -> StoreSteps[list[ScoredPoint]]:
         """Those of the points that are there, in the order of `ids`, an id given twice twice; their score is 0."""
+        return (yield from self.retrieve_by_name(ids, payload=payload, vectors=vectors, sparse=sparse, read=read))
+
+    def retrieve_by_name(
+        self,
+        ids: Sequence[PointId],
+        *,
+        payload: Selection = True,
+        vectors: bool = False,
+        sparse: bool = False,
+        read: ReadOptions = DEFAULT_READ,
+    ) -> StoreSteps[list[ScoredPoint]]:
+        """The same of whichever collection has the name by now, even another than the one that was opened."""
         found: dict[PointId, ScoredPoint] = {}
         unique = list(dict.fromkeys(ids))
         size = self._limits.reads or BATCH_POINTS
