@@ -242,8 +242,10 @@ class BrowseSteps:
             found = {point.id: point for answer in answers for point in answer}
         return [found[each] for each in ids if each in found]
 
+    @as_it_is
     def missing(self, ids: Sequence[PointId], *, read: ReadOptions = DEFAULT_READ) -> StoreSteps[list[PointId]]:
         """Those of these different ids under which nothing is stored, in their order. UUIDs may be without hyphens."""
+        read = self._allowed(read)
         size = min(PAGE_IDS, self._limits.reads or PAGE_IDS)
         parts = [ids[start : start + size] for start in range(0, len(ids), size)]
         if self._limits == StoreLimits() and parts:  # strict mode may refuse to count, or so long a condition
