@@ -103,6 +103,17 @@ def test_they_are_taken_out_whoever_notices_it_first(
     assert client.get_collection(collection_name).config.metadata == metadata[0]
 
 
+def test_a_collection_made_anew_without_bm25_ends_the_load(
+    load: Load, client: QdrantClient, collection_name: str
+) -> None:
+    def recreate() -> None:
+        client.delete_collection(collection_name)
+        load(later(50))
+
+    with pytest.raises(CollectionReplacedError, match=r"the collection was number .*, made since; bm25 was"):
+        load(stored.numbered(COUNT), at=recreate, bm25=True)
+
+
 def test_a_load_by_an_alias_stays_in_the_collection_that_it_began_with(
     load: Load, client: QdrantClient, collection_name: str
 ) -> None:

@@ -81,11 +81,11 @@ class Names:
         self.load(self.green, Mirrored(weights="7" * 64), "green")
         self.switch(self.blue)
 
-    def load(self, name: str, encoder: StubEncoder, word: str) -> None:
+    def load(self, name: str, encoder: StubEncoder, word: str, *, bm25: bool = True) -> None:
         passages = [Passage(f"p{n}", f"passage {n}", payload={"n": n, "of": word}) for n in range(COUNT)]
         settings = CollectionSettings(indexes={"n": "integer"})
         state = self.folder / fresh_name()
-        ingest(passages, collection=name, encoder=encoder, bm25=True, settings=settings, state=state, **self.options)
+        ingest(passages, collection=name, encoder=encoder, bm25=bm25, settings=settings, state=state, **self.options)
 
     def switch(self, target: str) -> None:
         make = models.CreateAlias(alias_name=self.alias, collection_name=target)
@@ -156,6 +156,16 @@ def test_one_that_was_made_alike_is_followed_without_a_word(names: Names, recent
         assert {hit.id for hit in searcher.search(TEXT, mode="bm25", limit=COUNT)} == {hit.id for hit in words}
         assert searcher.collection.bm25 == searcher.info().bm25
         assert searcher.count() == COUNT
+
+
+def test_one_that_has_no_bm25_tells_of_itself_as_it_is(names: Names) -> None:
+    name = fresh_name()
+    names.load(name, StubEncoder(), "plain", bm25=False)
+    with Searcher(names.alias, encoder=StubEncoder(), **names.options) as searcher:
+        names.switch(name)
+        info = searcher.info()
+        assert (info.bm25, info.points, info.indexed, info.alias_of) == (None, COUNT, 0, name)
+    names.client.delete_collection(name)
 
 
 def test_a_collection_that_is_made_anew_is_judged_likewise(names: Names, recent: None) -> None:
