@@ -190,9 +190,10 @@ class Lease:
     def withdraw(self) -> None:
         """Delete what went into a collection that has another model's contract by now: vectors of this load, which
         nobody would find. What others stored under the same ids stays."""
+        reads = self._collection.reads
         with self._sending:
             for sent in self._sent.values():
-                points = self._collection.reads.retrieve(sent.ids, payload=False, vectors=True)
+                points = reads.run(reads.steps.retrieve_by_name(sent.ids, payload=False, vectors=True))
                 rows = {point_id: row for row, point_id in enumerate(sent.ids)}
                 own = [
                     point.id

@@ -42,10 +42,8 @@ def report_of(
     warnings: Sequence[str] = (),
     refused_indexes: Mapping[str, str] | None = None,
 ) -> IngestReport:
-    """The report; the collection is flushed and its points counted first. `notes` and `warnings` are the run's own,
-    and `refused_indexes` those that could not be made."""
-    collection.flush()
-    hidden = collection.wait_until_visible()
+    """The report; the collection's points are counted first. `notes` and `warnings` are the run's own, and
+    `refused_indexes` those that could not be made."""
     points = collection.reads.count()
     now = counters.finish()
     resumed = journal.resumed
@@ -77,7 +75,12 @@ def report_of(
         rejects_file=rejects_file,
         notes=(*encoder.notes, *collection.notes, *notes, *_of_others(outcome, expected)),
         refused_indexes=refused_indexes or {},
-        warnings=(*filter(None, [hidden]), *warnings, *_long_titles(now.titles_split), *_warnings(collection, encoder)),
+        warnings=(
+            *filter(None, [there.hidden]),
+            *warnings,
+            *_long_titles(now.titles_split),
+            *_warnings(collection, encoder),
+        ),
         proposed_indexes=_proposed(outcome, collection),
         resumed=resumed.model_dump() if resumed.windows else {},
     )

@@ -16,12 +16,15 @@ from tasb_qdrant.collection.schema import check_contract, check_name
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.errors import (
+    CollectionChangedError,
     CollectionReplacedError,
     LoadUnderWayError,
+    NotOurCollectionError,
     RejectedError,
     RequestRefusedError,
     SettingsError,
     SourceError,
+    StoreCorruptError,
 )
 from tasb_qdrant.ingest.flow import sleep_until
 from tasb_qdrant.ingest.indexes import RunIndexes
@@ -68,6 +71,15 @@ if TYPE_CHECKING:
 log: Final = logger(__name__)
 
 C = TypeVar("C", bound=Collection | Store)
+
+_AFTER_A_CHANGE: Final = (
+    CollectionReplacedError,
+    CollectionChangedError,
+    NotOurCollectionError,
+    StoreCorruptError,
+    RequestRefusedError,
+)
+"""What a load may fail with once its collection was made anew or exchanged, whoever notices it first."""
 
 
 class IngestRun:
@@ -305,16 +317,17 @@ class IngestRun:
     @contextmanager
     def _held(self, lease: Lease) -> Iterator[None]:
         """Hold the lease. What went into another model's collection is taken back."""
-        try:
-            with lease.held(alone=self._choice.sync):
+        with lease.held(alone=self._choice.sync):
+            try:
                 yield
-        except (CollectionReplacedError, RequestRefusedError) as error:
-            change = error if isinstance(error, CollectionReplacedError) else lease.change()
-            if change is not None and change.another_model:
-                lease.withdraw()
-            if change is None or change is error:
-                raise
-            raise change from error
+            except _AFTER_A_CHANGE as error:
+                # Asked while it is held: a lease that knows leaves another collection's metadata alone.
+                change = error if isinstance(error, CollectionReplacedError) else lease.change()
+                if change is not None and change.another_model:
+                    lease.withdraw()
+                if change is None or change is error:
+                    raise
+                raise change from error
 
     @contextmanager
     def _unchanged(self, files: SourceFiles) -> Iterator[None]:

@@ -37,6 +37,8 @@ def edits(session: Session[Any]) -> EditSteps:
 def replace(session: Session[T], passages: Passage | Iterable[Passage]) -> Steps[EditReport]:
     """Give passages that are there another text, title and payload; those that aren't there are not stored."""
     collection = session.collection
+    # First of all: what follows, from the points' ids on, is made for the collection that has the name now.
+    yield from session.reads.state.confirmed()
     given = _given(session, passages)
     found = yield from session.reads.retrieve(list(given))
     stored = {point.id: point.payload or {} for point in found}

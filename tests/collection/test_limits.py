@@ -247,6 +247,14 @@ def test_where_exact_counts_are_refused_ids_are_read_instead(strict: Strict) -> 
     assert collection.info().points == 200
 
 
+def test_ids_are_looked_for_where_exact_counts_are_refused_since_the_opening(strict: Strict) -> None:
+    collection = strict.collection()
+    fill(collection, 20)
+    strict.put(search_allow_exact=False)
+    assert collection.reads.missing([0, 7, 10**6, 19]) == [10**6]
+    assert not collection.limits.exact
+
+
 def test_more_payload_indexes_than_allowed_are_refused_before_any_is_made(strict: Strict) -> None:
     collection = strict.collection(max_payload_index_count=2)
     collection.ensure_indexes({"a": "keyword"})

@@ -11,6 +11,7 @@ from qdrant_client import QdrantClient, models
 
 from tasb_qdrant.collection.loads import LATEST_KEY, PREFIX, LoadMark, load_metadata
 from tasb_qdrant.collection.open import open_collection
+from tasb_qdrant.collection.reads import state as collection_state
 from tasb_qdrant.errors import CollectionReplacedError, EncodingError, LoadUnderWayError
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest import lease as leases
@@ -79,6 +80,38 @@ def test_a_collection_made_anew_with_another_model_gets_none_of_the_vectors(
         load(stored.numbered(COUNT), at=recreate)
     assert caught.value.another_model
     assert {int(point) for point in stored.on_server(client, collection_name)} == {int(p.id) for p in later(50)}
+
+
+@pytest.mark.parametrize("first", ["a read", "the heartbeat"])
+def test_they_are_taken_out_whoever_notices_it_first(
+    load: Load, client: QdrantClient, collection_name: str, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    monkeypatch.setattr(collection_state, "STATE_AGE", 0.0)
+    if first == "a read":
+        monkeypatch.setattr(leases, "BEAT_SECONDS", 3600)
+    metadata: list[Any] = []
+
+    def recreate() -> None:
+        client.delete_collection(collection_name)
+        load(later(50), encoder=StubEncoder(weights="9" * 64))
+        metadata.append(client.get_collection(collection_name).config.metadata)
+
+    with pytest.raises(CollectionReplacedError, match=r"made since; model was stub") as caught:
+        load(stored.numbered(COUNT), at=recreate, overwrite=first == "the heartbeat")
+    assert caught.value.another_model
+    assert {int(point) for point in stored.on_server(client, collection_name)} == {int(p.id) for p in later(50)}
+    assert client.get_collection(collection_name).config.metadata == metadata[0]
+
+
+def test_a_collection_made_anew_without_bm25_ends_the_load(
+    load: Load, client: QdrantClient, collection_name: str
+) -> None:
+    def recreate() -> None:
+        client.delete_collection(collection_name)
+        load(later(50))
+
+    with pytest.raises(CollectionReplacedError, match=r"the collection was number .*, made since; bm25 was"):
+        load(stored.numbered(COUNT), at=recreate, bm25=True)
 
 
 def test_a_load_by_an_alias_stays_in_the_collection_that_it_began_with(

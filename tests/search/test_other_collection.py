@@ -64,6 +64,10 @@ def recent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collection_state, "STATE_AGE", 0.0)
 
 
+def stored_in(client: QdrantClient, name: str) -> list[models.Record]:
+    return client.scroll(name, limit=10 * COUNT, with_vectors=True)[0]
+
+
 class Names:
     """A server's collections `blue`, `twin` (made alike) and `green` (of another model), and an alias."""
 
@@ -77,11 +81,11 @@ class Names:
         self.load(self.green, Mirrored(weights="7" * 64), "green")
         self.switch(self.blue)
 
-    def load(self, name: str, encoder: StubEncoder, word: str) -> None:
+    def load(self, name: str, encoder: StubEncoder, word: str, *, bm25: bool = True) -> None:
         passages = [Passage(f"p{n}", f"passage {n}", payload={"n": n, "of": word}) for n in range(COUNT)]
         settings = CollectionSettings(indexes={"n": "integer"})
         state = self.folder / fresh_name()
-        ingest(passages, collection=name, encoder=encoder, bm25=True, settings=settings, state=state, **self.options)
+        ingest(passages, collection=name, encoder=encoder, bm25=bm25, settings=settings, state=state, **self.options)
 
     def switch(self, target: str) -> None:
         make = models.CreateAlias(alias_name=self.alias, collection_name=target)
@@ -154,6 +158,16 @@ def test_one_that_was_made_alike_is_followed_without_a_word(names: Names, recent
         assert searcher.count() == COUNT
 
 
+def test_one_that_has_no_bm25_tells_of_itself_as_it_is(names: Names) -> None:
+    name = fresh_name()
+    names.load(name, StubEncoder(), "plain", bm25=False)
+    with Searcher(names.alias, encoder=StubEncoder(), **names.options) as searcher:
+        names.switch(name)
+        info = searcher.info()
+        assert (info.bm25, info.points, info.indexed, info.alias_of) == (None, COUNT, 0, name)
+    names.client.delete_collection(name)
+
+
 def test_a_collection_that_is_made_anew_is_judged_likewise(names: Names, recent: None) -> None:
     name = fresh_name()
     names.load(name, StubEncoder(), "first")
@@ -197,14 +211,15 @@ def test_without_waiting_a_word_of_the_server_is_taken_for_some_seconds(
         assert sent[5:] == ["reading the collection's state", "searching"]
 
 
-def test_an_edit_never_goes_into_another_collection_however_soon(names: Names) -> None:
+@pytest.mark.parametrize("edit", ["delete", "delete_where", "patch", "patch_where", "replace"])
+def test_an_edit_never_goes_into_another_collection_however_soon(names: Names, edit: str) -> None:
     with Searcher(names.alias, encoder=StubEncoder(), **names.options) as searcher:
         searcher.search(TEXT)
+        before = stored_in(names.client, names.green)
         names.switch(names.green)
-        for edit in ("delete", "delete_where", "patch", "patch_where", "replace"):
-            with pytest.raises(CollectionChangedError):
-                CALLS[edit](searcher)
-    assert names.client.count(names.green).count == COUNT
+        with pytest.raises(CollectionChangedError):
+            CALLS[edit](searcher)
+    assert stored_in(names.client, names.green) == before
 
 
 @pytest.mark.parametrize("kind", ["embedded", "server"])

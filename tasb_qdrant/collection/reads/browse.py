@@ -212,6 +212,18 @@ class BrowseSteps:
         read: ReadOptions = DEFAULT_READ,
     ) -> StoreSteps[list[ScoredPoint]]:
         """Those of the points that are there, in the order of `ids`, an id given twice twice; their score is 0."""
+        return (yield from self.retrieve_by_name(ids, payload=payload, vectors=vectors, sparse=sparse, read=read))
+
+    def retrieve_by_name(
+        self,
+        ids: Sequence[PointId],
+        *,
+        payload: Selection = True,
+        vectors: bool = False,
+        sparse: bool = False,
+        read: ReadOptions = DEFAULT_READ,
+    ) -> StoreSteps[list[ScoredPoint]]:
+        """The same of whichever collection has the name by now, even another than the one that was opened."""
         found: dict[PointId, ScoredPoint] = {}
         unique = list(dict.fromkeys(ids))
         size = self._limits.reads or BATCH_POINTS
@@ -230,8 +242,10 @@ class BrowseSteps:
             found = {point.id: point for answer in answers for point in answer}
         return [found[each] for each in ids if each in found]
 
+    @as_it_is
     def missing(self, ids: Sequence[PointId], *, read: ReadOptions = DEFAULT_READ) -> StoreSteps[list[PointId]]:
         """Those of these different ids under which nothing is stored, in their order. UUIDs may be without hyphens."""
+        read = self._allowed(read)
         size = min(PAGE_IDS, self._limits.reads or PAGE_IDS)
         parts = [ids[start : start + size] for start in range(0, len(ids), size)]
         if self._limits == StoreLimits() and parts:  # strict mode may refuse to count, or so long a condition

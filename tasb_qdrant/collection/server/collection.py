@@ -34,7 +34,6 @@ from tasb_qdrant.collection.server.rest import RestWire
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.state import indexes_of, schema_of
 from tasb_qdrant.collection.server.upserts import UpsertWire
-from tasb_qdrant.collection.server.vectors import check_bm25_vector
 from tasb_qdrant.collection.server.versions import TEXT_SCORES, UPDATE_QUEUE, check_filter
 from tasb_qdrant.collection.server.visibility import Backlog, wait_until_visible
 from tasb_qdrant.collection.watch import Watch
@@ -94,9 +93,10 @@ class ServerCollection(Edits):
         self._reads = Reads(self._steps, self._reading.send)
         self._optimizers = Optimizers(
             name,
+            location=settings.location,
             connection=connection,
             schema=state.schema,
-            describe=self._describe_patiently,
+            describe=self._describe_to_index,
             call=self._call,
             sleep=sleep,
         )
@@ -236,15 +236,15 @@ class ServerCollection(Edits):
 
     def record_fields(self, fields: RoleFields) -> None:
         """Have the collection say that its passages come from these fields, and from those that another process
-        recorded since it was opened here."""
+        recorded since it was opened here. Raises CollectionReplacedError if it isn't the collection that was opened."""
         # Read anew: another process may have recorded something else since.
-        described = self._describe()
-        schema = read_schema(described.config.metadata, name=self._name, location=self.location)
+        metadata = self._describe().config.metadata
+        check_same(self._schema, metadata, name=self._name, location=self.location)
+        schema = read_schema(metadata, name=self._name, location=self.location)
         if schema.fields not in (None, self._schema.fields):
             fields = schema.fields.plus(fields)
         schema_now = schema.model_copy(update={"fields": fields})
         self._steps.state.now = replace(self._steps.state.now, schema=schema_now)
-        self._optimizers.adopt(schema_now)
         if fields == schema.fields:
             return
         self._call(
@@ -324,7 +324,9 @@ class ServerCollection(Edits):
 
     def index_deferred(self) -> bool:
         """Whether a load that is under way, or did not finish, keeps the server from building the index."""
-        return is_deferred(self._describe().config.optimizer_config, self._schema)
+        config = (described := self._describe()).config
+        schema = schema_of(described, name=self._name, location=self.location)
+        return is_deferred(config.optimizer_config, schema)
 
     def defer_indexing(self) -> None:
         """Stop the server from building the vector index until `optimize`."""
@@ -350,7 +352,7 @@ class ServerCollection(Edits):
             location=self.location,
             store=f"Qdrant {'.'.join(map(str, self._connection.version))} ({self._connection.transport})",
             points=self._reads.run_until(self._steps.count(), deadline),
-            indexed=described.indexed_vectors_count or 0,
+            indexed=_indexed(described, schema),
             status=described.status.value,
             index_deferred=is_deferred(described.config.optimizer_config, schema),
             vectors=schema.vectors,
@@ -433,11 +435,21 @@ class ServerCollection(Edits):
     def _describe_patiently(self) -> models.CollectionInfo:
         """For those who change what it says: that may take the server a while."""
         doing = "reading the collection's state"
-        return self._of_dense(self._call(lambda: self._client.get_collection(self._name), doing))
+        return self._call(lambda: self._client.get_collection(self._name), doing)
+
+    def _describe_to_index(self) -> models.CollectionInfo:
+        """The same with the dense vectors alone counted as indexed. Raises CollectionReplacedError in a load whose
+        collection is another one by now, and what `schema_of` raises."""
+        described = self._describe_patiently()
+        if self._patience.loads:
+            check_same(self._schema, described.config.metadata, name=self._name, location=self.location)
+        schema = schema_of(described, name=self._name, location=self.location)
+        described.indexed_vectors_count = _indexed(described, schema)
+        return described
 
     def _describe(self, deadline: Deadline | None = None) -> models.CollectionInfo:
         described = partial(self._connection.questions.describe, self._name)
-        return self._of_dense(self._ask(described, "reading the collection's state", deadline))
+        return self._ask(described, "reading the collection's state", deadline)
 
     def _ask(self, question: Callable[[float], T], doing: str, deadline: Deadline | None = None) -> T:
         """The answer to a small question."""
@@ -451,12 +463,6 @@ class ServerCollection(Edits):
             watch=self._watch,
             deadline=deadline,
         )
-
-    def _of_dense(self, described: models.CollectionInfo) -> models.CollectionInfo:
-        if self.bm25 is not None:
-            check_bm25_vector(described, name=self._name, location=self.location)
-            described.indexed_vectors_count = dense_indexed(described.indexed_vectors_count, described.points_count)
-        return described
 
     def _call(self, request: Callable[[], T], doing: str, *, retry_seconds: float | None = None) -> T:
         self._reading.check_open()
@@ -472,6 +478,12 @@ class ServerCollection(Edits):
 
 _ANSWERED_BEFORE: Final = 5
 """Seconds before our own deadline in which a server says that a write takes longer: after it nobody would know."""
+
+
+def _indexed(described: models.CollectionInfo, schema: CollectionSchema) -> int:
+    """How many of the dense vectors are indexed."""
+    indexed = described.indexed_vectors_count or 0
+    return indexed if schema.bm25 is None else dense_indexed(indexed, described.points_count)
 
 
 def _counted(passages: int) -> str:

@@ -18,12 +18,12 @@ from qdrant_client import models
 
 from tasb_qdrant.collection.info import OptimizeProgress
 from tasb_qdrant.collection.limits import VECTOR_BYTES
-from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.collection.schema import CollectionSchema, read_schema
 from tasb_qdrant.collection.server.connection import Connection
 from tasb_qdrant.collection.server.index import FULL_INDEXING_KB, is_indexed, wait_until_indexed
 from tasb_qdrant.collection.server.versions import PREVENT_UNOPTIMIZED
 from tasb_qdrant.collection.server.visibility import Backlog
-from tasb_qdrant.errors import CollectionError
+from tasb_qdrant.errors import CollectionError, CollectionReplacedError
 
 NEVER_KB: Final = 0
 """The threshold at which a server builds no vector index."""
@@ -71,12 +71,17 @@ class _Call(Protocol):
 
 
 class Optimizers:
-    """The optimizers of one collection; `describe` gives its state, `call` sends a request."""
+    """The optimizers of one collection; `describe` gives its state, `call` sends a request.
+
+    What the collection says of itself is read anew before anything is decided: another load may have switched
+    something off and left it to this one, or recorded the fields of its source.
+    """
 
     def __init__(
         self,
         name: str,
         *,
+        location: str,
         connection: Connection,
         schema: CollectionSchema,
         describe: Callable[[], models.CollectionInfo],
@@ -84,26 +89,22 @@ class Optimizers:
         sleep: Callable[[float], None],
     ) -> None:
         self._name = name
+        self._location = location
         self._client = connection.client
         self._can_prevent = connection.version >= PREVENT_UNOPTIMIZED.since
         self._schema = schema
-        self._vector_bytes = schema.contract.dim * VECTOR_BYTES[schema.vectors]
         self._describe = describe
         self._call = call
         self._sleep = sleep
 
-    def adopt(self, schema: CollectionSchema) -> None:
-        """What the collection says of itself from now on; what is recorded later goes with it."""
-        self._schema = schema
-
     def defer(self) -> None:
         """Build no index for now. The wanted settings are recorded in the same request, if they aren't yet."""
-        record = self._adopted(self._describe())
+        record = self._adopted(self._look())
         self._set(NEVER_KB, prevent=False if self._schema.prevent_unoptimized else None, record=record)
 
     def begin(self) -> None:
         """Have nothing hidden that is stored from now on, where the person's own settings would."""
-        config = (described := self._describe()).config.optimizer_config
+        config = (described := self._look()).config.optimizer_config
         if not config.prevent_unoptimized or is_deferred(config, self._schema):
             return
         self._adopted(described)
@@ -112,12 +113,13 @@ class Optimizers:
 
     def end(self) -> None:
         """Put that back, unless the index is still to be built, after which it is."""
-        if self._schema.prevent_suspended and not is_deferred(self._describe().config.optimizer_config, self._schema):
+        config = self._look().config.optimizer_config
+        if self._schema.prevent_suspended and not is_deferred(config, self._schema):
             self._restore()
 
     def settle(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
         """`build_all` after a deferred load. Else wait for the server, which leaves out what is quicker to scan."""
-        described = self._describe()
+        described = self._look()
         threshold = described.config.optimizer_config.indexing_threshold
         if is_deferred(described.config.optimizer_config, self._schema):
             self.build_all(on_progress)
@@ -127,7 +129,7 @@ class Optimizers:
             if threshold and (changed or not is_indexed(described, self._vector_bytes, threshold)):
                 self._wait(threshold, on_progress)
         if suspended:
-            self._restore()
+            self.end()
 
     def build_all(self, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
         """Have every vector indexed, wait until nothing is pending, and put the wanted settings back.
@@ -135,17 +137,26 @@ class Optimizers:
         Where the server can, its searches pass over what isn't indexed yet: they would else compare with
         every vector of the backlog, and slow down the building. `deferred_note` says so meanwhile.
         """
-        record = self._adopted(self._describe())
+        record = self._adopted(self._look())
         with self._restoring():
             self._set(FULL_INDEXING_KB, prevent=True, record=record)
             self._wait(FULL_INDEXING_KB, on_progress)
+            self._look()
         self._restore()
+
+    def _look(self) -> models.CollectionInfo:
+        """The collection as it is now, and its record with it."""
+        described = self._describe()
+        self._schema = read_schema(described.config.metadata, name=self._name, location=self._location)
+        return described
 
     @contextmanager
     def _restoring(self) -> Iterator[None]:
         """Should the block fail, put the wanted settings back."""
         try:
             yield
+        except CollectionReplacedError:
+            raise  # another collection's settings are left alone
         except BaseException as error:
             # Whatever went wrong, or Ctrl-C, is what the person must see: one try, and no second error.
             try:
@@ -173,6 +184,10 @@ class Optimizers:
             return None
         self._schema = adopted
         return adopted
+
+    @property
+    def _vector_bytes(self) -> int:
+        return self._schema.contract.dim * VECTOR_BYTES[self._schema.vectors]
 
     def _wait(self, threshold_kb: int, on_progress: Callable[[OptimizeProgress], None] | None) -> None:
         wait_until_indexed(

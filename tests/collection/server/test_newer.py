@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 import pytest
@@ -13,12 +13,12 @@ from qdrant_client import grpc as messages
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.collection.protocol import Collection, OpenCollection
-from tasb_qdrant.collection.schema import read_schema
+from tasb_qdrant.collection.schema import CollectionSchema, read_schema
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.collection.watch import Watch
-from tasb_qdrant.errors import ServerBusyError, StoreCorruptError
+from tasb_qdrant.errors import CollectionReplacedError, ServerBusyError, StoreCorruptError
 from tasb_qdrant.ingest import ingest
-from tasb_qdrant.records import Passage
+from tasb_qdrant.records import Passage, RoleFields
 from tasb_qdrant.settings import CollectionSettings, store_settings
 from tests.collection.faults import GrpcFault, GrpcProxy, HttpFault
 from tests.collection.helpers import CONTRACT, fill, fresh_name, passages, payloads_of, random_vectors
@@ -41,7 +41,7 @@ class Opened:
     def again(self) -> OpenCollection:
         return self.store.open(self.collection.name)
 
-    def recorded(self, plain: QdrantServer) -> object:
+    def recorded(self, plain: QdrantServer) -> CollectionSchema:
         client = QdrantClient(url=plain.url, check_compatibility=False)
         metadata = client.get_collection(self.collection.name).config.metadata
         client.close()
@@ -174,7 +174,7 @@ def test_a_persons_own_prevent_unoptimized_is_off_for_a_load_and_put_back(
     collection = opened.again()
     collection.begin_load()
     assert opened.server.updates == [{"prevent_unoptimized": False}]
-    assert opened.recorded(qdrant_1_17).prevent_suspended  # type: ignore[attr-defined]
+    assert opened.recorded(qdrant_1_17).prevent_suspended
     (note,) = opened.again().notes
     assert "prevent_unoptimized" in note
     assert "collection optimize" in note
@@ -185,7 +185,7 @@ def test_a_persons_own_prevent_unoptimized_is_off_for_a_load_and_put_back(
     else:
         collection.end_load()
     assert opened.server.prevent is True
-    assert not opened.recorded(qdrant_1_17).prevent_suspended  # type: ignore[attr-defined]
+    assert not opened.recorded(qdrant_1_17).prevent_suspended
     assert opened.again().notes == ()
 
 
@@ -202,7 +202,7 @@ def test_it_is_put_back_after_a_load_that_was_killed_and_not_taken_for_a_wish(
     opened.again().begin_load()
     opened.again().optimize()
     assert opened.server.prevent is True
-    assert opened.recorded(qdrant_1_17).prevent_suspended is False  # type: ignore[attr-defined]
+    assert opened.recorded(qdrant_1_17).prevent_suspended is False
 
 
 def test_a_deferred_load_keeps_the_wish_as_well(opened: Opened) -> None:
@@ -217,6 +217,88 @@ def test_a_deferred_load_keeps_the_wish_as_well(opened: Opened) -> None:
     assert opened.server.prevent is True
 
 
+@pytest.mark.parametrize("how", ["optimize", "settle", "defer", "end"])
+def test_the_last_of_several_loads_puts_back_what_the_first_switched_off(
+    opened: Opened, qdrant_1_17: QdrantServer, how: str
+) -> None:
+    fill(opened.collection, 20)
+    opened.server.prevent = True
+    first, last = opened.again(), opened.again()
+    first.begin_load()
+    last.begin_load()  # finds it off, and knows from the record alone that it is to be put back
+    body = RoleFields(id=("id",), text=("body",))
+    first.record_fields(body)
+    if how == "optimize":
+        last.optimize()
+    elif how == "settle":
+        last.settle_index(changed=True)
+    elif how == "defer":
+        last.defer_indexing()
+        last.settle_index(changed=False)
+    else:
+        last.end_load()
+    assert opened.server.prevent is True
+    recorded = opened.recorded(qdrant_1_17)
+    assert (recorded.prevent_suspended, recorded.prevent_unoptimized, recorded.fields) == (False, True, body)
+
+
+def test_a_load_that_ends_later_overwrites_nothing_that_another_recorded(
+    opened: Opened, qdrant_1_17: QdrantServer
+) -> None:
+    fill(opened.collection, 20)
+    opened.server.prevent = True
+    first, other = opened.again(), opened.again()
+    first.begin_load()
+    body = RoleFields(id=("id",), text=("body",))
+    other.record_fields(body)
+    first.end_load()
+    assert opened.server.prevent is True
+    assert opened.recorded(qdrant_1_17).fields == body
+
+
+def test_a_load_leaves_the_settings_of_a_collection_alone_that_was_made_anew(
+    opened: Opened, qdrant_1_17: QdrantServer
+) -> None:
+    opened.server.prevent = True
+    first = opened.again()
+    first.begin_load()
+    name = first.name
+    opened.store.delete(name)
+    other = replace(CONTRACT, weights="9" * 64)
+    open_for_writing(name, opened.store, contract=other, settings=CollectionSettings()).close()
+    opened.server.updates.clear()
+    for step in (
+        first.begin_load,
+        first.end_load,
+        first.defer_indexing,
+        first.optimize,
+        lambda: first.settle_index(changed=True),
+        lambda: first.record_fields(RoleFields(text=("body",))),
+    ):
+        with pytest.raises(CollectionReplacedError, match="made since"):
+            step()
+    assert opened.server.updates == []
+    assert opened.recorded(qdrant_1_17).contract == other
+
+
+def test_a_collection_made_anew_while_its_index_is_built_keeps_its_settings(
+    opened: Opened, qdrant_1_17: QdrantServer
+) -> None:
+    fill(opened.collection, 20)
+    first = opened.again()
+
+    def recreate(_: object) -> None:
+        opened.store.delete(first.name)
+        settings = CollectionSettings(indexing_threshold_kb=777)
+        open_for_writing(first.name, opened.store, contract=CONTRACT, settings=settings).close()
+        opened.server.updates.clear()
+
+    with pytest.raises(CollectionReplacedError):
+        first.optimize(recreate)
+    assert opened.server.updates == []
+    assert opened.recorded(qdrant_1_17).indexing_threshold_kb == 777
+
+
 def test_somebody_who_switches_it_off_is_not_overruled(opened: Opened) -> None:
     fill(opened.collection, 20)
     opened.server.prevent = True
@@ -228,12 +310,12 @@ def test_somebody_who_switches_it_off_is_not_overruled(opened: Opened) -> None:
     assert opened.server.prevent is False
 
 
-def test_without_it_a_load_asks_once_and_changes_nothing(opened: Opened) -> None:
+def test_without_it_a_load_asks_twice_and_changes_nothing(opened: Opened) -> None:
     fill(opened.collection, 20)
     opened.server.looks = 0
     opened.collection.begin_load()
     opened.collection.end_load()
-    assert (opened.server.looks, opened.server.updates) == (1, [])
+    assert (opened.server.looks, opened.server.updates) == (2, [])
 
 
 def test_points_that_stay_hidden_though_nothing_goes_on_are_reported(opened: Opened) -> None:
