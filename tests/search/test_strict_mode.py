@@ -13,6 +13,8 @@ from qdrant_client import QdrantClient, models
 
 from tasb_qdrant import AsyncSearcher, CollectionSettings, F, Passage, Searcher, ingest, verify
 from tasb_qdrant.errors import LimitExceededError
+from tasb_qdrant.records import IngestReport
+from tests.collection.helpers import fresh_name
 from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
 
@@ -189,3 +191,34 @@ def test_loads_edits_and_comparisons_keep_to_them(
     long = Passage("long", " ".join(f"word{n}" for n in range(21)))
     with pytest.raises(LimitExceededError, match=r"passage 'long' has 21 different words .* allows 20 .*--split"):
         ingest([long], collection=place["collection"], state=tmp_path, **options)
+
+
+@pytest.fixture(scope="module")
+def loaded(place: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Another collection, with words."""
+    loaded = {**place, "collection": fresh_name(), "state": tmp_path_factory.mktemp("state")}
+    _load(loaded)
+    yield loaded
+    loaded["client"].delete_collection(loaded["collection"])
+
+
+@pytest.fixture
+def free(loaded: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The same, as yet without strict mode."""
+    yield loaded
+    _put(loaded)
+
+
+def _load(place: dict[str, Any]) -> IngestReport:
+    options = {"collection": place["collection"], "state": place["state"], **place["options"]}
+    return ingest(_passages(), encoder=StubEncoder(), bm25=True, **options)
+
+
+def test_best_per_is_asked_once_more_by_limits_that_came_since(free: dict[str, Any]) -> None:
+    for texts in ([TEXT], [TEXT, "passage 8 bee"]):
+        with Searcher(free["collection"], encoder=StubEncoder(), **free["options"]) as searcher:
+            before = searcher.search_batch(texts, best_per="group")
+            _put(free, max_query_limit=12)
+            found = searcher.search_batch(texts, best_per="group")
+            assert [[hit.id for hit in hits] for hits in found] == [[hit.id for hit in hits] for hits in before]
+        _put(free)
