@@ -214,6 +214,17 @@ def _load(place: dict[str, Any]) -> IngestReport:
     return ingest(_passages(), encoder=StubEncoder(), bm25=True, **options)
 
 
+def test_a_repeated_load_tells_lost_vectors_whatever_conditions_are_allowed(free: dict[str, Any]) -> None:
+    with Searcher(free["collection"], encoder=StubEncoder(), **free["options"]) as searcher:
+        lost: list[Any] = [searcher.collection.point_id(name) for name in ("p3", "p5")]
+    for most in (1, 2, 3):
+        free["client"].delete_vectors(free["collection"], [""], lost[:1], wait=True)
+        free["client"].delete_vectors(free["collection"], ["bm25"], lost[1:], wait=True)
+        _put(free, filter_max_conditions=most)
+        again = _load(free)
+        assert (again.stored, again.skipped) == (2, COUNT - 2)
+
+
 def test_best_per_is_asked_once_more_by_limits_that_came_since(free: dict[str, Any]) -> None:
     for texts in ([TEXT], [TEXT, "passage 8 bee"]):
         with Searcher(free["collection"], encoder=StubEncoder(), **free["options"]) as searcher:
