@@ -41,7 +41,6 @@ def search(session: Session[T], texts: Sequence[str], options: SearchOptions) ->
     """For each query its hits, best first: those that the cache hasn't are encoded together and sent as one."""
     ranking = Ranking.of(options, diversity=options.get("diversity"), best_per=options.get("best_per"))
     check_depth(ranking, **chosen(PartOptions, options))
-    yield from session.reads.state.refreshed()  # before the cache answers, and before anything is encoded
     wanted, warnings = yield from _wanted(session, options, ranking, **chosen(PartOptions, options))
     found: dict[int, Hits[T]] = {}
     keys = [_key(session, text, ranking, wanted) for text in texts] if session.cache.on else []
@@ -184,6 +183,8 @@ def _wanted(
 ) -> Steps[tuple[QueryOptions, tuple[str, ...]]]:
     """The options as a value, checked before anything is encoded, and what of them looks like a slip."""
     wanted = query_options(session.hits, options, **part)
+    # Before the cache answers, and before anything is judged by the limits and fields, or encoded.
+    yield from session.reads.state.refreshed()
     session.reads.check_depth(ranking.depth)
     warnings: tuple[str, ...] = ()
     if wanted.where is not None:
