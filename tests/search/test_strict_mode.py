@@ -14,6 +14,7 @@ from qdrant_client import QdrantClient, models
 from tasb_qdrant import AsyncSearcher, CollectionSettings, F, Passage, Searcher, ingest, verify
 from tasb_qdrant.errors import LimitExceededError
 from tasb_qdrant.records import IngestReport
+from tasb_qdrant.search.options import Mode
 from tests.collection.helpers import fresh_name
 from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
@@ -53,6 +54,9 @@ CALLS: Final[dict[str, Callable[[Searcher], Any]]] = {
     "groups": lambda s: s.search_groups(TEXT, by="group", limit=12, group_size=2),
     "hybrid groups": lambda s: s.search_groups(TEXT, by="group", mode="hybrid", limit=5),
     "pages": lambda s: list(s.search_pages(TEXT)),
+    "boosted": lambda s: s.search(TEXT, boost="n"),
+    "boosted pages": lambda s: [hit for page in s.search_pages(TEXT, boost="n") for hit in page],
+    "boosted groups": lambda s: s.search_groups(TEXT, by="group", limit=12, boost="n"),
     "recommend": lambda s: s.recommend(["p1", "p2"], ["p3"]),
     "rerank": lambda s: s.rerank(TEXT, [f"p{n}" for n in range(COUNT)]),
     "timeout": lambda s: s.search(TEXT, timeout=60.0),
@@ -67,6 +71,14 @@ REFUSED: Final[dict[str, tuple[str, Callable[[Searcher], Any]]]] = {
     "page_size": ("max_query_limit", lambda s: list(s.search_pages(TEXT, page_size=13))),
     "page_size of a walk": ("max_query_limit", lambda s: list(s.scroll(page_size=13))),
     "offset": ("max_query_limit", lambda s: s.search(TEXT, mode="hybrid", offset=5)),
+    "limit of a boost": ("max_query_limit", lambda s: s.search(TEXT, boost="n", limit=13)),
+    "limit of boosted groups": ("max_query_limit", lambda s: s.search_groups(TEXT, by="group", boost="n", limit=13)),
+    "group_size of a boost": (
+        "max_query_limit",
+        lambda s: s.search_groups(TEXT, by="group", boost="n", group_size=13),
+    ),
+    "depth of a boost": ("max_query_limit", lambda s: s.search(TEXT, boost="n", depth=13)),
+    "page_size of a boost": ("max_query_limit", lambda s: list(s.search_pages(TEXT, boost="n", page_size=13))),
     "limit of values": ("max_query_limit", lambda s: s.facet("group", limit=13)),
     "exact": ("search_allow_exact", lambda s: s.search(TEXT, exact=True)),
     "hnsw_ef": ("search_max_hnsw_ef", lambda s: s.search(TEXT, hnsw_ef=17)),
@@ -139,6 +151,17 @@ def test_every_walk_is_whole(tight: tuple[Searcher, dict[str, Any]]) -> None:
     assert len(list(searcher.scroll("n < 30", page_size=12))) == 30
     assert searcher.count() == COUNT
     assert len(searcher.get([f"p{n}" for n in range(COUNT)])) == COUNT
+
+
+def test_a_boost_ranks_all_of_its_candidates(tight: tuple[Searcher, dict[str, Any]]) -> None:
+    searcher, _ = tight
+    best_first = list(reversed(range(COUNT)))
+    modes: list[Mode] = ["dense", "hybrid"]
+    for mode in modes:
+        found = searcher.search(TEXT, mode=mode, boost="n", limit=12, offset=40)
+        assert [hit.payload["n"] for hit in found] == best_first[40:52]
+    pages = searcher.search_pages(TEXT, boost="n", page_size=9)
+    assert [hit.payload["n"] for page in pages for hit in page] == best_first
 
 
 def test_values_are_counted_exactly_where_that_is_forbidden(tight: tuple[Searcher, dict[str, Any]]) -> None:
