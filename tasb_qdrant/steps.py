@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeAlias, TypeVar
 
 from tasb_qdrant.errors import SearchTimeoutError
@@ -83,24 +84,32 @@ def work(run: Callable[[], T], did: str = "changed the collection", *, encodes: 
 
 
 def together(plans: Sequence[StoreSteps[T]]) -> StoreSteps[list[T]]:
-    """What each of the plans returns: side by side, so that what they ask for at the same time is sent together."""
+    """What each of the plans returns: side by side, so that what they ask for at the same time is sent together.
+
+    What that raises is raised in each plan that asked, since any of them may be who it is about: one that goes on
+    after it does, and what another lets pass ends all of them."""
     results: dict[int, T] = {}
     asked: dict[int, Requests] = {}
 
-    def go_on(number: int, answer: list[Any] | None) -> None:
+    def go_on(number: int, move: Callable[[], Requests]) -> None:
         try:
-            asked[number] = next(plans[number]) if answer is None else plans[number].send(answer)
+            asked[number] = move()
         except StopIteration as done:
             results[number] = done.value
 
-    for number in range(len(plans)):
-        go_on(number, None)
+    for number, plan in enumerate(plans):
+        go_on(number, partial(next, plan))
     while asked:
-        answers = iter((yield Requests([request for step in asked.values() for request in step.requests])))
-        answered = dict(asked)
+        waiting = dict(asked)
         asked.clear()
-        for number, step in answered.items():
-            go_on(number, [next(answers) for _ in step.requests])
+        try:
+            answers = iter((yield Requests([request for step in waiting.values() for request in step.requests])))
+        except Exception as error:
+            for number in waiting:
+                go_on(number, partial(plans[number].throw, error))
+        else:
+            for number, step in waiting.items():
+                go_on(number, partial(plans[number].send, [next(answers) for _ in step.requests]))
     return [results[number] for number in range(len(plans))]
 
 

@@ -239,7 +239,16 @@ QUESTIONS: Final[dict[str, Callable[[Any, str, str, str], object]]] = {
     "rerank": lambda searcher, query, asked, _: searcher.rerank(query, [asked]),
     "count": lambda searcher, _, __, where: searcher.count(where),
     "scroll": lambda searcher, _, __, where: list(searcher.scroll(where=where)),
+    "facet": lambda searcher, _, asked, __: searcher.facet(asked),
+    "order_by": lambda searcher, _, asked, __: list(searcher.scroll(order_by=asked)),
+    "groups": lambda searcher, query, asked, __: searcher.search_groups(query, by=asked),
+    "best_per": lambda searcher, query, asked, __: searcher.search(query, best_per=asked),
+    "with_payload": lambda searcher, query, asked, __: searcher.search(query, with_payload=[asked]),
+    "boost": lambda searcher, query, asked, __: searcher.search(query, boost=asked),
 }
+
+FIELDS: Final = ("facet", "order_by", "groups", "best_per", "with_payload", "boost")
+"""Those that take the name of a field."""
 
 
 @given(seed=seeds)
@@ -248,11 +257,21 @@ def test_questions(seed: int, searcher: Searcher[dict[str, Any]]) -> None:
     chance = random.Random(seed)
     for _ in range(BATCH):
         query = mutated(chance, "bees and owls").encode(errors="replace").decode()
-        asked = mutated(chance, chance.choice(("1", "bees", "a" * 40)))
+        asked = mutated(chance, chance.choice(("1", "bees", "a" * 40, "year", "lang", "year * 2")))
         where = mutated(chance, 'year >= 2 and lang = "x"')
         name = chance.choice([*QUESTIONS])
         with only_named((seed, name, query, asked, where)):
             QUESTIONS[name](searcher, query, asked, where)
+
+
+@pytest.mark.parametrize("question", FIELDS)
+def test_names_of_fields(question: str, searcher: Searcher[dict[str, Any]]) -> None:
+    spellings = ("{}", "year{}", "{}year", "lang.{}", "`{}`", '"{}"', "{}[]", "year[{}]", "score * {}", 'field("{}")')
+    texts = [spelling.replace("{}", piece) for spelling in spellings for piece in EVIL]
+    odd: tuple[Any, ...] = (0, -1.5, math.nan, True, b"year", ["year"], {"year": 1}, object())
+    for name in (*texts, *odd):
+        with only_named((question, name)):
+            QUESTIONS[question](searcher, "bees", name, "")
 
 
 def _described() -> dict[str, Any]:

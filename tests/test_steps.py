@@ -139,3 +139,37 @@ def test_plans_side_by_side_ask_together_and_get_their_own_answers() -> None:
     ]
     assert asked == [["a0x", "a0y", "c0x"], ["a1x"]]
     assert carry_out(together([]), carry) == []
+
+
+def _patient(name: str, times: int) -> StoreSteps[str]:
+    """Asks, and asks again where it is refused so often."""
+    for _ in range(times):
+        try:
+            (found,) = yield Requests([name])
+        except RequestRefusedError:
+            continue
+        return str(found)
+    (found,) = yield Requests([f"{name} for the last time"])
+    return str(found)
+
+
+@pytest.mark.parametrize("names", ["a", "ab"])
+def test_what_was_refused_may_be_asked_again_by_each_of_the_plans(names: str) -> None:
+    asked: list[list[str]] = []
+
+    def carry(step: Requests, _: Deadline) -> list[str]:
+        asked.append(list(step.requests))
+        if len(asked) == 1:
+            raise RequestRefusedError("no")
+        return [request.upper() for request in step.requests]
+
+    assert carry_out(together([_patient(name, 2) for name in names]), carry) == list(names.upper())
+    assert asked == [list(names)] * 2
+
+
+def test_what_one_of_the_plans_lets_pass_ends_all_of_them() -> None:
+    def refuse(step: Requests, _: Deadline) -> list[str]:
+        raise RequestRefusedError(", ".join(step.requests))
+
+    with pytest.raises(RequestRefusedError, match="a, b"):
+        carry_out(together([_patient("a", 3), _patient("b", 0)]), lambda step, at: refuse(step, at))

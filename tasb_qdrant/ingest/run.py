@@ -136,7 +136,7 @@ class IngestRun:
                 self._split_as(collection.split, encoder)
                 guard = self._guard(collection)
                 lease = self._announce(collection, encoder, reader, journal, indexes, guard)
-                with self._held(lease):
+                with self._held(lease, journal):
                     with self._unchanged(files), self._deletions(collection, indexes, lease) as delete:
                         outcome = self._load(reader, encoder, collection, journal, indexes, guard, seen)
                         refused = _refusal(delete)
@@ -315,8 +315,9 @@ class IngestRun:
         return lease
 
     @contextmanager
-    def _held(self, lease: Lease) -> Iterator[None]:
-        """Hold the lease. What went into another model's collection is taken back."""
+    def _held(self, lease: Lease, journal: Journal) -> Iterator[None]:
+        """Hold the lease. What went into another model's collection is taken back, and of one that isn't there any more
+        no checkpoint stays: the same command looks at all that is stored."""
         with lease.held(alone=self._choice.sync):
             try:
                 yield
@@ -325,6 +326,8 @@ class IngestRun:
                 change = error if isinstance(error, CollectionReplacedError) else lease.change()
                 if change is not None and change.another_model:
                     lease.withdraw()
+                if change is not None:
+                    journal.forget()
                 if change is None or change is error:
                     raise
                 raise change from error

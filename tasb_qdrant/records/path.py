@@ -26,6 +26,12 @@ _QUOTED = re.compile(r"""[^"\\]+""", re.DOTALL)
 _WHOLLY_QUOTED = re.compile(r"""`([^`]+)`|"([^"]+)\"""", re.DOTALL)
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
+_MOST_DIGITS: Final = 18
+"""Of a position in a list: stores keep 64 bits of it, and Python reads no more than 4,300."""
+
+_SHOWN: Final = 100
+"""Characters of a path in an error."""
+
 _REMEMBERED: Final = 4_096
 """Size of the cache of parsed paths: a filtered search parses the same few, several times each."""
 
@@ -58,8 +64,7 @@ def _segments(text: str) -> tuple[Segment, ...]:
         name = match[1] or match[2] or match[3]
         if not is_expressible(name):
             raise FilterError(_inexpressible(name))
-        elements = tuple(int(i) if i else None for i in _INDEX.findall(match[4]))
-        segments.append(Segment(name, elements))
+        segments.append(Segment(name, tuple(_element(digits, text) for digits in _INDEX.findall(match[4]))))
         position = match.end()
         if position == len(text):
             return tuple(segments)
@@ -70,6 +75,16 @@ def _segments(text: str) -> tuple[Segment, ...]:
         f"{text!r} is not a field name; write year, author.name or authors[].name, "
         "and put names with dots or brackets in backticks"
     )
+
+
+def _element(digits: str, path: str) -> int | None:
+    """The position that these digits say, or None for all elements."""
+    if len(digits) > _MOST_DIGITS:
+        raise FilterError(
+            f"{path[:_SHOWN]!r} names an element at a position of {len(digits)} digits; no list is as long, name "
+            "another"
+        )
+    return int(digits) if digits else None
 
 
 def plain_name(name: str) -> str:

@@ -28,18 +28,23 @@ def check_depth(ranking: Ranking, *, limit: int = 10, offset: int = 0) -> None:
         )
 
 
-def candidates_of(session: Session[T], ranking: Ranking, wanted: QueryOptions) -> QueryOptions:
+def candidates_of(ranking: Ranking, wanted: QueryOptions) -> QueryOptions:
     """The options with which candidates are read; the same as `wanted` without a boost.
 
-    They are as many wherever the wanted part of the list is: its parts are parts of one list.
+    They are as many wherever the wanted part of the list is: its parts are parts of one list. Where a server gives
+    fewer at once, they are read in parts.
     """
     if ranking.boost is None:
         return wanted
-    most = session.collection.limits.page
-    depth = ranking.depth or min(DEPTH, most or DEPTH)
     read = [*ranking.boost.fields, *([ranking.best_per] if ranking.best_per else [])]
     return replace(
-        wanted, limit=depth, offset=0, score_threshold=None, payload=_whole_fields(read) or False, vectors=False
+        wanted,
+        limit=ranking.depth or DEPTH,
+        offset=0,
+        score_threshold=None,
+        payload=_whole_fields(read) or False,
+        vectors=False,
+        in_parts=True,
     )
 
 
@@ -82,7 +87,7 @@ def _ranked(
 ) -> StoreSteps[list[list[ScoredPoint]]]:
     """All candidates of each query that reach the threshold, by their new scores."""
     boost, least = ranking.boost, wanted.score_threshold
-    lists = yield from session.reads.query(queries, candidates_of(session, ranking, wanted))
+    lists = yield from session.reads.query(queries, candidates_of(ranking, wanted))
     every = lists if boost is None else [boost.ranked(points) for points in lists]
     return every if least is None else [[point for point in points if point.score >= least] for points in every]
 

@@ -41,7 +41,6 @@ def search(session: Session[T], texts: Sequence[str], options: SearchOptions) ->
     """For each query its hits, best first: those that the cache hasn't are encoded together and sent as one."""
     ranking = Ranking.of(options, diversity=options.get("diversity"), best_per=options.get("best_per"))
     check_depth(ranking, **chosen(PartOptions, options))
-    yield from session.reads.state.refreshed()  # before the cache answers, and before anything is encoded
     wanted, warnings = yield from _wanted(session, options, ranking, **chosen(PartOptions, options))
     found: dict[int, Hits[T]] = {}
     keys = [_key(session, text, ranking, wanted) for text in texts] if session.cache.on else []
@@ -68,6 +67,8 @@ def search_groups(
     field, size = whole_field_path("by", by), checks.whole("group_size", group_size, least=1)
     wanted, warnings = yield from _wanted(session, options, ranking, limit=limit)
     warnings += yield from session.where.check_use(field, GROUPED)
+    if ranking.boost is not None:
+        session.reads.check_page("group_size", size)
     [query] = yield from _queries(session, [text], ranking, wanted, limit=limit * size)
     if ranking.boost is not None:
         groups = yield from boosted_groups(session, query, ranking, wanted, by=field, size=size)
@@ -184,7 +185,11 @@ def _wanted(
 ) -> Steps[tuple[QueryOptions, tuple[str, ...]]]:
     """The options as a value, checked before anything is encoded, and what of them looks like a slip."""
     wanted = query_options(session.hits, options, **part)
-    session.reads.check_depth(ranking.depth)
+    # Before the cache answers, and before anything is judged by the limits and fields, or encoded.
+    yield from session.reads.state.refreshed()
+    session.reads.check_page("depth", ranking.depth)
+    if ranking.boost is not None:  # whose candidates are read in parts, however many are wanted of them
+        session.reads.check_page("limit", wanted.limit)
     warnings: tuple[str, ...] = ()
     if wanted.where is not None:
         warnings += yield from session.where.check(wanted.where)
@@ -215,7 +220,7 @@ def _queries(
         return [query for query in lexical if query is not None]
     vectors = yield from encode_queries(texts)
     if ranking.boost is not None:
-        limit = candidates_of(session, ranking, wanted).limit
+        limit = candidates_of(ranking, wanted).limit
     return [
         ranking.query(Nearest(vector), each, limit=limit, least=least)
         for vector, each in zip(vectors, lexical, strict=True)

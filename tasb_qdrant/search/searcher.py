@@ -126,10 +126,10 @@ class Searcher(SearcherEdits, Generic[P]):
         `where` is an `F(...)` expression, the same as text, or a qdrant_client filter.
 
         `mode` "dense" ranks by vectors; "bm25" by words, in a collection ingested with bm25, or whose texts have an
-        index that ranks; "hybrid" fuses both lists, each of `depth` candidates, by `fusion`: by reciprocal ranks ("rrf",
-        with `weights` of the dense and the bm25 list) or by normalised scores ("dbsf"). Hits below `score_threshold` are
-        left out. `diversity`, from 0 to 1, prefers hits unlike each other, out of `depth` candidates (maximal marginal
-        relevance).
+        index that ranks; "hybrid" fuses both lists, each of `depth` candidates, by `fusion`: by reciprocal ranks
+        ("rrf", with `weights` of the dense and the bm25 list) or by normalised scores ("dbsf"). Hits below
+        `score_threshold` are left out. `diversity`, from 0 to 1, prefers hits unlike each other, out of `depth`
+        candidates (maximal marginal relevance).
 
         `boost` ranks the best `depth` candidates (500) anew, by a formula over `score` and payload fields, such as
         `score * exp_decay(published, scale="30 days")` or `score * weight(kind, {"news": 2})`: see docs/search.md.

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tasb_qdrant.cache import Cache
 from tasb_qdrant.collection.reads.filtering import MAX_AGE, MOST_FILTERS
@@ -59,51 +59,64 @@ def parsed_filter(where: str | Where | bool) -> Where:
     return parsed
 
 
+class _Sample(NamedTuple):
+    """Field -> kinds of JSON values in so many payloads, integers apart from floats."""
+
+    kinds: Mapping[str, frozenset[str]]
+    size: int
+
+
 class WhereChecker:
     """Checks filters against one collection. What it learns of the fields is kept for later filters,
-    for as long as what is known of the indexes."""
+    for as long as what is known of the indexes, and while the same collection has the name."""
 
     def __init__(self, keys: PayloadKeys, reads: ReadSteps) -> None:
         self._keys = keys
         self._reads = reads
         self._passed: Cache[Mapping[str, IndexType]] = Cache(MOST_FILTERS)
-        self._seen: Cache[Mapping[str, frozenset[str]]] = Cache(1, ttl=MAX_AGE)
+        self._seen: Cache[_Sample] = Cache(1, ttl=MAX_AGE)
         self._absent: Cache[Mapping[str, frozenset[str]]] = Cache(MOST_FILTERS, ttl=STATE_AGE)
-        self._sampled = 0
+
+    @property
+    def _id(self) -> str:
+        """That of the collection which has the name now."""
+        return self._reads.state.now.schema.id
 
     def check(self, where: Where | None) -> StoreSteps[tuple[str, ...]]:
         """What looks like a slip, a sentence each, which is also warned of with FilterWarning where the package was
         called. Raises FilterError."""
         if not isinstance(where, Filter):
             return ()
+        yield from self._reads.state.refreshed()
         fields = frozenset(leaf.field for leaf in leaves(where))
         indexes = yield from self._reads.filtering.indexes(fields)
-        if self._passed.get(where) is indexes:
+        asked = self._id, where
+        if self._passed.get(asked) is indexes:
             return ()
-        finer = yield from self._fields()
-        seen = {field: frozenset(map(coarse, kinds)) for field, kinds in finer.items()}
+        sample = yield from self._sample()
+        seen = {field: frozenset(map(coarse, kinds)) for field, kinds in sample.kinds.items()}
         seen |= yield from self._looked_for(fields - seen.keys() - set(map(canonical_path, indexes)))
         # Where there is nothing yet, every index is empty.
-        empty = self._reads.filtering.known.indexes.empty if self._sampled else frozenset()
+        empty = self._reads.filtering.known.indexes.empty if sample.size else frozenset()
         messages = [escaped(message) for message in check_filter(where, indexes=indexes, seen=seen, empty=empty)]
         for message in messages:
             _warn(message)
         if not messages:
-            self._passed.put(where, indexes)
+            self._passed.put(asked, indexes)
         return tuple(messages)
 
     def check_fields(self, fields: Iterable[str]) -> StoreSteps[tuple[str, ...]]:
         """The same for fields that are only named. Of those of an empty collection nothing is known."""
         warned: tuple[str, ...] = ()
         for field in fields:
-            yield from self._fields()
-            if self._sampled:
+            if (yield from self._sample()).size:
                 warned += yield from self.check(F(field).exists())
         return warned
 
     def check_use(self, field: str, use: Use) -> StoreSteps[tuple[str, ...]]:
         """The same for a field that is named for a use. Raises RequestRefusedError, with the remedy, where its values
         can't be used so: a store would find nothing, and say nothing."""
+        yield from self._reads.state.refreshed()
         name = canonical_path(field)
         types = yield from self._reads.filtering.indexes(frozenset({name}))
         indexes = {canonical_path(each): kind for each, kind in types.items()}
@@ -111,7 +124,7 @@ class WhereChecker:
         index = indexes.get(name)
         if index in use.indexes and name not in empty:
             return ()
-        kinds = yield from self._fields()
+        kinds = (yield from self._sample()).kinds
         if (problem := unfit(name, use, index=index, kinds=kinds.get(name.removesuffix("[]"), ()))) is not None:
             raise RequestRefusedError(problem)
         warned = yield from self.check_fields([name])
@@ -130,10 +143,10 @@ class WhereChecker:
         or older than the passages. Only where looking at every passage takes no time to speak of."""
         found: dict[str, frozenset[str]] = {}
         for field in sorted(fields):
-            kinds = self._absent.get(field)
+            kinds = self._absent.get((self._id, field))
             if kinds is None:
                 kinds = yield from self._look_for(field)
-                self._absent.put(field, kinds)
+                self._absent.put((self._id, field), kinds)
             found |= kinds
         return found
 
@@ -150,16 +163,15 @@ class WhereChecker:
             if canonical_path(name) == field
         }
 
-    def _fields(self) -> StoreSteps[Mapping[str, frozenset[str]]]:
-        """Field -> kinds of JSON values seen in a sample of the payloads, integers apart from floats."""
-        seen = self._seen.get(None)
+    def _sample(self) -> StoreSteps[_Sample]:
+        """What is in some of the payloads."""
+        seen = self._seen.get(self._id)
         if seen is None:
             keys = self._keys
             every: dict[str, Any] = {keys.id: "", keys.text: "", keys.title: ""}
-            sample = yield from self._reads.sample(SAMPLE_SIZE)
-            seen = seen_kinds([every, *sample], finer=True)
-            self._sampled = len(sample)
-            self._seen.put(None, seen)
+            payloads = yield from self._reads.sample(SAMPLE_SIZE)
+            seen = _Sample(seen_kinds([every, *payloads], finer=True), len(payloads))
+            self._seen.put(self._id, seen)
         return seen
 
 

@@ -23,6 +23,7 @@ from tasb_qdrant.collection.schema import CollectionSchema
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
 from tasb_qdrant.filters import F
+from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import CollectionSettings
 from tasb_qdrant.steps import Requests, carry_out
 from tests.collection.conftest import server_settings
@@ -253,6 +254,15 @@ def test_ids_are_looked_for_where_exact_counts_are_refused_since_the_opening(str
     strict.put(search_allow_exact=False)
     assert collection.reads.missing([0, 7, 10**6, 19]) == [10**6]
     assert not collection.limits.exact
+
+
+def test_where_exact_counts_are_refused_the_values_of_an_odd_name_are_read(strict: Strict) -> None:
+    collection = strict.collection(search_allow_exact=False)
+    collection.ensure_indexes({'"odd kind"': "keyword"})
+    odd = [Passage(str(n), "text", payload={"odd kind": "ab"[n // 3]}) for n in range(4)]
+    collection.upsert(PointBatch(odd, random_vectors(4)))
+    for name in ("`odd kind`", '"odd kind"'):
+        assert [(each.value, each.count) for each in collection.reads.facet(name)] == [("a", 3), ("b", 1)]
 
 
 def test_more_payload_indexes_than_allowed_are_refused_before_any_is_made(strict: Strict) -> None:

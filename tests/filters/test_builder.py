@@ -204,6 +204,8 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: F("a..b"), "is not a field name"),
     (lambda: F("a[x]"), "is not a field name"),
     (lambda: F("[0]"), "is not a field name"),
+    (lambda: F(f"a[{10**18}]"), "a position of 19 digits"),
+    (lambda: F("a[" + "9" * 5_000 + "]"), "a position of 5000 digits"),
     (lambda: F(1), "must be a string"),  # type: ignore[arg-type]  # as above
     (lambda: all_of([]), "at least one"),
 ]

@@ -17,7 +17,13 @@ from qdrant_client import QdrantClient, models
 
 from tasb_qdrant import AsyncSearcher, CollectionSettings, Passage, Searcher, ingest
 from tasb_qdrant.collection.reads import state as collection_state
-from tasb_qdrant.errors import CollectionChangedError, CollectionNotFoundError, NotOurCollectionError
+from tasb_qdrant.errors import (
+    CollectionChangedError,
+    CollectionNotFoundError,
+    NotOurCollectionError,
+    RequestRefusedError,
+)
+from tasb_qdrant.settings import Bm25Settings
 from tasb_qdrant.steps import Requests
 from tests.collection.conftest import server_settings
 from tests.collection.helpers import fresh_name
@@ -26,6 +32,7 @@ from tests.qdrant_servers import QdrantServer
 
 TEXT: Final = "passage 7"
 COUNT: Final = 20
+ENGLISH: Final = Bm25Settings()
 
 CALLS: Final[dict[str, Callable[[Any], Any]]] = {
     "search": lambda s: s.search(TEXT),
@@ -81,11 +88,14 @@ class Names:
         self.load(self.green, Mirrored(weights="7" * 64), "green")
         self.switch(self.blue)
 
-    def load(self, name: str, encoder: StubEncoder, word: str, *, bm25: bool = True) -> None:
+    def load(
+        self, name: str, encoder: StubEncoder, word: Any, *, words: Bm25Settings = ENGLISH, bm25: bool = True
+    ) -> None:
         passages = [Passage(f"p{n}", f"passage {n}", payload={"n": n, "of": word}) for n in range(COUNT)]
-        settings = CollectionSettings(indexes={"n": "integer"})
+        settings = CollectionSettings(indexes={"n": "integer"}, bm25=words)
         state = self.folder / fresh_name()
-        ingest(passages, collection=name, encoder=encoder, bm25=bm25, settings=settings, state=state, **self.options)
+        settings = settings if bm25 else settings.model_copy(update={"bm25": None})
+        ingest(passages, collection=name, encoder=encoder, settings=settings, state=state, **self.options)
 
     def switch(self, target: str) -> None:
         make = models.CreateAlias(alias_name=self.alias, collection_name=target)
@@ -166,6 +176,57 @@ def test_one_that_has_no_bm25_tells_of_itself_as_it_is(names: Names) -> None:
         info = searcher.info()
         assert (info.bm25, info.points, info.indexed, info.alias_of) == (None, COUNT, 0, name)
     names.client.delete_collection(name)
+
+
+LEXICAL: Final[dict[str, Callable[[Searcher], list[Any]]]] = {
+    "groups": lambda s: s.search_groups(TEXT, by="n", mode="bm25", limit=COUNT),
+    "pages": lambda s: [hit for page in s.search_pages(TEXT, mode="bm25", page_size=COUNT) for hit in page],
+}
+
+
+@pytest.fixture
+def other(names: Names) -> Iterator[Callable[..., str]]:
+    """Makes collections that live for a test."""
+    made: list[str] = []
+
+    def make(word: Any, **options: Any) -> str:
+        made.append(fresh_name())
+        names.load(made[-1], StubEncoder(), word, **options)
+        return made[-1]
+
+    yield make
+    for name in made:
+        names.client.delete_collection(name)
+
+
+def test_words_are_those_of_the_collection_that_is_followed(
+    names: Names, other: Callable[..., str], recent: None
+) -> None:
+    plain = other("plain", words=Bm25Settings(language="none"))  # it has "passage", and the others its stem
+    with Searcher(names.alias, encoder=StubEncoder(), **names.options) as searcher:
+        for name, call in LEXICAL.items():
+            for target in (names.blue, plain):
+                names.switch(target)
+                assert len(call(searcher)) == COUNT, name
+
+
+def test_fields_are_judged_by_the_collection_that_is_followed(
+    names: Names, other: Callable[..., str], recent: None
+) -> None:
+    numbers = other(1.5)
+    with (
+        warnings.catch_warnings(),
+        Searcher(names.alias, encoder=StubEncoder(), **names.options) as searcher,
+    ):
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            names.switch(names.blue)
+            assert [group.value for group in searcher.search_groups(TEXT, by="of")] == ["blue"]
+            assert searcher.search(TEXT, where='of = "blue"').warnings == ()
+            names.switch(numbers)
+            with pytest.raises(RequestRefusedError, match="of holds numbers with fractions"):
+                searcher.search_groups(TEXT, by="of")
+            assert searcher.search(TEXT, where='of = "blue"').warnings != ()
 
 
 def test_a_collection_that_is_made_anew_is_judged_likewise(names: Names, recent: None) -> None:

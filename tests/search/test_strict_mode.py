@@ -13,6 +13,9 @@ from qdrant_client import QdrantClient, models
 
 from tasb_qdrant import AsyncSearcher, CollectionSettings, F, Passage, Searcher, ingest, verify
 from tasb_qdrant.errors import LimitExceededError
+from tasb_qdrant.records import IngestReport
+from tasb_qdrant.search.options import Mode
+from tests.collection.helpers import fresh_name
 from tests.ingest.fakes import StubEncoder
 from tests.qdrant_servers import QdrantServer
 
@@ -51,6 +54,9 @@ CALLS: Final[dict[str, Callable[[Searcher], Any]]] = {
     "groups": lambda s: s.search_groups(TEXT, by="group", limit=12, group_size=2),
     "hybrid groups": lambda s: s.search_groups(TEXT, by="group", mode="hybrid", limit=5),
     "pages": lambda s: list(s.search_pages(TEXT)),
+    "boosted": lambda s: s.search(TEXT, boost="n"),
+    "boosted pages": lambda s: [hit for page in s.search_pages(TEXT, boost="n") for hit in page],
+    "boosted groups": lambda s: s.search_groups(TEXT, by="group", limit=12, boost="n"),
     "recommend": lambda s: s.recommend(["p1", "p2"], ["p3"]),
     "rerank": lambda s: s.rerank(TEXT, [f"p{n}" for n in range(COUNT)]),
     "timeout": lambda s: s.search(TEXT, timeout=60.0),
@@ -65,6 +71,14 @@ REFUSED: Final[dict[str, tuple[str, Callable[[Searcher], Any]]]] = {
     "page_size": ("max_query_limit", lambda s: list(s.search_pages(TEXT, page_size=13))),
     "page_size of a walk": ("max_query_limit", lambda s: list(s.scroll(page_size=13))),
     "offset": ("max_query_limit", lambda s: s.search(TEXT, mode="hybrid", offset=5)),
+    "limit of a boost": ("max_query_limit", lambda s: s.search(TEXT, boost="n", limit=13)),
+    "limit of boosted groups": ("max_query_limit", lambda s: s.search_groups(TEXT, by="group", boost="n", limit=13)),
+    "group_size of a boost": (
+        "max_query_limit",
+        lambda s: s.search_groups(TEXT, by="group", boost="n", group_size=13),
+    ),
+    "depth of a boost": ("max_query_limit", lambda s: s.search(TEXT, boost="n", depth=13)),
+    "page_size of a boost": ("max_query_limit", lambda s: list(s.search_pages(TEXT, boost="n", page_size=13))),
     "limit of values": ("max_query_limit", lambda s: s.facet("group", limit=13)),
     "exact": ("search_allow_exact", lambda s: s.search(TEXT, exact=True)),
     "hnsw_ef": ("search_max_hnsw_ef", lambda s: s.search(TEXT, hnsw_ef=17)),
@@ -139,6 +153,17 @@ def test_every_walk_is_whole(tight: tuple[Searcher, dict[str, Any]]) -> None:
     assert len(searcher.get([f"p{n}" for n in range(COUNT)])) == COUNT
 
 
+def test_a_boost_ranks_all_of_its_candidates(tight: tuple[Searcher, dict[str, Any]]) -> None:
+    searcher, _ = tight
+    best_first = list(reversed(range(COUNT)))
+    modes: list[Mode] = ["dense", "hybrid"]
+    for mode in modes:
+        found = searcher.search(TEXT, mode=mode, boost="n", limit=12, offset=40)
+        assert [hit.payload["n"] for hit in found] == best_first[40:52]
+    pages = searcher.search_pages(TEXT, boost="n", page_size=9)
+    assert [hit.payload["n"] for page in pages for hit in page] == best_first
+
+
 def test_values_are_counted_exactly_where_that_is_forbidden(tight: tuple[Searcher, dict[str, Any]]) -> None:
     searcher, free = tight
     assert searcher.facet("group", limit=12) == free["values"]
@@ -189,3 +214,45 @@ def test_loads_edits_and_comparisons_keep_to_them(
     long = Passage("long", " ".join(f"word{n}" for n in range(21)))
     with pytest.raises(LimitExceededError, match=r"passage 'long' has 21 different words .* allows 20 .*--split"):
         ingest([long], collection=place["collection"], state=tmp_path, **options)
+
+
+@pytest.fixture(scope="module")
+def loaded(place: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Another collection, with words."""
+    loaded = {**place, "collection": fresh_name(), "state": tmp_path_factory.mktemp("state")}
+    _load(loaded)
+    yield loaded
+    loaded["client"].delete_collection(loaded["collection"])
+
+
+@pytest.fixture
+def free(loaded: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The same, as yet without strict mode."""
+    yield loaded
+    _put(loaded)
+
+
+def _load(place: dict[str, Any]) -> IngestReport:
+    options = {"collection": place["collection"], "state": place["state"], **place["options"]}
+    return ingest(_passages(), encoder=StubEncoder(), bm25=True, **options)
+
+
+def test_a_repeated_load_tells_lost_vectors_whatever_conditions_are_allowed(free: dict[str, Any]) -> None:
+    with Searcher(free["collection"], encoder=StubEncoder(), **free["options"]) as searcher:
+        lost: list[Any] = [searcher.collection.point_id(name) for name in ("p3", "p5")]
+    for most in (1, 2, 3):
+        free["client"].delete_vectors(free["collection"], [""], lost[:1], wait=True)
+        free["client"].delete_vectors(free["collection"], ["bm25"], lost[1:], wait=True)
+        _put(free, filter_max_conditions=most)
+        again = _load(free)
+        assert (again.stored, again.skipped) == (2, COUNT - 2)
+
+
+def test_best_per_is_asked_once_more_by_limits_that_came_since(free: dict[str, Any]) -> None:
+    for texts in ([TEXT], [TEXT, "passage 8 bee"]):
+        with Searcher(free["collection"], encoder=StubEncoder(), **free["options"]) as searcher:
+            before = searcher.search_batch(texts, best_per="group")
+            _put(free, max_query_limit=12)
+            found = searcher.search_batch(texts, best_per="group")
+            assert [[hit.id for hit in hits] for hits in found] == [[hit.id for hit in hits] for hits in before]
+        _put(free)

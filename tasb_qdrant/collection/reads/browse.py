@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeVar
 
+from tasb_qdrant.collection.exceeded import condition_sizes
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.errors import no_facet_index
@@ -272,6 +273,10 @@ class BrowseSteps:
         """Those of the points that are there and lack a vector: the dense one, or the sparse one of a collection that
         has them. Another program may have deleted it, or stored the payload alone."""
         limits, read = self._limits, self._allowed(read)
+        sparse = self.state.now.schema.bm25 is not None
+        if limits.conditions is not None and limits.conditions < len(condition_sizes(_incomplete((), sparse=sparse))):
+            points = yield from self.retrieve(ids, payload=False, vectors=True, sparse=sparse, read=read)
+            return frozenset(each.id for each in points if each.vector is None or (sparse and each.sparse is None))
         size = min(limits.page_of(PAGE_IDS), limits.reads or PAGE_IDS, limits.condition_size or PAGE_IDS)
         parts = [ids[start : start + size] for start in range(0, len(ids), size)]
         if not parts:
@@ -279,7 +284,7 @@ class BrowseSteps:
         pages = yield Requests(
             [
                 self._wire.scroll(
-                    where=_incomplete(part, sparse=self.state.now.schema.bm25 is not None),
+                    where=_incomplete(part, sparse=sparse),
                     start=None,
                     order=None,
                     limit=len(part),
@@ -341,9 +346,9 @@ class BrowseSteps:
         if kind is None:
             raise RequestRefusedError(no_facet_index(field, place=self._place))
         counts: Counter[str | int | bool] = Counter()
-        path, start, more = parse_path(field), None, True
+        path, stored, start, more = parse_path(field), (qdrant_path(field),), None, True
         while more:
-            page = yield from self.scroll(where, start=start, limit=BATCH_POINTS, payload=(field,), read=read)
+            page = yield from self.scroll(where, start=start, limit=BATCH_POINTS, payload=stored, read=read)
             for point in page.points:
                 found: set[Any] = {value for value in scalars_at(point.payload or {}, path) if type(value) is kind}
                 counts.update(found)

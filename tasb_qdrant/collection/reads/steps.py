@@ -174,10 +174,11 @@ class ReadSteps(BrowseSteps):
                 return groups
             made.deepen()
 
-    def check_depth(self, depth: int | None) -> None:
-        """Raises LimitExceededError for more candidates than a server's strict mode allows, asked for by a person."""
-        if depth is not None:
-            self._limits.check_page("depth", depth, place=self._place)
+    def check_page(self, option: str, asked: int | None) -> None:
+        """Raises LimitExceededError where a person asks by this option for more points at once than a server's strict
+        mode allows."""
+        if asked is not None:
+            self._limits.check_page(option, asked, place=self._place)
 
     def _checked(self, queries: Sequence[Query], options: QueryOptions) -> QueryOptions:
         """The options, of which the server is told no more than it takes. Raises LimitExceededError where more was

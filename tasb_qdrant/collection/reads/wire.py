@@ -121,8 +121,14 @@ class Indexes:
         return frozenset(name for name, points in self.points.items() if not points)
 
     def find_as(self, other: Indexes) -> bool:
-        """Whether filters find the same by these as by the others, however many passages they hold."""
-        return (self.types, self.without_phrases, self.empty) == (other.types, other.without_phrases, other.empty)
+        """Whether filters and words find the same by these as by the others, and texts are ranked by the same, however
+        many passages they hold."""
+        return (self.types, self.without_phrases, self.empty, self.scored) == (
+            other.types,
+            other.without_phrases,
+            other.empty,
+            other.scored,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

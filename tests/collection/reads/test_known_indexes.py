@@ -49,6 +49,18 @@ def test_they_are_read_again_for_a_new_field_and_after_a_minute_only() -> None:
     assert known.lacks({"year"})
 
 
+def test_an_index_that_was_made_anew_to_rank_texts_or_not_to_is_another_one() -> None:
+    plain = Indexes({"text": "text"}, points={"text": 5})
+    ranking = Indexes({"text": "text"}, points={"text": 5}, scored=frozenset({"text"}))
+    known = KnownIndexes()
+    for found in (plain, ranking, plain):
+        known.learn(found, {"text"})
+        assert known.indexes.scored == found.scored
+    same = Indexes({"text": "text"}, points={"text": 6})
+    known.learn(same, {"text"})
+    assert known.indexes is plain  # what was made by it stays good
+
+
 def test_fields_are_found_in_every_part_of_a_filter() -> None:
     where = ((F("a") == 1) & ~F("b.c").exists()) | F("`d`").in_([1, 2])
     assert fields_of(where) == {"a", "b.c", "d"}
