@@ -280,12 +280,16 @@ class CountingReads(Reads):
 
     def __init__(self, collection: CountingCollection) -> None:
         self._collection = collection
+        self.steps: Any = self
 
     def retrieve(self, ids: Sequence[PointId], **_: Any) -> list[ScoredPoint]:
         return []
 
     def count(self, where: Where | None = None, **_: Any) -> int:
         return self._collection.points
+
+    def run(self, *_: Any, **__: Any) -> Any:
+        return []
 
     def missing(self, ids: Sequence[PointId], **_: Any) -> list[PointId]:
         return []

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from qdrant_client import models
 
 from tasb_qdrant.collection.reads.questions import BM25
-from tasb_qdrant.collection.schema import CollectionSchema, check_name, check_no_alias, kept_settings
+from tasb_qdrant.collection.schema import CollectionSchema, check_name, check_no_alias, kept_settings, read_schema
 from tasb_qdrant.collection.server.aliases import where_allowed
 from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.connection import Patience, connect
@@ -59,7 +59,7 @@ class ServerStore:
         self._client = self._connection.client
         self._settings = settings
         self._sleep = sleep
-        self._made: set[str] = set()
+        self._made: dict[str, str] = {}
         self._untold: dict[str, tuple[str, ...]] = {}
 
     @property
@@ -157,7 +157,7 @@ class ServerStore:
             ),
             "making the collection",
         )
-        self._made.add(name)
+        self._made[name] = schema.id
         self._untold[name] = replicas.notes
 
     def aliases(self) -> dict[str, str]:
@@ -177,13 +177,20 @@ class ServerStore:
             )
 
     def discard_new(self, name: str) -> None:
-        """Delete the collection if `create` made it here and it holds nothing. Raises CollectionError."""
-        if name not in self._made:
+        """Delete the collection if it is the one that `create` made here and it holds nothing. Raises
+        CollectionError."""
+        if (made := self._made.pop(name, None)) is None:
             return
-        self._made.remove(name)
         # No retries: a run that failed must not wait for minutes before it says so.
-        count = self._call(lambda: self._client.count(name, exact=True), "counting", retry_seconds=0)
-        if count.count == 0:
+        doing = "reading the collection's state"
+        described = self._call(lambda: self._client.get_collection(name), doing, retry_seconds=0)
+        if read_schema(described.config.metadata, name=name, location=self.location).id != made:
+            return  # somebody else has made one of that name since
+        # Not counted: strict mode may forbid to count exactly.
+        points, _ = self._call(
+            lambda: self._client.scroll(name, limit=1, with_payload=False), "looking", retry_seconds=0
+        )
+        if not points:
             self._call(lambda: self._client.delete_collection(name), "deleting the collection", retry_seconds=0)
 
     def close(self) -> None:

@@ -76,7 +76,8 @@ def altered(rows: Sequence[StoredRow], collection: Collection) -> int:
     stored = {row.id: row.digest for row in rows}
     if not stored:
         return 0
-    found = collection.reads.retrieve(list(stored))
+    reads = collection.reads
+    found = reads.run(reads.steps.retrieve(list(stored)))
     return len(stored) - sum(digest(canonical(point.payload or {})) == stored[point.id] for point in found)
 
 
