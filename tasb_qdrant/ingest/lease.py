@@ -20,11 +20,14 @@ import numpy as np
 from tasb_qdrant.collection.loads import LoadMark, LoadPhase, Loads
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.errors import CollectionError, CollectionReplacedError, LoadUnderWayError
+from tasb_qdrant.printable import logger
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tasb_qdrant.collection.protocol import Collection
+
+log: Final = logger(__name__)
 
 BEAT_SECONDS: Final = 5.0
 """Between two heartbeats."""
@@ -291,10 +294,10 @@ class Lease:
             except CollectionReplacedError as error:
                 self._failure = error
                 return
-            except CollectionError:
-                continue  # those who store will say so
-            except Exception:  # the run has ended, and its connection with it
-                return
+            except Exception as error:
+                # Those who store will say so. Until the load has ended, the next beat may be heard: a load that is
+                # silent for STALE_SECONDS is taken for dead, and another one deletes what it stores.
+                log.debug("a heartbeat failed: %s", error)
 
     def _end(self, beating: threading.Thread, *, done: bool) -> None:
         self._ended.set()
