@@ -20,7 +20,7 @@ from typing import Any, Final
 
 import orjson
 
-from tasb_qdrant.collection.edge.files import named_failure, sync_folder, write_durably
+from tasb_qdrant.collection.edge.files import named_failure, sync_path, write_durably
 from tasb_qdrant.errors import StoreCorruptError
 from tasb_qdrant.printable import logger
 
@@ -85,7 +85,7 @@ class Checksums:
             return
         with named_failure(self._folder, "removing the checksums of its files"), suppress(FileNotFoundError):
             (self._folder / _RECORD).unlink()
-            sync_folder(self._folder)  # else a power loss could bring it back, beside files that were changed
+            sync_path(self._folder)  # else a power loss could bring it back, beside files that were changed
         self._written = True
 
     def closed(self, *, in_memory: bool) -> None:
@@ -167,18 +167,9 @@ class Checksums:
         known = self._known.get(name)
         if known is not None and not in_memory and self._seen.get(name) == _stamp(path):
             return known
-        _sync(
-            path
-        )  # the checksum will be on the disk: so must be what it is of, or a power loss would look like damage
+        # The checksum will be on the disk: so must be what it is of, or a power loss would look like damage.
+        sync_path(path)
         return Sum(path.stat().st_size, _crc(path))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -53,7 +53,7 @@ def mark_edited(folder: Path) -> CollectionSchema:
     try:
         write_durably(folder / _NEW_SIDECAR, orjson.dumps(metadata, option=orjson.OPT_INDENT_2))
         (folder / _NEW_SIDECAR).replace(folder / SIDECAR)
-        sync_folder(folder)
+        sync_path(folder)
     except OSError as error:
         _check_full(folder, error, "noting that passages are edited")
         raise CollectionError(
@@ -92,7 +92,7 @@ def note_metadata(folder: Path, changes: Mapping[str, Any], doing: str) -> None:
         metadata = {key: value for key, value in merged.items() if value is not None}
         write_durably(new, orjson.dumps(metadata, option=orjson.OPT_INDENT_2))
         new.replace(sidecar)
-        sync_folder(folder)
+        sync_path(folder)
 
 
 @contextmanager
@@ -194,9 +194,9 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def sync_folder(folder: Path) -> None:
-    """Return when the disk has the folder's list of names: only then does a rename last."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def sync_path(path: Path) -> None:
+    """Return when the disk has what a file holds, or a folder's list of names: only then does a rename last."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -21,7 +21,7 @@ from tasb_qdrant.collection.edge.files import (
     EdgeLock,
     is_collection,
     shard_folder,
-    sync_folder,
+    sync_path,
     write_durably,
 )
 from tasb_qdrant.collection.edge.optimize import INDEX_EVERYTHING_KB
@@ -129,9 +129,9 @@ class EdgeStore:
             create_shard(shard_folder(building), config)
             write_durably(building / SIDECAR, orjson.dumps(schema.to_metadata(), option=orjson.OPT_INDENT_2))
             reserve.keep(building)
-            sync_folder(building)
+            sync_path(building)
             building.rename(folder)
-            sync_folder(self._root)
+            sync_path(self._root)
             self._made.add(name)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR) and folder.exists():
@@ -156,7 +156,7 @@ class EdgeStore:
             # Renamed first: what a killed removal leaves behind is not a collection any more.
             doomed = self._scratch(name)
             folder.rename(doomed)
-            sync_folder(self._root)
+            sync_path(self._root)
             shutil.rmtree(doomed)
         except OSError as error:
             raise _unusable(folder, error) from error

@@ -124,7 +124,7 @@ def test_what_a_killed_process_had_stored_is_there_on_reopening(place: Place) ->
     opened.close()
 
 
-@pytest.mark.parametrize("moment", ["create_shard", "write_durably", "sync_folder"])
+@pytest.mark.parametrize("moment", ["create_shard", "write_durably", "sync_path"])
 def test_a_creation_that_was_killed_leaves_nothing_by_halves(place: Place, moment: str) -> None:
     killed = f"""
 import tasb_qdrant.collection.edge.store as module
