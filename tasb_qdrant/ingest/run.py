@@ -153,7 +153,7 @@ class IngestRun:
                         raise refused
                     self._counters.phase("looking at what is stored")
                     there_now = look_again(collection, seen, journal, lease, files, alone=self._choice.sync)
-                    seen.close()  # up to 64 MB, while a store that is closed takes more
+                    seen.close()
                     report = self._report(outcome, there_now, encoder, collection, journal, indexes)
                     journal.forget()
                 return self._verified(report, outcome, encoder, collection) if self._choice.verify else report

@@ -10,6 +10,7 @@ from typing import Final
 from tasb_qdrant.ingest.read.idset import (
     LOOK_UP_ROWS,
     IdSet,
+    close_database,
     id_of,
     key_batches,
     key_of,
@@ -96,7 +97,7 @@ class SeenIds:
 
     def close(self) -> None:
         """Forget everything."""
-        self._db.close()
+        close_database(self._db)
         if self._others is not None:
             self._others.close()
 
