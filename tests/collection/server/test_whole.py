@@ -39,7 +39,8 @@ def _answer(connection: socket.socket, _: threading.Event) -> None:
 
 
 HEAD: Final = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-ANSWER: Final = HEAD + b"content-length: 2\r\n\r\n{}"
+ANSWER: Final = HEAD + b"connection: close\r\ncontent-length: 2\r\n\r\n{}"
+"""Each connection is for one request: a client that kept it might ask once more before it sees it closed."""
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 TRICKLING: Final[dict[str, tuple[bytes, bytes]]] = {
     "a header": (b"", HEAD + b"x" * 2_000),
