@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tasb_qdrant.encoder.forward.protocol import Forward, Pending, PipelinedForward
 from tasb_qdrant.encoder.hardware import is_out_of_memory, release_memory
 from tasb_qdrant.encoder.protocol import Part, TokenBatch
-from tasb_qdrant.encoder.tokenize.tokens import check_texts
+from tasb_qdrant.encoder.tokenize.tokens import PassageTokenizer, Tokenization, check_texts
 from tasb_qdrant.errors import EncodingError, InvalidInputError
 from tasb_qdrant.records import ModelContract
 
@@ -37,6 +37,10 @@ class Tokenizes(Protocol):
 
     def places(self, text: str) -> NDArray[np.int64]:
         """Where each token of the text begins. Raises InvalidInputError."""
+
+    @property
+    def itself(self) -> Tokenization:
+        """The tokenizer alone."""
 
 
 _IN_FLIGHT: Final = 3
@@ -99,6 +103,10 @@ class BatchedEncoder:
 
     def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
         return self._tokenize(texts, prompt=self.contract.passage_prompt)
+
+    @property
+    def passage_tokenizer(self) -> PassageTokenizer:
+        return PassageTokenizer(self._tokenize.itself, self.contract.passage_prompt)
 
     def token_places(self, text: str) -> NDArray[np.int64]:
         return self._tokenize.places(text)

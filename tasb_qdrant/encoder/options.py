@@ -68,20 +68,20 @@ class EncoderChoice:
     passage_prompt: str | None = None
     encoder: Encoder | None = None
 
-    def load(self, contract: ModelContract | None = None, *, collection: str = "") -> Encoder:
+    def load(self, contract: ModelContract | None = None, *, collection: str = "", apart: bool = False) -> Encoder:
         """The encoder that was chosen, else the one that made the vectors of a `contract`, else TAS-B. What wasn't
         chosen of its vectors is as the contract has it, too. Errors about a model that the contract names say so, with
-        the `collection`'s name.
+        the `collection`'s name. `apart` is as load_encoder has it.
 
         Raises what `load_encoder` does.
         """
         if self.encoder is not None:
             return self.encoder
         if self.model is not None or contract is None:
-            return self._loaded(TAS_B if self.model is None else self.model, self.revision, contract)
+            return self._loaded(TAS_B if self.model is None else self.model, self.revision, contract, apart=apart)
         model, revision = named_by(contract, self.revision)
         with _said_of(collection, model):
-            return self._loaded(model, revision, contract)
+            return self._loaded(model, revision, contract, apart=apart)
 
     def lazily(
         self,
@@ -133,7 +133,9 @@ class EncoderChoice:
         given = {name: value for name, value in wished.items() if value is not None}
         return replace(contract, precision="", version=package_version(), **given)
 
-    def _loaded(self, model: str | Path, revision: str | None, contract: ModelContract | None) -> Encoder:
+    def _loaded(
+        self, model: str | Path, revision: str | None, contract: ModelContract | None, *, apart: bool
+    ) -> Encoder:
         return load_encoder(
             model,
             revision=revision,
@@ -145,6 +147,7 @@ class EncoderChoice:
             query_prompt=self.query_prompt,
             passage_prompt=self.passage_prompt,
             contract=contract,
+            apart=apart,
         )
 
 

@@ -90,6 +90,7 @@ def run_pipeline(
             rejects=rejects,
             counters=counters,
             proposal=proposal,
+            still_wanted=flow.check,
         )
         flow.spawn("read", lambda: _feed(counters.timed("read", reading), windows), patience=_READER_SECONDS)
         looked_at = windows if surplus is None else _looked_at(windows, surplus, journal)
@@ -162,13 +163,14 @@ def _tokenize(
         if not kept:
             journal.ledger.begin(window.number, done)
             continue
-        texts = [passage.encoder_text for passage in wanted.passages]
-        with counters.busy("tokenize"):
-            tokens = encoder.tokenize_passages(texts)
-        sparse = None
-        if words is not None:
-            with counters.busy("bm25"):
-                sparse = words.encode_passages(texts)
+        tokens, sparse = wanted.made.tokens, wanted.made.sparse
+        if tokens is None:
+            texts = [passage.encoder_text for passage in wanted.passages]
+            with counters.busy("tokenize"):
+                tokens = encoder.tokenize_passages(texts)
+            if words is not None:
+                with counters.busy("bm25"):
+                    sparse = words.encode_passages(texts)
         counters.add(truncated=tokens.truncated)
         journal.ledger.begin(window.number, done.plus(Counts(tokens=tokens.tokens, truncated=tokens.truncated)))
         yield TokenizedWindow(wanted, tokens, sparse)

@@ -29,7 +29,7 @@ from tasb_qdrant.collection.server.rest import RestWire
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.upserts import UpsertWire
 from tasb_qdrant.collection.watch import Watch
-from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
+from tasb_qdrant.records import IntegerIds, ModelContract, Passage, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, StoreSettings
 
 T = TypeVar("T")
@@ -162,6 +162,11 @@ class ServerCollection(Edits):
     def reads(self) -> Reads:
         """The read path."""
         return self._reads
+
+    @property
+    def payload_entries(self) -> Callable[[Passage], bytes] | None:
+        """What makes a passage's payload as a gRPC request has it; None over REST."""
+        return None if self._connection.channel is None else self._wire.payload
 
     def async_reads(self) -> AsyncReads:
         """The read path, awaited, over a connection of its own; close it in the event loop that used it."""
