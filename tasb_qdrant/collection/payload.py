@@ -29,6 +29,13 @@ def to_payload(passage: Passage, keys: PayloadKeys) -> dict[str, Any]:
     return payload
 
 
+def to_passage(payload: dict[str, Any], keys: PayloadKeys) -> Passage:
+    """The passage whose payload `to_payload` made; `payload` is used up."""
+    return Passage(
+        id=payload.pop(keys.id), text=payload.pop(keys.text), title=payload.pop(keys.title, None), payload=payload
+    )
+
+
 def check_names(fields: Mapping[str, Any], keys: PayloadKeys) -> None:
     """Raises InvalidPassageError when a field has the name of the id, the text or the title."""
     for part, key in (("id", keys.id), ("text", keys.text), ("title", keys.title)):

@@ -21,7 +21,8 @@ class PointBatch:
     """Passages and their vectors, float32 (n, dim), row for row; `sparse` their sparse vectors, in collections
     with BM25.
 
-    `ids` are the passages' point ids, if they have been made already: most take a hash.
+    `ids` are the passages' point ids, if they have been made already: most take a hash. So it is with `entries`, their
+    payloads as Collection.payload_entries makes them.
     A batch that can't be stored can't be made: EncodingError for a wrong shape, another dtype, or a
     vector that is not finite (both stores would accept NaN, and rank it first).
     """
@@ -30,6 +31,7 @@ class PointBatch:
     vectors: NDArray[np.float32]
     ids: Sequence[PointId] | None = None
     sparse: SparseVectors | None = None
+    entries: Sequence[bytes] | None = None
 
     @property
     def point_ids(self) -> Sequence[PointId]:
@@ -47,6 +49,7 @@ class PointBatch:
             self.vectors[start:end],
             None if self.ids is None else self.ids[start:end],
             None if self.sparse is None else self.sparse.part(start, end),
+            None if self.entries is None else self.entries[start:end],
         )
 
     def __post_init__(self) -> None:

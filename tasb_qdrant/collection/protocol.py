@@ -12,7 +12,7 @@ from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.reads.questions import Where
 from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.schema import CollectionSchema
-from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
+from tasb_qdrant.records import IntegerIds, ModelContract, Passage, RoleFields
 from tasb_qdrant.records.edit import EditReport
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings, IndexType, PayloadKeys, SplitSettings, StoreSettings
 
@@ -87,6 +87,11 @@ class Collection(Protocol):
     @property
     def reads(self) -> Reads:
         """The read path."""
+        ...
+
+    @property
+    def payload_entries(self) -> Callable[[Passage], bytes] | None:
+        """What makes a passage's payload as a request has it, in whichever process; None if there is no such form."""
         ...
 
     def upsert(self, batch: PointBatch) -> None:

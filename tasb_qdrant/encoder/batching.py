@@ -15,7 +15,7 @@ from tasb_qdrant.encoder.forward.protocol import Forward, Pending, PipelinedForw
 from tasb_qdrant.encoder.hardware import is_out_of_memory, release_memory
 from tasb_qdrant.encoder.protocol import Part, TokenBatch
 from tasb_qdrant.encoder.threads import ELSEWHERE
-from tasb_qdrant.encoder.tokenize.tokens import check_texts
+from tasb_qdrant.encoder.tokenize.tokens import PassageTokenizer, Tokenization, check_texts
 from tasb_qdrant.errors import EncodingError, InvalidInputError
 from tasb_qdrant.forks import Origin
 from tasb_qdrant.printable import logger
@@ -39,6 +39,10 @@ class Tokenizes(Protocol):
 
     def places(self, text: str) -> NDArray[np.int64]:
         """Where each token of the text begins. Raises InvalidInputError."""
+
+    @property
+    def itself(self) -> Tokenization:
+        """The tokenizer alone."""
 
 
 _IN_FLIGHT: Final = 3
@@ -103,6 +107,10 @@ class BatchedEncoder:
     def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
         self._check_process()
         return self._tokenize(texts, prompt=self.contract.passage_prompt)
+
+    @property
+    def passage_tokenizer(self) -> PassageTokenizer:
+        return PassageTokenizer(self._tokenize.itself, self.contract.passage_prompt)
 
     def token_places(self, text: str) -> NDArray[np.int64]:
         self._check_process()

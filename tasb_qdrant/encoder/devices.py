@@ -53,6 +53,17 @@ def choose_devices(device: str) -> tuple[str, ...]:
     return names
 
 
+def single_gpu(devices: tuple[str, ...]) -> str | None:
+    """The GPU, by its number, if the chosen device is one; None for the CPU, or several."""
+    if len(devices) > 1 or devices == ("cpu",):
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return f"cuda:{check_number('cuda' if devices[0] == 'auto' else devices[0], torch.cuda.device_count())}"
+
+
 def check_number(name: str, count: int) -> int:
     """N of "cuda:N", 0 of "cuda". Raises DeviceError unless there are more than N devices."""
     match = _NAME.fullmatch(name)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from tasb_qdrant.encoder.devices import choose_devices
+from tasb_qdrant.encoder.devices import choose_devices, single_gpu
 from tasb_qdrant.encoder.forward.choice import check_forward
 from tasb_qdrant.encoder.hardware import check_names
 from tasb_qdrant.encoder.model.files import find_model
@@ -37,6 +37,7 @@ def load_encoder(
     contract: ModelContract | None = None,
     batch_tokens: int | None = None,
     forward: str = "auto",
+    apart: bool = False,
     hub_timeout: float = HUB_TIMEOUT,
     hub_only: bool = False,
 ) -> Encoder:
@@ -47,6 +48,8 @@ def load_encoder(
     process for each, as does cuda if there are several GPUs; `precision` is auto, fp32, bf16, fp16 or int8.
     `batch_tokens` limits the tokens encoded at once, `hub_timeout` the seconds to wait for the hub's first
     answer (not for a download).
+    With `apart`, a single GPU gets a worker process, too: feeding it then shares no interpreter with what else the
+    program does.
     `forward` is auto, fast or reference: the last is transformers' own, slow, for comparison.
     Pickle weights load only with `allow_pickle`, and then as tensors alone.
 
@@ -78,7 +81,12 @@ def load_encoder(
         sha256=contract.weights if contract is not None and contract.model == model else "",
         hub_only=hub_only,
     )
-    if len(devices := choose_devices(device)) == 1:
+    devices = choose_devices(device)
+    if apart and (gpu := single_gpu(devices)) is not None:
+        devices = (gpu,)
+    else:
+        apart = False
+    if len(devices) == 1 and not apart:
         encoder: Encoder = load_single(
             found, device=device, precision=precision, forward=forward, batch_tokens=batch_tokens
         )

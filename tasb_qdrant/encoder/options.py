@@ -68,11 +68,13 @@ class EncoderChoice:
     passage_prompt: str | None = None
     encoder: Encoder | None = None
 
-    def load(self, contract: ModelContract | None = None, *, collection: str = "", location: str = "") -> Encoder:
+    def load(
+        self, contract: ModelContract | None = None, *, collection: str = "", location: str = "", apart: bool = False
+    ) -> Encoder:
         """The encoder that was chosen, else the one that made the vectors of a `contract`, else TAS-B. What wasn't
         chosen of its vectors is as the contract has it, too. Errors about a model that the contract names say so, with
         the `collection`'s name. Whoever may write to a server chooses what its contracts name: of a `location` that is
-        one, that is a model of the hub, and never a folder of this machine.
+        one, that is a model of the hub, and never a folder of this machine. `apart` is as load_encoder has it.
 
         Raises what `load_encoder` does, and ContractMismatchError for the contract's model, if the hub says that its
         weights are others now.
@@ -80,19 +82,19 @@ class EncoderChoice:
         if self.encoder is not None:
             return self.encoder
         try:
-            return self._chosen(contract, collection, location)
+            return self._chosen(contract, collection, location, apart=apart)
         except OtherWeightsError as error:
             stored, found = "" if contract is None else contract.weights[:12], error.sha256[:12]
             named = [("model", f"{error.repo} ({stored})", f"{error.repo} ({found})")]
             raise ContractMismatchError(collection, named) from error
 
-    def _chosen(self, contract: ModelContract | None, collection: str, location: str) -> Encoder:
+    def _chosen(self, contract: ModelContract | None, collection: str, location: str, *, apart: bool) -> Encoder:
         if self.model is not None or contract is None:
-            return self._loaded(TAS_B if self.model is None else self.model, self.revision, contract)
+            return self._loaded(TAS_B if self.model is None else self.model, self.revision, contract, apart=apart)
         hub_only = location.startswith(("http://", "https://"))
         model, revision = named_by(contract, self.revision, hub_only=hub_only)
         with _said_of(collection, model):
-            return self._loaded(model, revision, contract, hub_only=hub_only)
+            return self._loaded(model, revision, contract, hub_only=hub_only, apart=apart)
 
     def lazily(
         self,
@@ -146,7 +148,13 @@ class EncoderChoice:
         return replace(contract, precision="", version=package_version(), **given)
 
     def _loaded(
-        self, model: str | Path, revision: str | None, contract: ModelContract | None, *, hub_only: bool = False
+        self,
+        model: str | Path,
+        revision: str | None,
+        contract: ModelContract | None,
+        *,
+        apart: bool,
+        hub_only: bool = False,
     ) -> Encoder:
         return load_encoder(
             model,
@@ -160,6 +168,7 @@ class EncoderChoice:
             passage_prompt=self.passage_prompt,
             contract=contract,
             hub_only=hub_only,
+            apart=apart,
         )
 
 

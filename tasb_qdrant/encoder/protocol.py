@@ -17,12 +17,14 @@ class TokenBatch:
     """Token ids of several texts, in their order, without padding.
 
     `ids` is int32 (tokens,), one text after the other; text i is `ids[offsets[i]:offsets[i + 1]]`, so
-    `offsets` is int64 (count + 1,). `truncated` counts the texts that were longer than the model reads.
+    `offsets` is int64 (count + 1,). `truncated` counts the texts that were longer than the model reads, and `longer`,
+    bool (count,), says which they are, if whoever made the tokens knows.
     """
 
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
     truncated: int
+    longer: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -34,9 +36,25 @@ class TokenBatch:
         return self.ids[self.offsets[index] : self.offsets[index + 1]]
 
     def cut(self, first: int, last: int) -> TokenBatch:
-        """Texts `first` up to but not including `last`, as views; `truncated` is 0."""
+        """Texts `first` up to but not including `last`, as views; `truncated` is 0 unless it is known of each."""
         offsets = self.offsets[first : last + 1]
-        return TokenBatch(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0], 0)
+        longer = None if self.longer is None else self.longer[first:last]
+        truncated = 0 if longer is None else int(longer.sum())
+        return TokenBatch(self.ids[offsets[0] : offsets[-1]], offsets - offsets[0], truncated, longer)
+
+    def only(self, rows: Sequence[int]) -> TokenBatch:
+        """These texts, in this order, of tokens of which it is known of each text whether it was longer."""
+        import numpy as np
+
+        if len(rows) == len(self):
+            return self
+        lengths = self.lengths[rows]
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        moved = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        longer = None if self.longer is None else self.longer[rows]
+        truncated = 0 if longer is None else int(longer.sum())
+        return TokenBatch(self.ids[moved + np.arange(offsets[-1])], offsets, truncated, longer)
 
     @classmethod
     def of(cls, texts: Sequence[NDArray[np.int32]]) -> TokenBatch:
@@ -58,7 +76,9 @@ class TokenBatch:
         offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
         np.cumsum(lengths, out=offsets[1:])
         ids = np.concatenate([batch.ids for batch in batches])
-        return cls(ids, offsets, sum(batch.truncated for batch in batches))
+        each = [batch.longer for batch in batches if batch.longer is not None]
+        longer = np.concatenate(each) if len(each) == len(batches) else None
+        return cls(ids, offsets, sum(batch.truncated for batch in batches), longer)
 
     @property
     def count(self) -> int:
@@ -117,6 +137,15 @@ class Encoder(Protocol):
 
     def encode_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Vectors of queries; an empty query raises InvalidInputError."""
+
+
+@runtime_checkable
+class TokenizesApart(Protocol):
+    """What an encoder offers, too, whose texts can be tokenized in other processes."""
+
+    @property
+    def passage_tokenizer(self) -> Callable[[Sequence[str]], TokenBatch]:
+        """What gives the ids of `tokenize_passages`, and of each text whether it was longer; it can be pickled."""
 
 
 @runtime_checkable

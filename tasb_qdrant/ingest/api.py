@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tasb_qdrant.keywords import chosen, hidden
 from tasb_qdrant.records import IngestReport
@@ -58,6 +58,7 @@ def ingest(
     rejects: str | Path | None = None,
     max_rejects: int | None = None,
     limit: int | None = None,
+    workers: int | Literal["auto"] = "auto",
     overwrite: bool = False,
     replace: bool = False,
     state: str | Path | None = None,
@@ -83,6 +84,10 @@ def ingest(
     TooManyRejectsError. `RejectedLines(file)` as the source stands for the lines that such a file names.
 
     `limit` reads only the first passages, for a trial; `preview` shows what would be read, and stores nothing.
+
+    `workers` processes read, check and tokenize files of lines or Parquet side by side; what is stored and reported is
+    the same whatever their number. "auto" is 1, this process, unless there are four cores for each and something to
+    gain: a GPU, or a collection that may hold everything already. Other sources are read by this process.
 
     `payload` is a pydantic model: a passage whose payload isn't an instance of it is rejected, and the fields that
     it marks with `Indexed()` get their indexes. Payloads are stored as the source has them.

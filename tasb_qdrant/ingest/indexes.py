@@ -23,11 +23,12 @@ _SAMPLE: Final = 1_000
 class RunIndexes:
     """The indexes that a run is asked for, over an open collection.
 
-    `types` are those that its passages must fit: the collection's, and those to be made. `refused` are those that
-    could not be made in the end, each with the reason.
+    `is_new` says whether this run makes the collection. `types` are those that its passages must fit: the collection's,
+    and those to be made. `refused` are those that could not be made in the end, each with the reason.
     """
 
     def __init__(self, collection: Collection, wanted: Mapping[str, IndexType], *, is_new: bool) -> None:
+        self.is_new = is_new
         self._collection = collection
         there = collection.indexes()
         self._made = {field: kind for field, kind in wanted.items() if is_new and field in there}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 from tasb_qdrant.encoder.options import EncoderOptions
 from tasb_qdrant.ingest.progress import Progress
@@ -33,6 +33,9 @@ class RunOptions(TypedDict, total=False):
 
     limit: int | None
     """Read only so many passages, the first of the source: for a trial."""
+
+    workers: int | Literal["auto"]
+    """How many processes read, check and tokenize; auto goes by the cores and the device, and 1 is this one alone."""
 
     overwrite: bool
     """Encode and store again what is stored with the same content already."""
@@ -78,6 +81,7 @@ class RunChoice:
     rejects: str | Path | None = None
     max_rejects: int | None = None
     limit: int | None = None
+    workers: int | Literal["auto"] = "auto"
     overwrite: bool = False
     replace: bool = False
     state: str | Path | None = None

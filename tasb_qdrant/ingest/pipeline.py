@@ -94,6 +94,7 @@ def run_pipeline(
             counters=counters,
             proposal=proposal,
             seen=seen,
+            still_wanted=flow.check,
         )
         flow.spawn("read", lambda: _feed(counters.timed("read", reading), windows), patience=_READER_SECONDS)
         to_do = _not_resumed(windows, collection, journal, counters)
@@ -187,13 +188,14 @@ def _tokenize(
         if not kept:
             journal.ledger.begin(window.number, done, changed)
             continue
-        texts = [passage.encoder_text for passage in wanted.passages]
-        with counters.busy("tokenize"):
-            tokens = encoder.tokenize_passages(texts)
-        sparse = None
-        if words is not None:
-            with counters.busy("bm25"):
-                sparse = words.encode_passages(texts)
+        tokens, sparse = wanted.made.tokens, wanted.made.sparse
+        if tokens is None:
+            texts = [passage.encoder_text for passage in wanted.passages]
+            with counters.busy("tokenize"):
+                tokens = encoder.tokenize_passages(texts)
+            if words is not None:
+                with counters.busy("bm25"):
+                    sparse = words.encode_passages(texts)
         counters.add(truncated=tokens.truncated)
         done = done.plus(Counts(tokens=tokens.tokens, truncated=tokens.truncated))
         journal.ledger.begin(window.number, done, changed)

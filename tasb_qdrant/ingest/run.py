@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -32,10 +32,13 @@ from tasb_qdrant.ingest.lease import Lease
 from tasb_qdrant.ingest.options import IngestOptions, RunChoice, RunOptions
 from tasb_qdrant.ingest.pipeline import Outcome, run_pipeline
 from tasb_qdrant.ingest.progress import Counters
+from tasb_qdrant.ingest.read.processes import CORES_EACH, check_workers, cores, may_read_apart, processes_for, read_by
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.seen import SeenIds
 from tasb_qdrant.ingest.read.windows import PassageReader
+from tasb_qdrant.ingest.rejects.counted import CountedRejects
 from tasb_qdrant.ingest.rejects.lines import RejectedLines
+from tasb_qdrant.ingest.rejects.log import RejectLog
 from tasb_qdrant.ingest.rejects.retried import reject_log
 from tasb_qdrant.ingest.report import report_of
 from tasb_qdrant.ingest.resume.journal import Journal, open_journal
@@ -58,6 +61,7 @@ from tasb_qdrant.settings import (
     DEFAULT_AVG_LEN,
     Bm25Settings,
     CollectionSettings,
+    IndexType,
     SplitSettings,
     StoreOptions,
     check_whole_number,
@@ -114,6 +118,7 @@ class IngestRun:
             opened=self._look_at,
         )
         self._check_source()
+        check_workers(self._choice.workers)
 
     def run(self) -> IngestReport:
         """Store the passages. Raises the kinds of TasbQdrantError."""
@@ -212,12 +217,25 @@ class IngestRun:
         again = bool(journal.resumed.windows) or isinstance(self._source.given, RejectedLines)
         if surveyed or again or self._splits(there) or not self._source.is_repeatable:
             return reader
+        if there is not None:
+            self._source.index_as(there.indexes())
         documents = reader.itself if isinstance(reader, SplitPassages) else reader
+        if not self._may_read_apart(documents):
+            return self._first_look(documents, there)
+        # What is read in blocks can't be read ahead, and given again.
+        strict = self._rejects.name is None
+        log = RejectLog(None, on_reject=lambda: None) if strict else CountedRejects()
+        with self._source.open(log, Counters()) as again_read:
+            self._first_look(again_read, there)
+        return reader
+
+    def _first_look(self, documents: PassageReader, there: Collection | None) -> PassageReader:
         look = FirstLook(documents, self._settings, all_must_fit=self._rejects.name is None)
-        if there is None:
-            return look.at_new()
-        self._source.index_as(there.indexes())
-        return look.at_stored(there, self._guard(there))
+        return look.at_new() if there is None else look.at_stored(there, self._guard(there))
+
+    def _may_read_apart(self, documents: PassageReader) -> bool:
+        """Whether other processes may read the source."""
+        return not isinstance(self._source.given, RejectedLines) and may_read_apart(self._choice.workers, documents)
 
     @contextmanager
     def _stored(self, store: Store) -> Iterator[Collection | None]:
@@ -256,7 +274,8 @@ class IngestRun:
     def _load_encoder(self, contract: ModelContract | None) -> Encoder:
         if self._encoder.encoder is None:
             self._counters.phase("loading the model")
-        return self._encoder.load(contract, collection=self._name, location=self._store.location)
+        apart = self._choice.workers != 1 and (self._choice.workers != "auto" or cores() >= CORES_EACH)
+        return self._encoder.load(contract, collection=self._name, location=self._store.location, apart=apart)
 
     def _split_as(self, split: SplitSettings | None, encoder: Encoder) -> None:
         """Have texts that aren't read yet split, in every reading of the source."""
@@ -388,21 +407,52 @@ class IngestRun:
         guard: ReplaceGuard,
         seen: SeenIds,
     ) -> Outcome:
-        outcome = run_pipeline(
-            reader.itself if isinstance(reader, SplitPassages) else reader,
-            encoder=encoder,
-            collection=collection,
-            rejects=self._rejects,
-            counters=self._counters,
-            overwrite=self._choice.overwrite,
-            journal=journal,
-            indexes=indexes.types,
-            guard=guard,
-            seen=seen,
-            stopped=self._stopped,
-        )
+        passages = reader.itself if isinstance(reader, SplitPassages) else reader
+        tokenized = indexes.is_new or bool(journal.resumed.windows)
+        with self._read(passages, collection, encoder, indexes=indexes.types, tokenized=tokenized) as passages:
+            outcome = run_pipeline(
+                passages,
+                encoder=encoder,
+                collection=collection,
+                rejects=self._rejects,
+                counters=self._counters,
+                overwrite=self._choice.overwrite,
+                journal=journal,
+                indexes=indexes.types,
+                guard=guard,
+                seen=seen,
+                stopped=self._stopped,
+            )
         self._rejects.complete(self._counters)
         return outcome
+
+    @contextmanager
+    def _read(
+        self,
+        passages: PassageReader,
+        collection: Collection,
+        encoder: Encoder,
+        *,
+        indexes: Mapping[str, IndexType],
+        tokenized: bool,
+    ) -> Iterator[PassageReader]:
+        """The passages, read by other processes where that pays."""
+        processes = processes_for(self._choice.workers, encoder)
+        if processes == 1:
+            yield passages
+            return
+        if not self._may_read_apart(passages) or not isinstance(passages, SourceReader):
+            if self._choice.workers != "auto":
+                self._told("The source is read by one process: only whole files of lines and Parquet can be divided.")
+            yield passages
+            return
+        self._told(f"The source is read by {processes} processes.")
+        with read_by(processes, passages, collection, encoder, indexes=indexes, tokenized=tokenized) as read:
+            yield read
+
+    def _told(self, sentence: str) -> None:
+        self._notes += (sentence,)
+        self._say((sentence,))
 
     def _report(
         self,

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, overload
 
+import orjson
+
+from tasb_qdrant.collection.payload import to_passage
 from tasb_qdrant.encoder import TokenBatch
 from tasb_qdrant.records import Passage
 from tasb_qdrant.records.sparse import SparseVectors
+from tasb_qdrant.settings import PayloadKeys
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,28 +28,96 @@ may have 16 MiB."""
 _WINDOWS_OF_A_GPU: Final = 8
 
 
+class StoredPassages(Sequence[Passage]):
+    """Passages that are made of their payloads, canonical JSON, when they are asked for: often nobody does."""
+
+    def __init__(self, contents: Sequence[bytes], keys: PayloadKeys) -> None:
+        self._contents = contents
+        self._keys = keys
+
+    def of(self, contents: Sequence[bytes]) -> StoredPassages:
+        """Others of the same collection."""
+        return StoredPassages(contents, self._keys)
+
+    def __len__(self) -> int:
+        return len(self._contents)
+
+    @overload
+    def __getitem__(self, row: int) -> Passage: ...
+    @overload
+    def __getitem__(self, row: slice) -> Sequence[Passage]: ...
+    def __getitem__(self, row: int | slice) -> Passage | Sequence[Passage]:
+        if isinstance(row, slice):
+            return self.of(self._contents[row])
+        return to_passage(orjson.loads(self._contents[row]), self._keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What passages become on their way to the collection, row for row: their tokens, the vectors of their words, and
+    the `entries` of their payloads as a request has them. Each is None where it is still to be made."""
+
+    tokens: TokenBatch | None = None
+    sparse: SparseVectors | None = None
+    entries: Sequence[bytes] | None = None
+
+    def only(self, rows: Sequence[int]) -> Made:
+        """That of these rows."""
+        return Made(
+            None if self.tokens is None else self.tokens.only(rows),
+            None if self.sparse is None else self.sparse.only(rows),
+            None if self.entries is None else [self.entries[row] for row in rows],
+        )
+
+    def part(self, start: int, end: int) -> Made:
+        """That of the rows from `start` to before `end`."""
+        return Made(
+            None if self.tokens is None else self.tokens.cut(start, end),
+            None if self.sparse is None else self.sparse.part(start, end),
+            None if self.entries is None else self.entries[start:end],
+        )
+
+    @classmethod
+    def joined(cls, several: Sequence[Made]) -> Made:
+        """That of all rows of `several`, in their order; they have the same parts."""
+        if len(several) == 1:
+            return several[0]
+        tokens = [each.tokens for each in several if each.tokens is not None]
+        sparse = [each.sparse for each in several if each.sparse is not None]
+        entries = [each.entries for each in several if each.entries is not None]
+        return cls(
+            TokenBatch.joined(tokens) if tokens else None,
+            SparseVectors.joined(sparse) if sparse else None,
+            [entry for each in entries for entry in each] if entries else None,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """A numbered run of consecutive passages of the source, without those that need no storing.
 
     Row for row: `ids` are the passages' point ids (most take a hash to make), and `contents` their
-    payloads as canonical JSON.
+    payloads as canonical JSON. `made` is what else was made of them where they were read, if anything was.
     """
 
     number: int
     passages: Sequence[Passage]
     ids: Sequence[int | str]
     contents: Sequence[bytes]
+    made: Made = Made()
 
     def only(self, rows: Sequence[int]) -> Window:
         """The window with only these rows; `rows` ascend."""
         if len(rows) == len(self.passages):
             return self
+        contents = [self.contents[row] for row in rows]
+        passages = self.passages
         return Window(
             self.number,
-            [self.passages[row] for row in rows],
+            passages.of(contents) if isinstance(passages, StoredPassages) else [passages[row] for row in rows],
             [self.ids[row] for row in rows],
-            [self.contents[row] for row in rows],
+            contents,
+            self.made.only(rows),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tasb_qdrant.records.arrays import Float32s, Int64s, UInt32s
@@ -45,3 +45,31 @@ class SparseVectors:
         offsets = self.offsets[start : end + 1]
         first, last = offsets[0], offsets[-1]
         return SparseVectors(self.indices[first:last], self.values[first:last], offsets - first)
+
+    def only(self, rows: Sequence[int]) -> SparseVectors:
+        """These vectors, in this order."""
+        import numpy as np
+
+        if len(rows) == len(self):
+            return self
+        lengths = (self.offsets[1:] - self.offsets[:-1])[rows]
+        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        kept = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return SparseVectors(self.indices[kept], self.values[kept], offsets)
+
+    @classmethod
+    def joined(cls, several: Sequence[SparseVectors]) -> SparseVectors:
+        """The vectors of `several`, at least one, in their order."""
+        import numpy as np
+
+        if len(several) == 1:
+            return several[0]
+        lengths = np.concatenate([each.offsets[1:] - each.offsets[:-1] for each in several])
+        offsets = np.zeros(len(lengths) + 1, dtype=np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        return cls(
+            np.concatenate([each.indices for each in several]),
+            np.concatenate([each.values for each in several]),
+            offsets,
+        )

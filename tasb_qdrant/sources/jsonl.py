@@ -50,13 +50,15 @@ def plan_jsonl(head: Head, plan: Plan) -> FieldPlan | None:
     return plan(samples) if samples else None
 
 
-def read_jsonl(stream: Iterator[bytes], cursor: Cursor, planned: FieldPlan | None, plan_for: Plan) -> Iterator[Passage]:
-    """The passages in order. Blank lines are skipped.
+def read_jsonl(
+    stream: Iterator[bytes], cursor: Cursor, planned: FieldPlan | None, plan_for: Plan, *, before: int = 0
+) -> Iterator[Passage]:
+    """The passages of the lines after the first `before`, in order. Blank lines are skipped.
 
     Without a plan, one is made from the first record, which can raise MissingFieldError.
     """
     plan = planned
-    number = 0
+    number = before
     for block in line_blocks(stream, source=cursor.source):
         for raw in block:
             number += 1

@@ -74,6 +74,7 @@ class _RecordSource:
     """Dicts, of which the first few tell which fields are what."""
 
     bytes_read = 0
+    in_blocks = None
 
     def __init__(self, records: Iterable[Any], fields: SourceFields, choice: Any, typed: Any) -> None:
         rest = iter(records)
@@ -123,6 +124,7 @@ class _ArrowSource:
     """Batches of an Arrow stream, cut into pieces that are cheap to hold as Python's values."""
 
     bytes_read = 0
+    in_blocks = None
 
     def __init__(self, stream: Any, columns: Any) -> None:
         self._stream = stream

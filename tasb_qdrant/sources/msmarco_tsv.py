@@ -10,9 +10,11 @@ from tasb_qdrant.sources.find.partitions import Partition
 from tasb_qdrant.sources.input.lines import TOO_LONG, line_blocks, undecodable
 
 
-def read_msmarco(stream: Iterator[bytes], cursor: Cursor, partition: Partition) -> Iterator[Passage]:
-    """The passages in order. Blank lines are skipped; the text is taken as is."""
-    number = 0
+def read_msmarco(
+    stream: Iterator[bytes], cursor: Cursor, partition: Partition, *, before: int = 0
+) -> Iterator[Passage]:
+    """The passages of the lines after the first `before`, in order. Blank lines are skipped; the text is as it is."""
+    number = before
     for block in line_blocks(stream, source=cursor.source):
         for raw in block:
             number += 1

@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 from tasb_qdrant.errors import MissingFieldError, SettingsError, SourceError
 from tasb_qdrant.records import Passage, Reject
 from tasb_qdrant.settings import IndexType
+from tasb_qdrant.sources.blocks import InBlocks, LineFormat, line_pieces
 from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.delimited.cell_types import ColumnTypes
 from tasb_qdrant.sources.delimited.dialect import dialect_of
@@ -89,10 +90,13 @@ class _TextSource:
         source: Input,
         read: Callable[[ByteStream, Cursor], Iterator[Passage]],
         taken: Callable[[], FieldsTaken | None] = lambda: None,
+        *,
+        lines: LineFormat | None = None,
     ) -> None:
         self._input = source
         self._read = read
         self._taken = taken
+        self._lines = lines
         self._stream: ByteStream | None = None
 
     @property
@@ -103,9 +107,17 @@ class _TextSource:
     def taken(self) -> FieldsTaken | None:
         return self._taken()
 
+    @property
+    def in_blocks(self) -> InBlocks | None:
+        return None if self._lines is None else InBlocks(self._lines, self._blocks)
+
     def passages(self, cursor: Cursor) -> Iterator[Passage]:
         self._stream = self._input.open()
         return self._read(self._stream, cursor)
+
+    def _blocks(self) -> Iterator[tuple[bytes | None, int]]:
+        self._stream = self._input.open()
+        return line_pieces(self._stream, source=self._input.name)
 
     def close(self) -> None:
         if self._stream is not None:
@@ -146,7 +158,8 @@ class _Opening:
         if kind == "jsonl":
             return self._json(source, head, origin)
         if kind == "msmarco":
-            return _TextSource(source, partial(read_msmarco, partition=origin.partition))
+            lines = LineFormat("msmarco", partition=origin.partition)
+            return _TextSource(source, partial(read_msmarco, partition=origin.partition), lines=lines)
         if kind == "text":
             return _TextSource(source, partial(read_text, origin=origin))
         return self._delimited(source, head, kind, origin)
@@ -170,6 +183,7 @@ class _Opening:
             source,
             partial(read, planned=plan, plan_for=plan_for),
             lambda: None if plan is None else plan.taken("jsonl"),
+            lines=None if array or plan is None else LineFormat("jsonl", plan),
         )
 
     def _delimited(self, source: Input, head: Head, kind: str, origin: Origin) -> Source:

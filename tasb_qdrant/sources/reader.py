@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
 from tasb_qdrant.records import Passage, Reject
+from tasb_qdrant.sources.blocks import Block, BlockFormat, InBlocks
 from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.input.streams import Input
 from tasb_qdrant.sources.record.choice import Choice
@@ -25,6 +26,8 @@ class Source(Protocol):
     def bytes_read(self) -> int: ...
     @property
     def taken(self) -> FieldsTaken | None: ...
+    @property
+    def in_blocks(self) -> InBlocks | None: ...
     def passages(self, cursor: Cursor) -> Iterator[Passage]: ...
     def close(self) -> None: ...
 
@@ -64,7 +67,7 @@ class SourceReader(Iterator[Passage]):
     ) -> None:
         self._inputs = tuple(inputs)
         self._cursor = Cursor(on_reject)
-        self._choice = choice
+        self.choice = choice
         self._current: Source | None = None
         self._bytes_before = 0
         self._passages = self._read()
@@ -110,12 +113,48 @@ class SourceReader(Iterator[Passage]):
     @property
     def unseen_fields(self) -> tuple[str, ...]:
         """Which of SourceFields.fields no record had so far."""
-        return () if self._choice is None else tuple(sorted(self._choice.unseen))
+        return () if self.choice is None else tuple(sorted(self.choice.unseen))
 
     @property
     def bytes_read(self) -> int:
         """Raw bytes so far. A little ahead of the passages, because bytes are read in pieces."""
         return self._bytes_before + (self._current.bytes_read if self._current is not None else 0)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each source is called, in order."""
+        return tuple(one.name for one, _ in self._inputs)
+
+    @property
+    def block_formats(self) -> tuple[BlockFormat, ...] | None:
+        """How the blocks of each source are read; None if one of them can't be read in blocks."""
+        each = [source.in_blocks for _, source in self._inputs]
+        formats = tuple(one.format for one in each if one is not None)
+        return formats if len(formats) == len(each) else None
+
+    def blocks(self) -> Iterator[Block]:
+        """All sources in blocks, in order, instead of their passages. Raises SourceError."""
+        for number, (one, source) in enumerate(self._inputs):
+            self._cursor.source, self._cursor.line = one.name, 0
+            self._current = source
+            before = 0
+            for data, count in source.in_blocks.blocks() if source.in_blocks is not None else ():
+                yield Block(number, before, data, self.bytes_read)
+                before += count
+            source.close()
+            self._bytes_before += source.bytes_read
+            self._current = None
+
+    def read_elsewhere(
+        self, *, nulled: int, whole_ids: int, converted: Mapping[str, int], unseen: Collection[str]
+    ) -> None:
+        """Count what was met in a block, and which of the chosen fields whoever read it has not seen so far."""
+        self._cursor.nulled += nulled
+        self._cursor.whole_ids += whole_ids
+        for name, count in converted.items():
+            self._cursor.converted[name] = self._cursor.converted.get(name, 0) + count
+        if self.choice is not None:
+            self.choice.unseen.intersection_update(unseen)
 
     def __next__(self) -> Passage:
         try:

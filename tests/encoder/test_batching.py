@@ -15,6 +15,7 @@ from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.batching import BatchedEncoder
 from tasb_qdrant.encoder.forward.protocol import PipelinedForward
 from tasb_qdrant.encoder.protocol import Part, TokenBatch
+from tasb_qdrant.encoder.tokenize.tokens import Tokenization
 from tasb_qdrant.errors import EncodingError
 
 Ids = Sequence[NDArray[np.int32]]
@@ -240,6 +241,10 @@ class Backwards:
 
     def places(self, text: str) -> NDArray[np.int64]:
         return self.encoder.token_places(text)
+
+    @property
+    def itself(self) -> Tokenization:
+        return self.encoder.passage_tokenizer.tokenization
 
 
 @pytest.mark.parametrize("forward", [bag_of_ids, Overlapping()])

@@ -20,7 +20,7 @@ from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.collection.reads.questions import ScoredPoint, Where
 from tasb_qdrant.collection.reads.run import Reads
 from tasb_qdrant.encoder import TokenBatch
-from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields, point_id
+from tasb_qdrant.records import IntegerIds, ModelContract, Passage, RoleFields, point_id
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
 
 BATCH = 64
@@ -204,6 +204,10 @@ class FaultyCollection:
     def reads(self) -> Reads:
         return self._inner.reads
 
+    @property
+    def payload_entries(self) -> Callable[[Passage], bytes] | None:
+        return self._inner.payload_entries
+
     def upsert(self, batch: PointBatch) -> None:
         with self._lock:
             number = self.upserts
@@ -322,6 +326,10 @@ class CountingCollection:
 
     def point_id(self, passage_id: str) -> PointId:
         return point_id(passage_id)
+
+    @property
+    def payload_entries(self) -> None:
+        return None
 
     def upsert(self, batch: PointBatch) -> None:
         with self._lock:

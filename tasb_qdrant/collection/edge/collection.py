@@ -128,6 +128,10 @@ class EdgeCollection(Edits):
         """The read path."""
         return self._reads
 
+    @property
+    def payload_entries(self) -> None:
+        """None: the engine takes Python's values."""
+
     def async_reads(self) -> AsyncReads:
         """The read path, awaited: another thread waits. The event loop stands still while the engine answers."""
 

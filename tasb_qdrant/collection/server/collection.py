@@ -39,7 +39,7 @@ from tasb_qdrant.collection.server.visibility import Backlog, wait_until_visible
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import CollectionReplacedError
 from tasb_qdrant.filters import Filter
-from tasb_qdrant.records import IntegerIds, ModelContract, RoleFields
+from tasb_qdrant.records import IntegerIds, ModelContract, Passage, RoleFields
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings, StoreSettings
 from tasb_qdrant.steps import Deadline
 
@@ -184,6 +184,11 @@ class ServerCollection(Edits):
     def reads(self) -> Reads:
         """The read path."""
         return self._reads
+
+    @property
+    def payload_entries(self) -> Callable[[Passage], bytes] | None:
+        """What makes a passage's payload as a gRPC request has it; None over REST."""
+        return None if self._connection.channel is None else self._wire.payload
 
     def async_reads(self) -> AsyncReads:
         """The read path, awaited, over a connection of its own; close it in the event loop that used it."""

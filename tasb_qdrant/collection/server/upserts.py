@@ -6,7 +6,7 @@ The layout is that of Qdrant's points.proto and json_with_int.proto; a test comp
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from struct import Struct
 from typing import Any, Final
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tasb_qdrant.collection.payload import check_names
 from tasb_qdrant.collection.points import PointBatch, PointId
 from tasb_qdrant.collection.reads.questions import BM25
+from tasb_qdrant.records import Passage
 from tasb_qdrant.records.sparse import SparseVectors
 from tasb_qdrant.settings import PayloadKeys
 
@@ -55,10 +56,7 @@ class UpsertWire:
         vector = _head(b"\xaa\x06", dense, floats)  # Vector.dense
         self._before_row = _head(b"\x22", _head(b"\x0a", vector, floats), floats)  # PointStruct.vectors, .vector
         self._named = _NamedVectors(vector, floats)
-        self._keys = keys
-        self._reserved = (keys.id, keys.text, keys.title)
-        self._id, self._text, self._title = (_Name(_FIELD, name).strings for name in self._reserved)
-        self._names: dict[str, _Name] = {}
+        self.payload = PayloadWire(keys)
 
     def request(self, batch: PointBatch, *, wait_seconds: int | None = None) -> bytes:
         """A serialised UpsertPoints that is answered when it is done, or after `wait_seconds`, when the server says how
@@ -71,9 +69,8 @@ class UpsertWire:
         fixed = len(before) + size
         parts: list[bytes | memoryview] = [self._head]
         start = 0
-        for point_id, passage in zip(batch.point_ids, batch.passages, strict=True):
+        for point_id, payload in zip(batch.point_ids, self._payloads(batch), strict=True):
             ident = _ident(point_id)
-            payload = self._payload(passage.id, passage.text, passage.title, passage.payload)
             length = _varint(len(ident) + len(payload) + fixed)
             parts += (_POINT, length, ident, payload, before, rows[start : start + size])
             start += size
@@ -91,9 +88,8 @@ class UpsertWire:
         ends = sparse.offsets.tolist()
         parts: list[bytes | memoryview] = [self._head]
         start = 0
-        for point_id, passage, first, last in zip(batch.point_ids, batch.passages, ends, ends[1:], strict=False):
+        for point_id, payload, first, last in zip(batch.point_ids, self._payloads(batch), ends, ends[1:], strict=False):
             ident = _ident(point_id)
-            payload = self._payload(passage.id, passage.text, passage.title, passage.payload)
             named = self._named[last - first]
             length = _varint(len(ident) + len(payload) + named.size)
             parts += (_POINT, length, ident, payload, named.before_row, rows[start : start + size])
@@ -103,14 +99,31 @@ class UpsertWire:
         parts.append(tail)
         return b"".join(parts)
 
-    def _payload(self, passage_id: str, text: str, title: str | None, fields: Mapping[str, Any]) -> bytes:
-        """What `to_payload` puts side by side, as the entries of PointStruct.payload."""
+    def _payloads(self, batch: PointBatch) -> Iterable[bytes]:
+        return batch.entries if batch.entries is not None else map(self.payload, batch.passages)
+
+
+class PayloadWire:
+    """Makes the entries of PointStruct.payload, what `to_payload` puts side by side. It can be sent to a process."""
+
+    def __init__(self, keys: PayloadKeys) -> None:
+        self._keys = keys
+        self._reserved = (keys.id, keys.text, keys.title)
+        self._id, self._text, self._title = (_Name(_FIELD, name).strings for name in self._reserved)
+        self._names: dict[str, _Name] = {}
+
+    def __reduce__(self) -> tuple[type[PayloadWire], tuple[PayloadKeys]]:
+        return PayloadWire, (self._keys,)
+
+    def __call__(self, passage: Passage) -> bytes:
+        """The entries of one passage. Raises InvalidPassageError where a name of its payload is taken."""
+        fields = passage.payload
         if not fields.keys().isdisjoint(self._reserved):
             check_names(fields, self._keys)
         names = self._names
-        raw_id, raw_text = passage_id.encode(), text.encode()
+        raw_id, raw_text = passage.id.encode(), passage.text.encode()
         parts = [self._id[len(raw_id)], raw_id, self._text[len(raw_text)], raw_text]
-        if title is not None:
+        if (title := passage.title) is not None:
             raw = title.encode()
             parts += (self._title[len(raw)], raw)
         for key, value in fields.items():

@@ -51,7 +51,7 @@ class NanoTokens:
             ids = np.delete(ids, self._spare(offsets)[longer])
             offsets = offsets.copy()
             offsets[1:] -= np.cumsum(longer)
-        return TokenBatch(ids, offsets, truncated)
+        return TokenBatch(ids, offsets, truncated, longer)
 
     def _spare(self, offsets: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Where each text's last token stands that truncation would have removed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import compress
 from operator import not_
@@ -66,6 +67,11 @@ class Tokenization:
         return found
 
     @property
+    def itself(self) -> Tokenization:
+        """This one: others distribute texts over processes, each of which has one."""
+        return self
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Why what is installed isn't used; known once many texts have been tokenized."""
         return (self._note,) if self._note else ()
@@ -77,15 +83,16 @@ class Tokenization:
     def _by_words(self, texts: Sequence[str], prompt: str) -> TokenBatch:
         """By the words that are known, and the model's own tokenizer."""
         parts: list[bytes] = []
-        truncated = 0
+        longer: list[bool] = []
         for start in range(0, len(texts), _AT_ONCE):
             found, cut = self._ids([prompt + text for text in texts[start : start + _AT_ONCE]])
             parts += found
-            truncated += cut
+            longer += cut
         offsets = np.zeros(len(parts) + 1, dtype=np.int64)
         np.cumsum([len(part) // _ID.itemsize for part in parts], out=offsets[1:])
         # A bytearray, because a NumPy array over bytes is read-only, which torch warns about.
-        return TokenBatch(np.frombuffer(bytearray().join(parts), dtype=_ID), offsets, truncated)
+        ids = np.frombuffer(bytearray().join(parts), dtype=_ID)
+        return TokenBatch(ids, offsets, sum(longer), np.array(longer, dtype=np.bool_))
 
     def parts(self, texts: Sequence[str], *, prompt: str = "") -> Iterator[Part]:
         """The same, in a single part: only this thread works on it."""
@@ -100,29 +107,31 @@ class Tokenization:
     def _places(self) -> TokenPlaces:
         return TokenPlaces(self._tokenizer, WordIds.of(self._tokenizer) if self._words is None else self._words)
 
-    def _ids(self, texts: list[str]) -> tuple[list[bytes], int]:
-        """The ids of each text as int32 bytes, and the number of texts that were truncated."""
+    def _ids(self, texts: list[str]) -> tuple[list[bytes], list[bool]]:
+        """The ids of each text as int32 bytes, and whether it was truncated."""
         words = self._words
         if words is None:
             return self._ids_by_tokenizer(texts)
         room = (self.max_length - 2) * _ID.itemsize
         longest = LONG * self.max_length
         known = [len(text) <= longest and words.knows(text) for text in texts]
-        others, truncated = self._ids_by_tokenizer(list(compress(texts, map(not_, known))))
-        rest = iter(others)
+        rest = zip(*self._ids_by_tokenizer(list(compress(texts, map(not_, known)))), strict=True)
         found: list[bytes] = []
+        longer: list[bool] = []
         for text, by_words in zip(texts, known, strict=True):
-            if not by_words:
-                found.append(next(rest))
-                continue
-            ids = words.ids(text)
-            truncated += len(ids) > room
-            found.append(words.begin + ids[:room] + words.end)
-        return found, truncated
+            if by_words:
+                ids = words.ids(text)
+                found.append(words.begin + ids[:room] + words.end)
+                longer.append(len(ids) > room)
+            else:
+                ids, cut = next(rest)
+                found.append(ids)
+                longer.append(cut)
+        return found, longer
 
-    def _ids_by_tokenizer(self, texts: list[str]) -> tuple[list[bytes], int]:
+    def _ids_by_tokenizer(self, texts: list[str]) -> tuple[list[bytes], list[bool]]:
         encodings = self._encode(texts) if texts else []
-        cut = sum(bool(encoding.overflowing) for encoding in encodings)
+        cut = [bool(encoding.overflowing) for encoding in encodings]
         return [np.array(encoding.ids, dtype=_ID).tobytes() for encoding in encodings], cut
 
     def _encode(self, texts: list[str]) -> list[Encoding]:
@@ -149,6 +158,18 @@ class Tokenization:
 
     def _batch(self, texts: list[str]) -> list[Encoding]:
         return self._tokenizer.encode_batch_fast(texts)
+
+
+@dataclass(frozen=True, slots=True)
+class PassageTokenizer:
+    """A tokenizer of passages for another process; `prompt` is put before each."""
+
+    tokenization: Tokenization
+    prompt: str
+
+    def __call__(self, texts: Sequence[str]) -> TokenBatch:
+        """The ids of `texts`. Raises InvalidInputError."""
+        return self.tokenization(texts, prompt=self.prompt)
 
 
 class Prefix:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasb_qdrant.encoder.protocol import TokenBatch
-from tasb_qdrant.encoder.tokenize.tokens import check_texts
+from tasb_qdrant.encoder.tokenize.tokens import PassageTokenizer, check_texts
 from tasb_qdrant.encoder.workers.pool import WorkerPool
 from tasb_qdrant.encoder.workers.serve import Task
 from tasb_qdrant.encoder.workers.tasks import Chunk, Encoded, Opened
@@ -81,6 +81,10 @@ class ParallelEncoder:
 
     def tokenize_passages(self, texts: Sequence[str]) -> TokenBatch:
         return self._tokenize(texts, prompt=self.contract.passage_prompt)
+
+    @property
+    def passage_tokenizer(self) -> PassageTokenizer:
+        return PassageTokenizer(self._tokenize.itself, self.contract.passage_prompt)
 
     def token_places(self, text: str) -> NDArray[np.int64]:
         return self._tokenize.places(text)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final, Generic, TypeVar, cast
 
 from tasb_qdrant.encoder.threads import ELSEWHERE
@@ -54,6 +54,25 @@ class _Worker:
         return len(self.waiting) + len(self.sent)
 
 
+class Pending(Generic[R]):
+    """A piece of work that is under way."""
+
+    def __init__(self, done: SimpleQueue[tuple[int, object] | TasbQdrantError], settled: Callable[[], None]) -> None:
+        self._done = done
+        self._settled = settled
+
+    def result(self, seconds: float) -> R | None:
+        """What became of it, or None if that isn't known within so many seconds. Raises as `WorkerPool.run` does."""
+        try:
+            done = self._done.get(timeout=seconds)
+        except Empty:
+            return None
+        self._settled()
+        if isinstance(done, TasbQdrantError):
+            raise done
+        return cast("R", done[1])
+
+
 class WorkerPool(Generic[W, R]):
     """Processes that do pieces of work. Safe to use from several threads.
 
@@ -61,9 +80,9 @@ class WorkerPool(Generic[W, R]):
     the threads keep the pool itself alive until then.
     """
 
-    def __init__(self, tasks: Sequence[tuple[str, Task]]) -> None:
+    def __init__(self, tasks: Sequence[tuple[str, Task]], *, fewer: str = "devices") -> None:
         """Start a process for each (name, task) and return at once; `opened` waits for them. Messages begin with the
-        name."""
+        name, and advise `fewer` where memory is short."""
         # Reentrant, because the garbage collector may run `close` in a thread that holds it.
         self._changed = threading.Condition(threading.RLock())
         self._origin = Origin()
@@ -76,7 +95,7 @@ class WorkerPool(Generic[W, R]):
         self._opening = self._begin(urgent=False)
         try:
             for position, (name, task) in enumerate(tasks):
-                worker = _Worker(WorkerProcess(name))
+                worker = _Worker(WorkerProcess(name, fewer=fewer))
                 self._workers.append(worker)
                 worker.waiting.append(_Piece(self._opening, position, partial(_same, task)))
         except BaseException:
@@ -124,6 +143,14 @@ class WorkerPool(Generic[W, R]):
                 self._waiting.extend(pieces)
             self._changed.notify_all()
         yield from cast("Iterator[tuple[int, R]]", self._finished(call, len(pieces)))
+
+    def submit(self, work: W) -> Pending[R]:
+        """Have one piece of work done; many may wait. Raises WorkerError if a worker ended."""
+        call = self._begin(urgent=False)
+        with self._changed:
+            self._waiting.append(_Piece(call, 0, partial(_given, work)))
+            self._changed.notify_all()
+        return Pending(call.done, lambda: self._calls.discard(call))
 
     def close(self) -> None:
         """End the processes. Current and later calls raise WorkerError. They go on if they are those of a process from
@@ -222,3 +249,7 @@ class WorkerPool(Generic[W, R]):
 
 def _same(task: Task) -> Task:
     return task
+
+
+def _given(work: W) -> W:
+    return work

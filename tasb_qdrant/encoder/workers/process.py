@@ -27,8 +27,10 @@ class WorkerProcess:
     `if __name__ == "__main__"` would start workers in its workers.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, fewer: str = "devices") -> None:
+        """`fewer` is what there should be less of where the machine has too little memory."""
         self.name = name
+        self._fewer = fewer
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the process
         try:
             self._process = subprocess.Popen(  # noqa: S603  # this program itself
@@ -40,7 +42,7 @@ class WorkerProcess:
             )
         except OSError as error:
             self._errors.close()
-            raise WorkerError(f"{name} can't be started ({error}); give a single --device") from error
+            raise WorkerError(f"{name} can't be started ({error}); give fewer {fewer}") from error
         # Popen's unbuffered binary pipes are FileIO objects.
         self._requests = cast("FileIO", self._process.stdin)
         self._replies = cast("FileIO", self._process.stdout)
@@ -74,7 +76,7 @@ class WorkerProcess:
             return f"died (exit status {status})" + (f": {said}" if said else "")
         cause = f"died (killed by signal {-status}, {_signal_name(-status)})"
         if -status == signal.SIGKILL:
-            return f"{cause}; the machine may have run out of memory: give it more, or fewer devices"
+            return f"{cause}; the machine may have run out of memory: give it more, or fewer {self._fewer}"
         said = self._last_words()
         return f"{cause}: {said}" if said else cause
 

@@ -114,6 +114,11 @@ class SharedTokenization:
         return self._tokenization.places(text)
 
     @property
+    def itself(self) -> Tokenization:
+        """What each process has."""
+        return self._tokenization
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Why what is installed isn't used; known once many texts have been tokenized."""
         return self._tokenization.notes

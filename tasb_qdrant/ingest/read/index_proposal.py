@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from tasb_qdrant.collection.index_types import is_datetime, is_geo, is_uuid, values_at
@@ -36,6 +36,16 @@ class IndexProposal:
             seen = [name for name, path in self._unseen.items() if values_at(stored, path, field=name)]
             for name in seen:
                 del self._unseen[name]
+
+    def seen_elsewhere(self, unseen: Collection[str]) -> None:
+        """The same of many payloads: whoever saw them has not seen these so far."""
+        for name in [name for name in self._unseen if name not in unseen]:
+            del self._unseen[name]
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether another payload would count."""
+        return self._looked_at < SAMPLE_SIZE
 
     @property
     def unseen(self) -> tuple[str, ...]:

@@ -31,6 +31,11 @@ class Seen:
     same: bool
 
 
+def digest_of(content: bytes) -> bytes:
+    """What stands for a content."""
+    return blake2b(content, digest_size=16).digest()
+
+
 class SeenIds:
     """Point id -> content and place of its first occurrence.
 
@@ -54,8 +59,12 @@ class SeenIds:
 
         `places` are (source, line), each its own. Raises SettingsError when the temporary file can't grow.
         """
-        keys = [key_of(point_id) for point_id in ids]
-        digests = [blake2b(content, digest_size=16).digest() for content in contents]
+        return self.add_keys([key_of(point_id) for point_id in ids], [digest_of(one) for one in contents], places)
+
+    def add_keys(
+        self, keys: Sequence[bytes], digests: Sequence[bytes], places: Sequence[tuple[str, int]]
+    ) -> list[Seen | None]:
+        """The same of ids as `key_of` and contents as `digest_of` give them."""
         numbered = [(self._number(source), line) for source, line in places]
         rows = list(zip(keys, digests, numbered, strict=True))
         with named_failure():

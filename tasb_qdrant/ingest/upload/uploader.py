@@ -120,7 +120,7 @@ def batches_of(
 
     Raises EncodingError before the first batch unless the vectors are finite float32 (n, dim).
     """
-    whole = PointBatch(window.passages, vectors, window.ids, sparse)
+    whole = PointBatch(window.passages, vectors, window.ids, sparse, window.made.entries)
     if vectors.shape[1] != dim:
         raise EncodingError(
             f"expected vectors of {dim} numbers, as the collection holds, the model gave {vectors.shape[1]}; "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,8 @@ import pyarrow.parquet as pq
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.printable import named
 from tasb_qdrant.records import Passage
-from tasb_qdrant.sources.arrow.columns import DECLARED, plan_columns
+from tasb_qdrant.sources.arrow.columns import DECLARED, Columns, plan_columns
+from tasb_qdrant.sources.blocks import InBlocks
 from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.record.choice import Choice
 from tasb_qdrant.sources.record.fields import FieldsTaken, SourceFields
@@ -53,7 +55,7 @@ class ParquetSource:
         self._file: pq.ParquetFile | None = None
         self._size = found.size or 0 if isinstance(found, RemoteFile) else found.stat().st_size
         self._rows_read = 0
-        with _closed(self._open()) as file, self._named():
+        with _closed(self._open()) as file, _named(self._source):
             self._rows = file.metadata.num_rows
             self._columns = plan_columns(_schema(file), fields, origin=origin, choice=choice, typed=typed)
             self._roots = {name.partition(".")[0] for name in self._columns.names}
@@ -73,13 +75,22 @@ class ParquetSource:
         """Which columns were taken for what."""
         return self._columns.plan.taken("parquet")
 
+    @property
+    def in_blocks(self) -> InBlocks:
+        """Batches of rows."""
+        return InBlocks(self._rows_format, lambda: ((batch, batch.num_rows) for batch in self._batches()))
+
     def passages(self, cursor: Cursor) -> Iterator[Passage]:
         """The passages in order; `cursor.line` is the row."""
+        for batch in self._batches():
+            yield from self._rows_format.passages(batch, cursor, before=self._rows_read)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        """All rows; those of a batch count as read when the next one is asked for."""
         with _closed(self._open()) as self._file:
             for group in range(self._file.num_row_groups):
                 for batch in self._rows_of(self._file, group, self._batch_rows(self._file, group)):
-                    with self._named():
-                        yield from self._columns.passages(batch, cursor, before=self._rows_read)
+                    yield batch
                     self._rows_read += batch.num_rows
 
     def close(self) -> None:
@@ -149,25 +160,46 @@ class ParquetSource:
                 break
         return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
 
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        """While the file's own words are read: the names of its columns may be no UTF-8."""
-        try:
-            yield
-        except (pa.ArrowException, UnicodeDecodeError) as error:
-            raise self._unreadable(error) from None
+    @property
+    def _rows_format(self) -> RowFormat:
+        return RowFormat(self._columns, self._source)
 
     def _unreadable(self, error: Exception) -> SourceError:
-        detail = " ".join(str(error).split())
-        line = self._rows_read + 1 if self._file is not None else None
-        if isinstance(error, pa.ArrowNotImplementedError):
-            return SourceError(
-                f"a column has a type or an encoding that pyarrow {pa.__version__} doesn't read ({detail}); leave it "
-                "out with --drop NAME, or write the file with another type",
-                source=self._source,
-                line=line,
-            )
-        return SourceError(f"not a valid Parquet file ({detail}); fetch it again", source=self._source, line=line)
+        return _unreadable(error, self._source, self._rows_read + 1 if self._file is not None else None)
+
+
+@dataclass(frozen=True, slots=True)
+class RowFormat:
+    """How the rows of a Parquet file are read, a batch at a time."""
+
+    columns: Columns
+    source: str
+
+    def passages(self, batch: pa.RecordBatch, cursor: Cursor, *, before: int) -> Iterator[Passage]:
+        """The passages of the rows after the first `before`. Raises SourceError."""
+        with _named(self.source, before + 1):
+            yield from self.columns.passages(batch, cursor, before=before)
+
+
+@contextmanager
+def _named(source: str, line: int | None = None) -> Iterator[None]:
+    """While the file's own words are read: the names of its columns may be no UTF-8."""
+    try:
+        yield
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise _unreadable(error, source, line) from None
+
+
+def _unreadable(error: Exception, source: str, line: int | None) -> SourceError:
+    detail = " ".join(str(error).split())
+    if isinstance(error, pa.ArrowNotImplementedError):
+        return SourceError(
+            f"a column has a type or an encoding that pyarrow {pa.__version__} doesn't read ({detail}); leave it "
+            "out with --drop NAME, or write the file with another type",
+            source=source,
+            line=line,
+        )
+    return SourceError(f"not a valid Parquet file ({detail}); fetch it again", source=source, line=line)
 
 
 @contextmanager

@@ -24,12 +24,12 @@ def line_blocks(pieces: Iterator[bytes], *, source: str) -> Iterator[list[bytes 
     tail = b""
     skipping = False
     count = 0
-    pieces = _without_bom(pieces)
+    pieces = without_bom(pieces)
     while True:
         try:
             piece = next(pieces, b"")
         except SourceError as error:
-            raise _after_line(error, count, source) from None
+            raise after_line(error, count, source) from None
         if not piece:
             break
         lines: list[bytes | None] = [*piece.split(b"\n")]
@@ -59,7 +59,8 @@ def undecodable(raw: bytes) -> str | None:
     return None
 
 
-def _without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
+def without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The bytes without a byte order mark at their start."""
     start = b""
     for piece in pieces:
         start += piece
@@ -70,6 +71,7 @@ def _without_bom(pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield from pieces
 
 
-def _after_line(error: SourceError, count: int, source: str) -> SourceError:
+def after_line(error: SourceError, count: int, source: str) -> SourceError:
+    """The error of a source of which so many lines were read."""
     read = f"the {count:,} lines before it were read" if count else "no line was read before it"
     return SourceError(f"{error.reason}; {read}", source=source, line=count + 1)

@@ -184,7 +184,7 @@ def test_new_names_for_ever_take_no_memory_for_ever() -> None:
     wire = UpsertWire("c", dim=4, keys=KEYS)
     for number in range(3 * server_wire._NAMES):
         wire.request(PointBatch([Passage("1", "t", None, {f"n{number}": number})], random_vectors(1)))
-    assert len(wire._names) <= server_wire._NAMES
+    assert len(wire.payload._names) <= server_wire._NAMES
 
 
 def test_other_payload_names_are_used_and_a_clash_is_refused() -> None:

@@ -1,0 +1,205 @@
+"""--workers: whatever their number, what is stored, counted and said is the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import qdrant_edge as edge
+
+from tasb_qdrant import CollectionSettings, ingest
+from tasb_qdrant.encoder import TokenBatch
+from tasb_qdrant.errors import RejectedError, SettingsError, WorkerError
+from tasb_qdrant.records import IngestReport
+from tasb_qdrant.settings import Transport
+from tests.ingest import stored
+from tests.ingest.fakes import StubEncoder, fail_at
+from tests.qdrant_servers import QdrantServer
+
+
+def _tokens(texts: Sequence[str]) -> TokenBatch:
+    """Those of StubEncoder, and of each text whether it was longer, as other processes have to say."""
+    tokens = StubEncoder().tokenize_passages(texts)
+    longer = np.array([len(text.split()) > 16 for text in texts], dtype=np.bool_)
+    return TokenBatch(tokens.ids, tokens.offsets, int(longer.sum()), longer)
+
+
+@dataclass
+class Apart(StubEncoder):
+    """One whose texts can be tokenized in other processes."""
+
+    @property
+    def passage_tokenizer(self) -> Callable[[Sequence[str]], TokenBatch]:
+        return _tokens
+
+
+def corpus(file: Path, count: int = 3_000, *, seed: int = 1) -> Path:
+    """Passages of which some can't be stored, are there twice, or have an id that is taken, and long ones."""
+    draw = random.Random(seed)
+    lines: list[str] = []
+    for number in range(count):
+        kind = draw.random()
+        if kind < 0.01:
+            lines.append("{malformed")
+        elif kind < 0.02:
+            lines.append(json.dumps({"id": str(draw.randrange(number + 1)), "text": "another"}))
+        elif kind < 0.03 and lines:
+            lines.append(draw.choice(lines))
+        elif kind < 0.04:
+            lines.append(json.dumps({"id": f"y{number}", "text": "t", "year": "no number"}))
+        else:
+            title = draw.choice([None, "A title"])
+            text = " ".join(f"word{draw.randrange(500)}" for _ in range(draw.randrange(1, 24)))
+            lines.append(json.dumps({"id": str(number), "text": text, "title": title, "year": 1990 + number % 30}))
+    file.write_text("\n".join(lines))
+    return file
+
+
+def _load(source: Any, store: dict[str, Any], rejects: Path | None, workers: Any, **more: Any) -> IngestReport:
+    encoder = more.pop("encoder", None) or Apart()
+    settings = CollectionSettings(indexes={"year": "integer", "nowhere": "keyword"})
+    return ingest(
+        source, collection="c", rejects=rejects, encoder=encoder, workers=workers, settings=settings, **store, **more
+    )
+
+
+def _said(report: IngestReport, workers: int) -> Any:
+    """The report without what may differ: seconds, and the names of this test's own folders."""
+    told = {
+        name: value
+        for name, value in report.to_dict().items()
+        if "second" not in name and name not in ("notes", "stages")
+    }
+    text = json.dumps(told, default=str)
+    return json.loads(text.replace(f"rejects-{workers}", "rejects").replace(f"store-{workers}", "store"))
+
+
+def _points(store: Path) -> list[str]:
+    """All that an embedded collection holds."""
+    shard = edge.EdgeShard.load(str(store / "c" / "shard"))
+    with closing(shard):
+        records, _ = shard.scroll(edge.ScrollRequest(limit=10_000, with_payload=True, with_vector=True))
+    return [_content(record) for record in records]
+
+
+def _content(record: Any) -> str:
+    """A point as a string: its payload's and its vectors' names come in any order."""
+    vector = record.vector if not isinstance(record.vector, dict) else sorted(record.vector.items())
+    return repr((record.id, sorted((record.payload or {}).items()), vector))
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many blocks, whose ends fall into windows."""
+    from tasb_qdrant.sources.blocks import line_pieces
+
+    assert line_pieces.__kwdefaults__ is not None
+    monkeypatch.setitem(line_pieces.__kwdefaults__, "size", 20_000)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("bm25", [False, True])
+def test_what_is_stored_and_said_is_the_same(tmp_path: Path, bm25: bool) -> None:
+    files = [corpus(tmp_path / "a.jsonl"), corpus(tmp_path / "b.jsonl", 300, seed=2)]
+    found = []
+    for workers in (1, 2, 3):
+        rejects, store = tmp_path / f"rejects-{workers}.jsonl", tmp_path / f"store-{workers}"
+        load = partial(_load, files, {"path": store}, rejects, workers, bm25=bm25)
+        first, again = load(), load()
+        found.append((_said(first, workers), _said(again, workers), rejects.read_text(), _points(store)))
+    for other in found[1:]:
+        for mine, theirs in zip(other, found[0], strict=True):
+            assert mine == theirs
+    assert (found[0][0]["truncated"], found[0][0]["rejected"], found[0][1]["stored"]) == (985, 377, 0)
+
+
+@pytest.mark.parametrize("transport", ["grpc", "rest"])
+def test_on_a_server(qdrant_1_17: QdrantServer, collection_name: str, tmp_path: Path, transport: Transport) -> None:
+    file = corpus(tmp_path / "a.jsonl", 800)
+    found = []
+    for workers in (1, 2):
+        report = ingest(
+            file,
+            collection=collection_name,
+            url=qdrant_1_17.url,
+            grpc_port=qdrant_1_17.grpc_port,
+            transport=transport,
+            rejects=tmp_path / "rejects.jsonl",
+            encoder=Apart(),
+            workers=workers,
+            bm25=True,
+        )
+        with closing(stored.client_of(qdrant_1_17.url)) as client:
+            records, _ = client.scroll(collection_name, limit=10_000, with_payload=True, with_vectors=True)
+            client.delete_collection(collection_name)
+        found.append((report.stored, report.rejected, sorted(map(_content, records))))
+    assert found[1] == found[0]
+    assert found[0][0] > 700
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("workers", [(2, 1), (1, 3)])
+def test_another_number_of_workers_resumes(tmp_path: Path, workers: tuple[int, int]) -> None:
+    file = corpus(tmp_path / "a.jsonl")
+    whole = _load(file, {"path": tmp_path / "whole"}, tmp_path / "r.jsonl", 1)
+    broken = Apart(before_encode=fail_at(3, RuntimeError("the power went")))
+    with pytest.raises(RuntimeError, match="the power went"):
+        _load(file, {"path": tmp_path / "store"}, tmp_path / "r1.jsonl", workers[0], encoder=broken)
+    encoder = Apart()
+    rest = _load(file, {"path": tmp_path / "store"}, tmp_path / "r2.jsonl", workers[1], encoder=encoder)
+    assert stored.embedded(tmp_path / "store") == stored.embedded(tmp_path / "whole")
+    assert rest.points == whole.points
+    assert encoder.encoded < whole.stored
+    assert (tmp_path / "r2.jsonl").read_text() == (tmp_path / "r.jsonl").read_text()
+
+
+def test_the_first_reject_is_the_first_of_the_source(tmp_path: Path) -> None:
+    file = corpus(tmp_path / "a.jsonl", 1_200, seed=5)
+    said = []
+    for workers in (1, 2):
+        with pytest.raises(RejectedError) as caught:
+            _load(file, {"path": tmp_path / "store"}, None, workers)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+def test_a_worker_that_dies_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = corpus(tmp_path / "a.jsonl", 600)
+
+    monkeypatch.setattr(Apart, "passage_tokenizer", property(lambda self: _Killer()))
+    with pytest.raises(WorkerError, match=r"a reading worker died \(killed by signal 9, SIGKILL\).*fewer --workers"):
+        _load(file, {"path": tmp_path / "store"}, tmp_path / "r.jsonl", 2)
+    monkeypatch.undo()
+    assert _load(file, {"path": tmp_path / "store"}, tmp_path / "r.jsonl", 2).stored > 500
+
+
+@dataclass(frozen=True)
+class _Killer:
+    """Ends the process that tokenizes."""
+
+    def __call__(self, texts: Sequence[str]) -> TokenBatch:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError(texts)
+
+
+def test_what_can_not_be_divided_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id,text\na,"two\nlines"\n')
+    report = ingest(tmp_path / "a.csv", collection="c", path=tmp_path / "store", encoder=StubEncoder(), workers=2)
+    assert report.stored == 1
+    assert any("read by one process" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("workers", [0, -1, True, "2", 1.5])
+def test_numbers_that_are_none(tmp_path: Path, workers: Any) -> None:
+    with pytest.raises(SettingsError, match="workers"):
+        ingest([], collection="c", path=tmp_path / "store", encoder=StubEncoder(), workers=workers)
