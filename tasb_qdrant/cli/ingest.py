@@ -20,6 +20,7 @@ from tasb_qdrant.cli.options import (
     peer_option,
     source_options,
     store_options,
+    workers_option,
 )
 
 if TYPE_CHECKING:
@@ -27,16 +28,6 @@ if TYPE_CHECKING:
     from tasb_qdrant.ingest.options import RunOptions
     from tasb_qdrant.ingest.source.open import SourceOptions
     from tasb_qdrant.settings import CollectionSettings, StoreOptions
-
-
-class _Workers(click.IntRange):
-    """A number of processes, or auto."""
-
-    name = "processes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """The number, or "auto" itself."""
-        return value if value == "auto" else super().convert(value, param, ctx)
 
 
 def _run_options(*, no_optimize: bool, **options: Any) -> RunOptions:
@@ -55,14 +46,7 @@ run_options = grouped(
         "--max-rejects", type=click.IntRange(min=0), metavar="N", help="Stop once more than N inputs were rejected."
     ),
     click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Read only the first N passages: a trial."),
-    click.option(
-        "--workers",
-        type=_Workers(min=1),
-        default="auto",
-        show_default=True,
-        metavar="N|auto",
-        help="How many processes read, check and tokenize files of lines and Parquet; auto goes by cores and device.",
-    ),
+    workers_option,
     click.option("--sync", is_flag=True, help="Make the collection equal to SOURCE: delete what SOURCE doesn't have."),
     click.option("--delete-anyway", is_flag=True, help="With --sync: delete even if that looks like a mistake."),
     peer_option,

@@ -57,6 +57,16 @@ def _names(options: tuple[Callable[[Any], Any], ...]) -> list[str]:
     return [str(parameter.name) for parameter in parameters]
 
 
+class _Workers(click.IntRange):
+    """A number of processes, or auto."""
+
+    name = "processes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or "auto" itself."""
+        return value if value == "auto" else super().convert(value, param, ctx)
+
+
 def _read_key(_: click.Context, parameter: click.Parameter, name: str | None) -> SecretStr | None:
     """The key in the file. What was given may be the key itself: no message repeats it."""
     if name is None:
@@ -312,6 +322,14 @@ peer_option = click.option(
     multiple=True,
     metavar="URL",
     help="Another node of the cluster, to compare its replicas, too. Repeatable. [default: found automatically]",
+)
+workers_option = click.option(
+    "--workers",
+    type=_Workers(min=1),
+    default="auto",
+    show_default=True,
+    metavar="N|auto",
+    help="How many processes read and check files of lines and Parquet; auto goes by cores and device.",
 )
 filter_option = click.option("--filter", "where", metavar="EXPR", help='Such as: year >= 2020 and lang in ["en", "de"]')
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -15,6 +15,7 @@ from tasb_qdrant.cli.options import (
     peer_option,
     source_options,
     store_options,
+    workers_option,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 )
 @click.option("--repair", is_flag=True, help="Ingest again what is missing or differs, and verify once more.")
 @peer_option
+@workers_option
 @click.option(
     "--report",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -62,6 +64,7 @@ def verify_command(
     sample: int,
     repair: bool,
     peers: tuple[str, ...],
+    workers: int | Literal["auto"],
     report: Path | None,
     as_json: bool,
 ) -> int:
@@ -90,6 +93,7 @@ def verify_command(
             sample=sample,
             repair=repair,
             peers=peers,
+            workers=workers,
             report=report,
             on_progress=display,
             **store,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -32,7 +32,7 @@ from tasb_qdrant.ingest.lease import Lease
 from tasb_qdrant.ingest.options import IngestOptions, RunChoice, RunOptions
 from tasb_qdrant.ingest.pipeline import Outcome, run_pipeline
 from tasb_qdrant.ingest.progress import Counters
-from tasb_qdrant.ingest.read.processes import CORES_EACH, check_workers, cores, may_read_apart, processes_for, read_by
+from tasb_qdrant.ingest.read.processes import CORES_EACH, check_workers, cores, may_read_apart, read_by, stored_in
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.seen import SeenIds
 from tasb_qdrant.ingest.read.windows import PassageReader
@@ -61,7 +61,6 @@ from tasb_qdrant.settings import (
     DEFAULT_AVG_LEN,
     Bm25Settings,
     CollectionSettings,
-    IndexType,
     SplitSettings,
     StoreOptions,
     check_whole_number,
@@ -392,6 +391,7 @@ class IngestRun:
             self._counters,
             indexes=indexes.types,
             peers=self._choice.peers,
+            workers=self._choice.workers,
             wanted=self._choice.sync,
             anyway=self._choice.delete_anyway,
             before=lease.begin_deleting,
@@ -409,7 +409,17 @@ class IngestRun:
     ) -> Outcome:
         passages = reader.itself if isinstance(reader, SplitPassages) else reader
         tokenized = indexes.is_new or bool(journal.resumed.windows)
-        with self._read(passages, collection, encoder, indexes=indexes.types, tokenized=tokenized) as passages:
+        compared = not indexes.is_new and not self._choice.overwrite
+        with read_by(
+            1 if isinstance(self._source.given, RejectedLines) else self._choice.workers,
+            passages,
+            collection,
+            encoder,
+            indexes=indexes.types,
+            tokenized=tokenized,
+            stored=stored_in(collection, self._store) if compared else None,
+            tell=self._told,
+        ) as passages:
             outcome = run_pipeline(
                 passages,
                 encoder=encoder,
@@ -425,30 +435,6 @@ class IngestRun:
             )
         self._rejects.complete(self._counters)
         return outcome
-
-    @contextmanager
-    def _read(
-        self,
-        passages: PassageReader,
-        collection: Collection,
-        encoder: Encoder,
-        *,
-        indexes: Mapping[str, IndexType],
-        tokenized: bool,
-    ) -> Iterator[PassageReader]:
-        """The passages, read by other processes where that pays."""
-        processes = processes_for(self._choice.workers, encoder)
-        if processes == 1:
-            yield passages
-            return
-        if not self._may_read_apart(passages) or not isinstance(passages, SourceReader):
-            if self._choice.workers != "auto":
-                self._told("The source is read by one process: only whole files of lines and Parquet can be divided.")
-            yield passages
-            return
-        self._told(f"The source is read by {processes} processes.")
-        with read_by(processes, passages, collection, encoder, indexes=indexes, tokenized=tokenized) as read:
-            yield read
 
     def _told(self, sentence: str) -> None:
         self._notes += (sentence,)
@@ -496,6 +482,7 @@ class IngestRun:
             self._store,
             encoder,
             peers=self._choice.peers,
+            workers=self._choice.workers,
             alone=self._choice.sync or not outcome.points_before,
             on_progress=self._choice.on_progress,
         )

@@ -12,6 +12,7 @@ from tasb_qdrant.collection.payload import to_passage
 from tasb_qdrant.encoder import TokenBatch
 from tasb_qdrant.records import Passage
 from tasb_qdrant.records.sparse import SparseVectors
+from tasb_qdrant.records.verification import Difference
 from tasb_qdrant.settings import PayloadKeys
 
 if TYPE_CHECKING:
@@ -54,12 +55,14 @@ class StoredPassages(Sequence[Passage]):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What passages become on their way to the collection, row for row: their tokens, the vectors of their words, and
-    the `entries` of their payloads as a request has them. Each is None where it is still to be made."""
+    """What was made of passages where they were read, row for row: their tokens, the vectors of their words, the
+    `entries` of their payloads as a request has them, and their `differences` from what is stored. Each is None where
+    it is still to be made."""
 
     tokens: TokenBatch | None = None
     sparse: SparseVectors | None = None
     entries: Sequence[bytes] | None = None
+    differences: Sequence[Difference | None] | None = None
 
     def only(self, rows: Sequence[int]) -> Made:
         """That of these rows."""
@@ -67,6 +70,7 @@ class Made:
             None if self.tokens is None else self.tokens.only(rows),
             None if self.sparse is None else self.sparse.only(rows),
             None if self.entries is None else [self.entries[row] for row in rows],
+            None if self.differences is None else [self.differences[row] for row in rows],
         )
 
     def part(self, start: int, end: int) -> Made:
@@ -75,6 +79,7 @@ class Made:
             None if self.tokens is None else self.tokens.cut(start, end),
             None if self.sparse is None else self.sparse.part(start, end),
             None if self.entries is None else self.entries[start:end],
+            None if self.differences is None else self.differences[start:end],
         )
 
     @classmethod
@@ -85,10 +90,12 @@ class Made:
         tokens = [each.tokens for each in several if each.tokens is not None]
         sparse = [each.sparse for each in several if each.sparse is not None]
         entries = [each.entries for each in several if each.entries is not None]
+        differences = [each.differences for each in several if each.differences is not None]
         return cls(
             TokenBatch.joined(tokens) if tokens else None,
             SparseVectors.joined(sparse) if sparse else None,
             [entry for each in entries for entry in each] if entries else None,
+            [one for each in differences for one in each] if differences else None,
         )
 
 

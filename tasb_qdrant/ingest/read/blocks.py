@@ -8,18 +8,20 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tasb_qdrant.collection.index_types import TypeCheck
+from tasb_qdrant.collection.open import open_existing
 from tasb_qdrant.collection.payload import to_payload
+from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.encoder.protocol import TokenBatch
 from tasb_qdrant.encoder.workers.pool import Pending, WorkerPool
 from tasb_qdrant.errors import InvalidPassageError, SourceError
-from tasb_qdrant.ingest.read.content import canonical
+from tasb_qdrant.ingest.read.content import Stored, canonical
 from tasb_qdrant.ingest.read.idset import key_of
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
 from tasb_qdrant.ingest.read.seen import digest_of
 from tasb_qdrant.ingest.window import Made
 from tasb_qdrant.records import IntegerIds, Passage, Reject, encoder_text, point_id
-from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys
+from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
 from tasb_qdrant.sources import SourceFile, SourceReader
 from tasb_qdrant.sources.blocks import Block, BlockFormat
 from tasb_qdrant.sources.cursor import Cursor
@@ -53,9 +55,21 @@ class CheckedBlock:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredIn:
+    """A server's collection, which a process opens for itself to compare what it reads with."""
+
+    collection: str
+    settings: StoreSettings
+
+    def open(self) -> Collection:
+        """The collection; it is waited for as long as a load waits. Raises what opening it raises."""
+        return open_existing(self.collection, self.settings, patient=True)
+
+
+@dataclass(frozen=True, slots=True)
 class ReadingTask:
     """Reads blocks in a process. `tokenize` and `bm25` are None where that is left for later, `entries` where payloads
-    are sent as they are."""
+    are sent as they are, and `stored` where nothing is to be compared."""
 
     names: tuple[str, ...]
     formats: tuple[BlockFormat, ...]
@@ -66,18 +80,28 @@ class ReadingTask:
     bm25: Bm25Settings | None = None
     entries: Callable[[Passage], bytes] | None = None
     choice: Choice | None = None
+    stored: StoredIn | None = None
 
     def open(self) -> tuple[None, Callable[[Block], CheckedBlock]]:
-        """What reads a block."""
+        """What reads a block. Raises what opening the collection raises."""
         words = None if self.bm25 is None else Bm25Encoder(self.bm25)
         check = TypeCheck(self.indexes)
         proposal = IndexProposal(self.indexes)
-        return None, lambda block: self._read(block, check, proposal, words)
+        collection = None if self.stored is None else self.stored.open()  # until the process ends
+        return None, lambda block: self._read(block, check, proposal, words, collection)
 
-    def _read(self, block: Block, check: TypeCheck, proposal: IndexProposal, words: Bm25Encoder | None) -> CheckedBlock:
+    def _read(
+        self,
+        block: Block,
+        check: TypeCheck,
+        proposal: IndexProposal,
+        words: Bm25Encoder | None,
+        collection: Collection | None,
+    ) -> CheckedBlock:
         found = CheckedBlock()
         cursor = Cursor(lambda reject: found.rejects.append((len(found.ids), reject)))
         cursor.source = self.names[block.source]
+        passages: list[Passage] = []
         texts: list[str] = []
         entries: list[bytes] = []
         for passage in self.formats[block.source].passages(block.data, cursor, before=block.before):
@@ -99,10 +123,15 @@ class ReadingTask:
                 texts.append(encoder_text(passage.title, passage.text))
             if self.entries is not None:
                 entries.append(self.entries(passage))
+            if collection is not None:
+                passages.append(passage)
         found.made = Made(
             self.tokenize(texts) if self.tokenize is not None else None,
             words.encode_passages(texts) if words is not None else None,
             entries if self.entries is not None else None,
+            None
+            if collection is None
+            else Stored.under(found.ids, collection).differences(passages, found.ids, found.contents, self.keys),
         )
         found.nulled, found.whole_ids, found.converted = cursor.nulled, cursor.whole_ids, cursor.converted
         found.unseen_indexes = proposal.unseen

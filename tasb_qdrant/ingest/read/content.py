@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
@@ -45,6 +45,12 @@ class Stored:
         points = collection.reads.retrieve(ids)
         bare = collection.reads.without_vectors([point.id for point in points])
         return cls({point.id: point.payload or {} for point in points}, bare)
+
+    def differences(
+        self, passages: Iterable[Passage], ids: Iterable[PointId], contents: Iterable[bytes], keys: PayloadKeys
+    ) -> list[Difference | None]:
+        """The `difference` of each."""
+        return [self.difference(*row, keys) for row in zip(passages, ids, contents, strict=True)]
 
     def difference(self, passage: Passage, point_id: PointId, content: bytes, keys: PayloadKeys) -> Difference | None:
         """How the stored point differs from the passage's, canonical `content`; None if it is the same."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Final, Literal
 
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder.lazy import LazyEncoder
-from tasb_qdrant.encoder.protocol import Encoder, TokenizesApart
+from tasb_qdrant.encoder.protocol import Encoder, TokenBatch, TokenizesApart
 from tasb_qdrant.encoder.workers.pool import WorkerPool
-from tasb_qdrant.ingest.read.blocks import BlockPassages, CheckedBlock, ReadingTask
-from tasb_qdrant.settings import IndexType
+from tasb_qdrant.ingest.read.blocks import BlockPassages, CheckedBlock, ReadingTask, StoredIn
+from tasb_qdrant.ingest.read.windows import PassageReader
+from tasb_qdrant.settings import IndexType, StoreSettings
 from tasb_qdrant.settings.checks import whole
 from tasb_qdrant.sources import SourceReader
 from tasb_qdrant.sources.blocks import Block
@@ -34,14 +35,14 @@ def check_workers(workers: Workers) -> Workers:
     return "auto" if workers == "auto" else whole("workers", workers, least=1, most=_MAX_WORKERS)
 
 
-def processes_for(workers: Workers, encoder: Encoder) -> int:
+def processes_for(workers: Workers, encoder: Encoder | None) -> int:
     """How many processes are to read; 1 is this one.
 
     A CPU encodes no more than one process reads; what is stored already, though, is only read.
     """
     if workers != "auto":
         return workers
-    if encoder.device == "cpu" and not isinstance(encoder, LazyEncoder):
+    if encoder is not None and encoder.device == "cpu" and not isinstance(encoder, LazyEncoder):
         return 1
     return min(_MOST, max(1, cores() // CORES_EACH))
 
@@ -58,18 +59,36 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def stored_in(collection: Collection, settings: StoreSettings) -> StoredIn | None:
+    """Where other processes can compare what they read with the collection: one process alone has an embedded one."""
+    return None if settings.path is not None else StoredIn(collection.name, settings)
+
+
 @contextmanager
 def read_by(
-    processes: int,
-    reader: SourceReader,
+    workers: Workers,
+    reader: PassageReader,
     collection: Collection,
-    encoder: Encoder,
+    encoder: Encoder | None,
     *,
     indexes: Mapping[str, IndexType],
-    tokenized: bool,
-) -> Iterator[BlockPassages]:
-    """The reader's passages, read by so many processes, which tokenize them, too, if they are to be `tokenized`."""
-    tokenizer = encoder.passage_tokenizer if tokenized and isinstance(encoder, TokenizesApart) else None
+    tokenized: bool = False,
+    stored: StoredIn | None = None,
+    tell: Callable[[str], None],
+) -> Iterator[PassageReader]:
+    """The reader's passages, read by other processes where that pays, which tokenize them, too, if they are to be
+    `tokenized`, and compare them with what is `stored` there. `tell` gets what was chosen, in a sentence."""
+    processes = processes_for(workers, encoder)
+    if processes == 1:
+        yield reader
+        return
+    if not isinstance(reader, SourceReader) or not may_read_apart(workers, reader):
+        if workers != "auto":
+            tell("The source is read by one process: only whole files of lines and Parquet can be divided.")
+        yield reader
+        return
+    tell(f"The source is read by {processes} processes.")
+    tokenizer = _tokenizer_of(encoder) if tokenized and encoder is not None else None
     task = ReadingTask(
         names=reader.names,
         formats=reader.block_formats or (),
@@ -78,9 +97,15 @@ def read_by(
         indexes=dict(indexes),
         tokenize=tokenizer,
         bm25=None if tokenizer is None else collection.bm25,
-        entries=collection.payload_entries,
+        entries=collection.payload_entries if encoder is not None else None,
         choice=reader.choice,
+        stored=stored,
     )
     pool: WorkerPool[Block, CheckedBlock] = WorkerPool([("a reading worker", task)] * processes, fewer="--workers")
     with closing(pool):
         yield BlockPassages(reader, pool, processes=processes)
+
+
+def _tokenizer_of(encoder: Encoder) -> Callable[[Sequence[str]], TokenBatch] | None:
+    """Its tokenizer for other processes; None if it has none."""
+    return encoder.passage_tokenizer if isinstance(encoder, TokenizesApart) else None

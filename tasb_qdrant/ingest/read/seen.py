@@ -78,6 +78,9 @@ class SeenIds:
             found.append(None if is_first else Seen(source=self._names[source], line=line, same=content == digest))
         return found
 
+    def repeats(self, point_id: int | str, passage_id: str, before: Seen) -> None:
+        """Told of each id that occurred before with other content, by its passage's id."""
+
     def disown(self, ids: Sequence[int | str]) -> None:
         """These were read, but are not among those that this run stores."""
         if ids:

@@ -72,26 +72,35 @@ class ContentSieve:
         if self._overwrite and not (self._guard is not None and self._guard.is_on):
             self._looked = False
             return window
-        keys = self._collection.keys
         kept: list[int] = []
         updates: dict[PointId, Mapping[str, Any]] = {}
         contents: list[bytes] = []
         with self._counters.busy("compare"):
-            stored = Stored.under(window.ids, self._collection)
-            for row, (passage, point_id) in enumerate(zip(window.passages, window.ids, strict=True)):
-                differs = stored.difference(passage, point_id, window.contents[row], keys)
-                if differs is Difference.TEXT and self._guard is not None:
-                    self._guard.check(passage, stored.payloads[point_id])
+            differences = self._differences(window)
+            for row, differs in enumerate(differences):
                 if self._overwrite or (differs is not None and differs.repair is Repair.ENCODE):
                     kept.append(row)
                     self._replaced += differs is not Difference.MISSING
                 elif differs is Difference.PAYLOAD:
-                    updates[point_id] = to_payload(passage, keys)
+                    updates[window.ids[row]] = to_payload(window.passages[row], self._collection.keys)
                     contents.append(window.contents[row])
         self._updated = (list(updates), contents)
         update_payloads(updates, self._collection, self._counters)
         self._counters.add(skipped=len(window.ids) - len(kept) - len(updates))
         return window.only(kept)
+
+    def _differences(self, window: Window) -> Sequence[Difference | None]:
+        """From what is stored, row for row. Raises ReplaceRefusedError for the first text that may not be replaced."""
+        found, stored = window.made.differences, None
+        if found is None:
+            stored = Stored.under(window.ids, self._collection)
+            found = stored.differences(window.passages, window.ids, window.contents, self._collection.keys)
+        texts = [row for row, differs in enumerate(found) if differs is Difference.TEXT]
+        if texts and self._guard is not None and self._guard.is_on:
+            stored = stored or Stored.under([window.ids[row] for row in texts], self._collection)
+            for row in texts:
+                self._guard.check(window.passages[row], stored.payloads.get(window.ids[row], {}))
+        return found
 
 
 def update_payloads(updates: Mapping[PointId, Mapping[str, Any]], collection: Collection, counters: Counters) -> None:

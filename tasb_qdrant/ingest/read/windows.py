@@ -108,7 +108,9 @@ class _Windows:
             else:
                 self._counters.add(read=1)
                 source, line = rows.places[row]
-                reason = repeated(rows.passages[row].id, rows.ids[row], source, before)
+                passage_id = rows.passages[row].id
+                self._seen.repeats(rows.ids[row], passage_id, before)
+                reason = repeated(passage_id, rows.ids[row], source, before)
                 rejects.add(Reject(source=source, line=line, reason=reason))
         self._counters.add(read=len(kept) + repeats, skipped=repeats)
         number, self._number = self._number, self._number + 1

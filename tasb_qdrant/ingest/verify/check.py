@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from tasb_qdrant.ingest.pipeline import run_pipeline
 from tasb_qdrant.ingest.progress import Counters, Progress
 from tasb_qdrant.ingest.read.content import Stored
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
+from tasb_qdrant.ingest.read.processes import Workers, read_by, stored_in
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.windows import PassageReader, read_windows
 from tasb_qdrant.ingest.rejects.counted import CountedRejects
@@ -45,7 +46,8 @@ class Check:
     """A comparison of a source with each of a collection's `views`; what differs can be repaired.
 
     `encoder` is called only if vectors have to be compared or made. `unchecked` says what the views don't show.
-    With `extra_allowed`, ids that the source doesn't have are counted but aren't differences.
+    With `extra_allowed`, ids that the source doesn't have are counted but aren't differences. `workers` processes read
+    the source, and compare it with the collection of that name in the `store`, if that is given.
     """
 
     source: Source
@@ -58,6 +60,8 @@ class Check:
     report: Path | None = None
     on_progress: Callable[[Progress], None] | None = None
     guard: ReplaceGuard | None = None
+    store: StoreSettings | None = None
+    workers: Workers = 1
     _seed: int = field(default_factory=lambda: random.SystemRandom().getrandbits(32))
 
     def run(self, *, repair: bool = False) -> VerifyReport:
@@ -83,7 +87,8 @@ class Check:
         unseen = waited_for(self.views)
         with (
             self.source.open(rejects, counters) as passages,
-            closing(SourceIds(findings, id_key=self.collection.keys.id)) as ids,
+            closing(SourceIds(findings)) as ids,
+            self._read_by(passages, counters) as passages,
         ):
             findings.open_report(rejects.files)
             self._compare_payloads(passages, ids, sample, findings, rejects, counters)
@@ -102,6 +107,18 @@ class Check:
             sampled=sampled,
             lowest_cosine=lowest,
             seconds=round(time.monotonic() - started, 3),
+        )
+
+    def _read_by(self, passages: PassageReader, counters: Counters) -> AbstractContextManager[PassageReader]:
+        whole = [view.name for view in self.views] == [""]
+        return read_by(
+            self.workers,
+            passages,
+            self.collection,
+            None,
+            indexes=self.collection.indexes(),
+            stored=stored_in(self.collection, self.store) if whole and self.store is not None else None,
+            tell=lambda sentence: counters.note((sentence,)),
         )
 
     def _report(self, findings: Findings) -> VerifyReport:
@@ -257,6 +274,7 @@ def verified(
     encoder: Encoder,
     *,
     peers: Sequence[str],
+    workers: Workers,
     alone: bool,
     on_progress: Callable[[Progress], None] | None,
 ) -> VerifyReport:
@@ -269,6 +287,8 @@ def verified(
             views_in(views),
             lambda: encoder.loaded() if isinstance(encoder, LazyEncoder) else encoder,
             extra_allowed=not alone,
+            store=store,
+            workers=workers,
             unchecked=views.unchecked,
             on_progress=on_progress,
         )

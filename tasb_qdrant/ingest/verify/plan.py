@@ -96,7 +96,7 @@ def plan_sync(
             encoder = choice.load(target.contract, collection=collection, location=target.location)
             check_contract(collection, target.contract, encoder.contract)
             given.split_by(Splitter(target.split, encoder))
-        survey = Survey(given, target, views_in(views), findings)
+        survey = Survey(given, target, views_in(views), findings, store=store)
         survey.run(counters, compare=True)
         guard = ReplaceGuard(target, lambda: fields_of(recognition.reader), allowed=replace)
         replaced = findings.count(Difference.TEXT)

@@ -7,9 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Final
-
-import orjson
 
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.protocol import Collection
@@ -62,26 +61,24 @@ def waited_for(views: Sequence[View]) -> list[str]:
 class SourceIds(SeenIds):
     """The ids of a source; those that recur with other content are findings."""
 
-    def __init__(self, findings: Findings | None = None, *, id_key: str = "") -> None:
+    def __init__(self, findings: Findings | None = None) -> None:
         super().__init__()
         self._findings = findings
-        self._id_key = id_key
         self.count = 0
 
-    def add(
-        self, ids: Sequence[int | str], contents: Sequence[bytes], places: Sequence[tuple[str, int]]
+    def add_keys(
+        self, keys: Sequence[bytes], digests: Sequence[bytes], places: Sequence[tuple[str, int]]
     ) -> list[Seen | None]:
         """As SeenIds does."""
-        earlier = super().add(ids, contents, places)
-        self.count += sum(before is None for before in earlier)
-        if self._findings is not None:
-            for point_id, before, content in zip(ids, earlier, contents, strict=True):
-                if before is not None and not before.same:
-                    name = str(orjson.loads(content)[self._id_key])
-                    self._findings.add(
-                        Difference.DUPLICATE, {point_id: name}, where=f"line {before.line} of {before.source}"
-                    )
+        earlier = super().add_keys(keys, digests, places)
+        self.count += earlier.count(None)
         return earlier
+
+    def repeats(self, point_id: int | str, passage_id: str, before: Seen) -> None:
+        """A finding."""
+        if self._findings is not None:
+            where = f"line {before.line} of {before.source}"
+            self._findings.add(Difference.DUPLICATE, {point_id: passage_id}, where=where)
 
 
 def compare_payloads(
@@ -94,19 +91,33 @@ def compare_payloads(
 ) -> None:
     """Find the passages that are missing, or stored with another payload or without a vector, in any of the views.
 
-    While one window is compared, the payloads of the next are read; `on_window` is called with each.
+    While one window is compared, the payloads of the next are read; `on_window` is called with each. Windows that were
+    compared where they were read are taken at their word: that was with the one view that there is.
     """
     with Flow() as flow:
-        for window, answers in _with_payloads(windows, views, flow):
-            for view, stored in zip(views, answers, strict=True):
+        for window, differences in _compared(windows, views, flow, keys):
+            for view, differing in zip(views, differences, strict=True):
                 found: dict[Difference, dict[PointId, str]] = {}
-                for passage, point_id, content in zip(window.passages, window.ids, window.contents, strict=True):
-                    differs = stored.difference(passage, point_id, content, keys)
+                for row, differs in enumerate(differing):
                     if differs is not None:
-                        found.setdefault(differs, {})[point_id] = passage.id
+                        found.setdefault(differs, {})[window.ids[row]] = window.passages[row].id
                 for differs, ids in found.items():
                     findings.add(differs, ids, where=view.name)
             on_window(window)
+
+
+def _compared(
+    windows: Iterable[Window], views: Sequence[View], flow: Flow, keys: PayloadKeys
+) -> Iterator[tuple[Window, list[Sequence[Difference | None]]]]:
+    """Each window with its differences from each view."""
+    ahead = iter(windows)
+    for first in ahead:
+        if first.made.differences is None:
+            for window, answers in _with_payloads(chain([first], ahead), views, flow):
+                rows = window.passages, window.ids, window.contents
+                yield window, [stored.differences(*rows, keys) for stored in answers]
+        else:
+            yield first, [first.made.differences]
 
 
 def _with_payloads(

@@ -15,6 +15,7 @@ from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.ingest.json_lines import JsonLines
 from tasb_qdrant.ingest.progress import Counters, Progress
+from tasb_qdrant.ingest.read.processes import Workers, check_workers
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.showing import showing
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
@@ -45,6 +46,7 @@ def verify(
     sample: int = SAMPLE,
     repair: bool = False,
     peers: Sequence[str] = (),
+    workers: Workers = "auto",
     report: str | Path | None = None,
     progress: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
@@ -54,17 +56,19 @@ def verify(
 
     The vectors of `sample` passages are compared with new ones; 0 compares none, and needs no model unless the
     collection's texts are split. `peers` are the addresses of a cluster's other nodes, if they can't be derived; what
-    can't be reached is in the report's `unchecked`. Every finding goes to the file `report`, as a JSON line. With
-    `repair`, what is missing or differs is ingested again (only the payload if only that differs), and all is compared
-    once more; ids that the source doesn't have are named and left. Nothing else is ever changed; texts of another field
-    than the collection's replace none (ReplaceRefusedError). `on_progress` is called in this thread, `progress` shows
-    how far it is. The other options are `ingest`'s.
+    can't be reached is in the report's `unchecked`. `workers` processes read the source, and of a server's collection
+    what is stored; what is found is the same whatever their number ("auto": as the cores allow). Every finding goes to
+    the file `report`, as a JSON line. With `repair`, what is missing or differs is ingested again (only the payload if
+    only that differs), and all is compared once more; ids that the source doesn't have are named and left. Nothing else
+    is ever changed; texts of another field than the collection's replace none (ReplaceRefusedError). `on_progress` is
+    called in this thread, `progress` shows how far it is. The other options are `ingest`'s.
 
     All files of an embedded store are read, too, and compared with their checksums.
 
     Raises CollectionNotFoundError, ContractMismatchError, SourceError, and what the store and the encoder raise.
     """
     check_whole_number("sample", sample)
+    workers = check_workers(workers)
     store = store_settings(**chosen(StoreOptions, options))
     choice = EncoderChoice(**chosen(EncoderOptions, options))
     with (
@@ -108,6 +112,8 @@ def verify(
             report=None if findings is None else findings.path,
             on_progress=tell,
             guard=guard,
+            store=store,
+            workers=workers,
         )
         found = check.run(repair=repair)
         return replace(

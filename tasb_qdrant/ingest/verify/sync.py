@@ -10,6 +10,7 @@ from tasb_qdrant.collection.views import views_of
 from tasb_qdrant.errors import DeletionRefusedError, RejectedError, SourceError
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
+from tasb_qdrant.ingest.read.processes import Workers, read_by, stored_in
 from tasb_qdrant.ingest.read.windows import read_windows
 from tasb_qdrant.ingest.rejects.counted import CountedRejects
 from tasb_qdrant.ingest.rejects.log import RejectLog
@@ -25,7 +26,7 @@ from tasb_qdrant.settings import IndexType, StoreSettings
 class Survey:
     """A survey of a source from start to end: its ids, its rejects, and the points of a collection that it lacks.
 
-    Passages that don't fit the `indexes`, by default the collection's, are rejects.
+    Passages that don't fit the `indexes`, by default the collection's, are rejects. `workers` processes read the source.
     """
 
     def __init__(
@@ -35,11 +36,16 @@ class Survey:
         views: Sequence[View],
         findings: Findings,
         indexes: Mapping[str, IndexType] | None = None,
+        *,
+        store: StoreSettings,
+        workers: Workers = "auto",
     ) -> None:
         self.source = source
         self.collection = collection
         self.views = views
         self.findings = findings
+        self.store = store
+        self.workers = workers
         self.indexes = collection.indexes() if indexes is None else indexes
         self.rejects = CountedRejects()
         self.read = 0
@@ -53,6 +59,15 @@ class Survey:
         with (
             self.source.open(self.rejects, counters) as passages,
             closing(SourceIds()) as ids,
+            read_by(
+                self.workers,
+                passages,
+                self.collection,
+                None,
+                indexes=self.indexes,
+                stored=stored_in(self.collection, self.store) if compare else None,
+                tell=lambda sentence: counters.note((sentence,)),
+            ) as passages,
         ):
             self.files = SourceFiles.now(self.rejects.files)
             counters.compare("surveying the source", None)
@@ -132,6 +147,7 @@ def deletions(
     *,
     indexes: Mapping[str, IndexType],
     peers: Sequence[str],
+    workers: Workers,
     wanted: bool,
     anyway: bool,
     before: Callable[[], object],
@@ -148,7 +164,7 @@ def deletions(
         return
     with Findings() as findings:
         with views_of(collection, store, peers) as views:
-            survey = Survey(source, collection, views_in(views), findings, indexes)
+            survey = Survey(source, collection, views_in(views), findings, indexes, store=store, workers=workers)
             survey.run(counters, compare=False)
         first = survey.rejects.first
         if first is not None and rejects.name is None:
