@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import is_hypothesis_test, settings
 
+from tasb_qdrant.ingest.read import processes
 from tests.needs import needed_by, running
 from tests.qdrant_cluster import QdrantCluster, qdrant_cluster
 from tests.qdrant_servers import QdrantServer
@@ -66,6 +68,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """A test that needs what it isn't marked with fails."""
     with running(item):
         return (yield)
+
+
+@pytest.fixture(autouse=True)
+def _workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With TASB_QDRANT_TEST_WORKERS=2, say, so many processes read wherever a test doesn't say how many should."""
+    if (wanted := os.environ.get("TASB_QDRANT_TEST_WORKERS")) is None:
+        return
+
+    def wanted_for_auto(given: processes.Workers) -> processes.Workers:
+        return check(int(wanted) if given == "auto" else given)
+
+    check = processes.check_workers
+    for caller in ("tasb_qdrant.ingest.run", "tasb_qdrant.ingest.verify.run"):
+        monkeypatch.setattr(importlib.import_module(caller), "check_workers", wanted_for_auto)
 
 
 @pytest.fixture(scope="session")

@@ -205,11 +205,11 @@ def test_a_child_of_one_that_encodes(tmp_path: Path) -> None:
 
 WORKERS = """
 import json, sys
-from tasb_qdrant.encoder.workers.pool import WorkerPool
+from tasb_qdrant.processes.pool import WorkerPool
 from tests.encoder.workers.worker_tasks import Obeying
 from tests.forking import in_children
 
-pool = WorkerPool([("a worker", Obeying())])
+pool = WorkerPool([("a worker", Obeying())], fewer="devices", elsewhere="load the encoder in each process")
 pool.opened()
 
 def ask():

@@ -25,6 +25,7 @@ LEVELS = {
     "version": 0,
     "locks": 0,
     "printable": 0,
+    "processes": 0,
     "settings": 0,
     "filters": 0,
     "sources": 1,

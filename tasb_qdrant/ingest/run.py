@@ -117,7 +117,7 @@ class IngestRun:
             opened=self._look_at,
         )
         self._check_source()
-        check_workers(self._choice.workers)
+        self._workers = check_workers(self._choice.workers)
 
     def run(self) -> IngestReport:
         """Store the passages. Raises the kinds of TasbQdrantError."""
@@ -234,7 +234,7 @@ class IngestRun:
 
     def _may_read_apart(self, documents: PassageReader) -> bool:
         """Whether other processes may read the source."""
-        return not isinstance(self._source.given, RejectedLines) and may_read_apart(self._choice.workers, documents)
+        return not isinstance(self._source.given, RejectedLines) and may_read_apart(self._workers, documents)
 
     @contextmanager
     def _stored(self, store: Store) -> Iterator[Collection | None]:
@@ -273,7 +273,7 @@ class IngestRun:
     def _load_encoder(self, contract: ModelContract | None) -> Encoder:
         if self._encoder.encoder is None:
             self._counters.phase("loading the model")
-        apart = self._choice.workers != 1 and (self._choice.workers != "auto" or cores() >= CORES_EACH)
+        apart = self._workers != 1 and (self._workers != "auto" or cores() >= CORES_EACH)
         return self._encoder.load(contract, collection=self._name, location=self._store.location, apart=apart)
 
     def _split_as(self, split: SplitSettings | None, encoder: Encoder) -> None:
@@ -391,7 +391,7 @@ class IngestRun:
             self._counters,
             indexes=indexes.types,
             peers=self._choice.peers,
-            workers=self._choice.workers,
+            workers=self._workers,
             wanted=self._choice.sync,
             anyway=self._choice.delete_anyway,
             before=lease.begin_deleting,
@@ -411,7 +411,7 @@ class IngestRun:
         tokenized = indexes.is_new or bool(journal.resumed.windows)
         compared = not indexes.is_new and not self._choice.overwrite
         with read_by(
-            1 if isinstance(self._source.given, RejectedLines) else self._choice.workers,
+            1 if isinstance(self._source.given, RejectedLines) else self._workers,
             passages,
             collection,
             encoder,
@@ -482,7 +482,7 @@ class IngestRun:
             self._store,
             encoder,
             peers=self._choice.peers,
-            workers=self._choice.workers,
+            workers=self._workers,
             alone=self._choice.sync or not outcome.points_before,
             on_progress=self._choice.on_progress,
         )

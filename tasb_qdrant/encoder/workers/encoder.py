@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasb_qdrant.encoder.protocol import TokenBatch
+from tasb_qdrant.encoder.threads import ELSEWHERE
 from tasb_qdrant.encoder.tokenize.tokens import PassageTokenizer, check_texts
-from tasb_qdrant.encoder.workers.pool import WorkerPool
-from tasb_qdrant.encoder.workers.serve import Task
 from tasb_qdrant.encoder.workers.tasks import Chunk, Encoded, Opened
 from tasb_qdrant.encoder.workers.tokenizing import SharedTokenization
 from tasb_qdrant.errors import InvalidInputError, ModelError
+from tasb_qdrant.processes.pool import WorkerPool
+from tasb_qdrant.processes.serve import Task
 from tasb_qdrant.records import ModelContract
 
 _ROUNDS: Final = 4
@@ -48,7 +49,7 @@ class ParallelEncoder:
         is made while they do. Raises what any of them raises, WorkerError if one ends."""
         self.device = ",".join(device for device, _ in tasks)
         named = [(f"the worker on {device}", task) for device, task in tasks]
-        self._pool: WorkerPool[Chunk, Encoded] = WorkerPool(named)
+        self._pool: WorkerPool[Chunk, Encoded] = WorkerPool(named, fewer="devices", elsewhere=ELSEWHERE)
         held = ExitStack()
         held.callback(self._pool.close)
         # The pool's threads refer to the pool but not to the encoder, so that it can be garbage-collected.

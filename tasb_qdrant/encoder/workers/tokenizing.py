@@ -18,8 +18,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from tasb_qdrant.encoder.protocol import Part, TokenBatch
+from tasb_qdrant.encoder.threads import ELSEWHERE
 from tasb_qdrant.encoder.tokenize.tokens import Tokenization, check_texts
-from tasb_qdrant.encoder.workers.pool import WorkerPool
+from tasb_qdrant.processes.pool import WorkerPool
 
 if TYPE_CHECKING:
     import numpy as np
@@ -133,7 +134,9 @@ class SharedTokenization:
         with self._starting:
             if self._pool is None:
                 task = TokenizingTask(self._tokenization)
-                self._pool = WorkerPool([("a tokenizing worker", task)] * self._processes)
+                self._pool = WorkerPool(
+                    [("a tokenizing worker", task)] * self._processes, fewer="devices", elsewhere=ELSEWHERE
+                )
                 # The pool's threads keep the pool alive, but not this object.
                 weakref.finalize(self, self._pool.close)
             return self._pool

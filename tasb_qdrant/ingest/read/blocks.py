@@ -13,13 +13,13 @@ from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.encoder.protocol import TokenBatch
-from tasb_qdrant.encoder.workers.pool import Pending, WorkerPool
 from tasb_qdrant.errors import InvalidPassageError, SourceError
 from tasb_qdrant.ingest.read.content import Stored, canonical
 from tasb_qdrant.ingest.read.idset import key_of
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
 from tasb_qdrant.ingest.read.seen import digest_of
 from tasb_qdrant.ingest.window import Made
+from tasb_qdrant.processes.pool import Pending, WorkerPool
 from tasb_qdrant.records import IntegerIds, Passage, Reject, encoder_text, point_id
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, StoreSettings
 from tasb_qdrant.sources import SourceFile, SourceReader

@@ -10,9 +10,9 @@ from typing import Final, Literal
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.encoder.protocol import Encoder, TokenBatch, TokenizesApart
-from tasb_qdrant.encoder.workers.pool import WorkerPool
 from tasb_qdrant.ingest.read.blocks import BlockPassages, CheckedBlock, ReadingTask, StoredIn
 from tasb_qdrant.ingest.read.windows import PassageReader
+from tasb_qdrant.processes.pool import WorkerPool
 from tasb_qdrant.settings import IndexType, StoreSettings
 from tasb_qdrant.settings.checks import whole
 from tasb_qdrant.sources import SourceReader
@@ -101,7 +101,8 @@ def read_by(
         choice=reader.choice,
         stored=stored,
     )
-    pool: WorkerPool[Block, CheckedBlock] = WorkerPool([("a reading worker", task)] * processes, fewer="--workers")
+    named = [("a reading worker", task)] * processes
+    pool: WorkerPool[Block, CheckedBlock] = WorkerPool(named, fewer="--workers", elsewhere="ingest in one process")
     with closing(pool):
         yield BlockPassages(reader, pool, processes=processes)
 

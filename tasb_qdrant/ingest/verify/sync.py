@@ -26,7 +26,8 @@ from tasb_qdrant.settings import IndexType, StoreSettings
 class Survey:
     """A survey of a source from start to end: its ids, its rejects, and the points of a collection that it lacks.
 
-    Passages that don't fit the `indexes`, by default the collection's, are rejects. `workers` processes read the source.
+    Passages that don't fit the `indexes`, by default the collection's, are rejects. `workers` processes read the
+    source.
     """
 
     def __init__(

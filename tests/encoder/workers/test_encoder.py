@@ -24,8 +24,8 @@ from tasb_qdrant.encoder.workers.encoder import ParallelEncoder
 from tasb_qdrant.encoder.workers.tasks import Chunk, EncodingTask
 from tasb_qdrant.encoder.workers.tokenizing import SharedTokenization, processes_for
 from tasb_qdrant.errors import EncodingError, InvalidInputError, ModelError, ModelNotFoundError
-from tests.encoder.workers.test_pool import watched
 from tests.encoder.workers.worker_tasks import CONTRACT, DIM, NOTED, STUCK, BagTask, around, bags, minilm_tokenization
+from tests.processes.test_pool import watched
 from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]

@@ -18,10 +18,10 @@ from tasb_qdrant.encoder.protocol import TokenBatch
 from tasb_qdrant.encoder.tokenize.files import load_tokenizer
 from tasb_qdrant.encoder.tokenize.tokens import Tokenization
 from tasb_qdrant.encoder.workers.encoder import ParallelEncoder
-from tasb_qdrant.encoder.workers.serve import Task
 from tasb_qdrant.encoder.workers.tasks import Chunk, Encoded, Opened
 from tasb_qdrant.encoder.workers.tokenizing import SharedTokenization
 from tasb_qdrant.errors import CorruptModelError
+from tasb_qdrant.processes.serve import Task
 from tasb_qdrant.records import ModelContract
 from tests.models import minilm_folder
 

@@ -11,11 +11,11 @@ from contextlib import suppress
 from io import FileIO
 from typing import Final, cast
 
-from tasb_qdrant.encoder.workers.frames import read_frame, write_frame
-from tasb_qdrant.encoder.workers.serve import Reply, Request
 from tasb_qdrant.errors import WorkerError
+from tasb_qdrant.processes.frames import read_frame, write_frame
+from tasb_qdrant.processes.serve import Reply, Request
 
-_MAIN: Final = "import sys; sys.path[:] = {path!r}; from tasb_qdrant.encoder.workers.serve import main; main()"
+_MAIN: Final = "import sys; sys.path[:] = {path!r}; from tasb_qdrant.processes.serve import main; main()"
 _DYING_SECONDS: Final = 5.0
 _TAIL_BYTES: Final = 4096
 
@@ -27,7 +27,7 @@ class WorkerProcess:
     `if __name__ == "__main__"` would start workers in its workers.
     """
 
-    def __init__(self, name: str, *, fewer: str = "devices") -> None:
+    def __init__(self, name: str, *, fewer: str) -> None:
         """`fewer` is what there should be less of where the machine has too little memory."""
         self.name = name
         self._fewer = fewer

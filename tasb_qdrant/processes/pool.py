@@ -11,11 +11,10 @@ from itertools import count
 from queue import Empty, SimpleQueue
 from typing import Final, Generic, TypeVar, cast
 
-from tasb_qdrant.encoder.threads import ELSEWHERE
-from tasb_qdrant.encoder.workers.process import WorkerProcess
-from tasb_qdrant.encoder.workers.serve import Reply, Request, Task
 from tasb_qdrant.errors import TasbQdrantError, WorkerError
 from tasb_qdrant.forks import Origin
+from tasb_qdrant.processes.process import WorkerProcess
+from tasb_qdrant.processes.serve import Reply, Request, Task
 
 W = TypeVar("W")
 R = TypeVar("R")
@@ -80,12 +79,13 @@ class WorkerPool(Generic[W, R]):
     the threads keep the pool itself alive until then.
     """
 
-    def __init__(self, tasks: Sequence[tuple[str, Task]], *, fewer: str = "devices") -> None:
+    def __init__(self, tasks: Sequence[tuple[str, Task]], *, fewer: str, elsewhere: str) -> None:
         """Start a process for each (name, task) and return at once; `opened` waits for them. Messages begin with the
-        name, and advise `fewer` where memory is short."""
+        name, advise `fewer` where memory is short, and `elsewhere` in a process that was forked from the owner's."""
         # Reentrant, because the garbage collector may run `close` in a thread that holds it.
         self._changed = threading.Condition(threading.RLock())
         self._origin = Origin()
+        self._elsewhere = elsewhere
         self._numbers = count()
         self._waiting: deque[_Piece] = deque()
         self._calls: set[_Call] = set()
@@ -129,7 +129,7 @@ class WorkerPool(Generic[W, R]):
         is a TasbQdrantError. Raises ForkedError in a process that was forked from the owner's: the answers would come
         to whoever reads first.
         """
-        self._origin.check("the pool of worker processes", remedy=ELSEWHERE)
+        self._origin.check("the pool of worker processes", remedy=self._elsewhere)
         for worker in self._workers:
             if not worker.process.is_running:
                 self._fail(f"{worker.process.name} {worker.process.death()}")
@@ -157,7 +157,7 @@ class WorkerPool(Generic[W, R]):
         which this one was forked."""
         if self._origin.is_elsewhere:
             return
-        self._fail("the worker processes were ended by close(); load the encoder again")
+        self._fail("the worker processes were ended by close(); open what they belong to again")
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_JOIN_SECONDS)

@@ -12,10 +12,10 @@ from functools import partial
 
 import pytest
 
-from tasb_qdrant.encoder.workers.pool import WorkerPool
-from tasb_qdrant.encoder.workers.process import WorkerProcess
-from tasb_qdrant.encoder.workers.serve import Request, Task
 from tasb_qdrant.errors import CorruptModelError, WorkerError
+from tasb_qdrant.processes.pool import WorkerPool
+from tasb_qdrant.processes.process import WorkerProcess
+from tasb_qdrant.processes.serve import Request, Task
 from tests.encoder.workers.worker_tasks import Broken, Obeying, Opener, Refusing
 from tests.waiting import PATIENCE
 
@@ -32,7 +32,8 @@ def makes(*works: object) -> list[Callable[[], object]]:
 
 @contextmanager
 def pool_of(*tasks: Task) -> Iterator[Pool]:
-    with closing(Pool([(f"worker {number}", task) for number, task in enumerate(tasks)])) as pool:
+    named = [(f"worker {number}", task) for number, task in enumerate(tasks)]
+    with closing(Pool(named, fewer="devices", elsewhere="start it there")) as pool:
         yield pool
 
 
@@ -166,7 +167,7 @@ def test_urgent_work_is_sent_to_a_worker_that_has_enough_to_do() -> None:
 
 
 def test_urgent_requests_are_taken_before_those_that_came_earlier() -> None:
-    process = WorkerProcess("worker")
+    process = WorkerProcess("worker", fewer="devices")
     try:
         works = [(Obeying(), False), ("wait for the gate", True), ("bulk", False), ("urgent", True), (Opener(), False)]
         for number, (work, urgent) in enumerate(works):

@@ -12,8 +12,8 @@ from io import FileIO
 from queue import PriorityQueue, SimpleQueue
 from typing import Any, Protocol
 
-from tasb_qdrant.encoder.workers.frames import read_frame, write_frame
 from tasb_qdrant.errors import TasbQdrantError
+from tasb_qdrant.processes.frames import read_frame, write_frame
 
 
 class Task(Protocol):
