@@ -148,7 +148,8 @@ class SourceReader(Iterator[Passage]):
     def read_elsewhere(
         self, *, nulled: int, whole_ids: int, converted: Mapping[str, int], unseen: Collection[str]
     ) -> None:
-        """Count what was met in a block, and which of the chosen fields whoever read it has not seen so far."""
+        """Count what was met in a block: values that were `nulled`, `whole_ids`, those `converted` of each field, and
+        which of the chosen fields are `unseen` by whoever read it."""
         self._cursor.nulled += nulled
         self._cursor.whole_ids += whole_ids
         for name, count in converted.items():

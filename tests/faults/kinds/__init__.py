@@ -19,6 +19,7 @@ from tests.faults.kinds import (
     kill,
     others,
     readers,
+    reading,
     replies,
     saved,
     server,
@@ -100,6 +101,9 @@ KINDS: Final = (
     Kind(36, "hostile-source", "hostile lines and files (in process)", 120, 2, hostile.sources),
     Kind(37, "hostile-model", "hostile model folders (in process)", 100, 1, hostile.models),
     Kind(38, "terminal", "control characters in strangers' text, on a terminal", 330, 2, terminal.controls),
+    Kind(39, "reader-killed", "SIGKILL of a process that reads the source", 360, 1, reading.killed),
+    Kind(40, "reader-stopped", "SIGSTOP of a process that reads the source", 180, 1, reading.stopped),
+    Kind(41, "readers-left", "SIGKILL, SIGINT, SIGTERM of a run whose source others read", 480, 1, reading.left),
 )
 
 
