@@ -27,6 +27,11 @@ _MOST: Final = 4
 """Four keep up with a GPU that encodes 80,000 passages a second."""
 
 
+_BY_ONE: Final = (
+    "The source is read by one process: what can be divided are files of lines and Parquet, without --split or "
+    "--payload-model."
+)
+
 _MAX_WORKERS: Final = 256
 
 
@@ -84,7 +89,7 @@ def read_by(
         return
     if not isinstance(reader, SourceReader) or not may_read_apart(workers, reader):
         if workers != "auto":
-            tell("The source is read by one process: only whole files of lines and Parquet can be divided.")
+            tell(_BY_ONE)
         yield reader
         return
     tell(f"The source is read by {processes} processes.")
