@@ -16,10 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import qdrant_edge as edge
+from qdrant_client import models
 
 from tasb_qdrant import CollectionSettings, ingest
 from tasb_qdrant.encoder import TokenBatch
 from tasb_qdrant.errors import RejectedError, SettingsError, WorkerError
+from tasb_qdrant.ingest.verify import verify
+from tasb_qdrant.ingest.verify.plan import plan_sync
 from tasb_qdrant.records import IngestReport
 from tasb_qdrant.settings import Transport
 from tests.ingest import stored
@@ -145,6 +148,47 @@ def test_on_a_server(qdrant_1_17: QdrantServer, collection_name: str, tmp_path: 
         found.append((report.stored, report.rejected, sorted(map(_content, records))))
     assert found[1] == found[0]
     assert found[0][0] > 700
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_what_differs_from_a_server_is_found_and_mended_alike(
+    qdrant_1_17: QdrantServer, collection_name: str, tmp_path: Path
+) -> None:
+    file = corpus(tmp_path / "a.jsonl", 800)
+    where: dict[str, Any] = {"url": qdrant_1_17.url, "grpc_port": qdrant_1_17.grpc_port}
+
+    def load(workers: int, **more: Any) -> IngestReport:
+        options: dict[str, Any] = {**where, "encoder": Apart(), "workers": workers, **more}
+        return ingest(file, collection=collection_name, rejects=tmp_path / "rejects.jsonl", **options)
+
+    load(1)
+    with closing(stored.client_of(qdrant_1_17.url)) as client:
+
+        ids = [point.id for point in client.scroll(collection_name, limit=1_000)[0]]
+
+        def spoil() -> None:
+            client.delete(collection_name, points_selector=ids[:2] + ids[700:701])
+            client.delete_vectors(collection_name, vectors=[""], points=ids[4:5])
+            client.set_payload(collection_name, {"year": 1}, points=[ids[10], ids[500]])
+            client.set_payload(collection_name, {"text": "another"}, points=[ids[20], ids[600]])
+            client.upsert(collection_name, [models.PointStruct(id=10**6, vector=[0.0] * 8, payload={"id": "extra"})])
+
+        found, mended, planned = [], [], []
+        for workers in (1, 2):
+            spoil()
+            report = verify(file, collection=collection_name, sample=0, workers=workers, **where)
+            found.append({**report.to_dict(), "seconds": 0, "notes": ()})
+            planned.append(plan_sync(file, collection=collection_name, **where))
+            report = load(workers, sync=True, delete_anyway=True)
+            mended.append((report.stored, report.updated, report.skipped, report.deleted, report.rejected))
+        client.delete_collection(collection_name)
+    assert found[0] == found[1]
+    assert planned[0] == planned[1]
+    assert mended[0] == mended[1]
+    assert (found[0]["missing"], found[0]["text"], found[0]["payload"], found[0]["extra"]) == (3, 2, 2, 1)
+    assert (planned[0].encode, planned[0].update, planned[0].delete) == (6, 2, 1)
+    assert mended[0][0:2] == (6, 2)
+    assert mended[0][3] == 1
 
 
 @pytest.mark.usefixtures("small_blocks")
