@@ -163,7 +163,6 @@ def test_what_differs_from_a_server_is_found_and_mended_alike(
 
     load(1)
     with closing(stored.client_of(qdrant_1_17.url)) as client:
-
         ids = [point.id for point in client.scroll(collection_name, limit=1_000)[0]]
 
         def spoil() -> None:
@@ -179,8 +178,8 @@ def test_what_differs_from_a_server_is_found_and_mended_alike(
             report = verify(file, collection=collection_name, sample=0, workers=workers, **where)
             found.append({**report.to_dict(), "seconds": 0, "notes": ()})
             planned.append(plan_sync(file, collection=collection_name, **where))
-            report = load(workers, sync=True, delete_anyway=True)
-            mended.append((report.stored, report.updated, report.skipped, report.deleted, report.rejected))
+            loaded = load(workers, sync=True, delete_anyway=True)
+            mended.append((loaded.stored, loaded.updated, loaded.skipped, loaded.deleted, loaded.rejected))
         client.delete_collection(collection_name)
     assert found[0] == found[1]
     assert planned[0] == planned[1]
