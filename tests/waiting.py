@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
@@ -34,6 +35,22 @@ def opened(open_it: Callable[[], T], *late: type[Exception]) -> T:
         except late:
             if time.monotonic() > deadline:
                 raise
+
+
+def errors_of(calls: Mapping[str, Callable[[], object]], *, sooner: float) -> dict[str, BaseException | None]:
+    """What each of the calls raises, all made side by side; each must end sooner than in so many seconds."""
+
+    def end(call: Callable[[], object]) -> BaseException | None:
+        with sooner_than(sooner):
+            try:
+                call()
+            except Exception as error:
+                return error
+        return None
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        under_way = {name: pool.submit(end, call) for name, call in calls.items()}
+        return {name: future.result() for name, future in under_way.items()}
 
 
 def until(holds: Callable[[], object], what: str) -> None:
