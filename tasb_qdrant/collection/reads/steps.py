@@ -308,6 +308,8 @@ class ReadSteps(BrowseSteps):
         if shown.nothing:
             return [list(points) for points in lists]
         lacking = dict.fromkeys(point.id for points in lists for point in points if shown.lacks(point))
+        if not lacking:
+            return [list(points) for points in lists]
         stored = yield from self.retrieve(list(lacking), payload=shown.payload, vectors=shown.vectors, read=read)
         by_id = {point.id: point for point in stored}
         return [

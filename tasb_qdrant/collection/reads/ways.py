@@ -28,8 +28,8 @@ HITS: Final = 20
 RECALL: Final = 0.99
 
 QUICKER: Final = 0.8
-"""A way that may miss points is taken if it takes no more than this of the other's time: for less it isn't worth it,
-and two processes would choose differently by chance."""
+"""A way that may miss points is taken if it takes no more than this of the time of comparing, which misses none: for
+less it isn't worth it, and two processes would choose differently by chance."""
 
 AT_ONCE: Final = 4_000_000
 """Numbers of vectors that are compared with in a millisecond: nothing is tried."""
@@ -140,7 +140,7 @@ class Trial:
 
     def _choice(self) -> Way:
         took = {way: median(seconds) for way, seconds in self._seconds.items()}
-        most = QUICKER * took[self.usual]
+        most = took[self.usual] * (QUICKER if self.usual.exact else 1.0)
         good = [way for way in self.ways if fmean(self._recalls[way]) >= RECALL and took[way] <= most]
         return min(good, key=lambda way: took[way], default=self.usual)
 
