@@ -4,9 +4,9 @@
     python -m benchmarks.search_cost --points 5000 --queries 500
 
 The encoder is a table of vectors, so that all CPU of this process is the client's: making requests, gRPC, reading the
-answers, making hits. Times of CPU hardly depend on what else the machine does; the lowest of the rounds is shown. The
-queries that an hour of CPU answers are a bound on any number of cores: of this process's own, one interpreter lock has
-one core.
+answers, making hits. CPU depends less on what else the machine does than time; the lowest of the rounds is shown.
+Whichever is less is the limit: the queries that one core answers in this process, which has one interpreter lock, or
+those that all cores answer in the server.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,8 +116,9 @@ def main() -> int:
         _fill(place, vectors)
         if server.process is None:
             raise ValueError("the server runs in a process of ours")
-        with Searcher(COLLECTION, encoder=table, **place) as searcher:
-            rows = measured(_ways(searcher, table, place, options.queries), server.process.pid, rounds=options.rounds)
+        with Searcher(COLLECTION, encoder=table, **place) as searcher, _crowds(table, place) as crowd:
+            ways = _ways(searcher, crowd, options.queries)
+            rows = measured(ways, server.process.pid, rounds=options.rounds)
     print(report(rows))
     return 0
 
@@ -125,13 +126,13 @@ def main() -> int:
 def measured(ways: Sequence[Way], server: int, *, rounds: int) -> dict[str, Cost]:
     """Each way's cost, in turns: the lowest of the rounds."""
     best: dict[str, Cost] = {}
-    for _ in range(rounds + 1):  # the first one warms up
+    for number in range(rounds + 1):
         for way in ways:
             texts = [str(row) for row in range(way.queries)]
             with _taking(server) as took:
                 way.ask(texts)
             wall, client, served = (seconds / way.queries for seconds in took)
-            if _:
+            if number:  # the first one warms up
                 cost = Cost(wall, client, served)
                 best[way.name] = best[way.name].least(cost) if way.name in best else cost
     return best
@@ -151,13 +152,13 @@ def report(rows: dict[str, Cost]) -> str:
     return "\n".join(lines)
 
 
-def _ways(searcher: Searcher[Any], table: Table, place: dict[str, Any], queries: int) -> list[Way]:
+Crowd: TypeAlias = Callable[[int], Callable[[list[str]], object]]
+"""Has so many queries under way at once."""
+
+
+def _ways(searcher: Searcher[Any], crowd: Crowd, queries: int) -> list[Way]:
     few, more = (F("year") >= YEAR) & (F("lang") == LANG), F("year") >= MORE_SINCE
     some = min(queries, 300)
-
-    def crowd(at_once: int) -> Callable[[list[str]], object]:
-        return lambda texts: asyncio.run(_crowd(table, place, texts, at_once))
-
     return [
         Way("`search`", some, lambda texts: [searcher.search(text) for text in texts]),
         Way("`search`, 7% pass", some, lambda texts: [searcher.search(text, where=few) for text in texts]),
@@ -169,28 +170,38 @@ def _ways(searcher: Searcher[Any], table: Table, place: dict[str, Any], queries:
     ]
 
 
-async def _crowd(table: Table, place: dict[str, Any], texts: list[str], at_once: int) -> None:
-    async with AsyncSearcher(COLLECTION, encoder=table, **place) as searcher:
-        waiting = iter(texts)
+@contextmanager
+def _crowds(table: Table, place: dict[str, Any]) -> Iterator[Crowd]:
+    """Over one AsyncSearcher, which is opened beforehand."""
+    with asyncio.Runner() as runner:
+        searcher = runner.run(AsyncSearcher(COLLECTION, encoder=table, **place).__aenter__())
 
-        async def work() -> None:
-            for text in waiting:
-                await searcher.search(text)
+        async def ask(texts: list[str], at_once: int) -> None:
+            waiting = iter(texts)
 
-        await asyncio.gather(*(work() for _ in range(at_once)))
+            async def work() -> None:
+                for text in waiting:
+                    await searcher.search(text)
+
+            await asyncio.gather(*(work() for _ in range(at_once)))
+
+        try:
+            yield lambda at_once: lambda texts: runner.run(ask(texts, at_once))
+        finally:
+            runner.run(searcher.aclose())
 
 
 @contextmanager
 def _taking(server: int) -> Iterator[list[float]]:
     """Seconds that the block takes: by the clock, of CPU here, of CPU in the server."""
     took: list[float] = []
-    began = time.perf_counter(), time.process_time(), _cpu_of(server)
+    began = time.perf_counter(), time.process_time(), cpu_of(server)
     yield took
-    ended = time.perf_counter(), time.process_time(), _cpu_of(server)
+    ended = time.perf_counter(), time.process_time(), cpu_of(server)
     took += [end - begin for begin, end in zip(began, ended, strict=True)]
 
 
-def _cpu_of(process: int) -> float:
+def cpu_of(process: int) -> float:
     """Seconds, by the scheduler's own count, thread by thread: `stat` has hundredths alone."""
     tasks = Path(f"/proc/{process}/task")
     return sum(_nanoseconds(task / "schedstat") for task in tasks.iterdir()) / 1e9

@@ -142,7 +142,7 @@ class HitMaker(Generic[T]):
         keys = self._keys
         passage_id, text, title = rest.pop(keys.id, None), rest.pop(keys.text, None), rest.pop(keys.title, None)
         hit_id = str(point.id if passage_id is None else passage_id)
-        payload, invalid = (rest, "") if self._model is None else self._payload(rest, hit_id)
+        payload, invalid = self._payload(rest, hit_id)
         text, title = "" if text is None else str(text), None if title is None else str(title)
         return Hit(hit_id, point.score, text, title, payload, point.vector, invalid)
 
