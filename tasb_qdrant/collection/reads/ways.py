@@ -22,9 +22,9 @@ from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.questions import QueryOptions
 
 QUERIES: Final = 8
-"""Different queries that every way is tried with. Each finds HITS points: one of 160 may be missed."""
+"""Different queries that every way is tried with. Each finds HITS points: two of 256 may be missed."""
 
-HITS: Final = 20
+HITS: Final = 32
 RECALL: Final = 0.99
 
 QUICKER: Final = 0.8
@@ -37,8 +37,8 @@ AT_ONCE: Final = 4_000_000
 LEAST_SHARE: Final = 0.1
 """Of all points. Of a filter that lets fewer through, the index without ACORN misses some: see FILTERED_HNSW_EF."""
 
-DEEPEST: Final = 64
-"""Hits, with those before them, for which a way is taken that was tried with HITS."""
+DEEPEST: Final = HITS
+"""Hits, with those before them, for which a way is taken that was tried with so many."""
 
 PATIENT: Final = 1.0
 """Seconds that a search may take at least for anything to be tried in it."""
@@ -62,7 +62,7 @@ class Way:
 
 COMPARE: Final = Way(exact=True)
 THOROUGH: Final = Way()
-QUICK: Final = (Way(hnsw_ef=256), Way(hnsw_ef=128))
+QUICK: Final = (Way(hnsw_ef=256), Way(hnsw_ef=128), Way(hnsw_ef=64))
 
 
 @dataclass(frozen=True, slots=True)
