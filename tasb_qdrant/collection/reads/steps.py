@@ -247,7 +247,7 @@ class ReadSteps(BrowseSteps):
         self, trial: Trial, vector: NDArray[np.float32], options: QueryOptions, where: models.Filter
     ) -> StoreSteps[None]:
         """Search in every way, and let the trial learn what that took."""
-        bare = QueryOptions(limit=HITS)
+        bare = QueryOptions(limit=self._limits.page_of(HITS))
         seconds: dict[Way, float] = {}
         found: dict[Way, list[PointId]] = {}
         for way in trial.in_turn():

@@ -14,6 +14,7 @@ import pytest
 from tasb_qdrant.collection.edge.collection import EdgeCollection
 from tasb_qdrant.collection.edge.store import EdgeStore
 from tasb_qdrant.collection.edge.wire import EdgeRequest, EdgeWire
+from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.reads import steps, ways
 from tasb_qdrant.collection.reads import wire as read_wire
@@ -43,6 +44,7 @@ class Store:
         self.misses: dict[Way, int] = {}
         self.now = 0.0
         self.asked: list[Way] = []
+        self.limits: list[int] = []
 
     def search(self, *vectors: Any, where: Filter = SOME, **options: Any) -> list[list[Any]]:
         """The ids that are found; `asked` are the ways of all that was sent."""
@@ -79,6 +81,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
         def query(wire: EdgeWire, queries: Sequence[QueryRequest], read: ReadOptions) -> EdgeRequest:
             request = real(wire, queries, read)
             params = queries[0].params
+            made_store.limits += [request.limit for request in queries]
             own = params.acorn is None and not params.exact and queries[0].where is not None
             way = Way(exact=params.exact, hnsw_ef=params.hnsw_ef if own else None)
 
@@ -226,6 +229,16 @@ def test_a_server_is_not_asked_for_more_than_it_allows() -> None:
     matches = Matches(10_000, 30_000, 768, few=True)
     assert Ways().trial(matches, most_ef=200).ways == (COMPARE, *QUICK[1:])
     assert Ways().trial(matches, most_ef=50).ways == (COMPARE,)
+
+
+def test_no_more_hits_are_tried_than_a_server_gives(store: Store) -> None:
+    store.search(VECTORS[0], exact=True)  # learns the indexes, for which it reads the state
+    store.limits.clear()
+    state = store.collection.reads.steps.state
+    state.now = replace(state.now, limits=StoreLimits(page=10))
+    store.search(VECTORS[0], limit=5)
+    assert len(store.limits) > 1
+    assert max(store.limits) == 10
 
 
 def test_two_misses_in_all_are_let_pass_and_no_more() -> None:
