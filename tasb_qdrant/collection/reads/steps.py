@@ -35,6 +35,7 @@ from tasb_qdrant.collection.reads.state import Others, State
 from tasb_qdrant.collection.reads.ways import DEEPEST, HITS, PATIENT, Matches, Trial, Way
 from tasb_qdrant.collection.reads.wire import QueryRequest, SearchParams, Wire
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
+from tasb_qdrant.printable import logger
 from tasb_qdrant.records.path import qdrant_path
 from tasb_qdrant.settings import checks
 from tasb_qdrant.settings.checks import MAX_COUNT
@@ -42,6 +43,8 @@ from tasb_qdrant.steps import Requests, StoreSteps
 
 if TYPE_CHECKING:
     from qdrant_client import models
+
+log: Final = logger(__name__)
 
 BATCH_QUERIES: Final = 50
 """The most of one request: 150 kB of vectors."""
@@ -257,6 +260,8 @@ class ReadSteps(BrowseSteps):
             seconds[way] = time.perf_counter() - began
             found[way] = [point.id for point in points]
         trial.learn(vector, seconds, found)
+        if trial.chosen is not None:
+            log.info("%s: filters that let so many through are searched by %s", self._place, trial.in_words())
 
     def _requests(
         self, query: Query, options: QueryOptions, where: models.Filter | None, *, grouped: bool = False

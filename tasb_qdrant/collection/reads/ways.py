@@ -59,6 +59,12 @@ class Way:
         """The options of a search in this way."""
         return replace(options, exact=self.exact, hnsw_ef=self.hnsw_ef)
 
+    def __str__(self) -> str:
+        """For logs."""
+        if self.exact:
+            return "comparing with each match"
+        return "the index with ACORN" if self.hnsw_ef is None else f"the index alone, hnsw_ef {self.hnsw_ef}"
+
 
 COMPARE: Final = Way(exact=True)
 THOROUGH: Final = Way()
@@ -137,6 +143,11 @@ class Trial:
         self._asked.add(vector.tobytes())
         if len(self._asked) >= QUERIES:
             self.chosen = self._choice()
+
+    def in_words(self) -> str:
+        """What was chosen, and what each way took."""
+        took = (f"{way} took {1e3 * median(seconds):.1f} ms" for way, seconds in self._seconds.items())
+        return f"{self.chosen} from now on: {', '.join(took)}"
 
     def _choice(self) -> Way:
         took = {way: median(seconds) for way, seconds in self._seconds.items()}

@@ -109,6 +109,14 @@ def test_the_quickest_is_taken_once_enough_queries_were_tried(store: Store) -> N
     assert found == expected
 
 
+def test_what_was_chosen_is_logged_once(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="tasb_qdrant")
+    for vector in VECTORS:
+        store.search(vector)
+    (said,) = [record.getMessage() for record in caplog.records if "searched by" in record.getMessage()]
+    assert "searched by the index alone, hnsw_ef 128 from now on: comparing with each match took 12.0 ms" in said
+
+
 def test_each_way_is_as_often_the_first_as_any_other(store: Store) -> None:
     firsts = []
     for vector in VECTORS[: QUERIES - 1]:
