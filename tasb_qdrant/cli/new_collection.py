@@ -93,7 +93,8 @@ collection_options = grouped(
     click.option(
         "--shards",
         type=int,
-        help="Parts of a new collection, spread over the nodes and loaded in parallel. [default: one per node]",
+        help="Parts of a new collection, spread over the nodes and loaded in parallel. [default: one for every four "
+        "cores, if there are passages enough]",
     ),
     click.option(
         "--replicas",

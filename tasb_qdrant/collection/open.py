@@ -125,20 +125,21 @@ def open_for_writing(
     contract: ModelContract,
     settings: CollectionSettings,
     avg_len: float = DEFAULT_AVG_LEN,
+    passages: int | None = 0,
     lock_wait: float = LOCK_WAIT,
 ) -> Collection:
     """The collection, made if it isn't there; one that is there must agree in contract, key names, BM25 and split.
 
-    `avg_len` is the passages' average length for the BM25 of a new one, if the settings don't give it. A new one gets
-    its payload indexes; of one that is there it is checked that it may have them, and its notes say which other
-    wanted settings it does not adopt.
+    `avg_len` is the passages' average length for the BM25 of a new one, if the settings don't give it, and `passages`
+    is about how many will come (None: unknown), which decides on its shards. A new one gets its payload indexes; of one
+    that is there it is checked that it may have them, and its notes say which other wanted settings it does not adopt.
     Raises ContractMismatchError, NotOurCollectionError, and what the store raises.
     """
     check_name(name)
     there = store.exists(name)
     if not there:
         try:
-            store.create(name, CollectionSchema.of(contract, settings, avg_len=avg_len), settings)
+            store.create(name, CollectionSchema.of(contract, settings, avg_len=avg_len), settings, passages=passages)
         except RequestRefusedError:
             # Another process was quicker, or a first attempt succeeded and its answer was lost.
             if not store.exists(name):

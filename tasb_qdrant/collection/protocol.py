@@ -297,8 +297,10 @@ class Store(Protocol):
         """
         ...
 
-    def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
-        """Make an empty collection, whole or not at all."""
+    def create(
+        self, name: str, schema: CollectionSchema, settings: CollectionSettings, *, passages: int | None = 0
+    ) -> None:
+        """Make an empty collection, whole or not at all. About so many `passages` will come; None: unknown."""
         ...
 
     def aliases(self) -> dict[str, str]:

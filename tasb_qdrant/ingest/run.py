@@ -44,6 +44,7 @@ from tasb_qdrant.ingest.report import report_of
 from tasb_qdrant.ingest.resume.journal import Journal, open_journal
 from tasb_qdrant.ingest.source.average_length import average_length
 from tasb_qdrant.ingest.source.changes import SourceFiles
+from tasb_qdrant.ingest.source.expected import expected_passages
 from tasb_qdrant.ingest.source.first_look import FirstLook
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
 from tasb_qdrant.ingest.source.payload_model import with_indexes_of
@@ -136,7 +137,7 @@ class IngestRun:
             if self._settings.split is not None and not store.exists(self._name):
                 self._split_as(self._settings.split, encoder)
             reader, avg_len = self._measure(reader, store)
-            with self._open_collection(store, encoder, avg_len) as (collection, indexes), indexes.undone():
+            with self._open_collection(store, encoder, reader, avg_len) as (collection, indexes), indexes.undone():
                 self._split_as(collection.split, encoder)
                 guard = self._guard(collection)
                 lease = self._announce(collection, encoder, reader, journal, indexes, guard)
@@ -291,13 +292,18 @@ class IngestRun:
 
     @contextmanager
     def _open_collection(
-        self, store: Store, encoder: Encoder, avg_len: float
+        self, store: Store, encoder: Encoder, reader: PassageReader, avg_len: float
     ) -> Iterator[tuple[Collection, RunIndexes]]:
         """The collection, made if it isn't there; deleted again if the run fails and has stored nothing."""
         is_new = not store.exists(self._name)
         with opening.no_leftover(self._name, store):
             collection = opening.open_for_writing(
-                self._name, store, contract=encoder.contract, settings=_indexed(self._settings), avg_len=avg_len
+                self._name,
+                store,
+                contract=encoder.contract,
+                settings=_indexed(self._settings),
+                avg_len=avg_len,
+                passages=expected_passages(self._source, reader),
             )
             with closed_after(collection):
                 self._source.index_as(collection.indexes())

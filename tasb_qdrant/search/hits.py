@@ -140,18 +140,11 @@ class HitMaker(Generic[T]):
         """The point as a hit. A point that another tool wrote may lack id or text."""
         rest = dict(point.payload or {})
         keys = self._keys
-        passage_id, text, title = (rest.pop(key, None) for key in (keys.id, keys.text, keys.title))
+        passage_id, text, title = rest.pop(keys.id, None), rest.pop(keys.text, None), rest.pop(keys.title, None)
         hit_id = str(point.id if passage_id is None else passage_id)
         payload, invalid = self._payload(rest, hit_id)
-        return Hit(
-            id=hit_id,
-            score=point.score,
-            text="" if text is None else str(text),
-            title=None if title is None else str(title),
-            payload=payload,
-            vector=point.vector,
-            invalid=invalid,
-        )
+        text, title = "" if text is None else str(text), None if title is None else str(title)
+        return Hit(hit_id, point.score, text, title, payload, point.vector, invalid)
 
     def of_passage(self, passage: Passage, score: float) -> Hit[T]:
         """A passage that needn't be in the collection, as a hit."""

@@ -45,13 +45,14 @@ class CollectionSettings(Frozen):
 
     `indexes` are payload indexes by field, `{"year": "integer"}`. `hnsw_m` and `hnsw_ef_construct` are the vector
     index's edges for each point, and the candidates that are considered for them. `quantization` searches smaller
-    copies of the vectors first, `on_disk` keeps the vectors out of memory. `shards` are the parts of the collection;
-    None is the server's choice. `write_consistency` says how many replicas must confirm a write.
-    `indexing_threshold_kb` applies after a bulk load; during the load it is 0 (no index is built). `vectors` is how
-    vectors are stored; they are passed and scored as float32 either way. `replicas` "auto" is 3, with a write
-    consistency of 2, on a cluster of three or more nodes, and 1 elsewhere. `keys` None means those of the collection,
-    or the defaults for a new one. `bm25` adds a BM25 sparse vector to every passage; None means what the collection
-    has, which for a new one is none. The same holds for `split`: whether long texts become several passages.
+    copies of the vectors first, `on_disk` keeps the vectors out of memory. `shards` are the parts of the collection on
+    a server; None is one for each four cores of its nodes, where enough passages come. `write_consistency` says how
+    many replicas must confirm a write. `indexing_threshold_kb` applies after a bulk load; during the load it is 0 (no
+    index is built). `vectors` is how vectors are stored; they are passed and scored as float32 either way. `replicas`
+    "auto" is 3, with a write consistency of 2, on a cluster of three or more nodes, and 1 elsewhere. `keys` None means
+    those of the collection, or the defaults for a new one. `bm25` adds a BM25 sparse vector to every passage; None
+    means what the collection has, which for a new one is none. The same holds for `split`: whether long texts become
+    several passages.
     """
 
     indexes: dict[str, IndexType] = Field(default_factory=dict)

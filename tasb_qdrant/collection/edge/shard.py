@@ -167,6 +167,7 @@ class OpenShard:
                 raise engine_error(error, self.folder, "building the vector index") from error
             finally:
                 self._shard = self._open()
+                self.steps.filtering.ways.forget()
 
     def check_before_writing(self) -> None:
         """Raises StoreCorruptError for files of a small store that aren't as they were written."""

@@ -111,8 +111,11 @@ class EdgeStore:
             log.info("%s", sentence)
         return EdgeCollection(shard, let_go=self._let_go, notes=notes)
 
-    def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
-        """Make an empty collection. It appears by a rename, so that a killed process never leaves half of one.
+    def create(
+        self, name: str, schema: CollectionSchema, settings: CollectionSettings, *, passages: int | None = 0
+    ) -> None:
+        """Make an empty collection, the same for any number of `passages`. It appears by a rename, so that a killed
+        process never leaves half of one.
 
         Raises RequestRefusedError when something of that name is there, SettingsError, CollectionError.
         """

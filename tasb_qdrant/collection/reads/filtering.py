@@ -1,5 +1,5 @@
-"""What a filter needs before a query can be sent with it: its fields' indexes, Qdrant's form of it, and whether the
-matches are so few that comparing with each of them is quickest.
+"""What a filter needs before a query can be sent with it: its fields' indexes, Qdrant's form of it, and about how many
+points it lets through.
 
 All of it is remembered for a while: asking again would cost each search a second request, or a third.
 """
@@ -15,6 +15,7 @@ from tasb_qdrant.cache import Cache
 from tasb_qdrant.collection.reads.grouping import values_at
 from tasb_qdrant.collection.reads.questions import DEFAULT_READ, ReadOptions, Where
 from tasb_qdrant.collection.reads.state import KnownState, State
+from tasb_qdrant.collection.reads.ways import Matches, Ways
 from tasb_qdrant.collection.reads.wire import ACORN_SELECTIVITY, Indexes, Wire
 from tasb_qdrant.filters import Filter, check_phrases
 from tasb_qdrant.filters.conditions import In, leaves
@@ -32,7 +33,7 @@ PROBED: Final = 1_000
 """Passages in which floats are looked for before a long list is looked up: see `Filtering._floats`."""
 
 MOST_FILTERS: Final = 1_000
-"""Filters of which it is remembered whether they match few points."""
+"""Filters of which it is remembered about how many points they match."""
 
 
 class KnownIndexes:
@@ -90,9 +91,17 @@ class _Translated:
     indexes: Indexes
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was found of a filter, also where that is nothing."""
+
+    matches: Matches | None
+
+
 class Filtering:
     """Filters over one collection. A search compares with every match if they are the state's `most_compared` or fewer,
     no more than ACORN_SELECTIVITY of all points, and the filter's fields have indexes; if `most_compared` is 0, never.
+    That is until `ways` know by trial what is quickest.
 
     `place` says in errors which collection it is."""
 
@@ -104,8 +113,10 @@ class Filtering:
         self._state = state
         self._place = place
         self._translated: Cache[_Translated] = Cache(MOST_FILTERS, ttl=MAX_AGE)
-        self._few: Cache[bool] = Cache(MOST_FILTERS, ttl=MAX_AGE)
+        self._matches: Cache[_Known] = Cache(MOST_FILTERS, ttl=MAX_AGE)
         self._points: Cache[int] = Cache(1, ttl=MAX_AGE)
+        self._built = state.now.built
+        self.ways = Ways()
 
     def indexes(self, fields: frozenset[str]) -> StoreSteps[Mapping[str, IndexType]]:
         """The payload indexes as far as filters on these fields need them: up to MAX_AGE old."""
@@ -118,8 +129,11 @@ class Filtering:
         """This state was just read; nothing that was remembered holds for one of another collection."""
         if other:
             self.known.forget()
-            for cache in (self._translated, self._few, self._points):
+            for cache in (self._translated, self._matches, self._points):
                 cache.clear()
+        if other or state.built != self._built or not state.indexes.find_as(self.known.indexes):
+            self._built = state.built
+            self.ways.forget()
         self.known.learn(state.indexes, ())
 
     def translated(self, where: Where) -> StoreSteps[models.Filter]:
@@ -183,25 +197,25 @@ class Filtering:
                 found[leaf.field] = found.get(leaf.field, frozenset()) | floats
         return found
 
-    def matches_few(self, where: Where, translated: models.Filter, read: ReadOptions) -> StoreSteps[bool]:
-        """Whether to compare with each of the matches."""
+    def matches(self, where: Where, translated: models.Filter, read: ReadOptions) -> StoreSteps[Matches | None]:
+        """About how many points match; None where it doesn't matter, or nothing tells."""
         if not self._state.now.most_compared or not isinstance(where, Filter):
-            return False
-        few = self._few.get(where)
-        if few is None:
-            few = yield from self._estimate(where, translated, read)
-            self._few.put(where, few)
-        return few
+            return None
+        found = self._matches.get(where)
+        if found is None:
+            found = _Known((yield from self._estimate(where, translated, read)))
+            self._matches.put(where, found)
+        return found.matches
 
-    def _estimate(self, where: Filter, translated: models.Filter, read: ReadOptions) -> StoreSteps[bool]:
+    def _estimate(self, where: Filter, translated: models.Filter, read: ReadOptions) -> StoreSteps[Matches | None]:
         """By the store's own estimate, which its payload indexes give it."""
         if not self.known.have_all(fields_of(where)):
-            return False  # the payload of each point would be read
+            return None  # the payload of each point would be read
         (matching,) = yield Requests([self._wire.count(translated, exact=False, read=read)])
-        if matching > self._state.now.most_compared:
-            return False
+        state = self._state.now
         points = self._points.get(None)
         if points is None:
             (points,) = yield Requests([self._wire.count(None, exact=False, read=read)])
             self._points.put(None, points)
-        return bool(matching <= ACORN_SELECTIVITY * points)
+        few = matching <= min(state.most_compared, ACORN_SELECTIVITY * points)
+        return Matches(matching, points, state.schema.contract.dim, few)

@@ -161,10 +161,10 @@ class _Window:
 
     def seen(self, points: Sequence[ScoredPoint]) -> _Window:
         """After the answer."""
-        seen = replace(self, points=sorted(points, key=by_score))
+        seen = _Window(self.wanted, self.request, sorted(points, key=by_score))
         cuts = [seen.points[0].score] if seen._cuts_before() else []
         cuts += [seen.points[-1].score] if seen._cuts_after() else []
-        return replace(seen, cuts=frozenset(cuts))
+        return replace(seen, cuts=frozenset(cuts)) if cuts else seen
 
     def part(self) -> list[ScoredPoint]:
         """Of the points that were read, what is wanted."""

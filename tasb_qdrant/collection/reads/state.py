@@ -30,12 +30,14 @@ as if it had been opened, where everything that an open searcher rests on is the
 @dataclass(frozen=True, slots=True)
 class State:
     """A collection as its store describes it: what it says of itself, its payload indexes, and what it takes. A search
-    compares with every match of its filter where they are `most_compared` at most: see `Filtering`."""
+    compares with every match of its filter where they are `most_compared` at most: see `Filtering`. `built` is how much
+    of the vector index there is, in powers of two of vectors."""
 
     schema: CollectionSchema
     indexes: Indexes
     limits: StoreLimits = UNLIMITED
     most_compared: int = 0
+    built: int = 0
 
 
 class KnownState:

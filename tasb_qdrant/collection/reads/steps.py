@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -31,8 +32,10 @@ from tasb_qdrant.collection.reads.questions import (
 )
 from tasb_qdrant.collection.reads.ranked import Ranks
 from tasb_qdrant.collection.reads.state import Others, State
+from tasb_qdrant.collection.reads.ways import DEEPEST, HITS, PATIENT, Matches, Trial, Way
 from tasb_qdrant.collection.reads.wire import QueryRequest, SearchParams, Wire
 from tasb_qdrant.errors import EncodingError, RequestRefusedError
+from tasb_qdrant.printable import logger
 from tasb_qdrant.records.path import qdrant_path
 from tasb_qdrant.settings import checks
 from tasb_qdrant.settings.checks import MAX_COUNT
@@ -40,6 +43,8 @@ from tasb_qdrant.steps import Requests, StoreSteps
 
 if TYPE_CHECKING:
     from qdrant_client import models
+
+log: Final = logger(__name__)
 
 BATCH_QUERIES: Final = 50
 """The most of one request: 150 kB of vectors."""
@@ -210,7 +215,7 @@ class ReadSteps(BrowseSteps):
     def _filtered(
         self, queries: Sequence[Query], options: QueryOptions
     ) -> StoreSteps[tuple[QueryOptions, models.Filter | None]]:
-        """The filter as Qdrant has it, and the options: `exact` where so few points match that each is looked at.
+        """The filter as Qdrant has it, and the options, in the way of searching that is quickest with it.
 
         Not if the caller has said how to search, nor for lexical queries alone, whose index is exact anyway.
         """
@@ -219,8 +224,44 @@ class ReadSteps(BrowseSteps):
         where = yield from self.filtering.translated(asked)
         if options.exact or options.hnsw_ef is not None or all(isinstance(query, Lexical | Words) for query in queries):
             return options, where
-        few = yield from self.filtering.matches_few(asked, where, options.read)
-        return (replace(options, exact=True) if few else options), where
+        matches = yield from self.filtering.matches(asked, where, options.read)
+        if matches is None:
+            return options, where
+        way = yield from self._way(queries, options, where, matches)
+        return way.applied(options), where
+
+    def _way(
+        self, queries: Sequence[Query], options: QueryOptions, where: models.Filter, matches: Matches
+    ) -> StoreSteps[Way]:
+        """The one that was quickest, once enough queries were tried: those of this call are, if need be."""
+        vectors = [query.vector for query in queries if isinstance(query, Nearest)]
+        shallow = len(vectors) == len(queries) and options.offset + options.limit <= DEEPEST
+        if not shallow or not matches.worth_trying:
+            return matches.usual
+        trial = self.filtering.ways.trial(matches, most_ef=self._limits.hnsw_ef)
+        hurried = options.read.timeout is not None and options.read.timeout < PATIENT
+        if not hurried and (untried := trial.untried(vectors)):
+            with trial.at_work():
+                for vector in untried:
+                    yield from self._try(trial, vector, options, where)
+        return trial.chosen or trial.usual
+
+    def _try(
+        self, trial: Trial, vector: NDArray[np.float32], options: QueryOptions, where: models.Filter
+    ) -> StoreSteps[None]:
+        """Search in every way, and let the trial learn what that took."""
+        bare = QueryOptions(limit=self._limits.page_of(HITS))
+        seconds: dict[Way, float] = {}
+        found: dict[Way, list[PointId]] = {}
+        for way in trial.in_turn():
+            (request,) = self._requests(Nearest(vector), replace(way.applied(bare), payload=False), where)
+            began = time.perf_counter()
+            ((points,),) = yield Requests([self._wire.query([request], options.read)])
+            seconds[way] = time.perf_counter() - began
+            found[way] = [point.id for point in points]
+        trial.learn(vector, seconds, found)
+        if trial.chosen is not None:
+            log.info("%s: filters that let so many through are searched by %s", self._place, trial.in_words())
 
     def _requests(
         self, query: Query, options: QueryOptions, where: models.Filter | None, *, grouped: bool = False
@@ -272,6 +313,8 @@ class ReadSteps(BrowseSteps):
         if shown.nothing:
             return [list(points) for points in lists]
         lacking = dict.fromkeys(point.id for points in lists for point in points if shown.lacks(point))
+        if not lacking:
+            return [list(points) for points in lists]
         stored = yield from self.retrieve(list(lacking), payload=shown.payload, vectors=shown.vectors, read=read)
         by_id = {point.id: point for point in stored}
         return [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from qdrant_client import QdrantClient, models
 from qdrant_client import grpc as messages
 from qdrant_client.conversions.conversion import GrpcToRest
@@ -41,6 +43,19 @@ class Questions:
             return GrpcToRest.convert_collection_info(answer.result)
         with within(seconds):
             return self._client.get_collection(name)
+
+    def cores(self, seconds: float) -> int | None:
+        """The cores of the machine, as the server's telemetry has it; None if that says nothing."""
+        with within(seconds):
+            # As it is: qdrant-client's model of it lacks what older servers leave out.
+            told: Any = self._client.http.client.request(
+                type_=Any, method="GET", url="/telemetry", params={"details_level": "1"}
+            )
+        try:
+            found = told["result"]["app"]["system"]["cores"]
+        except (KeyError, TypeError):
+            return None
+        return found if isinstance(found, int) and found > 0 else None
 
     def aliases(self, seconds: float) -> dict[str, str]:
         """Each alias with the collection that it stands for."""

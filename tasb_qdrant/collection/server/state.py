@@ -34,7 +34,8 @@ def state_of(described: models.CollectionInfo, *, name: str, location: str) -> S
     schema = schema_of(described, name=name, location=location)
     vector_bytes = schema.contract.dim * VECTOR_BYTES[schema.vectors]
     limits = StoreLimits.of(described.config.strict_mode_config, vector_bytes=vector_bytes)
-    return State(schema, indexes_of(described), limits, _most_compared(described, schema, limits))
+    built = (described.indexed_vectors_count or 0).bit_length()
+    return State(schema, indexes_of(described), limits, _most_compared(described, schema, limits), built)
 
 
 def schema_of(described: models.CollectionInfo, *, name: str, location: str) -> CollectionSchema:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from typing import Final, TypeVar
 
 from qdrant_client import models
 
 from tasb_qdrant.collection.reads.questions import BM25
 from tasb_qdrant.collection.schema import CollectionSchema, check_name, check_no_alias, kept_settings, read_schema
+from tasb_qdrant.collection.server.address import is_on_loopback
 from tasb_qdrant.collection.server.aliases import where_allowed
 from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.connection import Patience, connect
@@ -19,10 +21,12 @@ from tasb_qdrant.collection.server.optimizers import unfinished_notes
 from tasb_qdrant.collection.server.reads import ask
 from tasb_qdrant.collection.server.replicas import choose_replicas
 from tasb_qdrant.collection.server.retry import call
+from tasb_qdrant.collection.server.shards import choose_shards
 from tasb_qdrant.collection.server.state import state_of
 from tasb_qdrant.collection.server.versions import TURBO
 from tasb_qdrant.collection.watch import Watch
 from tasb_qdrant.errors import (
+    CollectionError,
     CollectionNotFoundError,
     RequestRefusedError,
     UnauthorizedError,
@@ -34,6 +38,9 @@ from tasb_qdrant.steps import Deadline
 T = TypeVar("T")
 
 log: Final = logger(__name__)
+
+_CORES_SECONDS: Final = 5.0
+"""The longest that a server is asked for its cores, without which it is loaded as well."""
 
 
 class ServerStore:
@@ -129,14 +136,18 @@ class ServerStore:
             watch=self._watch,
         )
 
-    def create(self, name: str, schema: CollectionSchema, settings: CollectionSettings) -> None:
+    def create(
+        self, name: str, schema: CollectionSchema, settings: CollectionSettings, *, passages: int | None = 0
+    ) -> None:
         """Make an empty collection with the unnamed dense vector, so that every simple client can search it, and
         the sparse one beside it where BM25 is wanted.
 
         Raises RequestRefusedError when there is one of that name, SettingsError for a name that none can have.
         """
         check_name(name)
-        replicas = choose_replicas(settings, self._nodes)
+        nodes = cache(self._nodes)
+        replicas = choose_replicas(settings, nodes)
+        shards = choose_shards(settings, passages=passages, nodes=nodes, cores=self._cores)
         self._call(
             lambda: self._client.create_collection(
                 name,
@@ -147,9 +158,11 @@ class ServerStore:
                     datatype=models.Datatype.FLOAT16 if settings.vectors == "float16" else None,
                 ),
                 hnsw_config=models.HnswConfigDiff(m=settings.hnsw_m, ef_construct=settings.hnsw_ef_construct),
-                optimizers_config=models.OptimizersConfigDiff(indexing_threshold=settings.indexing_threshold_kb),
+                optimizers_config=models.OptimizersConfigDiff(
+                    indexing_threshold=settings.indexing_threshold_kb, default_segment_number=shards.segments
+                ),
                 quantization_config=self._quantization(settings.quantization),
-                shard_number=settings.shards,
+                shard_number=shards.number,
                 replication_factor=replicas.factor,
                 write_consistency_factor=replicas.write_consistency,
                 sparse_vectors_config=None if schema.bm25 is None else {BM25: _sparse(settings)},
@@ -158,7 +171,7 @@ class ServerStore:
             "making the collection",
         )
         self._made[name] = schema.id
-        self._untold[name] = replicas.notes
+        self._untold[name] = (*replicas.notes, *shards.notes)
 
     def aliases(self) -> dict[str, str]:
         """Each alias with the collection that it stands for; none where this key may not ask."""
@@ -205,6 +218,18 @@ class ServerStore:
             return None  # any other failure is raised: taken for an answer, it would cost a collection its replicas
         peers = getattr(state, "peers", None)
         return 1 if peers is None else len(peers)
+
+    def _cores(self) -> int | None:
+        """How many cores the node has that is asked; None if neither it nor we know. To ask in vain costs nothing."""
+        asking = partial(self._questions.cores, _CORES_SECONDS)
+        try:
+            told = self._call(asking, "asking for the server's cores", retry_seconds=0)
+        except CollectionError:
+            told = None
+        if not is_on_loopback(self._settings):
+            return told
+        here = os.cpu_count()  # a container's server may see fewer, and is told so only here
+        return here if told is None or here is None else min(here, told)
 
     def _quantization(self, kind: Quantization) -> models.QuantizationConfig | None:
         if kind == "int8":

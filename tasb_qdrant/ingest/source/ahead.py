@@ -59,6 +59,16 @@ class Ahead:
         return self._source.bytes_total
 
     @property
+    def estimate(self) -> int | None:
+        """About how many passages the source has, by those that were read of it; None if nothing tells."""
+        total = self._source.bytes_total
+        if not total or not self._read:
+            return None
+        # Files are read piece by piece, which may hold more than was taken of them, and they may be compressed.
+        seen = min(self._read[-1][1].bytes_read or total, self.size)
+        return round(len(self._read) * total / max(1, seen))
+
+    @property
     def files(self) -> tuple[SourceFile, ...]:
         return self._source.files
 
