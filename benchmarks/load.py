@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks.loading.competition import Plan, compete, stages, tune
+from benchmarks.loading.competition import Plan, compete, tune
 from benchmarks.loading.contestants import EVERYONE, LANGCHAIN, Contestant
 from benchmarks.loading.points import DIM, ensure_points
 from benchmarks.loading.report import quick_lines, render
@@ -32,8 +32,8 @@ from benchmarks.running.machine import commit, describe, today
 
 DOCUMENT: Final = ROOT / "docs" / "performance.md"
 NAME: Final = "loading"
-FULL: Final = Plan(points=200_000, rounds=2, tuned=20_000, staged=50_000)
-QUICK: Final = Plan(points=20_000, rounds=2, tuned=0, staged=0)
+FULL: Final = Plan(points=200_000, rounds=2, tuned=20_000)
+QUICK: Final = Plan(points=20_000, rounds=2, tuned=0)
 DEFAULTS: Final = (256, 2)
 """Batch size and workers of untuned peers: the best of a tuned run on two cores."""
 
@@ -66,7 +66,6 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--points", type=int, help="points per round")
     parser.add_argument("--rounds", type=int, help="how many turns everyone takes")
     parser.add_argument("--untuned", action="store_true", help="batch size and workers that suit two cores")
-    parser.add_argument("--stages", action="store_true", help="from text to searchable, even with --peers or --quick")
     parser.add_argument("--quick", action="store_true", help="few points, untuned, one line per contestant")
     parser.add_argument("--write", action="store_true", help="keep the result in docs/")
     parser.add_argument("--render", type=Path, metavar="JSON", help="redo the tables from a kept result")
@@ -86,13 +85,11 @@ def chosen(options: argparse.Namespace) -> list[Contestant]:
 
 def plan_of(options: argparse.Namespace) -> Plan:
     plan = QUICK if options.quick else FULL
-    staged = FULL.staged if options.stages or not (options.quick or options.peers) else 0
     return replace(
         plan,
         points=options.points or plan.points,
         rounds=options.rounds or plan.rounds,
         tuned=0 if options.untuned else plan.tuned,
-        staged=staged,
     )
 
 
@@ -108,7 +105,6 @@ def run(options: argparse.Namespace) -> Result:
         if not entry.batch and one.batches != (0,):
             entry.batch, entry.parallel = DEFAULTS[0], min(DEFAULTS[1], max(one.parallel))
     ceiling = compete(contestants, entries, points, rounds=plan.rounds, build=build)
-    staged = stages(build, plan.staged) if plan.staged else None
     return Result(
         date=today(),
         commit=commit(ROOT),
@@ -120,7 +116,6 @@ def run(options: argparse.Namespace) -> Result:
         payload_bytes=points.payload_bytes,
         entries=entries,
         ceiling=ceiling,
-        stages=staged,
         packages={one.environment or "tasb-qdrant": packages_of(one, build) for one in contestants},
     )
 

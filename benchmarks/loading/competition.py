@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,20 +9,18 @@ from pathlib import Path
 
 from benchmarks.loading.contestants import CEILING, Contestant
 from benchmarks.loading.points import Points
-from benchmarks.loading.results import Entry, Stages, Trial
-from benchmarks.loading.turns import ROOT, Settings, take_turn
+from benchmarks.loading.results import Entry, Trial
+from benchmarks.loading.turns import Settings, take_turn
 from benchmarks.running.conversation import ContestantFailedError
-from benchmarks.running.environments import offline
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How much to run. `tuned` 0 leaves batch size and workers at their defaults; `staged` 0 skips the stages."""
+    """How much to run. `tuned` 0 leaves batch size and workers at their defaults."""
 
     points: int
     rounds: int
     tuned: int
-    staged: int
 
 
 def tune(contestant: Contestant, points: Points, *, count: int, build: Path) -> Entry:
@@ -81,18 +77,6 @@ def _turn(contestant: Contestant, entry: Entry, points: Points, number: int, bui
     entry.turns.append(turn)
     cpu = 1e6 * turn.client_cpu_s / count
     say(f"round {number + 1}: {contestant.name} {count / turn.seconds:,.0f} points/s, {cpu:.1f} µs of CPU a point")
-
-
-def stages(build: Path, count: int) -> Stages:
-    """Raises ContestantFailedError."""
-    say("from text to searchable")
-    command = [sys.executable, "-m", "benchmarks.loading.stages", str(build), str(count)]
-    log = build / "logs" / "stages.log"
-    with log.open("w") as printed:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=printed, env=offline(PYTHONPATH=str(ROOT)))
-    if done.returncode:
-        raise ContestantFailedError(f"the stages failed, see {log}")
-    return Stages(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def say(line: str) -> None:

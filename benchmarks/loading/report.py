@@ -17,7 +17,6 @@ def render(result: Result) -> str:
         heading(result),
         target_table(result),
         main_table(result),
-        stages(result),
         failures(result),
         versions(result),
     ]
@@ -41,13 +40,6 @@ def target_table(result: Result) -> str:
         _judged("points/s", "≥ 2 x qdrant-client with lists", ratio(lists, ours, wall), least=2.0),
         _judged("client CPU a point", "≤ 1/5 of qdrant-client with numpy", ratio(ours, numpy, client_cpu), most=0.2),
     ]
-    if found := result.stages:
-        slowest = max(found.alone_s.values())
-        share = spread([seconds / slowest for seconds in found.together_s])
-        rows.append(_judged("text to searchable", "≤ 1.1 x the slowest stage alone", share, most=1.1))
-        for name, spent in (("checkpoints", found.checkpoints_s), ("verification", found.verified_s)):
-            of_load = spread([seconds / load for seconds, load in zip(spent, found.together_s, strict=False)])
-            rows.append(_judged(name, "< 0.02 of that load", of_load, most=0.02, form="{:.3f}"))
     judged = [row for row in rows if row]
     return table(["", "target", "found", ""], judged) if judged else ""
 
@@ -58,18 +50,6 @@ def main_table(result: Result) -> str:
     rows.append(_row(result.ceiling, base))
     header = ["", "points/s", "of qdrant-client's with numpy", "client CPU, µs a point", "server CPU, µs a point", ""]
     return table(header, rows)
-
-
-def stages(result: Result) -> str:
-    if (found := result.stages) is None:
-        return ""
-    rows = [(name, f"{seconds:.1f}") for name, seconds in found.alone_s.items()]
-    rows.append(("**all together, until everything is found**", _shown(spread(found.together_s), "{:.1f}")))
-    for name, spent in (("of which checkpoints", found.checkpoints_s), ("verified afterwards", found.verified_s)):
-        if told := spread(spent):
-            rows.append((name, _shown(told, "{:.2f}")))
-    said = f"{found.passages:,} passages through {found.model} into the server, seconds:"
-    return f"{said}\n\n" + table(["", "seconds"], rows)
 
 
 def failures(result: Result) -> str:
@@ -98,9 +78,6 @@ def quick_lines(result: Result) -> list[str]:
                 f"{entry.name:14} {_shown(rate, '{:,.0f}')} points/s, client {_shown(cpu, '{:.1f}')} µs a point, "
                 f"server {_shown(serving, '{:.1f}')}; batch {entry.batch}, parallel {entry.parallel}"
             )
-    if found := result.stages:
-        alone = ", ".join(f"{name} {seconds:.1f}" for name, seconds in found.alone_s.items())
-        lines.append(f"{'stages':14} together {_shown(spread(found.together_s), '{:.1f}')} s; alone {alone}")
     return lines
 
 
@@ -154,12 +131,11 @@ def _judged(
     *,
     least: float = 0.0,
     most: float = float("inf"),
-    form: str = "{:.2f}",
 ) -> list[str]:
     if found is None:
         return []
     verdict = "reached" if least <= found.median <= most else "not reached"
-    return [work, wanted, _shown(found, form), verdict]
+    return [work, wanted, _shown(found, "{:.2f}"), verdict]
 
 
 def _shown(found: Spread | None, form: str) -> str:

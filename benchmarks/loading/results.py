@@ -42,19 +42,6 @@ class Entry:
     turns: list[Turn] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """Seconds for the same passages: all stages together until everything is found, and each of them alone; and of the
-    former the checkpoints, which another thread saves, and `verify` afterwards."""
-
-    passages: int
-    model: str
-    together_s: list[float]
-    alone_s: dict[str, float]
-    checkpoints_s: list[float] = field(default_factory=list)
-    verified_s: list[float] = field(default_factory=list)
-
-
 @dataclass(slots=True)
 class Result:
     date: str
@@ -67,7 +54,6 @@ class Result:
     payload_bytes: float
     entries: list[Entry]
     ceiling: Entry
-    stages: Stages | None = None
     packages: dict[str, dict[str, str]] = field(default_factory=dict)
 
 

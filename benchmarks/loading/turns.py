@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -19,14 +18,14 @@ from benchmarks.loading.contestants import SCRIPTS, Contestant
 from benchmarks.loading.points import Points
 from benchmarks.loading.results import Turn
 from benchmarks.running.conversation import ContestantFailedError, Conversation
-from benchmarks.running.environments import offline
+from benchmarks.running.environments import inherited, offline
+from benchmarks.running.processes import cpu_of, cpu_of_session
 from tests.qdrant_servers import QdrantServer
 
 ROOT: Final = Path(__file__).parents[2]
 VERSION: Final = "1.17.0"
 COLLECTION: Final = "loaded"
 PATIENCE: Final = 900.0
-_TICK: Final = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +55,14 @@ def take_turn(
         conversation.ask(do="prepare", folder=str(points.folder), count=count)
         conversation.ask(do="create", url=server.url, grpc_port=server.grpc_port, collection=COLLECTION)
         with closing(QdrantClient(url=server.url, check_compatibility=False)) as counting:
-            client, serving = _cpu_of_session(conversation.pid), _cpu_of(_pid(server))
+            client, serving = cpu_of_session(conversation.pid), cpu_of(_pid(server))
             start = time.perf_counter()
             took = conversation.ask(do="load", batch=settings.batch, parallel=settings.parallel)["seconds"]
             while counting.count(COLLECTION, exact=True).count < count:
                 if time.perf_counter() - start > PATIENCE:
                     raise ContestantFailedError(f"the server doesn't count {count} points")
             seconds = time.perf_counter() - start
-        client, serving = _cpu_of_session(conversation.pid) - client, _cpu_of(_pid(server)) - serving
+        client, serving = cpu_of_session(conversation.pid) - client, cpu_of(_pid(server)) - serving
         conversation.ask(do="close")
     return Turn(number, count, seconds, took, client, serving)
 
@@ -73,9 +72,9 @@ def _invited(contestant: Contestant, build: Path) -> Iterator[Conversation]:
     script = str(SCRIPTS / "answering.py")
     settings = json.dumps({"variant": contestant.variant})
     command = [str(contestant.python(build)), script, contestant.script, settings]
-    variables = {} if contestant.environment else {"PYTHONPATH": str(ROOT)}
+    environment = offline() if contestant.environment else inherited(ROOT)
     log = build / "logs" / f"{contestant.name}.log"
-    with Conversation(command, log=log, environment=offline(**variables), patience=PATIENCE) as conversation:
+    with Conversation(command, log=log, environment=environment, patience=PATIENCE) as conversation:
         yield conversation
 
 
@@ -94,31 +93,3 @@ def _pid(server: QdrantServer) -> int:
     if server.process is None:
         raise ContestantFailedError("the server has ended")
     return server.process.pid
-
-
-def _cpu_of(pid: int) -> float:
-    """Seconds of CPU that the process has used."""
-    fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) / _TICK
-
-
-def _cpu_of_session(session: int) -> float:
-    """Seconds of CPU that the processes of a session have used, including those that have ended.
-
-    A contestant is the leader of a session; its workers are in it, but needn't be its children.
-    """
-    seconds = 0.0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = _stat(int(entry.name))
-            except OSError:  # it has just ended
-                continue
-            if int(fields[3]) == session:
-                seconds += sum(int(field) for field in fields[11:15]) / _TICK
-    return seconds
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the name, which may hold spaces: state, parent, group, session, …"""
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

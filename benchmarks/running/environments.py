@@ -35,6 +35,11 @@ def offline(**more: str) -> dict[str, str]:
     return kept | {"HF_HUB_OFFLINE": "1"} | more
 
 
+def inherited(*paths: Path) -> dict[str, str]:
+    """This process's environment for a process of this Python: no hub, and these import paths before its own."""
+    return offline(PYTHONPATH=os.pathsep.join(filter(None, [*map(str, paths), os.environ.get("PYTHONPATH", "")])))
+
+
 def run_logged(command: list[str], log: Path) -> None:
     """Raises ContestantFailedError with its last line of output, or its error, if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -64,6 +64,12 @@ run_options = grouped(
         "the user's state folder]",
     ),
     click.option("--restart", is_flag=True, help="Forget the checkpoint of an interrupted run, and start over."),
+    click.option(
+        "--index-along/--index-at-end",
+        default=None,
+        help="Build the vector index along with the load, or after it. [default: after it, unless the load leaves "
+        "cores idle]",
+    ),
     click.option("--no-optimize", is_flag=True, help="Leave the vector index to `collection optimize`."),
 )
 """--rejects, --sync, --state and the like, as `run: RunOptions`."""

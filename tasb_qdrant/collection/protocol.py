@@ -133,6 +133,11 @@ class Collection(Protocol):
         """Drop the payload index of this field, if there is one; without `retry` in one try."""
         ...
 
+    @property
+    def shares_machine(self) -> bool:
+        """Whether the store works on this machine's cores."""
+        ...
+
     def begin_load(self) -> None:
         """Have what is stored from now on be visible at once, whatever the person's settings say, until `end_load`."""
         ...
@@ -151,6 +156,11 @@ class Collection(Protocol):
 
     def defer_indexing(self) -> None:
         """Build no vector index until `optimize`, for a bulk load."""
+        ...
+
+    def resume_indexing(self) -> None:
+        """Build the vector index along with what is stored from now on, where `defer_indexing` is in force; in the end
+        `settle_index` has everything in it."""
         ...
 
     def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:

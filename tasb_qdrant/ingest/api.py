@@ -64,6 +64,7 @@ def ingest(
     state: str | Path | None = None,
     restart: bool = False,
     optimize: bool = True,
+    index_along: bool | None = None,
     sync: bool = False,
     delete_anyway: bool = False,
     verify: bool = False,
@@ -122,6 +123,8 @@ def ingest(
     `device` and `precision` say where and how it runs. `normalize`, `dim`, `query_prompt` and `passage_prompt` replace
     what its files say. `format`, `fields` and `text_options` say how files are read, where that isn't recognised.
     `settings` say how a new collection is made; without `optimize`, its vector index is left to a later call.
+    It is built after the load, or along with it once the load turns out to leave cores idle; `index_along` True or
+    False decides that beforehand.
 
     Raises the kinds of TasbQdrantError; what was stored by then stays stored. A collection that this call made, and
     stored nothing in, is deleted again.

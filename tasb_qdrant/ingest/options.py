@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypedDict
 
 from tasb_qdrant.encoder.options import EncoderOptions
+from tasb_qdrant.errors import SettingsError
 from tasb_qdrant.ingest.progress import Progress
 from tasb_qdrant.ingest.source.open import SourceOptions
 from tasb_qdrant.settings import Bm25Settings, CollectionSettings, SplitSettings, StoreOptions
@@ -52,6 +53,9 @@ class RunOptions(TypedDict, total=False):
     optimize: bool
     """Build the vector index at the end."""
 
+    index_along: bool | None
+    """Build it along with the load, or (False) at its end; None: at the end, unless the load leaves cores idle."""
+
     sync: bool
     """Delete at the end what the collection holds and the source doesn't."""
 
@@ -87,12 +91,25 @@ class RunChoice:
     state: str | Path | None = None
     restart: bool = False
     optimize: bool = True
+    index_along: bool | None = None
     sync: bool = False
     delete_anyway: bool = False
     verify: bool = False
     peers: Sequence[str] = ()
     progress: bool = False
     on_progress: Callable[[Progress], None] | None = None
+
+    def __post_init__(self) -> None:
+        if self.index_along and not self.optimize:
+            raise SettingsError(
+                "index_along builds the vector index during the load, and without optimize it is left to a later call; "
+                "leave out one of them"
+            )
+
+    @property
+    def along(self) -> bool | None:
+        """When the index is built: along with the load, at its end or later, or as it turns out to be better."""
+        return self.index_along if self.optimize else False
 
 
 class IngestOptions(StoreOptions, EncoderOptions, SourceOptions, RunOptions, total=False):

@@ -38,14 +38,15 @@ _READER_SECONDS: Final = 2.0
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What the counters don't tell: the points that were there before, how many of them were replaced (None if
-    that isn't known), the payload indexes that would suit, the indexed fields that no passage has, and warnings of
-    what documents had more."""
+    that isn't known), the payload indexes that would suit, the indexed fields that no passage has, warnings of what
+    documents had more, and notes of what was chosen on the way."""
 
     points_before: int
     replaced: int | None
     proposal: dict[str, IndexType]
     unseen: tuple[str, ...] = ()
     surplus: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def run_pipeline(
@@ -62,6 +63,7 @@ def run_pipeline(
     guard: ReplaceGuard | None = None,
     seen: SeenIds | None = None,
     stopped: threading.Event | None = None,
+    index_along: bool | None = False,
 ) -> Outcome:
     """Store the passages of `source`; returns when the collection has confirmed every one of them.
 
@@ -71,10 +73,11 @@ def run_pipeline(
     is stored. What any stage raises is raised here, once the others have ended; `stopped` is set then. Windows that the
     `journal` knows to be stored are skipped, and it is told which ones are stored now. Passages that don't fit the
     `indexes`, by default the collection's, are rejected. If the collection has BM25, sparse vectors are made, too. The
-    ids that were read are in `seen`, if that is given; any thread must be able to use it.
+    ids that were read are in `seen`, if that is given; any thread must be able to use it. `index_along` says when the
+    vector index is built: along with the load, after it (by the caller), or, None, as it turns out to be better.
     """
     points_before = collection.reads.count()
-    deferral = IndexDeferral(collection, points_before=points_before)
+    deferral = IndexDeferral(collection, points_before=points_before, along=index_along, note=counters.note)
     if sieve is None and points_before and (not overwrite or guard is not None):
         sieve = ContentSieve(collection, counters, guard=guard, overwrite=overwrite)
     surplus = Surplus(collection) if points_before and collection.split is not None else None
@@ -123,6 +126,7 @@ def run_pipeline(
         proposal=proposal.indexes(),
         unseen=proposal.unseen,
         surplus=() if surplus is None else surplus.warnings,
+        notes=deferral.notes,
     )
 
 

@@ -73,7 +73,7 @@ def report_of(
         loading_seconds=round(now.loading_seconds, 3),
         stages={stage: round(seconds, 3) for stage, seconds in counters.stages.items()},
         rejects_file=rejects_file,
-        notes=(*encoder.notes, *collection.notes, *notes, *_of_others(outcome, expected)),
+        notes=(*encoder.notes, *collection.notes, *notes, *outcome.notes, *_of_others(outcome, expected)),
         refused_indexes=refused_indexes or {},
         warnings=(
             *filter(None, [there.hidden]),

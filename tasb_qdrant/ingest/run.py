@@ -438,6 +438,7 @@ class IngestRun:
                 guard=guard,
                 seen=seen,
                 stopped=self._stopped,
+                index_along=self._choice.along,
             )
         self._rejects.complete(self._counters)
         return outcome

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from benchmarks import load
-from benchmarks.loading import turns
 from benchmarks.loading.contestants import CEILING, EVERYONE, LISTS, NUMPY, OURS, REQUIREMENTS, SCRIPTS
 from benchmarks.loading.points import DIM, ensure_points
 from benchmarks.loading.report import quick_lines, render
-from benchmarks.loading.results import Entry, Result, Stages, Turn, read_result
+from benchmarks.loading.results import Entry, Result, Turn, read_result
 from benchmarks.running.document import with_section
 from benchmarks.running.kept import write_json
 from benchmarks.running.machine import Machine
+from benchmarks.running.processes import cpu_of_session
 
 
 def _entry(name: str, seconds: float, cpu: float) -> Entry:
@@ -41,9 +41,6 @@ def _result() -> Result:
         payload_bytes=520.0,
         entries=entries,
         ceiling=_entry(CEILING.name, 0.045, 0.002),
-        stages=Stages(
-            20_000, "a model", [40.0, 44.0, 48.0], {"read": 1.0, "encode": 40.0}, [0.4, 0.44, 0.48], [4.0, 4.4, 4.8]
-        ),
         packages={"tasb-qdrant": {"qdrant-client": "1.20.0", "click": "8"}},
     )
 
@@ -53,9 +50,6 @@ def test_the_targets_are_judged_by_the_median_of_the_rounds() -> None:
     assert "| points/s | ≥ 1.3 x qdrant-client with numpy | 1.40 (1.40 to 1.40) | reached |" in lines
     assert "| points/s | ≥ 2 x qdrant-client with lists | 4.00 (4.00 to 4.00) | reached |" in lines
     assert "| client CPU a point | ≤ 1/5 of qdrant-client with numpy | 0.17 (0.17 to 0.17) | reached |" in lines
-    assert "| text to searchable | ≤ 1.1 x the slowest stage alone | 1.10 (1.00 to 1.20) | reached |" in lines
-    assert "| checkpoints | < 0.02 of that load | 0.010 (0.010 to 0.010) | reached |" in lines
-    assert "| verification | < 0.02 of that load | 0.100 (0.100 to 0.100) | not reached |" in lines
 
 
 def test_the_table_has_everyone_the_ceiling_and_what_failed() -> None:
@@ -68,9 +62,9 @@ def test_the_table_has_everyone_the_ceiling_and_what_failed() -> None:
     assert any(line.startswith("langchain") and "failed" in line for line in quick_lines(_result()))
 
 
-def test_a_result_without_rivals_and_stages_is_rendered_too() -> None:
+def test_a_result_without_rivals_is_rendered_too() -> None:
     result = _result()
-    result.entries, result.stages = result.entries[:1], None
+    result.entries = result.entries[:1]
     assert "not reached" not in render(result)
 
 
@@ -121,6 +115,6 @@ def test_the_cpu_time_of_workers_that_are_no_children_is_counted() -> None:
     with subprocess.Popen([sys.executable, "-c", LEADER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as leader:
         assert leader.stdout is not None
         assert leader.stdout.readline() == b"done\n"
-        assert turns._cpu_of_session(leader.pid) >= 0.29
+        assert cpu_of_session(leader.pid) >= 0.29
         assert os.getsid(leader.pid) == leader.pid
         leader.communicate()

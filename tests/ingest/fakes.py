@@ -255,6 +255,13 @@ class FaultyCollection:
     def defer_indexing(self) -> None:
         self._inner.defer_indexing()
 
+    def resume_indexing(self) -> None:
+        self._inner.resume_indexing()
+
+    @property
+    def shares_machine(self) -> bool:
+        return self._inner.shares_machine
+
     def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
         self._inner.settle_index(changed=changed, on_progress=on_progress)
 
@@ -373,6 +380,13 @@ class CountingCollection:
 
     def defer_indexing(self) -> None:
         pass
+
+    def resume_indexing(self) -> None:
+        pass
+
+    @property
+    def shares_machine(self) -> bool:
+        return True
 
     def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
         pass

@@ -234,6 +234,11 @@ class EdgeCollection(Edits):
             self._shard.steps.filtering.known.forget()
             shard.update(edge.UpdateOperation.delete_field_index(field))
 
+    @property
+    def shares_machine(self) -> bool:
+        """Yes, and even this process."""
+        return True
+
     def begin_load(self) -> None:
         """Nothing to do: all that is stored is visible at once."""
 
@@ -250,6 +255,9 @@ class EdgeCollection(Edits):
 
     def defer_indexing(self) -> None:
         """Nothing to do: the engine builds the vector index in `optimize` alone."""
+
+    def resume_indexing(self) -> None:
+        """Nothing to do either."""
 
     def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
         """`optimize`, unless the index holds everything already but what is too little for one."""

@@ -21,6 +21,7 @@ from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.schema import CollectionSchema, check_same, edit_mark, read_schema
+from tasb_qdrant.collection.server.address import is_on_loopback
 from tasb_qdrant.collection.server.aliases import where_allowed
 from tasb_qdrant.collection.server.confirmed import Confirmations
 from tasb_qdrant.collection.server.connection import Connection, Patience
@@ -301,6 +302,11 @@ class ServerCollection(Edits):
             retry_seconds=None if retry else 0,
         )
 
+    @property
+    def shares_machine(self) -> bool:
+        """Whether the server is on this machine, as far as its address tells."""
+        return is_on_loopback(self._settings)
+
     def begin_load(self) -> None:
         """Have what is stored from now on be visible at once, whatever `prevent_unoptimized` says, until `end_load`."""
         self._optimizers.begin()
@@ -336,6 +342,10 @@ class ServerCollection(Edits):
     def defer_indexing(self) -> None:
         """Stop the server from building the vector index until `optimize`."""
         self._optimizers.defer()
+
+    def resume_indexing(self) -> None:
+        """Have the server build the vector index along with what is stored from now on."""
+        self._optimizers.resume()
 
     def settle_index(self, *, changed: bool, on_progress: Callable[[OptimizeProgress], None] | None = None) -> None:
         """`optimize` after a deferred load. Else wait for the server, which leaves out what is quicker to scan."""

@@ -96,11 +96,27 @@ class Optimizers:
         self._describe = describe
         self._call = call
         self._sleep = sleep
+        self._resumed = False
 
     def defer(self) -> None:
         """Build no index for now. The wanted settings are recorded in the same request, if they aren't yet."""
         record = self._adopted(self._look())
         self._set(NEVER_KB, prevent=False if self._schema.prevent_unoptimized else None, record=record)
+
+    def resume(self) -> None:
+        """Build it from now on as the wanted settings say, though `defer` is in force. `settle` indexes the rest."""
+        config = self._look().config.optimizer_config
+        self._resumed = True
+        if not is_deferred(config, self._schema):
+            return
+        suspended = bool(self._schema.prevent_unoptimized)
+        if suspended:  # the threshold no longer tells that it is off because of a load
+            self._schema = self._schema.model_copy(update={"prevent_suspended": True})
+        self._set(
+            self._schema.indexing_threshold_kb,
+            prevent=False if suspended else None,
+            record=self._schema if suspended else None,
+        )
 
     def begin(self) -> None:
         """Have nothing hidden that is stored from now on, where the person's own settings would."""
@@ -121,8 +137,9 @@ class Optimizers:
         """`build_all` after a deferred load. Else wait for the server, which leaves out what is quicker to scan."""
         described = self._look()
         threshold = described.config.optimizer_config.indexing_threshold
-        if is_deferred(described.config.optimizer_config, self._schema):
+        if self._resumed or is_deferred(described.config.optimizer_config, self._schema):
             self.build_all(on_progress)
+            self._resumed = False
             return
         suspended = self._schema.prevent_suspended
         with self._restoring() if suspended else nullcontext():

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.ingest.progress import Counters
 from tasb_qdrant.ingest.read.windows import PassageReader
+from tasb_qdrant.ingest.upload.idle import IdleShare
 from tasb_qdrant.records import Passage
+
+LOOK_SECONDS: Final = 30.0
+"""Between two looks at whether the load leaves cores idle; one that is over before isn't worth it."""
+
+IDLE_ENOUGH: Final = 0.5
+"""The share of idle cores with which the index is built along with the load. It takes a fifth more of the server's time
+than at the end (docs/performance.md), which must not come out of the encoder's."""
 
 
 class IndexDeferral:
@@ -16,13 +26,32 @@ class IndexDeferral:
 
     That is so for an empty collection, for one whose load did not finish, and once a load has more than doubled a
     collection. Until then the index is built as passages come, so that searches of a collection in use stay fast.
+
+    Where the load turns out to leave the server's cores idle, since the encoder has others or a GPU, the index is built
+    along with it from then on, and a `note` says so. `along` is the person's own choice: from the beginning, or never.
     """
 
-    def __init__(self, collection: Collection, *, points_before: int) -> None:
+    def __init__(
+        self,
+        collection: Collection,
+        *,
+        points_before: int,
+        along: bool | None = None,
+        note: Callable[[Sequence[str]], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+        idle: Callable[[], float] | None = None,
+    ) -> None:
         self._collection = collection
         self._points_before = points_before
+        self._along = along
+        self._note = note
+        self._clock = clock
+        self._idle = IdleShare().look if idle is None else idle
         self._deferred = self._begun = False
-        if not points_before or collection.index_deferred():
+        self._look_at = clock() + LOOK_SECONDS
+        self.notes: tuple[str, ...] = ()
+        self._bulk = not points_before or collection.index_deferred()
+        if self._bulk and not along:
             self._defer()
 
     def begin(self) -> None:
@@ -30,15 +59,36 @@ class IndexDeferral:
         if not self._begun:
             self._begun = True
             self._collection.begin_load()
+            if self._bulk and self._along:
+                self._collection.resume_indexing()
+            self._idle()
+            self._look_at = self._clock() + LOOK_SECONDS
 
     def stored(self, passages: int) -> None:
         """Note how many passages this load has stored by now."""
+        if self._along:
+            return
         if not self._deferred and passages > self._points_before:
             self._defer()
+        elif self._deferred and self._along is None and self._clock() >= self._look_at:
+            self._look()
 
     def _defer(self) -> None:
         self._collection.defer_indexing()
         self._deferred = True
+
+    def _look(self) -> None:
+        """Begin to build the index, if the server has cores for it."""
+        idle, self._look_at = self._idle(), self._clock() + LOOK_SECONDS
+        if self._collection.shares_machine and idle < IDLE_ENOUGH:
+            return
+        self._along = True
+        if not self._collection.index_deferred():  # the store builds none before the end, or another load has begun it
+            return
+        self._collection.resume_indexing()
+        why = f"{idle:.0%} of this machine is idle" if self._collection.shares_machine else "the server is elsewhere"
+        self.notes = (f"The vector index is built along with the load from now on: {why} (--index-at-end: never).",)
+        self._note(self.notes)
 
 
 def build_index(collection: Collection, counters: Counters) -> None:

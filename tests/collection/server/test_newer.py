@@ -217,6 +217,28 @@ def test_a_deferred_load_keeps_the_wish_as_well(opened: Opened) -> None:
     assert opened.server.prevent is True
 
 
+@pytest.mark.parametrize("killed", [True, False])
+def test_a_load_whose_index_is_built_along_with_it_keeps_the_wish_as_well(
+    opened: Opened, qdrant_1_17: QdrantServer, killed: bool
+) -> None:
+    opened.server.prevent = True
+    collection = opened.again()
+    collection.defer_indexing()
+    collection.begin_load()
+    collection.resume_indexing()
+    assert not collection.index_deferred()
+    assert opened.server.prevent is False
+    assert opened.recorded(qdrant_1_17).prevent_suspended
+    collection.upsert(_batch())
+    assert opened.server.hidden == 0
+    if killed:
+        collection = opened.again()
+        collection.begin_load()
+    collection.settle_index(changed=not killed)
+    assert opened.server.prevent is True
+    assert not opened.recorded(qdrant_1_17).prevent_suspended
+
+
 @pytest.mark.parametrize("how", ["optimize", "settle", "defer", "end"])
 def test_the_last_of_several_loads_puts_back_what_the_first_switched_off(
     opened: Opened, qdrant_1_17: QdrantServer, how: str
@@ -271,6 +293,7 @@ def test_a_load_leaves_the_settings_of_a_collection_alone_that_was_made_anew(
         first.begin_load,
         first.end_load,
         first.defer_indexing,
+        first.resume_indexing,
         first.optimize,
         lambda: first.settle_index(changed=True),
         lambda: first.record_fields(RoleFields(text=("body",))),

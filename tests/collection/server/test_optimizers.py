@@ -84,6 +84,18 @@ def test_settling_finishes_a_deferred_load_though_nothing_was_stored(store: Serv
     assert in_force(client, "c") == 5432
 
 
+def test_a_load_resumed_is_indexed_along_and_in_the_end_as_a_whole(store: ServerStore, client: QdrantClient) -> None:
+    collection = opened(store, "c", indexing_threshold_kb=5432)
+    collection.defer_indexing()
+    fill(collection, 500)
+    collection.resume_indexing()
+    assert in_force(client, "c") == 5432
+    assert not store.open("c").index_deferred()  # were this process gone, nothing would have to be put back
+    fill(collection, 1000)
+    collection.settle_index(changed=True)
+    assert (in_force(client, "c"), collection.info().indexed) == (5432, 1000)
+
+
 def test_a_load_killed_while_the_index_was_built_is_seen_and_made_up_for(
     store: ServerStore, client: QdrantClient
 ) -> None:

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from qdrant_client import QdrantClient, models
 
-from tasb_qdrant.errors import RequestRefusedError
+from tasb_qdrant.errors import RequestRefusedError, SettingsError
 from tasb_qdrant.ingest import ingest
 from tasb_qdrant.ingest.progress import Progress
-from tasb_qdrant.ingest.upload.index_deferral import IndexDeferral
+from tasb_qdrant.ingest.upload import index_deferral
+from tasb_qdrant.ingest.upload.idle import IdleShare
+from tasb_qdrant.ingest.upload.index_deferral import LOOK_SECONDS, IndexDeferral
 from tasb_qdrant.records import IngestReport, Passage
 from tasb_qdrant.settings import CollectionSettings
 from tests.ingest import stored
@@ -260,3 +262,118 @@ def test_payload_indexes_beyond_the_limit_are_refused_before_anything_is_encoded
             settings=CollectionSettings(indexes={"year": "integer", "tags": "keyword"}),
         )
     assert encoder.tokenized == 0
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Resuming(Deferring):
+    """On this machine, or `elsewhere`; `does_defer` is what a store says that builds no index before the end."""
+
+    def __init__(self, *, elsewhere: bool = False, does_defer: bool = True) -> None:
+        super().__init__()
+        self.elsewhere, self.does_defer = elsewhere, does_defer
+        self.resumed = 0
+
+    @property
+    def shares_machine(self) -> bool:
+        return not self.elsewhere
+
+    def defer_indexing(self) -> None:
+        super().defer_indexing()
+        self.is_deferred = self.does_defer
+
+    def resume_indexing(self) -> None:
+        self.resumed += 1
+        self.is_deferred = False
+
+
+def _deferral(collection: Resuming, *, idle: float, clock: Clock, **options: Any) -> IndexDeferral:
+    deferral = IndexDeferral(collection, points_before=0, clock=clock, idle=lambda: idle, **options)
+    deferral.begin()
+    return deferral
+
+
+@pytest.mark.parametrize(
+    ("idle", "elsewhere", "why"),
+    [(0.75, False, "75% of this machine is idle"), (0.1, True, "the server is elsewhere"), (0.1, False, "")],
+)
+def test_the_index_is_built_along_with_a_load_that_leaves_cores_idle(idle: float, elsewhere: bool, why: str) -> None:
+    collection, clock = Resuming(elsewhere=elsewhere), Clock()
+    said: list[str] = []
+    deferral = _deferral(collection, idle=idle, clock=clock, note=said.extend)
+    clock.now = LOOK_SECONDS - 1
+    deferral.stored(100_000)
+    assert collection.resumed == 0  # a load that is over by then isn't worth it
+    for seconds in (1, 2, 3):
+        clock.now = LOOK_SECONDS * seconds
+        deferral.stored(200_000)
+    assert (collection.defers, collection.resumed) == (1, 1 if why else 0)
+    assert tuple(said) == deferral.notes
+    assert len(said) == (1 if why else 0)
+    assert why in " ".join(said)
+
+
+def test_whoever_wants_the_index_at_the_end_gets_it_there() -> None:
+    collection, clock = Resuming(elsewhere=True), Clock()
+    deferral = _deferral(collection, idle=1.0, clock=clock, along=False)
+    clock.now = 10 * LOOK_SECONDS
+    deferral.stored(10**6)
+    assert (collection.defers, collection.resumed) == (1, 0)
+
+
+def test_whoever_wants_it_along_with_the_load_gets_it_from_the_first_passage_on() -> None:
+    collection, clock = Resuming(), Clock()
+    deferral = IndexDeferral(collection, points_before=0, along=True, clock=clock, idle=lambda: 0.0)
+    assert collection.resumed == 0  # a load that stores nothing changes nothing
+    deferral.begin()
+    deferral.stored(10**6)
+    assert (collection.defers, collection.resumed) == (0, 1)
+
+
+def test_a_store_that_builds_no_index_before_the_end_is_left_alone() -> None:
+    collection, clock = Resuming(does_defer=False), Clock()
+    deferral = _deferral(collection, idle=1.0, clock=clock)
+    clock.now = LOOK_SECONDS
+    deferral.stored(10)
+    assert (collection.resumed, deferral.notes) == (0, ())
+
+
+@pytest.mark.parametrize("along", [True, None])
+def test_a_load_with_its_index_along_ends_with_all_in_it_and_the_wanted_settings(
+    load: Load, client: QdrantClient, monkeypatch: pytest.MonkeyPatch, along: bool | None
+) -> None:
+    monkeypatch.setattr(index_deferral, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(index_deferral, "IDLE_ENOUGH", 0.0)
+    seen: list[int | None] = []
+    encoder = StubEncoder(dim=64, before_encode=lambda _: seen.append(threshold(client)))
+    settings = CollectionSettings(indexing_threshold_kb=100)
+    report = load(stored.numbered(3000), encoder=encoder, settings=settings, index_along=along)
+    assert report.verified
+    assert seen[-1] == threshold(client) == 100
+    assert client.get_collection("c").indexed_vectors_count == 3000
+    assert any("built along with the load" in note for note in report.notes) is (along is None)
+    assert load(stored.numbered(3000), settings=settings, index_along=along).stored == 0
+    assert threshold(client) == 100
+
+
+def test_an_index_along_with_a_load_that_leaves_it_to_others_is_refused(load: Load) -> None:
+    with pytest.raises(SettingsError, match="leave out one of them"):
+        load(stored.numbered(1), optimize=False, index_along=True)
+
+
+def test_the_idle_share_is_of_the_time_between_two_looks(tmp_path: Path) -> None:
+    stat = tmp_path / "stat"
+    stat.write_text("cpu  100 0 100 700 100 0 0 0 50 0\ncpu0 1 2 3\n")
+    idle = IdleShare(stat)
+    stat.write_text("cpu  120 0 110 750 110 5 5 0 70 0\ncpu0 1 2 3\n")
+    assert idle.look() == pytest.approx(0.6)
+    assert idle.look() == 0.0  # no time has passed
+    assert IdleShare(tmp_path / "nowhere").look() == 0.0

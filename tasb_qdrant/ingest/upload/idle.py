@@ -1,0 +1,35 @@
+"""How idle this machine is, as Linux tells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+_IDLE: Final = (3, 4)
+"""Of the times on the first line of /proc/stat: idle, and idle while something is read or written."""
+
+_TIMES: Final = 8
+"""What follows, the time of guests, is in the first ones already."""
+
+
+class IdleShare:
+    """The share of this machine's cores, from 0 to 1, that had nothing to do between two looks."""
+
+    def __init__(self, stat: Path = Path("/proc/stat")) -> None:
+        self._stat = stat
+        self._last = self._times()
+
+    def look(self) -> float:
+        """Since the last look; 0 where the system doesn't tell."""
+        last, self._last = self._last, self._times()
+        passed = [now - then for now, then in zip(self._last, last, strict=False)]
+        total = sum(passed)
+        return sum(passed[at] for at in _IDLE) / total if total > 0 else 0.0
+
+    def _times(self) -> list[int]:
+        """Of all cores together, in ticks; [] where the system doesn't tell."""
+        try:
+            first = self._stat.read_text(encoding="ascii").partition("\n")[0]
+        except OSError:
+            return []
+        return [int(each) for each in first.split()[1 : _TIMES + 1]]
