@@ -24,6 +24,9 @@ _MOST: Final[Mapping[str, int]] = {
 """Far beyond any encoder. What builds a model counts up to these, or allocates as much, before it compares them with
 the weights."""
 
+_ANY_BELOW_ZERO: Final = ("max_relative_positions", "position_buckets")
+"""DeBERTa's -1 says that there is no limit of their own."""
+
 _MOST_LABELS: Final = 2**16
 
 _NUMBERS_A_BYTE: Final = 8
@@ -46,7 +49,8 @@ def check_sizes(folder: Path, config: Mapping[str, Any]) -> None:
     """Raise CorruptModelError for a size in config.json of `folder`, or a number of labels, that no encoder has."""
     for name, most in _MOST.items():
         value = config.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and not 0 <= value <= most:
+        least = -1 if name in _ANY_BELOW_ZERO else 0
+        if isinstance(value, int | float) and not isinstance(value, bool) and not least <= value <= most:
             raise CorruptModelError(
                 f"{folder / 'config.json'} has a {name} of {value!r:.40}; expected at most {most:,}; get the file "
                 "again, or choose another --model"
