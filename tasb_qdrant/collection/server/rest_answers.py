@@ -128,19 +128,27 @@ def _score(value: Any) -> float:
 
 
 def _floats(given: Any) -> NDArray[np.float32]:
-    """The same of a vector, whose numbers another program may have stored as NaN."""
-    if None in _list(given):
-        given = [math.nan if value is None else value for value in given]
+    """The same of a vector, whose numbers another program may have stored as NaN, which JSON calls null."""
+    numbers = _numbers(given)
+    if numbers.dtype.kind == "O":
+        numbers = _numbers([math.nan if value is None else value for value in given])
     with np.errstate(over="ignore"):
-        return _array(given).astype(np.float32)
+        return _checked_numbers(numbers, given).astype(np.float32)
 
 
 def _array(given: Any) -> NDArray[Any]:
     """A list of numbers as an array, of integers or doubles."""
+    return _checked_numbers(_numbers(given), given)
+
+
+def _numbers(given: Any) -> NDArray[Any]:
     try:
-        numbers = np.asarray(_list(given))
+        return np.asarray(_list(given))
     except ValueError:  # lists of different lengths
         raise _unlike("a list of numbers", given) from None
+
+
+def _checked_numbers(numbers: NDArray[Any], given: Any) -> NDArray[Any]:
     if numbers.ndim != 1 or numbers.dtype.kind not in "iuf":
         raise _unlike("a list of numbers", given)
     return numbers
