@@ -201,8 +201,7 @@ class Lease:
                 own = [
                     point.id
                     for point in points
-                    if point.vector is not None
-                    and np.allclose(point.vector[:_NUMBERS], sent.starts[rows[point.id]], rtol=2e-3, atol=1e-3)
+                    if point.vector is not None and _begins_with(point.vector, sent.starts[rows[point.id]])
                 ]
                 if own:
                     self._collection.delete_points(own)
@@ -312,3 +311,9 @@ class Lease:
         # A lease that can't be given back is stale soon; what ended the run is what the person must see.
         with suppress(CollectionError):
             self._collection.note_load(self.load, mark, retry=False)
+
+
+def _begins_with(stored: NDArray[np.float32], start: NDArray[np.float32]) -> bool:
+    """Whether these are the first numbers of the vector, as stores keep them."""
+    first = stored[:_NUMBERS]
+    return first.shape == start.shape and np.allclose(first, start, rtol=2e-3, atol=1e-3)

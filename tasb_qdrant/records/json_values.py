@@ -6,13 +6,24 @@ import datetime
 import decimal
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from tasb_qdrant.errors import InvalidPassageError
 
 _DEPTH: Final = 64
 """What lies deeper stays as it is: a payload so deep is refused, and Python's stack is finite."""
+
+
+def is_deeper(values: Iterable[Any], most: int) -> bool:
+    """Whether any of these values has more than so many lists and objects within each other. It never recurses."""
+    nested = [value for value in values if type(value) in (dict, list)]
+    for _ in range(most):
+        if not nested:
+            return False
+        inner = [value.values() if type(value) is dict else value for value in nested]
+        nested = [value for items in inner for value in items if type(value) in (dict, list)]
+    return bool(nested)
 
 
 def json_value(value: Any, depth: int = _DEPTH) -> Any:

@@ -13,6 +13,7 @@ from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.reads.errors import no_facet_index
 from tasb_qdrant.collection.reads.filtering import Filtering
+from tasb_qdrant.collection.reads.fusion import id_order
 from tasb_qdrant.collection.reads.grouping import scalars_at
 from tasb_qdrant.collection.reads.ordered import Ordered, has_arrays, taken, within_tie
 from tasb_qdrant.collection.reads.questions import (
@@ -27,7 +28,7 @@ from tasb_qdrant.collection.reads.questions import (
 )
 from tasb_qdrant.collection.reads.state import KnownState, Others, State
 from tasb_qdrant.collection.reads.wire import Indexes, Wire
-from tasb_qdrant.errors import RequestRefusedError
+from tasb_qdrant.errors import CollectionError, RequestRefusedError
 from tasb_qdrant.records import FacetCount
 from tasb_qdrant.records.path import canonical_path, parse_path, qdrant_path
 from tasb_qdrant.steps import Requests, StoreSteps
@@ -156,6 +157,7 @@ class BrowseSteps:
                 )
             ]
         )
+        self._check_page(page, start, vectors=vectors)
         return page
 
     @as_it_is
@@ -198,6 +200,7 @@ class BrowseSteps:
                 )
             ]
         )
+        self._check_page(page, walk.start, vectors=vectors)
         if walk.tied is not None:
             return list(page.points), within_tie(walk, page)
         return taken(walk, page, limit=most, whole=payload is True and not has_arrays(page, walk.order.field))
@@ -213,7 +216,10 @@ class BrowseSteps:
         read: ReadOptions = DEFAULT_READ,
     ) -> StoreSteps[list[ScoredPoint]]:
         """Those of the points that are there, in the order of `ids`, an id given twice twice; their score is 0."""
-        return (yield from self.retrieve_by_name(ids, payload=payload, vectors=vectors, sparse=sparse, read=read))
+        points = yield from self.retrieve_by_name(ids, payload=payload, vectors=vectors, sparse=sparse, read=read)
+        if vectors:
+            self._check_vectors(points)
+        return points
 
     def retrieve_by_name(
         self,
@@ -325,6 +331,27 @@ class BrowseSteps:
         """The whole payloads of up to `limit` points, no matter which."""
         page = yield from self.scroll(limit=limit, read=read)
         return [point.payload or {} for point in page.points]
+
+    def _check_page(self, page: ScrollPage, start: PointId | None, *, vectors: bool) -> None:
+        """Raises CollectionError for a page that no walk comes to an end with, and for vectors of another size."""
+        if vectors:
+            self._check_vectors(page.points)
+        following = page.following
+        if start is not None and following is not None and id_order(_short(following)) <= id_order(_short(start)):
+            raise CollectionError(
+                f"{self._place}: the page that begins with the id {start} is followed by one from {following} on, so "
+                "that reading by pages would never end; look what answers there"
+            )
+
+    def _check_vectors(self, points: Iterable[ScoredPoint]) -> None:
+        """Raises CollectionError for vectors of another size than the collection's."""
+        dim = self.state.now.schema.contract.dim
+        for point in points:
+            if point.vector is not None and point.vector.shape != (dim,):
+                raise CollectionError(
+                    f"{self._place}: the vector of the point {point.id} has {point.vector.size} numbers, and those of "
+                    f"the collection {dim}; open it again if it was made anew, or look what answers there"
+                )
 
     def _counted_by_reading(self, where: Where | None, read: ReadOptions) -> StoreSteps[int]:
         """The number of ids that come back, where strict mode refuses to count exactly (search_allow_exact)."""

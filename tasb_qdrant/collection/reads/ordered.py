@@ -180,4 +180,10 @@ def _double(value: Value, *, up: bool) -> float:
 
 
 def _moment(microseconds: Value) -> datetime:
-    return _EPOCH + timedelta(microseconds=int(microseconds))
+    try:
+        return _EPOCH + timedelta(microseconds=int(microseconds))
+    except OverflowError:
+        raise RequestRefusedError(
+            f"the points can't be gone through in the order of a field with the moment {microseconds!r} (microseconds "
+            "since 1970), which is outside the years 1 to 9999; correct it, or order by another field"
+        ) from None

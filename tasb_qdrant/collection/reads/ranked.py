@@ -101,8 +101,9 @@ class Ranks:
         low, high = 0, window.wanted.offset
         while low < high:
             middle = (low + high) // 2
-            [[point]] = yield from self.find([replace(window.bare(), offset=middle, limit=1)])
-            low, high = (low, middle) if point.score <= score else (middle + 1, high)
+            [points] = yield from self.find([replace(window.bare(), offset=middle, limit=1)])
+            # None is there where some were deleted meanwhile: the list has become shorter.
+            low, high = (low, middle) if not points or points[0].score <= score else (middle + 1, high)
         return low
 
     def _tied(self, request: QueryRequest, score: float, count: int) -> StoreSteps[list[ScoredPoint]]:

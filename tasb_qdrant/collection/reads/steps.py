@@ -34,7 +34,7 @@ from tasb_qdrant.collection.reads.ranked import Ranks
 from tasb_qdrant.collection.reads.state import Others, State
 from tasb_qdrant.collection.reads.ways import DEEPEST, HITS, PATIENT, Matches, Trial, Way
 from tasb_qdrant.collection.reads.wire import QueryRequest, SearchParams, Wire
-from tasb_qdrant.errors import EncodingError, RequestRefusedError
+from tasb_qdrant.errors import CollectionError, EncodingError, RequestRefusedError
 from tasb_qdrant.printable import logger
 from tasb_qdrant.records.path import qdrant_path
 from tasb_qdrant.settings import checks
@@ -304,7 +304,20 @@ class ReadSteps(BrowseSteps):
         size = max(1, min(self._batch_queries, allowed, BATCH_POINTS // deepest))
         parts = [requests[start : start + size] for start in range(0, len(requests), size)]
         answers = yield Requests([self._wire.query(part, read) for part in parts])
-        return [points for answer in answers for points in answer]
+        lists: list[list[ScoredPoint]] = [points for answer in answers for points in answer]
+        for request, points in zip(requests, lists, strict=True):
+            self._check_scores(points)
+            if request.vectors:
+                self._check_vectors(points)
+        return lists
+
+    def _check_scores(self, points: Sequence[ScoredPoint]) -> None:
+        """Raises CollectionError for NaN, which has no place in an order."""
+        if odd := next((point for point in points if math.isnan(point.score)), None):
+            raise CollectionError(
+                f"{self._place}: the score of the point {odd.id} is not a number, so that nothing can be ranked: its "
+                "vector isn't finite; ingest its source again, which stores it anew, or delete the point"
+            )
 
     def _filled(
         self, lists: Sequence[Sequence[ScoredPoint]], shown: _Shown, read: ReadOptions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 import warnings
@@ -28,9 +29,16 @@ from tasb_qdrant.collection.server.address import (
     scheme,
     with_key,
 )
-from tasb_qdrant.collection.server.failure import CLIENT_ERRORS, named_error, sensible, was_answered
+from tasb_qdrant.collection.server.failure import (
+    CLIENT_ERRORS,
+    JunkAnswerError,
+    named_error,
+    sensible,
+    was_answered,
+)
 from tasb_qdrant.collection.server.key import hidden_key, without_frames, without_key
 from tasb_qdrant.collection.server.questions import Questions
+from tasb_qdrant.collection.server.rest_answers import checked
 from tasb_qdrant.collection.server.retry import call
 from tasb_qdrant.collection.server.whole import bounded, whole, within
 from tasb_qdrant.collection.watch import Watch
@@ -46,6 +54,9 @@ OLDEST_SERVER: Final = (1, 16, 0)
 """The first with collection metadata, where the model contract lives."""
 
 PROBE_SECONDS: Final = 5.0
+
+_NUMBER: Final = re.compile("[0-9]{1,9}")
+"""Part of a version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +147,7 @@ def connect(
     default a load's, and all of it ends at the `deadline`.
     Raises SettingsError, ServerUnreachableError, ServerTooOldError, UnauthorizedError.
     """
+    _check_host(settings)
     _check_key_is_safe(settings)
     patience = patience or Patience.to_load(settings)
     rest = _client(settings, patience.request, over_grpc=False)
@@ -193,6 +205,16 @@ def _over_rest(
     return Connection(client, asking, version, "rest", notes, http=http_client(settings))
 
 
+def _check_host(settings: StoreSettings) -> None:
+    """httpx reads the names of hosts with each request, and raises what it likes."""
+    try:
+        _ = httpx.URL(settings.location).host
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise SettingsError(
+            f"{settings.location}: the url has no valid host ({error}); it is like http://localhost:6333"
+        ) from None
+
+
 def _check_key_is_safe(settings: StoreSettings) -> None:
     if settings.api_key is None or settings.allow_plain_http_key or scheme(settings) == "https":
         return
@@ -220,6 +242,7 @@ def _client(settings: StoreSettings, timeout: float, *, over_grpc: bool) -> Qdra
         )
     bounded(client.http.client._client)  # it makes its HTTP client itself
     client.http.client.add_middleware(whole)
+    client.http.client.add_middleware(checked)
     return client
 
 
@@ -251,7 +274,7 @@ def _server_version(client: QdrantClient, url: str, timeout: float) -> tuple[int
     stranger = ServerUnreachableError(f"{url}: something answers there, but it isn't a Qdrant server; correct --url")
     try:
         described = client.info()
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, JunkAnswerError) as error:
         raise stranger from without_frames(error)
     except ResponseHandlingException as error:
         if isinstance(error.source, ValidationError):
@@ -290,7 +313,7 @@ def _check_answered(error: ResponseHandlingException, url: str, timeout: float) 
 
 def _parse_version(text: str) -> tuple[int, int, int]:
     """`1.17.0` and `1.18.0-dev` as numbers; what can't be read counts as 0."""
-    parts = [int(part) if part.isdecimal() else 0 for part in text.split("-")[0].split(".")[:3]]
+    parts = [int(part) if _NUMBER.fullmatch(part) else 0 for part in text.split("-")[0].split(".")[:3]]
     return (*parts, 0, 0, 0)[:3]  # type: ignore[return-value]  # sliced to three just here
 
 

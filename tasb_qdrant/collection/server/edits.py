@@ -11,7 +11,7 @@ from qdrant_client.conversions.conversion import payload_to_grpc
 from tasb_qdrant.collection.points import PointId
 from tasb_qdrant.collection.server.confirmed import Confirmations
 from tasb_qdrant.collection.server.failure import RequestTooLargeError, UnconfirmedError
-from tasb_qdrant.collection.server.points import unconfirmed
+from tasb_qdrant.collection.server.points import status_name, unconfirmed
 
 _WEAK_GRPC = grpc.WriteOrdering(type=grpc.WriteOrderingType.Weak)
 
@@ -95,7 +95,7 @@ def grpc_delete(
     def send() -> None:
         # To the stub itself: the client's conversion fails on statuses that it doesn't know.
         answer = client.grpc_points.Delete(request, timeout=timeout)
-        _check(grpc.UpdateStatus.Name(answer.result.status))
+        _check(status_name(answer.result.status))
 
     return send
 
@@ -203,7 +203,7 @@ def _grpc_batch(
 
     def send() -> None:
         answer = client.grpc_points.UpdateBatch(request, timeout=timeout)
-        _check_all([grpc.UpdateStatus.Name(result.status) for result in answer.result], len(operations))
+        _check_all([status_name(result.status) for result in answer.result], len(operations))
 
     return send
 

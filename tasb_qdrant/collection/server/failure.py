@@ -90,12 +90,12 @@ CLIENT_ERRORS: Final = (
 
 def sensible(request: Callable[[], T]) -> Callable[[], T]:
     """`request`, but that an answer which qdrant-client can't make sense of is a JunkAnswerError: the client has no
-    error of its own for it, and raises a plain ValueError."""
+    error of its own for it, and raises a plain ValueError, or whatever its conversions run into."""
 
     def ask() -> T:
         try:
             return request()
-        except ValueError as error:
+        except Exception as error:
             if isinstance(error, CLIENT_ERRORS) or not raised_by_the_client(error):
                 raise
             raise JunkAnswerError("its answer is not Qdrant's") from error
@@ -104,11 +104,12 @@ def sensible(request: Callable[[], T]) -> Callable[[], T]:
 
 
 def raised_by_the_client(error: BaseException) -> bool:
-    """Whether qdrant-client's own code raised it."""
+    """Whether qdrant-client's own code raised it, or that of its messages."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and str(trace.tb_frame.f_globals.get("__name__", "")).startswith("qdrant_client.")
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__", ""))
+    return module.startswith(("qdrant_client.", "google.protobuf."))
 
 
 def is_transient(error: BaseException) -> bool:

@@ -88,7 +88,12 @@ class GrpcWire:
             with_vectors=_vectors(vectors),
             **_read(read),
         )
-        return _request("reading by pages", "Scroll", message, partial(read_scroll, payload=payload is not False))
+        return _request(
+            "reading by pages",
+            "Scroll",
+            message,
+            partial(read_scroll, payload=payload is not False, ordered=order is not None),
+        )
 
     def retrieve(
         self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, sparse: bool, read: ReadOptions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,17 +26,19 @@ def read_query(answer: bytes, *, count: int, payload: bool) -> list[list[ScoredP
 
 
 def read_facet(answer: bytes) -> list[FacetCount]:
-    """Of a FacetResponse."""
+    """Of a FacetResponse. Raises WrongAnswerError."""
     hits = grpc.FacetResponse.FromString(answer).hits
     return [FacetCount(_one_of(hit.value, "variant"), hit.count) for hit in hits]
 
 
-def read_scroll(answer: bytes, *, payload: bool) -> ScrollPage:
-    """Of a ScrollResponse."""
+def read_scroll(answer: bytes, *, payload: bool, ordered: bool) -> ScrollPage:
+    """Of a ScrollResponse, `ordered` by a field or not. Raises WrongAnswerError."""
     page = grpc.ScrollResponse.FromString(answer)
-    following = _plain_id(page.next_page_offset) if page.HasField("next_page_offset") else None
-    ordered = [_one_of(point.order_value, "variant") for point in page.result if point.HasField("order_value")]
-    return ScrollPage([_scored(point, 0.0, payload) for point in page.result], following, ordered)
+    following = _plain_id(page.next_page_offset) if page.HasField("next_page_offset") and not ordered else None
+    values = [_one_of(point.order_value, "variant") for point in page.result] if ordered else []
+    if not all(map(math.isfinite, values)):
+        raise WrongAnswerError("expected finite numbers to order by")
+    return ScrollPage([_scored(point, 0.0, payload) for point in page.result], following, values)
 
 
 def read_points(answer: bytes, *, payload: bool) -> list[ScoredPoint]:
@@ -97,8 +100,13 @@ def _sparse(output: Any) -> SparseVector:
         if output.HasField("sparse")
         else (output.indices.data, output.data)
     )
+    if len(indices) != len(values):
+        raise WrongAnswerError(f"expected a value for each of {len(indices)} terms, got {len(values)}")
     return SparseVector(np.fromiter(indices, dtype=np.uint32), np.fromiter(values, dtype=np.float32))
 
 
 def _one_of(message: Any, name: str) -> Any:
-    return getattr(message, message.WhichOneof(name))
+    """Raises WrongAnswerError for none."""
+    if (kind := message.WhichOneof(name)) is None:
+        raise WrongAnswerError(f"expected a {name}, got none")
+    return getattr(message, kind)

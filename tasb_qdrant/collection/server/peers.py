@@ -155,7 +155,10 @@ class _Found:
 def _likely(own: models.PeerInfo | None, location: str) -> str:
     """The address of a peer's REST port, judged by its own uri and by that of the server that was named."""
     parts = urlsplit(location)
-    host = urlsplit(own.uri).hostname if own is not None else None
+    try:
+        host = urlsplit(own.uri).hostname if own is not None else None
+    except ValueError:  # it is no url
+        host = None
     if host is None:
         return location
     shown = f"[{host}]" if ":" in host else host

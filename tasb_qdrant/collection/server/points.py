@@ -34,7 +34,7 @@ def grpc_sender(channel: Channel, request: bytes, *, timeout: float) -> Callable
     def send() -> None:
         answer = upsert(request, timeout=timeout)
         if (status := answer.result.status) != grpc.UpdateStatus.Completed:
-            raise _unconfirmed(grpc.UpdateStatus.Name(status))
+            raise _unconfirmed(status_name(status))
 
     return send
 
@@ -50,6 +50,14 @@ def rest_sender(
             raise _unconfirmed(result.status.value)
 
     return send
+
+
+def status_name(status: int) -> str:
+    """What gRPC's messages call it; its number if that is none of theirs."""
+    try:
+        return str(grpc.UpdateStatus.Name(status))
+    except ValueError:
+        return str(status)
 
 
 def _unconfirmed(status: str) -> UnconfirmedError:

@@ -1,4 +1,4 @@
-"""Questions as Qdrant's JSON, and its answers as ours."""
+"""Questions as Qdrant's JSON."""
 
 from __future__ import annotations
 
@@ -23,17 +23,21 @@ from tasb_qdrant.collection.reads.questions import (
     Nearest,
     OrderBy,
     ReadOptions,
-    ScoredPoint,
-    ScrollPage,
     Selection,
     Words,
 )
-from tasb_qdrant.collection.reads.wire import PlainQuery, QueryRequest, SearchParams, ServerRequest, WrongAnswerError
+from tasb_qdrant.collection.reads.wire import PlainQuery, QueryRequest, SearchParams, ServerRequest
 from tasb_qdrant.collection.server.doubles import exactly
 from tasb_qdrant.collection.server.filters import rest_filter
+from tasb_qdrant.collection.server.rest_answers import (
+    read_count,
+    read_facet,
+    read_points,
+    read_query,
+    read_result,
+    read_scroll,
+)
 from tasb_qdrant.collection.server.state import rest_state
-from tasb_qdrant.records import FacetCount
-from tasb_qdrant.records.sparse import SparseVector
 
 
 class RestWire:
@@ -52,7 +56,7 @@ class RestWire:
             "searching",
             "points/query/batch",
             body,
-            partial(_read_query, count=len(queries)),
+            partial(read_query, count=len(queries)),
             read,
             list[http.QueryResponse],
         )
@@ -62,7 +66,7 @@ class RestWire:
     ) -> ServerRequest:
         """POST facet."""
         body = {"key": field, "limit": limit, "exact": exact, "filter": self._filter(where)}
-        return self._post("counting values", "facet", body, _read_facet, read, models.FacetResponse)
+        return self._post("counting values", "facet", body, read_facet, read, models.FacetResponse)
 
     def scroll(
         self,
@@ -83,28 +87,31 @@ class RestWire:
             "order_by": None if order is None else _order(order),
             **_shown(payload, vectors=vectors),
         }
-        return self._post("reading by pages", "points/scroll", body, _read_scroll, read, models.ScrollResult)
+        return self._post(
+            "reading by pages",
+            "points/scroll",
+            body,
+            partial(read_scroll, ordered=order is not None),
+            read,
+            models.ScrollResult,
+        )
 
     def retrieve(
         self, ids: Sequence[PointId], *, payload: Selection, vectors: bool, sparse: bool, read: ReadOptions
     ) -> ServerRequest:
         """POST points."""
         body = {"ids": ids, **_shown(payload, vectors=vectors, sparse=sparse)}
-        return self._post("reading passages", "points", body, _read_points, read, list[models.Record])
+        return self._post("reading passages", "points", body, read_points, read, list[models.Record])
 
     def count(self, where: models.Filter | None, *, exact: bool, read: ReadOptions) -> ServerRequest:
         """POST points/count."""
         body = {"filter": self._filter(where), "exact": exact}
-        return self._post(
-            "counting", "points/count", body, lambda result: int(result["count"]), read, models.CountResult
-        )
+        return self._post("counting", "points/count", body, read_count, read, models.CountResult)
 
     def count_ids(self, ids: Sequence[PointId], *, read: ReadOptions) -> ServerRequest:
         """POST points/count of has_id."""
         body = {"filter": {"must": [{"has_id": ids}]}, "exact": True}
-        return self._post(
-            "looking for passages", "points/count", body, lambda result: int(result["count"]), read, models.CountResult
-        )
+        return self._post("looking for passages", "points/count", body, read_count, read, models.CountResult)
 
     def state(self) -> ServerRequest:
         """GET the collection."""
@@ -112,7 +119,7 @@ class RestWire:
             "reading the collection's state",
             self._path,
             b"",
-            lambda answer: rest_state(_result(answer), name=self._name, location=self._location),
+            lambda answer: rest_state(answer, name=self._name, location=self._location),
             partial(_is_valid, models.CollectionInfo),
         )
 
@@ -148,7 +155,7 @@ class RestWire:
             doing,
             f"{self._path}/{path}",
             raw,
-            lambda answer: read(_result(answer)),
+            lambda answer: read(read_result(answer)),
             partial(_is_valid, kind),
             _parameters(options),
         )
@@ -205,50 +212,9 @@ def _order(order: OrderBy) -> dict[str, Any]:
     return {"key": order.field, "direction": direction, "start_from": exactly(order.start_from)}
 
 
-def _result(answer: bytes) -> Any:
-    return orjson.loads(answer)["result"]
-
-
 def _is_valid(kind: Any, answer: bytes) -> bool:
     try:
-        TypeAdapter(kind).validate_python(_result(answer))
+        TypeAdapter(kind).validate_python(read_result(answer))
     except (LookupError, TypeError, ValueError):
         return False
     return True
-
-
-def _read_query(result: Any, *, count: int) -> list[list[ScoredPoint]]:
-    if len(result) != count:
-        raise WrongAnswerError(f"expected {count} lists, got {len(result)}")
-    return [[_scored(point) for point in answer["points"]] for answer in result]
-
-
-def _read_facet(result: Any) -> list[FacetCount]:
-    return [FacetCount(hit["value"], hit["count"]) for hit in result["hits"]]
-
-
-def _read_scroll(result: Any) -> ScrollPage:
-    points = result["points"]
-    ordered = [point["order_value"] for point in points if point.get("order_value") is not None]
-    return ScrollPage([_scored(point) for point in points], result["next_page_offset"], ordered)
-
-
-def _read_points(result: Any) -> list[ScoredPoint]:
-    return [_scored(point) for point in result]
-
-
-def _scored(point: Mapping[str, Any]) -> ScoredPoint:
-    vector, sparse = _read_vectors(point.get("vector"))
-    return ScoredPoint(point["id"], point.get("score", 0.0), point.get("payload"), vector, sparse)
-
-
-def _read_vectors(given: Any) -> tuple[NDArray[np.float32] | None, SparseVector | None]:
-    """The dense vector, alone or under no name, and the sparse one: None for a vector that the point lacks."""
-    sparse = None
-    if isinstance(given, dict):
-        found = given.get(BM25)
-        given = given.get("")
-        if found is not None:
-            indices = np.asarray(found["indices"], dtype=np.uint32)
-            sparse = SparseVector(indices, np.asarray(found["values"], dtype=np.float32))
-    return (np.asarray(given, dtype=np.float32) if given else None), sparse

@@ -199,5 +199,5 @@ _backoff = wait_random_exponential(multiplier=0.2, max=MAX_WAIT)
 def _wait(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome is not None else None
     if isinstance(error, ResourceExhaustedResponse):
-        return min(max(float(error.retry_after_s), _backoff(state)), MAX_WAIT)
+        return min(max(error.retry_after_s, _backoff(state)), MAX_WAIT)
     return _backoff(state)

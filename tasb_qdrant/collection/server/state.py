@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import GrpcToRest
@@ -11,6 +11,7 @@ from tasb_qdrant.collection.limits import VECTOR_BYTES, StoreLimits
 from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.wire import Indexes, most_compared
 from tasb_qdrant.collection.schema import CollectionSchema, read_schema
+from tasb_qdrant.collection.server.rest_answers import read_json
 from tasb_qdrant.collection.server.vectors import check_bm25_vector
 from tasb_qdrant.errors import ContractMismatchError, StoreCorruptError
 from tasb_qdrant.settings import IndexType
@@ -24,18 +25,31 @@ def grpc_state(answer: bytes, *, name: str, location: str) -> State:
     return state_of(described, name=name, location=location)
 
 
-def rest_state(result: Any, *, name: str, location: str) -> State:
-    """Of the result of the same in JSON."""
-    return state_of(models.CollectionInfo.model_validate(result), name=name, location=location)
+def rest_state(answer: bytes, *, name: str, location: str) -> State:
+    """Of the same in JSON."""
+    described = models.CollectionInfo.model_validate(read_json(answer)["result"])
+    return state_of(described, name=name, location=location)
 
 
 def state_of(described: models.CollectionInfo, *, name: str, location: str) -> State:
     """The schema, the payload indexes, what strict mode allows. Raises what `schema_of` raises."""
     schema = schema_of(described, name=name, location=location)
     vector_bytes = schema.contract.dim * VECTOR_BYTES[schema.vectors]
-    limits = StoreLimits.of(described.config.strict_mode_config, vector_bytes=vector_bytes)
+    strict = described.config.strict_mode_config
+    _check_limits(strict, name=name, location=location)
+    limits = StoreLimits.of(strict, vector_bytes=vector_bytes)
     built = (described.indexed_vectors_count or 0).bit_length()
     return State(schema, indexes_of(described), limits, _most_compared(described, schema, limits), built)
+
+
+def _check_limits(strict: models.StrictModeConfigOutput | None, *, name: str, location: str) -> None:
+    """Raises StoreCorruptError for limits that no server has, with which a read would ask for nothing."""
+    for setting, most in {} if strict is None else strict.model_dump(exclude_none=True).items():
+        if isinstance(most, int | float) and not most >= 0:
+            raise StoreCorruptError(
+                f"what {location} says of collection {name!r} can't be right: strict mode's {setting} is {most}; look "
+                "what answers there"
+            )
 
 
 def schema_of(described: models.CollectionInfo, *, name: str, location: str) -> CollectionSchema:

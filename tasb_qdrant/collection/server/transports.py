@@ -27,6 +27,9 @@ _GRACE: Final = 1.0
 """Seconds after gRPC's own limit. Only where another program's gRPC was awaited before a fork does it not end by that.
 """
 
+_DIGITS: Final = 9
+"""Of the seconds that a server wants to be left alone: more are as good as for ever."""
+
 
 class SyncTransport(Protocol):
     """A way to a server. Raises what `failure.CLIENT_ERRORS` lists."""
@@ -170,8 +173,13 @@ def _asked_to_wait(error: Any) -> ResourceExhaustedResponse | None:
     """The error that qdrant-client makes of a server's retry-after; None without one."""
     if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
         return None
-    pause = dict(error.trailing_metadata() or ()).get("retry-after", "")
-    return ResourceExhaustedResponse(error.details() or "", int(pause)) if str(pause).isdecimal() else None
+    pause = _seconds(str(dict(error.trailing_metadata() or ()).get("retry-after", "")))
+    return None if pause is None else ResourceExhaustedResponse(error.details() or "", pause)
+
+
+def _seconds(text: str) -> int | None:
+    """Of a header; None if it says something else."""
+    return int(text[:_DIGITS]) if text.isdecimal() else None
 
 
 def _http_request(client: httpx.Client | httpx.AsyncClient, request: ServerRequest, timeout: float) -> httpx.Request:
@@ -184,9 +192,9 @@ def _content(answer: httpx.Response) -> bytes:
     """The body of a good answer; of others the errors that qdrant-client makes of them."""
     if answer.status_code == 200:
         return answer.content
-    pause = answer.headers.get("retry-after", "")
-    if answer.status_code == 429 and pause.isdecimal():
-        raise ResourceExhaustedResponse(answer.text, int(pause))
+    pause = _seconds(answer.headers.get("retry-after", ""))
+    if answer.status_code == 429 and pause is not None:
+        raise ResourceExhaustedResponse(answer.content.decode(errors="replace"), pause)
     raise UnexpectedResponse.for_response(answer)
 
 

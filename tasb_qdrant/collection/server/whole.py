@@ -171,7 +171,7 @@ def _addresses(host: str, port: int, seconds: float | None) -> list[str]:
     def look_up() -> None:
         try:
             answer.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter for what can't be a name
             answer.put(error)
 
     threading.Thread(target=look_up, name="look up a host", daemon=True).start()
@@ -179,6 +179,6 @@ def _addresses(host: str, port: int, seconds: float | None) -> list[str]:
         found = answer.get(timeout=seconds)
     except queue.Empty:
         raise httpcore.ConnectTimeout(f"the address of {host} was not found in time") from None
-    if isinstance(found, OSError):
+    if isinstance(found, OSError | UnicodeError):
         raise httpcore.ConnectError(str(found)) from found
     return list(dict.fromkeys(str(address[0]) for *_, address in found))

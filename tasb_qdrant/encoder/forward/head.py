@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from tasb_qdrant.encoder.forward.protocol import Forward, Pending, PipelinedForward
-from tasb_qdrant.encoder.model.chain import Dense, Normalize, Step
+from tasb_qdrant.encoder.model.chain import Dense, LayerNorm, Normalize, Step
 from tasb_qdrant.encoder.model.layout import Layout
 from tasb_qdrant.encoder.protocol import TokenBatch
 from tasb_qdrant.errors import CorruptModelError
@@ -104,20 +104,27 @@ def with_head(
 def _stage(step: Step, tensors: Mapping[str, Tensor]) -> Callable[[Tensor], Tensor]:
     if isinstance(step, Normalize):
         return _normalize
-    module: nn.Module
-    if isinstance(step, Dense):
-        module = nn.Linear(step.inputs, step.outputs, bias=step.bias)
-        prefix, after = "linear.", _ACTIVATIONS[step.activation]()
-    else:
-        module, prefix, after = nn.LayerNorm(step.dim), "norm.", nn.Identity()
-    try:
-        module.load_state_dict({name.removeprefix(prefix): tensor.float() for name, tensor in tensors.items()})
-    except RuntimeError as error:
+    dense = isinstance(step, Dense)
+    found = {name.removeprefix("linear." if dense else "norm."): tensor for name, tensor in tensors.items()}
+    if {name: tuple(tensor.shape) for name, tensor in found.items()} != _shapes(step):  # before they are allocated
         raise CorruptModelError(
             f"the weights in {step.folder} don't fit the {step} module that its config.json describes; "
             "get the model again"
-        ) from error
+        )
+    module: nn.Module
+    if isinstance(step, Dense):
+        module, after = nn.Linear(step.inputs, step.outputs, bias=step.bias), _ACTIVATIONS[step.activation]()
+    else:
+        module, after = nn.LayerNorm(step.dim), nn.Identity()
+    module.load_state_dict({name: tensor.float() for name, tensor in found.items()})
     return nn.Sequential(module, after).eval()
+
+
+def _shapes(step: Dense | LayerNorm) -> dict[str, tuple[int, ...]]:
+    """Of the weights that a module has."""
+    if isinstance(step, LayerNorm):
+        return {"weight": (step.dim,), "bias": (step.dim,)}
+    return {"weight": (step.outputs, step.inputs), **({"bias": (step.outputs,)} if step.bias else {})}
 
 
 def _normalize(vectors: Tensor) -> Tensor:

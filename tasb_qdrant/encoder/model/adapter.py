@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tasb_qdrant.encoder.model.json_files import read_object
+from tasb_qdrant.encoder.model.json_files import is_file_name, read_object
 from tasb_qdrant.errors import CorruptModelError, ModelError
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ _PLAIN: Final[dict[str, tuple[object, ...]]] = {
     "alora_invocation_tokens": (None, []),
 }
 
+_MOST: Final = 2**24
+
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
@@ -58,11 +60,16 @@ def read_adapter(folder: Path) -> Adapter:
                 f"{path} sets {key} to {config[key]!r}, and only plain LoRA adapters are supported; merge it into its "
                 "base (peft's merge_and_unload), save that, and give its folder with --model"
             )
-    base, rank, alpha = config.get("base_model_name_or_path"), config.get("r"), config.get("lora_alpha")
-    if not isinstance(base, str) or not base:
+    base = config.get("base_model_name_or_path")
+    rank: Any = config.get("r")
+    alpha: Any = config.get("lora_alpha")
+    if not isinstance(base, str) or not base or not is_file_name(base):
         raise ModelError(f"{path} doesn't name its base model; set base_model_name_or_path to its folder or hub id")
-    if type(rank) is not int or rank < 1 or isinstance(alpha, bool) or not isinstance(alpha, int | float):
-        raise CorruptModelError(f"{path} has r {rank!r} and lora_alpha {alpha!r}; expected numbers; get it again")
+    numbers = type(rank) is int and isinstance(alpha, int | float) and not isinstance(alpha, bool)
+    if not numbers or not 1 <= rank <= _MOST or not abs(alpha) <= _MOST:
+        raise CorruptModelError(
+            f"{path} has r {rank!r:.40} and lora_alpha {alpha!r:.40}; expected numbers, at most {_MOST:,}; get it again"
+        )
     revision = config.get("revision")
     scale = alpha / math.sqrt(rank) if config.get("use_rslora") else alpha / rank
     return Adapter(folder, base, revision if isinstance(revision, str) else None, scale)
@@ -86,13 +93,19 @@ def merged(tensors: Mapping[str, Tensor], changes: Mapping[str, Tensor], adapter
     for module, sides in pairs.items():
         name = _base_name(f"{module}.weight", tensors)
         shape = None if name is None else tensors[name].shape
-        if name is None or sides.keys() != {"A", "B"} or (len(sides["B"]), sides["A"].shape[-1]) != shape:
+        if name is None or sides.keys() != {"A", "B"} or _product_shape(sides["B"], sides["A"]) != shape:
             raise CorruptModelError(
                 f"the LoRA matrices of {module} in {adapter.folder} don't fit the base {adapter.base}; "
                 "check that it is the model that the adapter was trained on"
             )
         result[name] = tensors[name].float() + adapter.scale * (sides["B"].float() @ sides["A"].float())
     return result
+
+
+def _product_shape(left: Tensor, right: Tensor) -> tuple[int, ...]:
+    """That of the product of two matrices, () if they have none."""
+    fit = left.dim() == right.dim() == 2 and left.shape[1] == right.shape[0]
+    return (left.shape[0], right.shape[1]) if fit else ()
 
 
 def _base_name(wanted: str, tensors: Mapping[str, Any]) -> str | None:

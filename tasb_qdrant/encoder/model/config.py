@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tasb_qdrant.encoder.model import entries
 from tasb_qdrant.encoder.model.entries import Check, UnusualModelError
+from tasb_qdrant.errors import CorruptModelError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -52,23 +53,37 @@ def read_config(folder: Path) -> ModelConfig:
 
 
 def general_config(config: PretrainedConfig) -> ModelConfig:
-    """The same for any encoder that transformers knows."""
+    """The same for any encoder that transformers knows. Raises CorruptModelError."""
     distil = config.model_type == "distilbert"
+
+    def size(name: str, default: Any = None) -> int:
+        return _size(name, getattr(config, name, default), config)
+
     return ModelConfig(
         family=config.model_type,
-        vocab_size=int(config.vocab_size),
-        dim=int(config.hidden_size),
-        layers=int(config.num_hidden_layers),
-        heads=int(config.num_attention_heads),
-        hidden=int(config.hidden_dim if distil else config.intermediate_size),
-        positions=int(config.max_position_embeddings),
-        token_types=0 if distil else int(getattr(config, "type_vocab_size", 0)),
+        vocab_size=size("vocab_size"),
+        dim=size("hidden_size"),
+        layers=size("num_hidden_layers"),
+        heads=size("num_attention_heads"),
+        hidden=size("hidden_dim" if distil else "intermediate_size"),
+        positions=size("max_position_embeddings"),
+        token_types=0 if distil else size("type_vocab_size", 0),
         eps=_DISTILBERT_EPS if distil else _first(config, "layer_norm_eps", "norm_eps", default=0.0),
         activation=str(config.activation if distil else _first(config, "hidden_act", "hidden_activation", default="")),
         position_kind=str(getattr(config, "position_embedding_type", "absolute")),
-        padding=int(config.pad_token_id or 0),
+        padding=_size("pad_token_id", config.pad_token_id or 0, config),
         plain=False,
     )
+
+
+def _size(name: str, value: object, config: PretrainedConfig) -> int:
+    """transformers checks the types of most families' entries, and of some none."""
+    if type(value) is not int or value < 0:
+        raise CorruptModelError(
+            f"config.json in {config.name_or_path} has a {name} of {value!r:.40}; expected a whole number; get the "
+            "file again"
+        )
+    return value
 
 
 def _first(config: PretrainedConfig, *names: str, default: Any) -> Any:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tasb_qdrant.encoder.model.json_files import DEEPEST
+from tasb_qdrant.records.json_values import is_deeper
+
 Check = Callable[[object], bool]
 
 
@@ -21,7 +24,7 @@ def read_object(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_bytes().decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise UnusualModelError(f"{path}: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or is_deeper([found], DEEPEST):
         raise UnusualModelError(path.name)
     return found
 
@@ -39,7 +42,7 @@ def size(value: object) -> bool:
 
 
 def share(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= float(value) <= 1  # type: ignore[arg-type]  # just found to be one
+    return type(value) in (int, float) and 0 <= value <= 1  # type: ignore[operator]  # just found to be a number
 
 
 def one_float(value: object) -> bool:

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from tasb_qdrant.errors import CorruptModelError, ModelError, ModelNotFoundError
+from tasb_qdrant.records.json_values import is_deeper
 
 _LONGEST: Final = 2**26
 """Bytes: the largest tokenizers have half as many."""
+
+DEEPEST: Final = 100
+"""Lists and objects within each other, far beyond any model's: what Python shows of deeper ones may never end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,15 @@ def read_json(path: Path) -> Any:
     try:
         if path.stat().st_size > _LONGEST:
             raise CorruptModelError(f"{path} has more than {_LONGEST:,} bytes, which no model needs; get it again")
-        return json.loads(path.read_bytes())
+        found = json.loads(path.read_bytes())
     except FileNotFoundError as error:
         raise ModelNotFoundError(f"{path.parent} has no {path.name}; complete the folder") from error
     except (ValueError, RecursionError) as error:  # ValueError: malformed JSON, or text that isn't UTF-8
         raise CorruptModelError(f"{path} is not valid JSON ({error}); get the file again") from error
     except OSError as error:
         raise ModelNotFoundError(f"{path} can't be read ({error.strerror}); check its permissions") from error
+    if is_deeper([found], DEEPEST):
+        raise CorruptModelError(
+            f"{path} has more than {DEEPEST} lists and objects within each other, which no model needs; get it again"
+        )
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from tasb_qdrant.encoder.model import adapter
+from tasb_qdrant.encoder.model.json_files import read_object
 from tasb_qdrant.errors import CorruptModelError, ModelError, ModelNotFoundError, UnsafeWeightsError
 
 if TYPE_CHECKING:
@@ -173,11 +173,9 @@ def read_tensors(weights: WeightFiles, *, sha256: str) -> tuple[dict[str, Tensor
 
 def _indexed(index: Path, shard: re.Pattern[str]) -> tuple[Path, ...]:
     try:
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        names = sorted(set(read_object(index)["weight_map"].values()))
         bad = next((name for name in names if not shard.fullmatch(name)), None)
-    except OSError as error:
-        raise _unreadable(index, error) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise CorruptModelError(f"{index} is not an index of weight files; get the model again") from error
     if bad is not None or not names:
         raise CorruptModelError(f"{index} names {bad!r}, which is not a weight file; get the model again")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -42,10 +43,14 @@ def check_vocabulary(tokenizer: Tokenizer, folder: Path, *, embedded: int) -> No
     """Raise CorruptModelError if `tokenizer` has ids that a model of `embedded` ids doesn't know."""
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0)
     if highest >= embedded:
-        raise CorruptModelError(
-            f"the tokenizer in {folder} has ids up to {highest}, but the model embeds {embedded}; "
-            "the files belong to different models"
-        )
+        raise _too_many(folder, highest, embedded)
+
+
+def _too_many(folder: Path, highest: int, embedded: int) -> CorruptModelError:
+    return CorruptModelError(
+        f"the tokenizer in {folder} has ids up to {highest}, but the model embeds {embedded}; the files belong to "
+        "different models"
+    )
 
 
 def load_tokenizer(folder: Path, config: ModelConfig) -> OwnTokenizer:
@@ -54,16 +59,21 @@ def load_tokenizer(folder: Path, config: ModelConfig) -> OwnTokenizer:
         # If anything about the files is unusual or wrong, transformers knows best what it means.
         with suppress(UnusualModelError):
             return plain_tokenizer(folder)
-    return general_tokenizer(folder)
+    return general_tokenizer(folder, embedded=config.vocab_size)
 
 
-def general_tokenizer(folder: Path) -> OwnTokenizer:
-    """The tokenizer in `folder` as transformers loads it. Raises CorruptModelError."""
+def general_tokenizer(folder: Path, *, embedded: int | None = None) -> OwnTokenizer:
+    """The tokenizer in `folder` as transformers loads it, which takes long for many words: with more than a model has
+    `embedded` it isn't tried. Raises CorruptModelError."""
     from transformers import AutoTokenizer
 
-    added = None
+    added = model = None
     with suppress(CorruptModelError):  # transformers says it below
-        added = read_optional(folder / "tokenizer.json").get("added_tokens")
+        whole = read_optional(folder / "tokenizer.json")
+        added, model = whole.get("added_tokens"), whole.get("model")
+    words = model.get("vocab") if isinstance(model, dict) else None
+    if embedded is not None and isinstance(words, dict | list) and len(words) > embedded:
+        raise _too_many(folder, len(words) - 1, embedded)
     if isinstance(added, list) and len(added) > _MOST_ADDED:  # they are added one by one, each slower than the last
         raise CorruptModelError(
             f"{folder / 'tokenizer.json'} has {len(added):,} added tokens; expected at most {_MOST_ADDED:,}; get the "
@@ -76,11 +86,30 @@ def general_tokenizer(folder: Path) -> OwnTokenizer:
         raise CorruptModelError(f"the tokenizer in {folder} can't be loaded ({error}); get its files again") from error
     return OwnTokenizer(
         backend,
-        own.model_max_length,
-        token_types="token_type_ids" in own.model_input_names,
+        _length(own.model_max_length, folder),
+        token_types=_takes_token_types(own.model_input_names, folder),
         padding=own.pad_token_id,
         padded_left=own.padding_side == "left",
         truncated_left=own.truncation_side == "left",
+    )
+
+
+def _length(value: object, folder: Path) -> int:
+    """Tokens that the tokenizer says the model reads. Some files say it as a float."""
+    if type(value) in (int, float) and 1 <= value < math.inf and value % 1 == 0:  # type: ignore[operator]  # a number
+        return int(value)  # type: ignore[call-overload,no-any-return]  # just found to be one
+    raise CorruptModelError(
+        f"the tokenizer in {folder} has a model_max_length of {value!r:.40}; expected a positive whole number; correct "
+        "its tokenizer_config.json, or get it again"
+    )
+
+
+def _takes_token_types(names: object, folder: Path) -> bool:
+    if isinstance(names, list | tuple):
+        return "token_type_ids" in names
+    raise CorruptModelError(
+        f"the tokenizer in {folder} has model_input_names of {names!r:.40}; expected a list of names; correct its "
+        "tokenizer_config.json, or get it again"
     )
 
 

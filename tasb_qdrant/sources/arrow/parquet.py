@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +15,7 @@ from tasb_qdrant.errors import SourceError
 from tasb_qdrant.printable import named
 from tasb_qdrant.records import Passage
 from tasb_qdrant.sources.arrow.columns import DECLARED, Columns, plan_columns
+from tasb_qdrant.sources.arrow.footer import Chunk, read_row_groups
 from tasb_qdrant.sources.blocks import InBlocks
 from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.record.choice import Choice
@@ -38,6 +39,13 @@ _GROWTH: Final = 1000
 _BUFFER_BYTES: Final = 1024 * 1024
 
 
+class _RowGroup(NamedTuple):
+    """So many rows, and the parts of the columns that are read, with their paths in the schema."""
+
+    rows: int
+    chunks: Sequence[tuple[str, Chunk]]
+
+
 class ParquetSource:
     """A Parquet file, here or elsewhere, whose columns have been checked. Raises MissingFieldError, SourceError."""
 
@@ -55,12 +63,11 @@ class ParquetSource:
         self._file: pq.ParquetFile | None = None
         self._size = found.size or 0 if isinstance(found, RemoteFile) else found.stat().st_size
         self._rows_read = 0
-        with _closed(self._open()) as file, _named(self._source):
+        with self._opened() as (file, given), _named(self._source):
             self._rows = file.metadata.num_rows
             self._columns = plan_columns(_schema(file), fields, origin=origin, choice=choice, typed=typed)
-            self._roots = {name.partition(".")[0] for name in self._columns.names}
             if self._columns.holds_bytes and file.num_row_groups:
-                self._check_growth(self._read(file, 0))
+                self._check_growth(self._row_groups(file, given)[0])
                 for batch in self._rows_of(file, 0, _PROBE_ROWS):
                     self._columns.check_bytes(batch)
                     break
@@ -87,9 +94,9 @@ class ParquetSource:
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
         """All rows; those of a batch count as read when the next one is asked for."""
-        with _closed(self._open()) as self._file:
-            for group in range(self._file.num_row_groups):
-                for batch in self._rows_of(self._file, group, self._batch_rows(self._file, group)):
+        with self._opened() as (self._file, given):
+            for number, group in enumerate(self._row_groups(self._file, given)):
+                for batch in self._rows_of(self._file, number, self._batch_rows(self._file, number, group)):
                     yield batch
                     self._rows_read += batch.num_rows
 
@@ -98,12 +105,22 @@ class ParquetSource:
         if self._file is not None:
             self._file.close(force=True)
 
-    def _open(self) -> pq.ParquetFile:
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[pq.ParquetFile, Any]]:
+        """The file, closed at the end, and what it reads from, which pyarrow leaves open. Raises SourceError."""
         try:
-            given = self._found.open_seekable() if isinstance(self._found, RemoteFile) else self._found
-            return pq.ParquetFile(given, buffer_size=_BUFFER_BYTES, pre_buffer=False)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            given = self._found.open_seekable() if isinstance(self._found, RemoteFile) else self._found.open("rb")
+        except OSError as error:
             raise self._unreadable(error) from None
+        with closing(given):
+            try:
+                file = pq.ParquetFile(given, buffer_size=_BUFFER_BYTES, pre_buffer=False)
+            except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+                raise self._unreadable(error) from None
+            try:
+                yield file, given
+            finally:
+                file.close(force=True)
 
     def _rows_of(self, file: pq.ParquetFile, group: int, size: int) -> Iterator[pa.RecordBatch]:
         """The row group in batches of `size` rows, with the columns that are read."""
@@ -122,40 +139,44 @@ class ParquetSource:
             # A column "x.y" is asked for by the same name as the member y of x, and both come.
             yield batch if chosen is None else batch.select(names)
 
-    def _read(self, file: pq.ParquetFile, group: int) -> list[pq.ColumnChunkMetaData]:
-        """The parts of the columns that are read in a row group."""
-        chunks = file.metadata.row_group(group)
-        every = [chunks.column(at) for at in range(chunks.num_columns)]
-        return [chunk for chunk in every if chunk.path_in_schema.partition(".")[0] in self._roots]
+    def _row_groups(self, file: pq.ParquetFile, given: Any) -> list[_RowGroup]:
+        """What the file says of its row groups, of the columns that are read. Raises SourceError."""
+        try:
+            paths = [file.schema.column(at).path for at in range(len(file.schema.names))]
+            groups = read_row_groups(given)
+            if len(groups) != file.num_row_groups or any(len(group.chunks) != len(paths) for group in groups):
+                raise ValueError("its row groups have other columns than its schema")
+        except (OSError, ValueError) as error:
+            raise self._unreadable(error) from None
+        roots = {name.partition(".")[0] for name in self._columns.names}
+        read = [at for at, path in enumerate(paths) if path.partition(".")[0] in roots]
+        return [_RowGroup(group.rows, [(paths[at], group.chunks[at]) for at in read]) for group in groups]
 
-    def _check_growth(self, chunks: Iterable[pq.ColumnChunkMetaData]) -> None:
+    def _check_growth(self, group: _RowGroup) -> None:
         """Raises SourceError for a column that takes far more memory than it has bytes, by what the file says of it: a
         page is undone whole, and may be all of the column."""
-        for chunk in chunks:
-            size, taken = chunk.total_compressed_size, chunk.total_uncompressed_size
-            if taken > _MUCH_BYTES and taken > _GROWTH * size:
+        for path, chunk in group.chunks:
+            if chunk.unpacked > _MUCH_BYTES and chunk.unpacked > _GROWTH * chunk.packed:
                 raise SourceError(
-                    f"the column {named(chunk.path_in_schema)} grows from {size:,} bytes to {taken // 2**20:,} MiB; "
+                    f"the column {named(path)} grows from {chunk.packed:,} bytes to {chunk.unpacked // 2**20:,} MiB; "
                     "leave it out with --drop NAME, or write the file with smaller row groups if that is sound",
                     source=self._source,
                 )
 
-    def _batch_rows(self, file: pq.ParquetFile, group: int) -> int:
+    def _batch_rows(self, file: pq.ParquetFile, number: int, group: _RowGroup) -> int:
         """How many rows make a batch of about _BATCH_BYTES.
 
         The size that the file states is that of the encoded values. Where a dictionary holds one long text that a
         thousand rows share, it says nothing of what they take, so there the first rows are looked at.
         """
-        chunks = file.metadata.row_group(group)
-        if not chunks.num_rows:
+        if group.rows < 1:
             return _BATCH_ROWS
-        read = self._read(file, group)
-        self._check_growth(read)
-        row_bytes = sum(chunk.total_uncompressed_size for chunk in read) // chunks.num_rows
+        self._check_growth(group)
+        row_bytes = sum(chunk.unpacked for _, chunk in group.chunks) // group.rows
         # A page is undone whole, and one of long texts is large: it isn't read twice to learn what is known.
         told = row_bytes > _BATCH_BYTES // _BATCH_ROWS
-        if not told and chunks.num_rows > _PROBE_ROWS and any(chunk.has_dictionary_page for chunk in read):
-            for batch in self._rows_of(file, group, _PROBE_ROWS):
+        if not told and group.rows > _PROBE_ROWS and any(chunk.dictionary for _, chunk in group.chunks):
+            for batch in self._rows_of(file, number, _PROBE_ROWS):
                 row_bytes = max(row_bytes, batch.get_total_buffer_size() // batch.num_rows)
                 break
         return max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(row_bytes, 1)))
@@ -200,15 +221,6 @@ def _unreadable(error: Exception, source: str, line: int | None) -> SourceError:
             line=line,
         )
     return SourceError(f"not a valid Parquet file ({detail}); fetch it again", source=source, line=line)
-
-
-@contextmanager
-def _closed(file: pq.ParquetFile) -> Iterator[pq.ParquetFile]:
-    """The file, closed at the end with what it reads from, which pyarrow leaves open if it was given it."""
-    try:
-        yield file
-    finally:
-        file.close(force=True)
 
 
 def _schema(file: pq.ParquetFile) -> pa.Schema:

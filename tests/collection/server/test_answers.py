@@ -14,7 +14,7 @@ import pytest
 from tasb_qdrant.collection.open import open_for_writing
 from tasb_qdrant.collection.reads.questions import Nearest, QueryOptions
 from tasb_qdrant.collection.server import grpc as grpc_wire
-from tasb_qdrant.collection.server import grpc_answers, rest
+from tasb_qdrant.collection.server import grpc_answers, rest, rest_answers
 from tasb_qdrant.collection.server.collection import ServerCollection
 from tasb_qdrant.collection.server.store import ServerStore
 from tasb_qdrant.errors import ServerBusyError, UnreadableAnswerError
@@ -44,12 +44,12 @@ def _broken(monkeypatch: pytest.MonkeyPatch, error: Exception) -> list[int]:
     """What makes our values of a server's fails; how often it was called."""
     calls: list[int] = []
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         calls.append(1)
         raise error
 
     monkeypatch.setattr(grpc_answers, "_scored", fail)
-    monkeypatch.setattr(rest, "_scored", fail)
+    monkeypatch.setattr(rest_answers, "_scored", fail)
     return calls
 
 
@@ -90,7 +90,7 @@ def test_an_answer_to_something_else_is_tried_again(
 ) -> None:
     waits: list[float] = []
     collection._reading._sleep = waits.append
-    for module, name in ((grpc_wire, "read_query"), (rest, "_read_query")):
+    for module, name in ((grpc_wire, "read_query"), (rest, "read_query")):
         right = getattr(module, name)
         monkeypatch.setattr(module, name, lambda *args, right=right, **more: right(*args, **{**more, "count": 2}))
     with pytest.raises(ServerBusyError, match="its answer is not Qdrant's"):

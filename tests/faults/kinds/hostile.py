@@ -6,6 +6,8 @@ Whatever they hold, there is a result, or an error with a name, in a bounded tim
 from __future__ import annotations
 
 import copy
+import datetime
+import decimal
 import gzip
 import io
 import json
@@ -18,13 +20,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.faults.stub import Stub, right_answer
+from tests.faults.stub import Stub
 from tests.faults.trial import Trial
 
 _MEMORY: Final = 10 * 2**30
 """Of addresses: PyTorch alone takes some."""
 
 _SECONDS_EACH: Final = 20
+_SECONDS_A_CALL: Final = 0.15
 
 ANSWERS: Final = 4
 SOURCES: Final = 10_000
@@ -61,7 +64,7 @@ JUNK: Final[tuple[Any, ...]] = (
 def server(trial: Trial) -> None:
     """A server whose answers are junk, oversized, of wrong types, cut, or packed."""
     trial.verdict.fault = f"{ANSWERS} calls answered with junk, in process"
-    _through(trial, "call_hostile", str(trial.verdict.case.seed))
+    _through(trial, "call_hostile", str(trial.verdict.case.seed), str(trial.folder / "state"))
 
 
 def sources(trial: Trial) -> None:
@@ -178,47 +181,56 @@ def _bounded() -> None:
     signal.signal(signal.SIGALRM, late)
 
 
-def call_hostile(seed: str, target: str) -> None:
-    """A job: calls of a searcher, each answered with junk somewhere."""
-    from tasb_qdrant import Searcher
-    from tasb_qdrant.collection.open import open_collection
+def call_hostile(seed: str, folder: str, target: str) -> None:
+    """A job: calls of searchers and others, answered with junk somewhere."""
+    from tasb_qdrant import AsyncSearcher, Searcher
+    from tests.faults.kinds.hostile_calls import ASKED, ask_async, elsewhere, right, taken
     from tests.ingest.fakes import StubEncoder
 
     _bounded()
     chance, tally = random.Random(int(seed)), _Tally(target)
-    asked: dict[str, Callable[[Any], object]] = {
-        "search": lambda s: s.search("bee", timeout=0.15),
-        "search with a filter": lambda s: s.search("bee", where="year > 3", timeout=0.15),
-        "diverse": lambda s: s.search("bee", diversity=0.5, timeout=0.15),
-        "search_batch": lambda s: s.search_batch(["bee", "owl"], timeout=0.15),
-        "count": lambda s: s.count(timeout=0.15),
-        "get": lambda s: s.get(["1"], with_vectors=True, timeout=0.15),
-        "rerank": lambda s: s.rerank("bee", ["1"], timeout=0.15),
-        "scroll": lambda s: [hit for hit, _ in zip(s.scroll(timeout=0.15), range(50), strict=False)],
-        "facet": lambda s: s.facet("year", timeout=0.15),
-        "more_like_this": lambda s: s.more_like_this("1", timeout=0.15),
-        "info": lambda s: s.info(),
-    }
-
-    def opened() -> Any:
-        return Searcher("c", url=stub.url, transport="rest", encoder=StubEncoder(), read_timeout=0.3, retry_seconds=0.1)
-
+    others = elsewhere(folder)
+    impatient: dict[str, Any] = {"transport": "rest", "timeout": 1, "retry_seconds": 0.1}
+    # Opened while the answers are right, which takes a busy machine a while.
+    patient: dict[str, Any] = {**impatient, "timeout": 5, "read_timeout": 5, "encoder": StubEncoder()}
     with Stub() as stub:
-        right = stub.answer
+
+        def call(name: str, awaits: bool, junk: Callable[..., Any]) -> object:
+            stub.answer = junk if name in others else right
+            if name in others:
+                return others[name]({"url": stub.url, **impatient})
+            if awaits:
+                return ask_async(
+                    lambda asker: ASKED[name](asker, _SECONDS_A_CALL),
+                    AsyncSearcher("c", url=stub.url, **patient),
+                    lambda: setattr(stub, "answer", junk),
+                )
+            with Searcher("c", url=stub.url, **patient) as searcher:
+                stub.answer = junk
+                return taken(ASKED[name](searcher, _SECONDS_A_CALL))
+
         for _ in range(ANSWERS):
-            stub.answer = right
-            with opened() as searcher:
-                name = chance.choice([*asked, "opening", "writing"])
-                spoil = chance.choice(SPOILERS)
-                stub.answer = lambda handler, path, body, spoil=spoil: spoil(right_answer(path, body), chance)  # type: ignore[misc]
-                if name == "opening":
-                    tally.run(f"opening, {spoil.__name__}", lambda: opened().close())
-                elif name == "writing":
-                    where = {"url": stub.url, "transport": "rest", "read_timeout": 0.3, "retry_seconds": 0.1}
-                    tally.run(f"writing, {spoil.__name__}", lambda: open_collection("c", **where).delete(["1"]))  # type: ignore[arg-type]  # noqa: B023
-                else:
-                    tally.run(f"{name}, {spoil.__name__}", lambda: asked[name](searcher))  # noqa: B023  # called now
+            spoil, since = chance.choice(SPOILERS), chance.choice((0, 0, 1, 2, 4, 8, 16))
+            name, awaits = chance.choice([*ASKED, *others]), chance.random() < 0.5
+            junk = _junk(spoil, since, chance)
+            what = f"{name}{', awaited' if awaits else ''}, {spoil.__name__} after {since} right answers"
+            tally.run(what, lambda: call(name, awaits, junk))  # noqa: B023  # called now
     tally.write()
+
+
+def _junk(spoil: Callable[[Any, random.Random], Any], since: int, chance: random.Random) -> Callable[..., Any]:
+    """Right answers first, so that a call comes as far as its later requests; every second one is right later, too."""
+    from tests.faults.kinds.hostile_calls import right
+
+    seen = 0
+
+    def answer(handler: Any, path: str, body: bytes) -> Any:
+        nonlocal seen
+        seen += 1
+        found = right(handler, path, body)
+        return found if seen <= since or (since and chance.random() < 0.5) else spoil(found, chance)
+
+    return answer
 
 
 def other_value(answer: Any, chance: random.Random) -> Any:
@@ -352,9 +364,27 @@ def _parquet_files(chance: random.Random) -> Iterator[tuple[str, bytes, int]]:
 
     sink = io.BytesIO()
     rows = {"id": [str(n) for n in range(50)], "text": ["bee owl"] * 50, "year": list(range(50)), "l": [[1, 2]] * 50}
-    pq.write_table(pa.table(rows), sink, compression=chance.choice(("zstd", "snappy", "none")))
+    others: dict[str, Any] = {
+        "when": [datetime.datetime(2020, 1, 1 + n % 28) for n in range(50)],  # noqa: DTZ001  # UTC is not said either
+        "price": [decimal.Decimal(n) / 4 for n in range(50)],
+        "nested": [{"a": None if n % 3 else n, "b": [{"c": "x"}] * (n % 3)} for n in range(50)],
+        "bytes": [b"bee"] * 50,
+        "sound": [n % 2 == 0 for n in range(50)],
+    }
+    pq.write_table(
+        pa.table(rows | {name: others[name] for name in others if chance.random() < 0.4}),
+        sink,
+        compression=chance.choice(("zstd", "snappy", "none")),
+        row_group_size=chance.choice((20, 50)),
+        use_dictionary=chance.random() < 0.5,
+        write_page_index=chance.random() < 0.5,
+        data_page_version=chance.choice(("1.0", "2.0")),
+    )
+    whole = sink.getvalue()
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
     for _ in range(FILES):
-        yield "parquet", _mangled(sink.getvalue(), chance), 1
+        at = footer if chance.random() < 0.5 else 0  # what the footer says is what most depends on
+        yield "parquet", whole[:at] + _mangled(whole[at:], chance), 1
 
 
 def _packed_files(chance: random.Random) -> Iterator[tuple[str, bytes, int]]:
@@ -430,6 +460,7 @@ def _mangled(data: bytes, chance: random.Random) -> bytes:
 
 def load_hostile(model: str, folder: str, seed: str, target: str) -> None:
     """A job: load such models, and encode with those that load."""
+    import tasb_qdrant.encoder.forward.reference  # noqa: F401  # it imports transformers, which has no time limit
     from tasb_qdrant.encoder import load_encoder
 
     _bounded()
@@ -439,6 +470,8 @@ def load_hostile(model: str, folder: str, seed: str, target: str) -> None:
         made = Path(f"{folder}-{number}")
         shutil.copytree(model, made)
         name = chance.choice([*names, "config.json", "tokenizer.json", "model.safetensors"])
+        if chance.random() < 0.4:
+            name = chance.choice(_chain(made))
         what = f"{number}: {name}, {_hostile_file(made / name, chance)}"
 
         def load(made: Path = made) -> None:
@@ -447,6 +480,22 @@ def load_hostile(model: str, folder: str, seed: str, target: str) -> None:
         tally.run(what, load)
         shutil.rmtree(made)
     tally.write()
+
+
+def _chain(folder: Path) -> list[str]:
+    """Make the folder one of sentence-transformers', with a Dense module; its files."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from tests.encoder.model.folders import chained
+
+    dim = json.loads((folder / "config.json").read_text())["dim"]
+    dense = {"in_features": dim, "out_features": 4, "bias": False, "activation_function": "torch.nn.Identity"}
+    chained(folder, ("Dense", dense), ("Normalize", {}), prompts={"query": "q: ", "document": ""}, truncate_dim=3)
+    save_file({"linear.weight": np.ones((4, dim), dtype=np.float32)}, folder / "2_Dense" / "model.safetensors")
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 16, "do_lower_case": false}')
+    names = ["modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"]
+    return [*names, "1_Pooling/config.json", "2_Dense/config.json", "2_Dense/model.safetensors"]
 
 
 def _hostile_file(path: Path, chance: random.Random) -> str:
