@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import layer_norm, normalize, scaled_dot_product_attention
+from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from tasb_qdrant.encoder.forward.encoder_weights import Affine, EncoderWeights, Layer, Norm
 from tasb_qdrant.encoder.forward.packing import TILE, Packing, Run, pack
+from tasb_qdrant.encoder.forward.thread_count import ThreadCount, openmp_setter
 from tasb_qdrant.encoder.model.layout import Pooling
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class FastForward:
     ) -> None:
         dtype = DTYPES[precision]
         floats = FloatLinears(dtype)
+        # Rounding to 8 bits makes a difference in the last bit of attention one in the third digit of the vector.
+        self._tiled = linears is not None
         linears = linears or floats
         self._words = weights.words.to(dtype)
         self._positions = weights.positions.to(dtype)
@@ -68,17 +71,19 @@ class FastForward:
         self._layers = [_PackedLayer(layer, attention, linears, dtype) for layer in whole]
         last = weights.layers[-1] if pooling == "cls" else None
         self._last = None if last is None else _PackedClsLayer(last, attention, linears, floats, dtype)
+        self._threads = ThreadCount(openmp_setter())
 
     def __call__(self, texts: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         """float32 (n, dim), pooled, in the order of `texts`: the ids of one text each."""
         lengths = np.fromiter((len(ids) for ids in texts), dtype=np.int64, count=len(texts))
         order = np.argsort(-lengths, kind="stable")
-        packing = pack([texts[index] for index in order.tolist()])
-        with torch.inference_mode():
+        packing = pack([texts[index] for index in order.tolist()], tiled=self._tiled)
+        with torch.inference_mode(), self._threads.suited(len(packing.ids)):
             words = self._words.index_select(0, packing.ids)
             hidden = self._norm(words.add_(self._positions.index_select(0, packing.positions)))
             for layer in self._layers:
                 hidden = layer(hidden, packing)
+                self._threads.look()
             pooled = self._last(hidden, packing).float() if self._last else _means(hidden, packing)
             if self._normalized:
                 pooled = normalize(pooled, dim=1)
@@ -109,23 +114,27 @@ class _PackedLinear:
         self._bias = affine.bias.to(dtype)
         # "none" means the exact GELU, by erf, which BERT was trained with, rather than an approximation.
         self._after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
+        # Looked up once: a query's time is noticeably that of calls.
+        self._product = torch.ops.mkldnn._linear_pointwise.default
+        self._sum = torch.ops.mkldnn._linear_pointwise.binary
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, self._weight, self._bias, *self._after)
+        result: Tensor = self._product(inputs, self._weight, self._bias, *self._after)
         return result
 
     def plus(self, inputs: Tensor, other: Tensor) -> Tensor:
         """The same plus `other`, added before the result is rounded."""
-        result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(inputs, other, self._weight, self._bias, "add")
+        result: Tensor = self._sum(inputs, other, self._weight, self._bias, "add")
         return result
 
 
 class _PackedNorm:
     def __init__(self, norm: Norm, dtype: torch.dtype) -> None:
-        self._weight, self._bias, self._eps = norm.weight.to(dtype), norm.bias.to(dtype), norm.eps
+        weight = norm.weight.to(dtype)
+        self._settings = (tuple(weight.shape), weight, norm.bias.to(dtype), norm.eps)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        return layer_norm(inputs, self._weight.shape, self._weight, self._bias, self._eps)
+        return torch.layer_norm(inputs, *self._settings)
 
 
 class _AfterAttention:
@@ -158,6 +167,8 @@ class _Attention:
     def of_all(self, rows: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) from `rows` of query, key and value side by side."""
         queries, keys, values = rows.chunk(3, dim=1)
+        if packing.single:
+            return self._of_one(queries, keys, values, packing.runs[0])
         attended = torch.empty(queries.shape, dtype=queries.dtype)
         for run in packing.runs:
             query, into = (self._split(part, run.tokens, run.count, run.length) for part in (queries, attended))
@@ -168,12 +179,19 @@ class _Attention:
     def of_firsts(self, queries: Tensor, rows: Tensor, packing: Packing) -> Tensor:
         """(texts, dim) from one query per text, and a row of key and value side by side per token."""
         keys, values = rows.chunk(2, dim=1)
+        if packing.single:
+            return self._of_one(queries, keys, values, packing.runs[0])
         attended = torch.empty(queries.shape, dtype=queries.dtype)
         for run in packing.runs:
             query, into = (self._split(part, run.texts, run.count, 1) for part in (queries, attended))
             into.copy_(self._attend(query, keys, values, run))
         attended[len(packing.starts) :] = 0
         return attended
+
+    def _of_one(self, queries: Tensor, keys: Tensor, values: Tensor, run: Run) -> Tensor:
+        """(rows, dim) of a single text, whose filling may attend to it too: nothing is copied."""
+        query = self._split(queries, slice(0, len(queries)), 1, len(queries))
+        return self._attend(query, keys, values, run).transpose(1, 2).reshape(queries.shape)
 
     def _attend(self, query: Tensor, keys: Tensor, values: Tensor, run: Run) -> Tensor:
         key, value = (self._split(part, run.tokens, run.count, run.length, run.reach) for part in (keys, values))
@@ -183,7 +201,8 @@ class _Attention:
         """(count, heads, reach, dim / heads), not copied: `reach` rows, or `step`, from every `step`th row on."""
         stride = rows.stride(0)
         size = rows.shape[1] // self._heads
-        return rows[where].as_strided((count, self._heads, reach or step, size), (step * stride, size, stride, 1))
+        start = rows.storage_offset() + where.start * stride
+        return rows.as_strided((count, self._heads, reach or step, size), (step * stride, size, stride, 1), start)
 
     def _mask(self, run: Run) -> Tensor | None:
         """What to add to a text's scores: 0 for its own keys, -inf for those after them."""
