@@ -6,7 +6,7 @@ attention works text by text: texts of equal length share a call, without a mask
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
@@ -68,10 +68,11 @@ class FastForward:
         self._normalized = normalized
         whole = weights.layers[:-1] if pooling == "cls" else weights.layers
         attention = _Attention(heads=weights.heads, longest=len(weights.positions), dtype=dtype)
-        self._layers = [_PackedLayer(layer, attention, linears, dtype) for layer in whole]
-        last = weights.layers[-1] if pooling == "cls" else None
-        self._last = None if last is None else _PackedClsLayer(last, attention, linears, floats, dtype)
         self._threads = ThreadCount(openmp_setter())
+        look = self._threads.look
+        self._layers = [_PackedLayer(layer, attention, linears, dtype, look) for layer in whole]
+        last = weights.layers[-1] if pooling == "cls" else None
+        self._last = None if last is None else _PackedClsLayer(last, attention, linears, floats, dtype, look)
 
     def __call__(self, texts: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         """float32 (n, dim), pooled, in the order of `texts`: the ids of one text each."""
@@ -83,7 +84,6 @@ class FastForward:
             hidden = self._norm(words.add_(self._positions.index_select(0, packing.positions)))
             for layer in self._layers:
                 hidden = layer(hidden, packing)
-                self._threads.look()
             pooled = self._last(hidden, packing).float() if self._last else _means(hidden, packing)
             if self._normalized:
                 pooled = normalize(pooled, dim=1)
@@ -138,17 +138,22 @@ class _PackedNorm:
 
 
 class _AfterAttention:
-    """What a layer does to each token by itself, given the output of attention."""
+    """What a layer does to each token by itself, given the output of attention. It calls `look` between products."""
 
-    def __init__(self, layer: Layer, linears: Linears, dtype: torch.dtype) -> None:
+    def __init__(self, layer: Layer, linears: Linears, dtype: torch.dtype, look: Callable[[], None]) -> None:
+        self._look = look
         self._out = linears.linear(layer.out)
         self._attention_norm = _PackedNorm(layer.attention_norm, dtype)
         self._up, self._down = linears.feed_forward(layer.up, layer.down)
         self._output_norm = _PackedNorm(layer.output_norm, dtype)
 
     def __call__(self, attended: Tensor, hidden: Tensor) -> Tensor:
+        self._look()
         hidden = self._attention_norm(self._out.plus(attended, hidden))
-        return self._output_norm(self._down.plus(self._up(hidden), hidden))
+        self._look()
+        units = self._up(hidden)
+        self._look()
+        return self._output_norm(self._down.plus(units, hidden))
 
 
 class _Attention:
@@ -213,13 +218,17 @@ class _Attention:
 
 
 class _PackedLayer:
-    def __init__(self, layer: Layer, attention: _Attention, linears: Linears, dtype: torch.dtype) -> None:
+    def __init__(
+        self, layer: Layer, attention: _Attention, linears: Linears, dtype: torch.dtype, look: Callable[[], None]
+    ) -> None:
         self._qkv = linears.linear(layer.qkv)
         self._attention = attention
-        self._after = _AfterAttention(layer, linears, dtype)
+        self._after = _AfterAttention(layer, linears, dtype, look)
+        self._look = look
 
     def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) to (tokens, dim)."""
+        self._look()
         return self._after(self._attention.of_all(self._qkv(hidden), packing), hidden)
 
 
@@ -230,14 +239,20 @@ class _PackedClsLayer:
     """
 
     def __init__(
-        self, layer: Layer, attention: _Attention, linears: Linears, floats: Linears, dtype: torch.dtype
+        self,
+        layer: Layer,
+        attention: _Attention,
+        linears: Linears,
+        floats: Linears,
+        dtype: torch.dtype,
+        look: Callable[[], None],
     ) -> None:
         dim = layer.qkv.weight.shape[1]
         weight, bias = layer.qkv.weight, layer.qkv.bias
         self._query = floats.linear(Affine(weight[:dim], bias[:dim]))
         self._key_value = linears.linear(Affine(weight[dim:], bias[dim:]))
         self._attention = attention
-        self._after = _AfterAttention(layer, floats, dtype)
+        self._after = _AfterAttention(layer, floats, dtype, look)
 
     def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) to (texts, dim)."""
