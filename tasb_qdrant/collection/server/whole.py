@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from math import inf
 from typing import Any, Final
+from weakref import WeakSet
 
 import httpcore
 import httpx
@@ -37,12 +38,14 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def bounded(client: httpx.Client) -> httpx.Client:
-    """The same client, whose requests end with the block of `within` that they are sent in."""
+    """The same client, whose requests end with the block of `within` that they are sent in, and whose connections end
+    with it, even one that another thread is just opening."""
     for transport in (client._transport, *client._mounts.values()):  # the direct way, and those through proxies
         # httpx passes no backend on to its pools; tests/collection/server/test_whole.py sees that it is used.
         pool = getattr(transport, "_pool", None)
         if pool is not None:
-            pool._network_backend = _Network(pool._network_backend)
+            pool._network_backend = network = _Network(pool._network_backend)
+            pool.close = network.closing(pool.close)
     return client
 
 
@@ -58,6 +61,30 @@ class _Network(httpcore.NetworkBackend):
 
     def __init__(self, network: httpcore.NetworkBackend) -> None:
         self._network = network
+        self._lock = threading.Lock()
+        self._open: WeakSet[_Stream] | None = WeakSet()
+
+    def closing(self, close: Callable[[], None]) -> Callable[[], None]:
+        """The same `close`, which then closes the connections that the pool doesn't know yet. None is opened later."""
+
+        def close_all() -> None:
+            with self._lock:
+                opened, self._open = self._open, None
+            close()
+            for stream in opened or ():
+                stream.close()
+
+        return close_all
+
+    def kept(self, stream: httpcore.NetworkStream) -> _Stream:
+        """The stream, to be closed with all others. Raises ConnectError once they are."""
+        kept = _Stream(stream, self)
+        with self._lock:
+            if self._open is not None:
+                self._open.add(kept)
+                return kept
+        stream.close()
+        raise httpcore.ConnectError("the client was closed")
 
     def connect_tcp(
         self,
@@ -72,9 +99,11 @@ class _Network(httpcore.NetworkBackend):
         for address in _addresses(host, port, _left(timeout, httpcore.ConnectTimeout)):
             left = _left(timeout, httpcore.ConnectTimeout)
             try:
-                return _Stream(self._network.connect_tcp(address, port, left, local_address, socket_options))
+                stream = self._network.connect_tcp(address, port, left, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
+            else:
+                return self.kept(stream)
         raise failure or httpcore.ConnectError(f"{host} has no address")
 
     def connect_unix_socket(
@@ -82,7 +111,7 @@ class _Network(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         """To a socket that is a file."""
         left = _left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._network.connect_unix_socket(path, left, socket_options))
+        return self.kept(self._network.connect_unix_socket(path, left, socket_options))
 
     def sleep(self, seconds: float) -> None:
         """Between two tries to connect."""
@@ -92,8 +121,9 @@ class _Network(httpcore.NetworkBackend):
 class _Stream(httpcore.NetworkStream):
     """A connection, each of whose operations takes no more than what is left of the request's time."""
 
-    def __init__(self, stream: httpcore.NetworkStream) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, network: _Network) -> None:
         self._stream = stream
+        self._network = network
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """What there is."""
@@ -113,7 +143,7 @@ class _Stream(httpcore.NetworkStream):
     ) -> httpcore.NetworkStream:
         """The same connection, encrypted."""
         left = _left(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left))
+        return self._network.kept(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         """As the connection has it."""

@@ -6,8 +6,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
+import httpcore
 import httpx
 import pytest
 
@@ -127,6 +128,37 @@ def test_each_address_of_a_name_is_tried(monkeypatch: pytest.MonkeyPatch) -> Non
         found.pop()
         with within(60), pytest.raises(httpx.ConnectError):
             client.get(f"http://localhost:{port}")
+
+
+@pytest.mark.parametrize("when", ["before it is connected", "just after"])
+def test_a_connection_that_is_opened_while_its_client_is_closed_is_closed(when: str) -> None:
+    """A socket that is left to the garbage collector is a warning, at any time and in anybody's program."""
+    opened: list[httpcore.NetworkStream] = []
+
+    class Closing(httpcore.NetworkBackend):
+        def connect_tcp(self, *args: Any, **options: Any) -> httpcore.NetworkStream:
+            opened.append(httpcore.SyncBackend().connect_tcp(*args, **options))
+            if when == "before it is connected":
+                client.close()
+            return opened[-1]
+
+    class ClosingLater(Closing):
+        def connect_tcp(self, *args: Any, **options: Any) -> httpcore.NetworkStream:
+            stream: httpcore.NetworkStream = network.connect_tcp(*args, **options)
+            client.close()
+            return stream
+
+    with _serving(_answer) as url:
+        client = httpx.Client(trust_env=False)
+        pool: Any = client._transport._pool  # type: ignore[attr-defined]  # private
+        pool._network_backend = Closing()
+        bounded(client)
+        network = pool._network_backend
+        if when == "just after":
+            pool._network_backend = ClosingLater()
+        with pytest.raises(httpx.TransportError):
+            client.get(url)
+    assert opened[0].get_extra_info("socket").fileno() == -1
 
 
 def test_the_shorter_of_two_limits_holds() -> None:
