@@ -6,16 +6,17 @@ attention works text by text: texts of equal length share a call, without a mask
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import layer_norm, normalize, scaled_dot_product_attention
+from torch.nn.functional import normalize, scaled_dot_product_attention
 
 from tasb_qdrant.encoder.forward.encoder_weights import Affine, EncoderWeights, Layer, Norm
 from tasb_qdrant.encoder.forward.packing import TILE, Packing, Run, pack
+from tasb_qdrant.encoder.forward.thread_count import ThreadCount, openmp_setter
 from tasb_qdrant.encoder.model.layout import Pooling
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ class FastForward:
     ) -> None:
         dtype = DTYPES[precision]
         floats = FloatLinears(dtype)
+        # Rounding to 8 bits makes a difference in the last bit of attention one in the third digit of the vector.
+        self._tiled = linears is not None
         linears = linears or floats
         self._words = weights.words.to(dtype)
         self._positions = weights.positions.to(dtype)
@@ -65,16 +68,18 @@ class FastForward:
         self._normalized = normalized
         whole = weights.layers[:-1] if pooling == "cls" else weights.layers
         attention = _Attention(heads=weights.heads, longest=len(weights.positions), dtype=dtype)
-        self._layers = [_PackedLayer(layer, attention, linears, dtype) for layer in whole]
+        self._threads = ThreadCount(openmp_setter())
+        look = self._threads.look
+        self._layers = [_PackedLayer(layer, attention, linears, dtype, look) for layer in whole]
         last = weights.layers[-1] if pooling == "cls" else None
-        self._last = None if last is None else _PackedClsLayer(last, attention, linears, floats, dtype)
+        self._last = None if last is None else _PackedClsLayer(last, attention, linears, floats, dtype, look)
 
     def __call__(self, texts: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         """float32 (n, dim), pooled, in the order of `texts`: the ids of one text each."""
         lengths = np.fromiter((len(ids) for ids in texts), dtype=np.int64, count=len(texts))
         order = np.argsort(-lengths, kind="stable")
-        packing = pack([texts[index] for index in order.tolist()])
-        with torch.inference_mode():
+        packing = pack([texts[index] for index in order.tolist()], tiled=self._tiled)
+        with torch.inference_mode(), self._threads.suited(len(packing.ids)):
             words = self._words.index_select(0, packing.ids)
             hidden = self._norm(words.add_(self._positions.index_select(0, packing.positions)))
             for layer in self._layers:
@@ -109,37 +114,46 @@ class _PackedLinear:
         self._bias = affine.bias.to(dtype)
         # "none" means the exact GELU, by erf, which BERT was trained with, rather than an approximation.
         self._after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")
+        # Looked up once: a query's time is noticeably that of calls.
+        self._product = torch.ops.mkldnn._linear_pointwise.default
+        self._sum = torch.ops.mkldnn._linear_pointwise.binary
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        result: Tensor = torch.ops.mkldnn._linear_pointwise(inputs, self._weight, self._bias, *self._after)
+        result: Tensor = self._product(inputs, self._weight, self._bias, *self._after)
         return result
 
     def plus(self, inputs: Tensor, other: Tensor) -> Tensor:
         """The same plus `other`, added before the result is rounded."""
-        result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(inputs, other, self._weight, self._bias, "add")
+        result: Tensor = self._sum(inputs, other, self._weight, self._bias, "add")
         return result
 
 
 class _PackedNorm:
     def __init__(self, norm: Norm, dtype: torch.dtype) -> None:
-        self._weight, self._bias, self._eps = norm.weight.to(dtype), norm.bias.to(dtype), norm.eps
+        weight = norm.weight.to(dtype)
+        self._settings = (tuple(weight.shape), weight, norm.bias.to(dtype), norm.eps)
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        return layer_norm(inputs, self._weight.shape, self._weight, self._bias, self._eps)
+        return torch.layer_norm(inputs, *self._settings)
 
 
 class _AfterAttention:
-    """What a layer does to each token by itself, given the output of attention."""
+    """What a layer does to each token by itself, given the output of attention. It calls `look` between products."""
 
-    def __init__(self, layer: Layer, linears: Linears, dtype: torch.dtype) -> None:
+    def __init__(self, layer: Layer, linears: Linears, dtype: torch.dtype, look: Callable[[], None]) -> None:
+        self._look = look
         self._out = linears.linear(layer.out)
         self._attention_norm = _PackedNorm(layer.attention_norm, dtype)
         self._up, self._down = linears.feed_forward(layer.up, layer.down)
         self._output_norm = _PackedNorm(layer.output_norm, dtype)
 
     def __call__(self, attended: Tensor, hidden: Tensor) -> Tensor:
+        self._look()
         hidden = self._attention_norm(self._out.plus(attended, hidden))
-        return self._output_norm(self._down.plus(self._up(hidden), hidden))
+        self._look()
+        units = self._up(hidden)
+        self._look()
+        return self._output_norm(self._down.plus(units, hidden))
 
 
 class _Attention:
@@ -158,6 +172,8 @@ class _Attention:
     def of_all(self, rows: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) from `rows` of query, key and value side by side."""
         queries, keys, values = rows.chunk(3, dim=1)
+        if packing.single:
+            return self._of_one(queries, keys, values, packing.runs[0])
         attended = torch.empty(queries.shape, dtype=queries.dtype)
         for run in packing.runs:
             query, into = (self._split(part, run.tokens, run.count, run.length) for part in (queries, attended))
@@ -168,12 +184,19 @@ class _Attention:
     def of_firsts(self, queries: Tensor, rows: Tensor, packing: Packing) -> Tensor:
         """(texts, dim) from one query per text, and a row of key and value side by side per token."""
         keys, values = rows.chunk(2, dim=1)
+        if packing.single:
+            return self._of_one(queries, keys, values, packing.runs[0])
         attended = torch.empty(queries.shape, dtype=queries.dtype)
         for run in packing.runs:
             query, into = (self._split(part, run.texts, run.count, 1) for part in (queries, attended))
             into.copy_(self._attend(query, keys, values, run))
         attended[len(packing.starts) :] = 0
         return attended
+
+    def _of_one(self, queries: Tensor, keys: Tensor, values: Tensor, run: Run) -> Tensor:
+        """(rows, dim) of a single text, whose filling may attend to it too: nothing is copied."""
+        query = self._split(queries, slice(0, len(queries)), 1, len(queries))
+        return self._attend(query, keys, values, run).transpose(1, 2).reshape(queries.shape)
 
     def _attend(self, query: Tensor, keys: Tensor, values: Tensor, run: Run) -> Tensor:
         key, value = (self._split(part, run.tokens, run.count, run.length, run.reach) for part in (keys, values))
@@ -183,7 +206,8 @@ class _Attention:
         """(count, heads, reach, dim / heads), not copied: `reach` rows, or `step`, from every `step`th row on."""
         stride = rows.stride(0)
         size = rows.shape[1] // self._heads
-        return rows[where].as_strided((count, self._heads, reach or step, size), (step * stride, size, stride, 1))
+        start = rows.storage_offset() + where.start * stride
+        return rows.as_strided((count, self._heads, reach or step, size), (step * stride, size, stride, 1), start)
 
     def _mask(self, run: Run) -> Tensor | None:
         """What to add to a text's scores: 0 for its own keys, -inf for those after them."""
@@ -194,13 +218,17 @@ class _Attention:
 
 
 class _PackedLayer:
-    def __init__(self, layer: Layer, attention: _Attention, linears: Linears, dtype: torch.dtype) -> None:
+    def __init__(
+        self, layer: Layer, attention: _Attention, linears: Linears, dtype: torch.dtype, look: Callable[[], None]
+    ) -> None:
         self._qkv = linears.linear(layer.qkv)
         self._attention = attention
-        self._after = _AfterAttention(layer, linears, dtype)
+        self._after = _AfterAttention(layer, linears, dtype, look)
+        self._look = look
 
     def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) to (tokens, dim)."""
+        self._look()
         return self._after(self._attention.of_all(self._qkv(hidden), packing), hidden)
 
 
@@ -211,14 +239,20 @@ class _PackedClsLayer:
     """
 
     def __init__(
-        self, layer: Layer, attention: _Attention, linears: Linears, floats: Linears, dtype: torch.dtype
+        self,
+        layer: Layer,
+        attention: _Attention,
+        linears: Linears,
+        floats: Linears,
+        dtype: torch.dtype,
+        look: Callable[[], None],
     ) -> None:
         dim = layer.qkv.weight.shape[1]
         weight, bias = layer.qkv.weight, layer.qkv.bias
         self._query = floats.linear(Affine(weight[:dim], bias[:dim]))
         self._key_value = linears.linear(Affine(weight[dim:], bias[dim:]))
         self._attention = attention
-        self._after = _AfterAttention(layer, floats, dtype)
+        self._after = _AfterAttention(layer, floats, dtype, look)
 
     def __call__(self, hidden: Tensor, packing: Packing) -> Tensor:
         """(tokens, dim) to (texts, dim)."""

@@ -84,6 +84,16 @@ def test_fp32_vectors_are_the_references_at_every_length(
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("model", ["small", "minilm"])
+def test_a_text_alone_has_the_references_vector_whatever_its_length(model: str, small: Path) -> None:
+    folder = {"small": small, "minilm": minilm_folder()}[model]
+    fast = load_encoder(folder, device="cpu", precision="fp32", forward="fast")
+    for length in [1, 2, 3, 4, 5, 8, 9, 15, 17, 30, 63, 64, 65]:
+        batch = tokens([length])
+        ours, theirs = fast.encode_tokens(batch), reference(folder).encode_tokens(batch)
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5, err_msg=f"{length} tokens")
+
+
 @settings(max_examples=15, deadline=None)
 @given(data=st.data(), lengths=st.lists(st.integers(1, 50), min_size=1, max_size=12))
 def test_a_batch_gives_what_its_texts_give_alone_in_any_order(
@@ -112,6 +122,9 @@ def test_bf16_keeps_the_direction_of_the_reference_in_fp32(model: str, tasb_like
     found = cosines(fast.encode_tokens(tokens(LENGTHS)), reference(folder).encode_tokens(tokens(LENGTHS)))
     assert found.min() >= 0.999
     assert found.min() < 1.0, "bf16 asked for, fp32 computed"
+    for length in (1, 6, 12, 31):
+        alone = tokens([length])
+        assert cosines(fast.encode_tokens(alone), reference(folder).encode_tokens(alone)).min() >= 0.999
 
 
 def test_several_threads_get_the_vectors_that_one_gets(tasb_fp32: Encoder) -> None:
