@@ -127,7 +127,10 @@ class SourceReader(Iterator[Passage]):
 
     @property
     def block_formats(self) -> tuple[BlockFormat, ...] | None:
-        """How the blocks of each source are read; None if one of them can't be read in blocks."""
+        """How the blocks of each source are read; None if one of them can't be read in blocks. A stream isn't: what
+        came of it must not wait for more."""
+        if self.bytes_total is None:
+            return None
         each = [source.in_blocks for _, source in self._inputs]
         formats = tuple(one.format for one in each if one is not None)
         return formats if len(formats) == len(each) else None

@@ -73,7 +73,10 @@ def test_ctrl_c_while_a_pipe_is_silent_ends_the_run_and_keeps_what_was_stored(tm
     assert report.verified
 
 
-def test_a_failure_while_a_pipe_is_silent_ends_the_reader_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_failure_while_a_pipe_is_silent_ends_the_reader_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     reading, writing = os.pipe()
     error = EncodingError("broken")
     with os.fdopen(writing, "wb", buffering=0) as pipe, io.TextIOWrapper(os.fdopen(reading, "rb")) as stdin:
@@ -87,6 +90,7 @@ def test_a_failure_while_a_pipe_is_silent_ends_the_reader_too(tmp_path: Path, mo
                 collection="c",
                 path=tmp_path,
                 encoder=StubEncoder(before_encode=fail_at(1, error)),
+                workers=workers,
             )
         sender.join()
         assert caught.value is error

@@ -28,8 +28,8 @@ _MOST: Final = 4
 
 
 _BY_ONE: Final = (
-    "The source is read by one process: what can be divided are files of lines and Parquet, without --split or "
-    "--payload-model."
+    "The source is read by one process: what can be divided are files of lines and Parquet, but no pipes, without "
+    "--split or --payload-model."
 )
 
 _MAX_WORKERS: Final = 256
