@@ -181,7 +181,7 @@ def searcher(home: Home) -> Iterator[Searcher]:
 
 
 def age(payload: dict[str, Any]) -> float:
-    return (NOW - datetime.fromisoformat(payload["published"])).total_seconds() / DAY
+    return (datetime.now(UTC) - datetime.fromisoformat(payload["published"])).total_seconds() / DAY
 
 
 FORMULAS: Final[dict[str, Callable[[float, dict[str, Any]], float]]] = {
