@@ -209,7 +209,7 @@ class Filtering:
 
     def _estimate(self, where: Filter, translated: models.Filter, read: ReadOptions) -> StoreSteps[Matches | None]:
         """By the store's own estimate, which its payload indexes give it."""
-        if not self.known.have_all(fields_of(where)):
+        if not self.known.have_all(fields := fields_of(where)):
             return None  # the payload of each point would be read
         (matching,) = yield Requests([self._wire.count(translated, exact=False, read=read)])
         state = self._state.now
@@ -218,4 +218,4 @@ class Filtering:
             (points,) = yield Requests([self._wire.count(None, exact=False, read=read)])
             self._points.put(None, points)
         few = matching <= min(state.most_compared, ACORN_SELECTIVITY * points)
-        return Matches(matching, points, state.schema.contract.dim, few)
+        return Matches(where, frozenset(fields), matching, points, state.schema.contract.dim, few)

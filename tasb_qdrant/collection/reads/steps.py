@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -32,7 +31,7 @@ from tasb_qdrant.collection.reads.questions import (
 )
 from tasb_qdrant.collection.reads.ranked import Ranks
 from tasb_qdrant.collection.reads.state import Others, State
-from tasb_qdrant.collection.reads.ways import DEEPEST, HITS, PATIENT, Matches, Trial, Way
+from tasb_qdrant.collection.reads.ways import HITS, Matches, Patience, Tried, Way
 from tasb_qdrant.collection.reads.wire import QueryRequest, SearchParams, Wire
 from tasb_qdrant.errors import CollectionError, EncodingError, RequestRefusedError
 from tasb_qdrant.printable import logger
@@ -87,8 +86,12 @@ class ReadSteps(BrowseSteps):
     def query(self, queries: Sequence[Query], options: QueryOptions) -> StoreSteps[list[list[ScoredPoint]]]:
         """For each query its points, best first, and in the order of ids where scores are equal."""
         self._check(queries)
+        patience = Patience(options.read.timeout)
         options = self._checked(queries, options)
-        options, where = yield from self._filtered(queries, options)
+        options, where, matches = yield from self._filtered(queries, options)
+        tried = self._tried(queries, options, matches, patience)
+        if tried is not None:
+            options = tried.way.applied(options)
         plain = [n for n, query in enumerate(queries) if not isinstance(query, Fused | Diverse)]
         tiers = {n: Tiers(query) for n, query in enumerate(queries) if isinstance(query, Fused | Diverse)}
         whole = [self._requests(queries[n], options, where) for n in plain]
@@ -98,7 +101,10 @@ class ReadSteps(BrowseSteps):
         for n, made in tiers.items():
             answers[n] = made.points[options.offset : options.offset + options.limit]
         lists = [answers[n] for n in range(len(queries))]
-        return (yield from self._filled(lists, _Shown(options.payload, options.vectors), options.read))
+        shown = yield from self._filled(lists, _Shown(options.payload, options.vectors), options.read)
+        if tried is not None:
+            yield from self._search_on(tried, where, options.read)
+        return shown
 
     def shown(self, points: Sequence[ScoredPoint], options: QueryOptions) -> StoreSteps[list[ScoredPoint]]:
         """The same points with the payload and vectors that the options want, but for those that were deleted."""
@@ -134,7 +140,7 @@ class ReadSteps(BrowseSteps):
         size = checks.whole("group_size", size, least=1)
         self._limits.check_page("group_size", size, place=self._place)
         limit = options.offset + options.limit
-        options, where = yield from self._filtered([query], options)
+        options, where, _ = yield from self._filtered([query], options)
         if isinstance(query, Fused | Diverse):
             groups = yield from self._groups_of_list(query, options, where, by=by, limit=limit, size=size)
         else:
@@ -214,54 +220,47 @@ class ReadSteps(BrowseSteps):
 
     def _filtered(
         self, queries: Sequence[Query], options: QueryOptions
-    ) -> StoreSteps[tuple[QueryOptions, models.Filter | None]]:
-        """The filter as Qdrant has it, and the options, in the way of searching that is quickest with it.
+    ) -> StoreSteps[tuple[QueryOptions, models.Filter | None, Matches | None]]:
+        """The filter as Qdrant has it, and the options, in the usual way of searching with it; with what it matches.
 
-        Not if the caller has said how to search, nor for lexical queries alone, whose index is exact anyway.
+        Without that, and the options as they are, if the caller has said how to search, and for lexical queries alone,
+        whose index is exact anyway.
         """
         if (asked := options.where) is None:
-            return options, None
+            return options, None, None
         where = yield from self.filtering.translated(asked)
         if options.exact or options.hnsw_ef is not None or all(isinstance(query, Lexical | Words) for query in queries):
-            return options, where
+            return options, where, None
         matches = yield from self.filtering.matches(asked, where, options.read)
         if matches is None:
-            return options, where
-        way = yield from self._way(queries, options, where, matches)
-        return way.applied(options), where
+            return options, where, None
+        return matches.usual.applied(options), where, matches
 
-    def _way(
-        self, queries: Sequence[Query], options: QueryOptions, where: models.Filter, matches: Matches
-    ) -> StoreSteps[Way]:
-        """The one that was quickest, once enough queries were tried: those of this call are, if need be."""
+    def _tried(
+        self, queries: Sequence[Query], options: QueryOptions, matches: Matches | None, patience: Patience
+    ) -> Tried | None:
+        """The trial of filters like this one, where a way that was tried suits what is asked.
+
+        Not for later parts of a list: they are as deep as all before them, and fit together in the usual way."""
         vectors = [query.vector for query in queries if isinstance(query, Nearest)]
-        shallow = len(vectors) == len(queries) and options.offset + options.limit <= DEEPEST
-        if not shallow or not matches.worth_trying:
-            return matches.usual
-        trial = self.filtering.ways.trial(matches, most_ef=self._limits.hnsw_ef)
-        hurried = options.read.timeout is not None and options.read.timeout < PATIENT
-        if not hurried and (untried := trial.untried(vectors)):
-            with trial.at_work():
-                for vector in untried:
-                    yield from self._try(trial, vector, options, where)
-        return trial.chosen or trial.usual
+        suits = len(vectors) == len(queries) and options.offset == 0 and options.limit <= HITS
+        limits = self._limits
+        # Where reads are rationed, none is made that wasn't asked for.
+        if matches is None or not suits or not matches.worth_trying or limits.reads is not None:
+            return None
+        trial = self.filtering.ways.trial(matches, most_ef=limits.hnsw_ef)
+        return Tried(trial, matches.where, vectors, patience)
 
-    def _try(
-        self, trial: Trial, vector: NDArray[np.float32], options: QueryOptions, where: models.Filter
-    ) -> StoreSteps[None]:
-        """Search in every way, and let the trial learn what that took."""
-        bare = QueryOptions(limit=self._limits.page_of(HITS))
-        seconds: dict[Way, float] = {}
-        found: dict[Way, list[PointId]] = {}
-        for way in trial.in_turn():
-            (request,) = self._requests(Nearest(vector), replace(way.applied(bare), payload=False), where)
-            began = time.perf_counter()
-            ((points,),) = yield Requests([self._wire.query([request], options.read)])
-            seconds[way] = time.perf_counter() - began
-            found[way] = [point.id for point in points]
-        trial.learn(vector, seconds, found)
-        if trial.chosen is not None:
-            log.info("%s: filters that let so many through are searched by %s", self._place, trial.in_words())
+    def _search_on(self, tried: Tried, where: models.Filter | None, read: ReadOptions) -> StoreSteps[None]:
+        """Find out the quickest way, by what was asked."""
+        bare = QueryOptions(limit=self._limits.page_of(HITS), payload=False)
+
+        def find(vector: NDArray[np.float32], way: Way) -> StoreSteps[list[PointId]]:
+            (request,) = self._requests(Nearest(vector), way.applied(bare), where)
+            ((points,),) = yield Requests([self._wire.query([request], read)])
+            return [point.id for point in points]
+
+        yield from tried.search_on(find, place=self._place)
 
     def _requests(
         self, query: Query, options: QueryOptions, where: models.Filter | None, *, grouped: bool = False

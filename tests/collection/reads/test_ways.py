@@ -16,14 +16,29 @@ from tasb_qdrant.collection.edge.store import EdgeStore
 from tasb_qdrant.collection.edge.wire import EdgeRequest, EdgeWire
 from tasb_qdrant.collection.limits import StoreLimits
 from tasb_qdrant.collection.open import open_for_writing
-from tasb_qdrant.collection.reads import steps, ways
+from tasb_qdrant.collection.reads import ways
 from tasb_qdrant.collection.reads import wire as read_wire
-from tasb_qdrant.collection.reads.filtering import Filtering
-from tasb_qdrant.collection.reads.questions import Fused, Nearest, QueryOptions, ReadOptions
+from tasb_qdrant.collection.reads.filtering import Filtering, fields_of
+from tasb_qdrant.collection.reads.questions import Fused, Nearest, QueryOptions, ReadOptions, Recommended
 from tasb_qdrant.collection.reads.state import KnownState, State
-from tasb_qdrant.collection.reads.ways import COMPARE, HITS, QUERIES, QUICK, THOROUGH, Matches, Trial, Way, Ways
+from tasb_qdrant.collection.reads.ways import (
+    COMPARE,
+    FAILURES,
+    HITS,
+    OF_ONE_CALL,
+    OF_ONE_FILTER,
+    QUERIES,
+    QUICK,
+    THOROUGH,
+    Matches,
+    Patience,
+    Trial,
+    Way,
+    Ways,
+)
 from tasb_qdrant.collection.reads.wire import Indexes, QueryRequest
 from tasb_qdrant.collection.schema import CollectionSchema
+from tasb_qdrant.errors import CollectionError, RequestRefusedError, SearchTimeoutError, ServerBusyError
 from tasb_qdrant.filters import F, Filter
 from tasb_qdrant.settings import CollectionSettings
 from tests.collection.helpers import CONTRACT, fill, random_vectors
@@ -40,8 +55,9 @@ class Store:
 
     def __init__(self, collection: EdgeCollection) -> None:
         self.collection = collection
-        self.takes: dict[Way, float] = {COMPARE: SLOW, THOROUGH: SLOW, QUICK[0]: MEDIUM, QUICK[1]: FAST, QUICK[2]: SLOW}
+        self.takes: dict[Way, float] = {COMPARE: SLOW, THOROUGH: SLOW, QUICK[0]: MEDIUM, QUICK[1]: FAST}
         self.misses: dict[Way, int] = {}
+        self.errors: dict[Way, CollectionError] = {}
         self.now = 0.0
         self.asked: list[Way] = []
         self.limits: list[int] = []
@@ -88,12 +104,14 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
             def run(shard: Any) -> Any:
                 made_store.asked.append(way)
                 made_store.now += made_store.takes[way]
+                if way in made_store.errors:
+                    raise made_store.errors[way]
                 return [points[made_store.misses.get(way, 0) :] for points in request.run(shard)]
 
             return replace(request, run=run)
 
         monkeypatch.setattr(EdgeWire, "query", query)
-        monkeypatch.setattr(steps, "time", SimpleNamespace(perf_counter=lambda: made_store.now))
+        monkeypatch.setattr(ways, "time", SimpleNamespace(perf_counter=lambda: made_store.now))
         yield made_store
 
 
@@ -103,8 +121,8 @@ def test_the_quickest_is_taken_once_enough_queries_were_tried(store: Store) -> N
     for number, vector in enumerate(VECTORS):
         found += store.search(vector)
         if number < QUERIES - 1:
-            assert sorted(store.asked[:-1], key=str) == sorted([COMPARE, *QUICK], key=str)
-            assert store.asked[-1] == COMPARE
+            assert store.asked[0] == COMPARE  # the answer
+            assert sorted(store.asked[1:], key=str) == sorted([COMPARE, *QUICK], key=str)
     assert store.asked == [QUICK[1]]
     assert found == expected
 
@@ -121,14 +139,17 @@ def test_each_way_is_as_often_the_first_as_any_other(store: Store) -> None:
     firsts = []
     for vector in VECTORS[: QUERIES - 1]:
         store.search(vector)
-        firsts.append(store.asked[0])
-    assert {firsts.count(way) for way in (COMPARE, *QUICK)} == {1, 2}
+        firsts.append(store.asked[1])
+    assert {firsts.count(way) for way in (COMPARE, *QUICK)} == {2, 3}
 
 
-def test_a_batch_tries_as_many_of_its_queries_as_it_takes(store: Store) -> None:
+def test_a_batch_is_answered_first_and_tries_two_of_its_queries(store: Store) -> None:
+    for _ in range(QUERIES // OF_ONE_CALL):
+        store.search(*VECTORS)
+        assert store.asked[: len(VECTORS)] == [COMPARE] * len(VECTORS)
+        assert len(store.asked) == len(VECTORS) + OF_ONE_CALL * len((COMPARE, *QUICK))
     store.search(*VECTORS)
-    assert len(store.asked) == 4 * QUERIES + len(VECTORS)
-    assert set(store.asked[4 * QUERIES :]) == {QUICK[1]}
+    assert store.asked == [QUICK[1]] * len(VECTORS)
 
 
 @pytest.mark.parametrize(
@@ -162,6 +183,12 @@ def test_where_too_many_match_to_compare_with_acorn_is_what_the_others_are_held_
     assert set(store.asked) == {COMPARE, *QUICK}  # of another size, nothing is known
 
 
+def test_acorn_is_not_given_up_for_little(store: Store) -> None:
+    store.takes |= {THOROUGH: 1.2 * FAST, QUICK[0]: 1.1 * FAST}
+    store.tried(MOST)
+    assert store.way(MOST) == THOROUGH
+
+
 def test_the_same_query_is_tried_once(store: Store) -> None:
     store.search(VECTORS[0])
     for _ in range(2 * QUERIES):
@@ -178,7 +205,7 @@ def test_the_same_query_is_tried_once(store: Store) -> None:
         pytest.param(SOME, {"hnsw_ef": 256}, id="thoroughness that the caller chose"),
         pytest.param(SOME, {"limit": 100}, id="many hits"),
         pytest.param(SOME, {"offset": 60}, id="hits far down the list"),
-        pytest.param(SOME, {"read": ReadOptions(timeout=0.5)}, id="no time"),
+        pytest.param(SOME, {"offset": 1}, id="a later part of the list"),
     ],
 )
 def test_what_it_is_not_fit_for_is_searched_as_ever(store: Store, where: Filter, options: dict[str, Any]) -> None:
@@ -221,22 +248,150 @@ def test_a_store_that_fails_meanwhile_leaves_nothing_half_known(store: Store) ->
     assert store.way() == QUICK[1]
 
 
-def trial() -> Trial:
-    return Ways().trial(Matches(10_000, 30_000, 768, few=True), most_ef=None)
+@pytest.mark.parametrize(
+    ("seconds", "timeout", "tried"),
+    [(0.5, None, True), (1.0, None, False), (0.5, 600, True), (1.0, 600, False), (0.5, 6, False)],
+)
+def test_there_is_time_for_it_or_the_answer_is_all(seconds: float, timeout: float | None, tried: bool) -> None:
+    now = [100.0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ways, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+        patience = Patience(timeout)
+        now[0] += seconds
+        patience.answered(1)
+        assert patience.allows(3) == tried
 
 
-def test_one_call_tries_at_a_time() -> None:
+def test_a_search_of_a_batch_takes_its_share_of_the_batch() -> None:
+    now = [100.0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ways, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+        patience = Patience(100.0)
+        now[0] += 10.0
+        patience.answered(1_000)
+        assert patience.allows(3)
+        now[0] += 89.99  # hardly anything is left
+        assert not patience.allows(3)
+
+
+def test_time_is_looked_at_again_before_each_query(store: Store) -> None:
+    store.takes[QUICK[0]] = 600.0
+    store.search(VECTORS[0], VECTORS[1], read=ReadOptions(timeout=600.0))
+    assert store.asked[:2] == [COMPARE] * 2
+    assert sorted(store.asked[2:], key=str) == sorted([COMPARE, *QUICK], key=str)
+
+
+@pytest.mark.parametrize(
+    "error", [SearchTimeoutError("late", timeout=1.0), RequestRefusedError("no"), ServerBusyError("busy")]
+)
+def test_an_error_of_what_is_tried_is_not_the_call_s(store: Store, error: CollectionError) -> None:
+    expected = store.search(VECTORS[0], exact=True)
+    store.errors[QUICK[0]] = error
+    for number, vector in enumerate([VECTORS[0], *VECTORS]):
+        found = store.search(vector)
+        assert store.asked[0] == COMPARE
+        if number >= FAILURES:
+            assert store.asked == [COMPARE]  # given up
+        if number == 0:
+            assert found == expected
+    store.errors.clear()
+    assert store.way() == COMPARE
+
+
+def test_a_call_that_fails_once_is_tried_again(store: Store) -> None:
+    store.errors[QUICK[0]] = SearchTimeoutError("late", timeout=1.0)
+    store.search(VECTORS[0])
+    store.errors.clear()
+    store.tried()
+    assert store.way() == QUICK[1]
+
+
+@pytest.mark.parametrize("limits", [StoreLimits(hnsw_ef=50), StoreLimits(reads=15)], ids=["no other way", "rationed"])
+def test_nothing_is_tried_where_it_would_be_in_vain(store: Store, limits: StoreLimits) -> None:
+    store.search(VECTORS[0], exact=True)  # learns the indexes, for which it reads the state
+    state = store.collection.reads.steps.state
+    state.now = replace(state.now, limits=limits)
+    for vector in VECTORS:
+        store.search(vector)
+        assert store.asked == [COMPARE]
+
+
+def test_groups_and_recommendations_are_searched_as_ever(store: Store) -> None:
+    wanted = QueryOptions(where=SOME, limit=3)
+    for _ in range(2):
+        store.asked.clear()
+        store.collection.reads.query_groups(Nearest(VECTORS[20]), wanted, by="n", size=2)
+        store.collection.reads.query([Recommended((VECTORS[20],))], wanted)
+        assert set(store.asked) == {COMPARE}
+        store.tried()
+
+
+def test_later_parts_of_a_list_fit_together(store: Store) -> None:
+    store.misses = dict.fromkeys(QUICK, 0)
+    store.tried()
+    whole = store.search(VECTORS[20], limit=12, exact=True)[0]
+    parts = [store.search(VECTORS[20], limit=3, offset=offset)[0] for offset in (0, 3, 6, 9)]
+    assert store.asked == [COMPARE]
+    assert [found for part in parts for found in part] == whole
+
+
+def matches(where: Filter = SOME, *, matching: int = 10_000, points: int = 30_000, few: bool = True) -> Matches:
+    return Matches(where, frozenset(fields_of(where)), matching, points, 768, few)
+
+
+def trial(**options: Any) -> Trial:
+    return Ways().trial(matches(**options), most_ef=None)
+
+
+def learn(one: Trial, vector: Any, where: Filter = SOME, lost: dict[Way, int] | None = None) -> None:
+    """Every way finds all but what it has `lost`."""
+    truth, lost = list(range(HITS)), lost or {}
+    found = {way: truth[lost.get(way, 0) :] for way in one.ways}
+    one.learn(where, vector, {one.usual: SLOW, **dict.fromkeys(QUICK, FAST)}, found)
+
+
+def test_one_call_tries_at_a_time(store: Store) -> None:
+    store.search(VECTORS[0])
+    (one,) = (found for _, found in store.collection.reads.steps.filtering.ways._trials._answers.values())
+    with one.busy:
+        store.search(VECTORS[1])
+        assert store.asked == [COMPARE]
+    store.search(VECTORS[1])
+    assert len(store.asked) > 1
+
+
+def test_what_one_filter_found_is_its_own() -> None:
+    one, other = trial(), F("n") < 7
+    for vector in VECTORS[:QUERIES]:
+        assert one.chosen(SOME) is None
+        learn(one, vector)
+    assert one.chosen(SOME) in QUICK
+    assert one.chosen(other) is None
+    assert len(one.untried(other, list(VECTORS))) == OF_ONE_CALL
+
+
+def test_what_several_filters_found_is_for_all_of_their_kind() -> None:
     one = trial()
-    assert len(one.untried(list(VECTORS))) == QUERIES
-    with one.at_work():
-        assert one.untried(list(VECTORS)) == []
-    assert len(one.untried(list(VECTORS[:2]))) == 2
+    for number, vector in enumerate(VECTORS[:QUERIES]):
+        assert one.chosen(SOME) is None
+        learn(one, vector, F("n") < number // OF_ONE_FILTER)
+    assert one.chosen(SOME) in QUICK
+
+
+def test_of_one_filter_s_queries_a_few_count_for_others() -> None:
+    one = trial()
+    for vector in VECTORS[: QUERIES - 1]:
+        learn(one, vector, F("n") < 7)
+    for number, vector in enumerate(VECTORS[: QUERIES - OF_ONE_FILTER]):
+        assert one.chosen(SOME) is None
+        learn(one, vector, F("n") < number, lost=dict.fromkeys(QUICK, 1))
+    assert one.chosen(SOME) == COMPARE
 
 
 def test_a_server_is_not_asked_for_more_than_it_allows() -> None:
-    matches = Matches(10_000, 30_000, 768, few=True)
-    assert Ways().trial(matches, most_ef=200).ways == (COMPARE, *QUICK[1:])
-    assert Ways().trial(matches, most_ef=50).ways == (COMPARE,)
+    kept = Ways()
+    assert kept.trial(matches(), most_ef=200).ways == (COMPARE, *QUICK[1:])
+    assert kept.trial(matches(), most_ef=50).ways == (COMPARE,)  # strict mode was changed meanwhile
 
 
 def test_no_more_hits_are_tried_than_a_server_gives(store: Store) -> None:
@@ -250,24 +405,33 @@ def test_no_more_hits_are_tried_than_a_server_gives(store: Store) -> None:
 
 
 def test_two_misses_in_all_are_let_pass_and_no_more() -> None:
-    truth = list(range(HITS))
     for missed, expected in ((2, QUICK[1]), (3, COMPARE)):
         one = trial()
         for number, vector in enumerate(VECTORS[:QUERIES]):
-            lost = number < missed
-            found = {COMPARE: truth, QUICK[0]: truth[:10], QUICK[1]: truth[lost:], QUICK[2]: []}
-            one.learn(vector, {COMPARE: SLOW, **dict.fromkeys(QUICK, FAST)}, found)
-        assert one.chosen == expected
+            learn(one, vector, lost={QUICK[0]: 22, QUICK[1]: number < missed})
+        assert one.chosen(SOME) == expected
 
 
-def test_sizes_are_told_apart_roughly() -> None:
+def test_kinds_are_told_apart_by_fields_and_roughly_by_size() -> None:
     kept = Ways()
-    sizes = [(10_000, 30_000), (12_000, 31_000), (20_000, 30_000), (10_000, 90_000)]
-    found = [kept.trial(Matches(m, n, 768, few=True), most_ef=None) for m, n in sizes]
-    assert found[0] is found[1]
-    assert len({id(each) for each in found}) == 3
+
+    def of(**options: Any) -> Trial:
+        return kept.trial(matches(**options), most_ef=None)
+
+    one = of()
+    assert of(matching=12_000, points=31_000, where=F("n") < 3) is one
+    others = [
+        of(matching=20_000),
+        of(points=90_000),
+        of(where=F("year") < 3),
+        of(where=SOME & (F("year") < 3)),
+        of(few=False),
+    ]
+    assert len({id(each) for each in (one, *others)}) == 6
+    assert of() is one  # none takes another's place
+    assert of(few=False) is others[-1]
     kept.forget()
-    assert kept.trial(Matches(10_000, 30_000, 768, few=True), most_ef=None) is not found[0]
+    assert of() is not one
 
 
 @pytest.mark.parametrize(
@@ -281,9 +445,8 @@ def test_a_collection_that_has_changed_is_tried_anew(changes: dict[str, Any], ot
     known = KnownState(nobody, state, name="c", location="here", others="followed")
     filtering = Filtering(nobody, known, place="here")
     filtering.learn(state, False)
-    matches = Matches(10_000, 30_000, 768, few=True)
-    one = filtering.ways.trial(matches, most_ef=None)
+    one = filtering.ways.trial(matches(), most_ef=None)
     filtering.learn(state, False)
-    assert filtering.ways.trial(matches, most_ef=None) is one
+    assert filtering.ways.trial(matches(), most_ef=None) is one
     filtering.learn(replace(state, **changes), other)
-    assert filtering.ways.trial(matches, most_ef=None) is not one
+    assert filtering.ways.trial(matches(), most_ef=None) is not one
