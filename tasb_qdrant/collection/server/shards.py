@@ -21,7 +21,7 @@ PASSAGES_EACH: Final = 50_000
 """A shard takes them in a second or two, so that fewer aren't worth another one."""
 
 MOST_EACH: Final = 8
-"""Shards of one node: more were not measured."""
+"""Shards of one node, copies of others' included: more were not measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +39,25 @@ def choose_shards(
     passages: int | None,
     nodes: Callable[[], int | None],
     cores: Callable[[], int | None],
+    replicas: int = 1,
 ) -> Shards:
-    """What the settings say, else what suits so many `passages` (None: unknown). `nodes`, and `cores` of one of them,
-    are called if need be: None if it isn't known."""
-    if settings.shards is not None or (passages is not None and passages < 2 * PASSAGES_EACH):
+    """What the settings say, else what suits so many `passages`: of an unknown number (None) the server decides, as few
+    would be searched in many shards for ever. `nodes`, and `cores` of one of them, are called if need be: None if it
+    isn't known. Each shard is on `replicas` of the nodes, which all write to it."""
+    if settings.shards is not None or passages is None or passages < 2 * PASSAGES_EACH:
         return Shards(settings.shards)
     if (of_each := cores()) is None or of_each < 2 * CORES_EACH or (there := nodes()) is None:
         return Shards(None)
-    each = min(of_each // CORES_EACH, MOST_EACH)
-    if passages is not None:
-        each = min(each, passages // (PASSAGES_EACH * there))
+    copies = min(replicas, there)
+    each = min(of_each // CORES_EACH, MOST_EACH, passages * copies // (PASSAGES_EACH * there))
     if each < 2:
         return Shards(None)
-    number = each * there
+    number = each * there // copies
     spread = "its server has" if there == 1 else f"each of its {there} nodes has"
+    kept = f" and {copies} nodes keep each passage" if copies > 1 else ""
     note = (
-        f"The collection is made with {number} shards, as {spread} {of_each} cores; --shards says how many otherwise."
+        f"The collection is made with {number} shards, as {spread} {of_each} cores{kept}; --shards says how many "
+        "otherwise."
     )
     return Shards(number, segments=max(1, segments_of(of_each) // each), notes=(note,))
 

@@ -147,7 +147,9 @@ class ServerStore:
         check_name(name)
         nodes = cache(self._nodes)
         replicas = choose_replicas(settings, nodes)
-        shards = choose_shards(settings, passages=passages, nodes=nodes, cores=self._cores)
+        shards = choose_shards(
+            settings, passages=passages, nodes=nodes, cores=self._cores, replicas=replicas.factor or 1
+        )
         self._call(
             lambda: self._client.create_collection(
                 name,

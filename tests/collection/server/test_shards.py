@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 import orjson
 import pytest
@@ -18,9 +18,12 @@ from tests.collection.faults import HttpFault, HttpProxy
 from tests.collection.helpers import CONTRACT, fresh_name
 from tests.qdrant_servers import QdrantServer
 
+MANY: Final = 1_000 * PASSAGES_EACH
 
-def chosen(cores: int | None, *, passages: int | None = None, nodes: int | None = 1, **options: Any) -> Shards:
-    return choose_shards(CollectionSettings(**options), passages=passages, nodes=lambda: nodes, cores=lambda: cores)
+
+def chosen(cores: int | None, *, passages: int | None = MANY, nodes: int | None = 1, replicas: int = 1) -> Shards:
+    settings = CollectionSettings()
+    return choose_shards(settings, passages=passages, nodes=lambda: nodes, cores=lambda: cores, replicas=replicas)
 
 
 def never() -> int:
@@ -53,13 +56,25 @@ def test_every_node_of_a_cluster_gets_as_many() -> None:
     assert "each of its 3 nodes" in found.notes[0]
 
 
+@pytest.mark.parametrize(("nodes", "replicas", "number"), [(3, 3, 4), (3, 2, 6), (4, 2, 8), (1, 3, 4), (5, 3, 6)])
+def test_a_node_works_on_the_copies_of_others_shards_too(nodes: int, replicas: int, number: int) -> None:
+    found = chosen(16, nodes=nodes, replicas=replicas)
+    assert found.number == number
+    assert number * min(nodes, replicas) <= 4 * nodes
+    assert (f"{replicas} nodes keep each passage" in found.notes[0]) == (nodes > 1)
+
+
+@pytest.mark.parametrize(("passages", "number"), [(2 * PASSAGES_EACH, 2), (3 * PASSAGES_EACH, 3)])
+def test_few_passages_that_all_nodes_keep_get_few_shards(passages: int, number: int) -> None:
+    assert chosen(16, passages=passages, nodes=3, replicas=3).number == number
+
+
 @pytest.mark.parametrize(
     ("passages", "nodes", "number"),
     [
         (2 * PASSAGES_EACH, 1, 2),
         (3 * PASSAGES_EACH, 1, 3),
         (100 * PASSAGES_EACH, 1, 4),
-        (None, 1, 4),
         (3 * PASSAGES_EACH, 3, None),
         (6 * PASSAGES_EACH, 3, 6),
     ],
@@ -73,6 +88,7 @@ def test_few_passages_get_few_shards(passages: int | None, nodes: int, number: i
     [
         pytest.param(CollectionSettings(shards=3), None, id="a number that is given"),
         pytest.param(CollectionSettings(shards=1), 10**9, id="one, of many passages"),
+        pytest.param(CollectionSettings(), None, id="nobody knows how many passages"),
         pytest.param(CollectionSettings(), 0, id="a small collection"),
         pytest.param(CollectionSettings(), 2 * PASSAGES_EACH - 1, id="one of not quite two shards"),
     ],
@@ -98,7 +114,7 @@ def made(proxy: HttpProxy, **options: Any) -> tuple[int, int, tuple[str, ...]]:
     name = fresh_name()
     place = store_settings(url=proxy.url, transport="rest", retry_seconds=60.0)
     with closing(ServerStore(place)) as store:
-        collection = open_for_writing(name, store, contract=CONTRACT, passages=None, **options)
+        collection = open_for_writing(name, store, contract=CONTRACT, passages=MANY, **options)
         with closing(collection):
             config = store._client.get_collection(name).config
         assert store.open(name).notes == ()  # said once, when it is made
