@@ -28,7 +28,9 @@ _DEEPEST: Final = 200
 
 _READ_BY_CLIENT: Final = (200, 201, 202)
 
-_WIDEST: Final = float(np.finfo(np.float32).max)
+_TOO_WIDE: Final = 2.0**128 - 2.0**103
+"""From here on the nearest float32 is infinite. A server writes the greatest as 3.4028235e38, a little more than it is
+as a double."""
 
 
 def checked(request: httpx.Request, send: Callable[[httpx.Request], httpx.Response]) -> httpx.Response:
@@ -122,7 +124,7 @@ def _sparse(found: Mapping[str, Any]) -> SparseVector:
 def _score(value: Any) -> float:
     """NaN for null: JSON has no other word for what is no finite number."""
     score = math.nan if value is None else _number(value)
-    if abs(score) > _WIDEST:
+    if abs(score) >= _TOO_WIDE:
         raise _unlike("a score", value)
     return score
 

@@ -172,6 +172,21 @@ def test_a_vector_or_score_that_another_program_made_infinite_is_read_as_such() 
     assert math.isnan(found.score)
 
 
+@pytest.mark.parametrize("score", [3.4028235e38, -3.4028235e38, 3.4028234663852886e38, 1e300, -(10**400), 3.4028236e38])
+def test_a_score_is_what_fits_into_a_float32(score: float) -> None:
+    request, _ = ANSWERS["query"]
+    [point] = ANSWERS["retrieve"][1]
+    with np.errstate(over="ignore"):
+        fits = abs(score) < 10**39 and bool(np.isfinite(np.float32(score)))
+    answer = json.dumps({"result": [{"points": [point | {"score": score}]}]}).encode()
+    if fits:
+        [[found]] = _read(request, answer)
+        assert found.score == score
+    else:
+        with pytest.raises((JunkAnswerError, WrongAnswerError)):
+            _read(request, answer)
+
+
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 500 + b"1" + b"}" * 500, b"\xff", b"", b"1" * 5_000])
 def test_what_qdrant_client_could_not_read_never_reaches_it(body: bytes) -> None:
     request = httpx.Request("GET", "http://127.0.0.1:1")
