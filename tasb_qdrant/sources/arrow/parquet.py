@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,7 +16,7 @@ from tasb_qdrant.errors import SourceError
 from tasb_qdrant.printable import named
 from tasb_qdrant.records import Passage
 from tasb_qdrant.sources.arrow.columns import DECLARED, Columns, plan_columns
-from tasb_qdrant.sources.arrow.footer import Chunk, read_row_groups
+from tasb_qdrant.sources.arrow.footer import Chunk, read_footer, row_groups
 from tasb_qdrant.sources.blocks import InBlocks
 from tasb_qdrant.sources.cursor import Cursor
 from tasb_qdrant.sources.record.choice import Choice
@@ -46,6 +47,13 @@ class _RowGroup(NamedTuple):
     chunks: Sequence[tuple[str, Chunk]]
 
 
+class _Known(NamedTuple):
+    """The row groups by a footer, which is known by its digest: large ones take long to read."""
+
+    footer: bytes
+    groups: list[_RowGroup]
+
+
 class ParquetSource:
     """A Parquet file, here or elsewhere, whose columns have been checked. Raises MissingFieldError, SourceError."""
 
@@ -63,6 +71,7 @@ class ParquetSource:
         self._file: pq.ParquetFile | None = None
         self._size = found.size or 0 if isinstance(found, RemoteFile) else found.stat().st_size
         self._rows_read = 0
+        self._known: _Known | None = None
         with self._opened() as (file, given), _named(self._source):
             self._rows = file.metadata.num_rows
             self._columns = plan_columns(_schema(file), fields, origin=origin, choice=choice, typed=typed)
@@ -140,17 +149,25 @@ class ParquetSource:
             yield batch if chosen is None else batch.select(names)
 
     def _row_groups(self, file: pq.ParquetFile, given: Any) -> list[_RowGroup]:
-        """What the file says of its row groups, of the columns that are read. Raises SourceError."""
+        """What the file says of its row groups, of the columns that are read; kept as long as it says the same. Raises
+        SourceError."""
         try:
-            paths = [file.schema.column(at).path for at in range(len(file.schema.names))]
-            groups = read_row_groups(given)
-            if len(groups) != file.num_row_groups or any(len(group.chunks) != len(paths) for group in groups):
-                raise ValueError("its row groups have other columns than its schema")
+            footer = read_footer(given)
+            digest = blake2b(footer).digest()
+            if self._known is None or self._known.footer != digest:
+                self._known = _Known(digest, self._parsed(file, footer))
         except (OSError, ValueError) as error:
             raise self._unreadable(error) from None
+        return self._known.groups
+
+    def _parsed(self, file: pq.ParquetFile, footer: bytes) -> list[_RowGroup]:
+        paths = [file.schema.column(at).path for at in range(len(file.schema.names))]
         roots = {name.partition(".")[0] for name in self._columns.names}
-        read = [at for at, path in enumerate(paths) if path.partition(".")[0] in roots]
-        return [_RowGroup(group.rows, [(paths[at], group.chunks[at]) for at in read]) for group in groups]
+        read = {at: path for at, path in enumerate(paths) if path.partition(".")[0] in roots}
+        groups = row_groups(footer, read)
+        if len(groups) != file.num_row_groups or any(len(group.chunks) != len(paths) for group in groups):
+            raise ValueError("its row groups have other columns than its schema")
+        return [_RowGroup(group.rows, [(path, group.chunks[at]) for at, path in read.items()]) for group in groups]
 
     def _check_growth(self, group: _RowGroup) -> None:
         """Raises SourceError for a column that takes far more memory than it has bytes, by what the file says of it: a

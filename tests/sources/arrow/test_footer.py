@@ -13,7 +13,11 @@ import pytest
 
 from tasb_qdrant.errors import SourceError
 from tasb_qdrant.sources import open_sources
-from tasb_qdrant.sources.arrow.footer import Chunk, read_row_groups
+from tasb_qdrant.sources.arrow.footer import Chunk, RowGroup, read_footer, row_groups
+from tasb_qdrant.sources.arrow.parquet import ParquetSource
+from tasb_qdrant.sources.cursor import Cursor
+from tasb_qdrant.sources.record.fields import SourceFields
+from tasb_qdrant.sources.record.plan import Origin
 
 ROWS: Final = 40
 
@@ -29,6 +33,10 @@ def _written(**options: Any) -> bytes:
     file = io.BytesIO()
     pq.write_table(pa.table(columns), file, **options)
     return file.getvalue()
+
+
+def read_row_groups(file: io.BytesIO) -> list[RowGroup]:
+    return row_groups(read_footer(file))
 
 
 @pytest.mark.parametrize(
@@ -62,6 +70,36 @@ def test_a_footer_longer_than_one_read_is_read_whole() -> None:
     assert int.from_bytes(file.getvalue()[-8:-4], "little") > 2**16
     assert [len(group.chunks) for group in read_row_groups(file)] == [40] * ROWS
     assert len(read_row_groups(io.BytesIO(data))) == ROWS
+
+
+def test_columns_that_are_not_read_are_left_out() -> None:
+    footer = read_footer(io.BytesIO(_written(row_group_size=7)))
+    whole, part = row_groups(footer), row_groups(footer, {1, 4})
+    assert len(part) == len(whole) > 1
+    for group, cut in zip(whole, part, strict=True):
+        expected = [chunk if number in (1, 4) else Chunk() for number, chunk in enumerate(group.chunks)]
+        assert (cut.rows, list(cut.chunks)) == (group.rows, expected)
+
+
+def test_a_footer_is_read_once_for_all_readings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tasb_qdrant.sources.arrow import parquet
+
+    read: list[bytes] = []
+
+    def counted(footer: bytes, columns: Any) -> list[RowGroup]:
+        read.append(footer)
+        return row_groups(footer, columns)
+
+    monkeypatch.setattr(parquet, "row_groups", counted)
+    path = tmp_path / "a.parquet"
+    path.write_bytes(_written())
+    source = ParquetSource(path, SourceFields(), origin=Origin("a.parquet"), choice=None)
+    for _ in range(3):
+        assert sum(1 for _ in source.passages(Cursor(None))) == ROWS
+    assert len(read) == 1
+    path.write_bytes(_written(row_group_size=7))
+    assert sum(1 for _ in source.passages(Cursor(None))) == ROWS
+    assert len(read) == 2  # another file has taken its place
 
 
 def test_a_damaged_footer_is_read_or_refused_and_ends() -> None:
@@ -112,6 +150,6 @@ def test_a_row_group_without_one_of_the_columns_is_named(tmp_path: Path, monkeyp
     from tasb_qdrant.sources.arrow import parquet
 
     whole = read_row_groups(io.BytesIO(_written()))
-    monkeypatch.setattr(parquet, "read_row_groups", lambda _: [type(whole[0])(ROWS, whole[0].chunks[1:])])
+    monkeypatch.setattr(parquet, "row_groups", lambda *_: [type(whole[0])(ROWS, whole[0].chunks[1:])])
     with pytest.raises(SourceError, match="other columns than its schema"):
         _read(tmp_path / "a.parquet", _written())
