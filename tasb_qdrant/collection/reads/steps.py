@@ -241,9 +241,11 @@ class ReadSteps(BrowseSteps):
     ) -> Tried | None:
         """The trial of filters like this one, where a way that was tried suits what is asked.
 
-        Not for later parts of a list: they are as deep as all before them, and fit together in the usual way."""
+        Not for later parts of a list: they are as deep as all before them, and fit together in the usual way; nor for
+        candidates, of which more is asked before the call is answered."""
         vectors = [query.vector for query in queries if isinstance(query, Nearest)]
-        suits = len(vectors) == len(queries) and options.offset == 0 and options.limit <= HITS
+        first = options.offset == 0 and options.limit <= HITS and not options.in_parts
+        suits = first and len(vectors) == len(queries)
         limits = self._limits
         # Where reads are rationed, none is made that wasn't asked for.
         if matches is None or not suits or not matches.worth_trying or limits.reads is not None:

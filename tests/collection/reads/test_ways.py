@@ -206,6 +206,7 @@ def test_the_same_query_is_tried_once(store: Store) -> None:
         pytest.param(SOME, {"limit": 100}, id="many hits"),
         pytest.param(SOME, {"offset": 60}, id="hits far down the list"),
         pytest.param(SOME, {"offset": 1}, id="a later part of the list"),
+        pytest.param(SOME, {"in_parts": True}, id="candidates"),
     ],
 )
 def test_what_it_is_not_fit_for_is_searched_as_ever(store: Store, where: Filter, options: dict[str, Any]) -> None:
