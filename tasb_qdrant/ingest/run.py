@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, Unpack
 from tasb_qdrant.collection import open as opening
 from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.collection.schema import check_contract, check_name
+from tasb_qdrant.cores import cores
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.errors import (
@@ -32,7 +33,7 @@ from tasb_qdrant.ingest.lease import Lease
 from tasb_qdrant.ingest.options import IngestOptions, RunChoice, RunOptions
 from tasb_qdrant.ingest.pipeline import Outcome, run_pipeline
 from tasb_qdrant.ingest.progress import Counters
-from tasb_qdrant.ingest.read.processes import CORES_EACH, check_workers, cores, may_read_apart, read_by, stored_in
+from tasb_qdrant.ingest.read.processes import CORES_EACH, check_workers, may_read_apart, read_by, stored_in
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.seen import SeenIds
 from tasb_qdrant.ingest.read.windows import PassageReader
