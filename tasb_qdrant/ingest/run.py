@@ -110,6 +110,7 @@ class IngestRun:
         )
         self._notes: tuple[str, ...] = ()
         self._reader: SourceReader | None = None
+        self._estimate: int | None = None
         self._source = Source(
             source,
             **reading,
@@ -232,7 +233,9 @@ class IngestRun:
 
     def _first_look(self, documents: PassageReader, there: Collection | None) -> PassageReader:
         look = FirstLook(documents, self._settings, all_must_fit=self._rejects.name is None)
-        return look.at_new() if there is None else look.at_stored(there, self._guard(there))
+        ahead = look.at_new() if there is None else look.at_stored(there, self._guard(there))
+        self._estimate = ahead.estimate
+        return ahead
 
     def _may_read_apart(self, documents: PassageReader) -> bool:
         """Whether other processes may read the source."""
@@ -304,7 +307,7 @@ class IngestRun:
                 contract=encoder.contract,
                 settings=_indexed(self._settings),
                 avg_len=avg_len,
-                passages=expected_passages(self._source, reader),
+                passages=expected_passages(self._source, reader, self._estimate),
             )
             with closed_after(collection):
                 self._source.index_as(collection.indexes())
