@@ -121,6 +121,8 @@ class IngestRun:
         )
         self._check_source()
         self._workers = check_workers(self._choice.workers)
+        if isinstance(source, RejectedLines) and self._workers not in (1, "auto"):
+            self._notes += ("What was rejected is read again by one process.",)
 
     def run(self) -> IngestReport:
         """Store the passages. Raises the kinds of TasbQdrantError."""
