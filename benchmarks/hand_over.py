@@ -16,7 +16,7 @@ import os
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,9 +72,9 @@ class Instant:
 
 
 @contextmanager
-def _by_thread() -> Iterator[Counter[str]]:
+def _by_thread() -> Iterator[dict[str, float]]:
     """The CPU seconds of each thread that ends meanwhile, by its name without the number."""
-    spent: Counter[str] = Counter()
+    spent: dict[str, float] = defaultdict(float)
     run = threading.Thread.run
 
     def timed(thread: threading.Thread) -> None:
@@ -84,7 +84,7 @@ def _by_thread() -> Iterator[Counter[str]]:
         finally:
             spent[thread.name.rstrip("0123456789 ").removeprefix("tasb-qdrant ")] += time.thread_time() - began
 
-    threading.Thread.run = timed  # type: ignore[method-assign]  # for this measurement
+    threading.Thread.run = timed  # type: ignore[method-assign,assignment]  # for this measurement
     try:
         yield spent
     finally:
@@ -102,7 +102,7 @@ def measure(source: Path, count: int, workers: int, server: QdrantServer) -> Non
             after, took, main = os.times(), time.monotonic() - began, time.thread_time() - main
         own = sum(after[:2]) - sum(before[:2])
         others = sum(after[2:4]) - sum(before[2:4])
-        shown = [("main", main), *threads.most_common(6)]
+        shown = [("main", main), *sorted(threads.items(), key=lambda one: -one[1])[:6]]
         stages = ", ".join(f"{name} {seconds / count * 1e6:.1f}" for name, seconds in shown)
         print(
             f"workers {workers:2d} {what:5s} {count / took:9,.0f}/s | main process {own / count * 1e6:5.1f} µs, "

@@ -80,6 +80,10 @@ class TasbQdrantError(Exception):
     def __init__(self, *args: object) -> None:
         super().__init__(*(escaped(arg) if isinstance(arg, str) else arg for arg in args))
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """As what it is, in another process: most kinds are made of other arguments than their message."""
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
     @property
     def kind(self) -> str:
         """A stable name for programs: `collection_not_found` for CollectionNotFoundError, and so on."""
@@ -90,6 +94,13 @@ class TasbQdrantError(Exception):
     def remedy(self) -> str:
         """What to do, as the end of the message says, or ""."""
         return remedy_in(str(self))
+
+
+def _as_it_was(kind: type[TasbQdrantError], args: tuple[object, ...], attributes: dict[str, object]) -> TasbQdrantError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 def remedy_in(message: str) -> str:

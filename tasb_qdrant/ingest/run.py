@@ -419,12 +419,12 @@ class IngestRun:
         guard: ReplaceGuard,
         seen: SeenIds,
     ) -> Outcome:
-        passages = reader.itself if isinstance(reader, SplitPassages) else reader
         tokenized = indexes.is_new or bool(journal.resumed.windows)
-        compared = not indexes.is_new and not self._choice.overwrite
+        # Of what was stored before an interruption only the ids are looked at.
+        compared = not indexes.is_new and not self._choice.overwrite and not journal.resumed.windows
         with read_by(
             1 if isinstance(self._source.given, RejectedLines) else self._workers,
-            passages,
+            reader,
             collection,
             encoder,
             indexes=indexes.types,

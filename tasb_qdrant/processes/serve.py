@@ -54,15 +54,19 @@ def main() -> None:
     for run, stream, queue in ((_receive, requests, waiting), (_reply, replies, answered)):
         threading.Thread(target=_or_end, args=(run, stream, queue), daemon=True).start()
     answer: Callable[[Any], object] | None = None
+    refused: TasbQdrantError | None = None
     while True:
         _, number, work = waiting.get()
         try:
+            if refused is not None:
+                raise refused
             if answer is None:
                 result, answer = work.open()  # type: ignore[attr-defined]  # the first one is the task
             else:
                 result = answer(work)
             reply = Reply(number, result)
         except TasbQdrantError as error:
+            refused = error if answer is None else None  # a task that can't be opened says so to all that is asked
             reply = Reply(number, error=error)
         except Exception as error:  # passed on: after a CUDA error, for one, nothing works any more
             reply = Reply(number, failure=f"{type(error).__name__}: {error}")

@@ -22,6 +22,7 @@ from tasb_qdrant.collection.reads.run import Reads
 from tasb_qdrant.encoder import TokenBatch
 from tasb_qdrant.records import IntegerIds, ModelContract, Passage, RoleFields, point_id
 from tasb_qdrant.settings import Bm25Settings, IndexType, PayloadKeys, SplitSettings
+from tests.ingest.worker_tokens import word_ids
 
 BATCH = 64
 """Passages of one device batch of the stub."""
@@ -45,14 +46,8 @@ def stub_contract(dim: int = 8, *, precision: str = "fp32", weights: str = "5" *
 
 def stub_vector(text: str, dim: int) -> NDArray[np.float32]:
     """Float32 (dim,), in -1..1, from a hash of the text's first 16 words."""
-    vectors = _vectors_of([_word_ids(text)], dim)
+    vectors = _vectors_of([word_ids(text)], dim)
     return vectors.reshape(dim)
-
-
-def _word_ids(text: str) -> NDArray[np.int32]:
-    words = text.split()[:16]
-    digests = b"".join(hashlib.blake2b(word.encode(), digest_size=4).digest() for word in words)
-    return np.frombuffer(digests, dtype=np.int32)
 
 
 def _vectors_of(rows: Sequence[NDArray[np.int32]], dim: int) -> NDArray[np.float32]:
@@ -92,7 +87,7 @@ class StubEncoder:
         if self.before_tokenize is not None:
             self.before_tokenize(self._tokenize_calls)
         self._tokenize_calls += 1
-        rows = [_word_ids(text) for text in texts]
+        rows = [word_ids(text) for text in texts]
         self.tokenized += len(texts)
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(ids) for ids in rows], out=offsets[1:])

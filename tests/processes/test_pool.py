@@ -178,3 +178,10 @@ def test_urgent_requests_are_taken_before_those_that_came_earlier() -> None:
     finally:
         process.kill()
         process.close()
+
+
+def test_why_a_task_can_not_be_opened_is_said_to_all_that_is_asked() -> None:
+    with pool_of(Refusing()) as pool:
+        for _ in range(2):
+            with pytest.raises(CorruptModelError, match="the weights don't fit"):
+                pool.submit(1).result(PATIENCE)

@@ -13,7 +13,7 @@ from tasb_qdrant.collection.payload import to_payload
 from tasb_qdrant.collection.protocol import Collection
 from tasb_qdrant.encoder.bm25 import Bm25Encoder
 from tasb_qdrant.encoder.protocol import TokenBatch
-from tasb_qdrant.errors import InvalidPassageError, SourceError
+from tasb_qdrant.errors import EncodingError, InvalidPassageError, SourceError
 from tasb_qdrant.ingest.read.content import Stored, canonical
 from tasb_qdrant.ingest.read.idset import key_of
 from tasb_qdrant.ingest.read.index_proposal import IndexProposal
@@ -37,7 +37,7 @@ _POLL_SECONDS: Final = 0.1
 class CheckedBlock:
     """What a block holds that can be stored, row for row: the `lines` of the passages, their point `ids` with their
     `keys`, their `contents` with their `digests`, and what else was `made` of them. `rejects` are the others, each with
-    the number of rows before it; `nulled` and the like are those of a Cursor.
+    the number of rows before it; `nulled` and the like are those of a Cursor. After a `failure` nothing was read.
     """
 
     lines: list[int] = field(default_factory=list)
@@ -52,6 +52,7 @@ class CheckedBlock:
     converted: dict[str, int] = field(default_factory=dict)
     unseen_fields: tuple[str, ...] = ()
     unseen_indexes: tuple[str, ...] = ()
+    failure: SourceError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,29 +105,32 @@ class ReadingTask:
         passages: list[Passage] = []
         texts: list[str] = []
         entries: list[bytes] = []
-        for passage in self.formats[block.source].passages(block.data, cursor, before=block.before):
-            try:
-                payload = to_payload(passage, self.keys)
-                check(payload)
-            except InvalidPassageError as error:
-                cursor.reject(cursor.line, error.reason)
-                continue
-            proposal.see(payload)
-            number = point_id(passage.id, self.integer_ids)
-            content = canonical(payload)
-            found.lines.append(cursor.line)
-            found.ids.append(number)
-            found.keys.append(key_of(number))
-            found.contents.append(content)
-            found.digests.append(digest_of(content))
-            if self.tokenize is not None:
-                texts.append(encoder_text(passage.title, passage.text))
-            if self.entries is not None:
-                entries.append(self.entries(passage))
-            if collection is not None:
-                passages.append(passage)
+        try:
+            for passage in self.formats[block.source].passages(block.data, cursor, before=block.before):
+                try:
+                    payload = to_payload(passage, self.keys)
+                    check(payload)
+                except InvalidPassageError as error:
+                    cursor.reject(cursor.line, error.reason)
+                    continue
+                proposal.see(payload)
+                number = point_id(passage.id, self.integer_ids)
+                content = canonical(payload)
+                found.lines.append(cursor.line)
+                found.ids.append(number)
+                found.keys.append(key_of(number))
+                found.contents.append(content)
+                found.digests.append(digest_of(content))
+                if self.tokenize is not None:
+                    texts.append(encoder_text(passage.title, passage.text))
+                if self.entries is not None:
+                    entries.append(self.entries(passage))
+                if collection is not None:
+                    passages.append(passage)
+        except SourceError as error:
+            found.failure = error
         found.made = Made(
-            self.tokenize(texts) if self.tokenize is not None else None,
+            self._tokens(texts),
             words.encode_passages(texts) if words is not None else None,
             entries if self.entries is not None else None,
             None
@@ -137,6 +141,18 @@ class ReadingTask:
         found.unseen_indexes = proposal.unseen
         found.unseen_fields = () if self.choice is None else tuple(self.choice.unseen)
         return found
+
+    def _tokens(self, texts: list[str]) -> TokenBatch | None:
+        """Those of the texts, if they are to be tokenized here."""
+        if self.tokenize is None:
+            return None
+        tokens = self.tokenize(texts)
+        if tokens.longer is None:
+            raise EncodingError(
+                "the encoder's passage_tokenizer doesn't say which texts are longer than the model reads; give its "
+                "TokenBatch `longer`, or ingest with --workers 1"
+            )
+        return tokens
 
 
 class BlockPassages:
@@ -183,26 +199,32 @@ class BlockPassages:
         """What each block holds, with the name of its source; `still_wanted` is called while one is waited for, and
         may raise."""
         waiting: deque[tuple[Block, Pending[CheckedBlock]]] = deque()
-        try:
-            for block in self._reader.blocks():
-                waiting.append((block, self._pool.submit(block)))
-                if len(waiting) == self._ahead:
-                    yield self._taken(*waiting.popleft(), still_wanted)
-        except SourceError:
-            # What was read before it comes first.
-            while waiting:
-                yield self._taken(*waiting.popleft(), still_wanted)
-            raise
+        blocks = self._reader.blocks()
+        failure: SourceError | None = None
+        while failure is None:
+            try:
+                if (block := next(blocks, None)) is None:
+                    break
+            except SourceError as error:
+                failure = error  # what was read before it comes first
+                break
+            waiting.append((block, self._pool.submit(block)))
+            if len(waiting) == self._ahead:
+                yield from self._taken(*waiting.popleft(), still_wanted)
         while waiting:
-            yield self._taken(*waiting.popleft(), still_wanted)
+            yield from self._taken(*waiting.popleft(), still_wanted)
+        if failure is not None:
+            raise failure
 
     def _taken(
         self, block: Block, pending: Pending[CheckedBlock], still_wanted: Callable[[], None]
-    ) -> tuple[str, CheckedBlock]:
+    ) -> Iterator[tuple[str, CheckedBlock]]:
         while (found := pending.result(_POLL_SECONDS)) is None:
             still_wanted()
         self._reader.read_elsewhere(
             nulled=found.nulled, whole_ids=found.whole_ids, converted=found.converted, unseen=found.unseen_fields
         )
         self._bytes_read = block.bytes_read
-        return self._reader.names[block.source], found
+        yield self._reader.names[block.source], found
+        if found.failure is not None:
+            raise found.failure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Final, Literal
@@ -12,6 +13,7 @@ from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.encoder.protocol import Encoder, TokenBatch, TokenizesApart
 from tasb_qdrant.ingest.read.blocks import BlockPassages, CheckedBlock, ReadingTask, StoredIn
 from tasb_qdrant.ingest.read.windows import PassageReader
+from tasb_qdrant.ingest.split.reader import SplitPassages
 from tasb_qdrant.processes.pool import WorkerPool
 from tasb_qdrant.settings import IndexType, StoreSettings
 from tasb_qdrant.settings.checks import whole
@@ -78,6 +80,8 @@ def read_by(
 ) -> Iterator[PassageReader]:
     """The reader's passages, read by other processes where that pays, which tokenize them, too, if they are to be
     `tokenized`, and compare them with what is `stored` there. `tell` gets what was chosen, in a sentence."""
+    if isinstance(reader, SplitPassages):
+        reader = reader.itself
     processes = processes_for(workers, encoder)
     if processes == 1:
         yield reader
@@ -88,7 +92,7 @@ def read_by(
         yield reader
         return
     tell(f"The source is read by {processes} processes.")
-    tokenizer = _tokenizer_of(encoder) if tokenized and encoder is not None else None
+    tokenizer = _tokenizer_of(encoder, tell) if tokenized and encoder is not None else None
     task = ReadingTask(
         names=reader.names,
         formats=reader.block_formats or (),
@@ -107,6 +111,17 @@ def read_by(
         yield BlockPassages(reader, pool, processes=processes)
 
 
-def _tokenizer_of(encoder: Encoder) -> Callable[[Sequence[str]], TokenBatch] | None:
-    """Its tokenizer for other processes; None if it has none."""
-    return encoder.passage_tokenizer if isinstance(encoder, TokenizesApart) else None
+def _tokenizer_of(encoder: Encoder, tell: Callable[[str], None]) -> Callable[[Sequence[str]], TokenBatch] | None:
+    """Its tokenizer for other processes; None if it has none, or none that can be sent there."""
+    if not isinstance(encoder, TokenizesApart):
+        return None
+    tokenizer = encoder.passage_tokenizer
+    try:
+        pickled = pickle.dumps(tokenizer)
+    except Exception as error:  # whatever a person's own class raises
+        tell(f"Texts are tokenized by one process: the encoder's tokenizer can't be sent to others ({error}).")
+        return None
+    if b"__main__" in pickled:
+        tell("Texts are tokenized by one process: the encoder's tokenizer belongs to the program that was started.")
+        return None
+    return tokenizer

@@ -19,6 +19,8 @@ _WAYS: Final = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
 _SMALL_BLOCKS: Final = {"hook": "tests.faults.kinds.reading:read_small_blocks"}
 """The source of a run is otherwise a single block."""
 
+_START_SECONDS: Final = 30.0
+
 _LEFT_SECONDS: Final = 10.0
 """Seconds within which a reading process ends after the one that it reads for."""
 
@@ -26,9 +28,11 @@ _LEFT_SECONDS: Final = 10.0
 def read_small_blocks() -> None:
     """A hook: some dozens of blocks, whose ends fall into windows."""
     from tasb_qdrant.sources.blocks import line_pieces
+    from tasb_qdrant.sources.input import compression
 
     assert line_pieces.__kwdefaults__ is not None
     line_pieces.__kwdefaults__["size"] = 1_500
+    compression.PIECE_BYTES = 1_000  # type: ignore[misc]  # a block is at least a piece
 
 
 def killed(trial: Trial) -> None:
@@ -107,8 +111,9 @@ def _again_by_others(trial: Trial, command: Command, *, first: int | None) -> No
 
 
 def _wait_for_children(run: Run, count: int) -> list[int]:
-    """The run's processes, once there are so many; fewer if it ends before."""
-    while len(found := _children(run.pid)) < count and run.wait(0) is None:
+    """The run's processes, once there are so many; fewer if it ends before, or takes long."""
+    deadline = time.monotonic() + _START_SECONDS
+    while time.monotonic() < deadline and len(found := _children(run.pid)) < count and run.wait(0) is None:
         time.sleep(0.005)
     return found
 
