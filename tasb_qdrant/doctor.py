@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import tempfile
 import time
@@ -12,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from tasb_qdrant.cores import cores
 from tasb_qdrant.errors import TasbQdrantError
 from tasb_qdrant.settings import DEFAULT_STORE, StoreSettings, environment_names
 from tasb_qdrant.settings.file import SettingsFile
@@ -79,12 +79,11 @@ def _device(_: StoreSettings) -> list[Check]:
 
     from tasb_qdrant.encoder.hardware import has_fast_bf16
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     bf16 = has_fast_bf16()
     cpu = Check(
         "CPU",
         "ok",
-        f"{cores} cores, {'uses bf16' if bf16 else 'uses fp32: no bf16 instructions'}",
+        f"{cores()} cores, {'uses bf16' if bf16 else 'uses fp32: no bf16 instructions'}",
     )
     if torch.cuda.is_available():
         names = ", ".join(torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count()))

@@ -80,7 +80,7 @@ def _workers(monkeypatch: pytest.MonkeyPatch) -> None:
         return check(int(wanted) if given == "auto" else given)
 
     check = processes.check_workers
-    for caller in ("tasb_qdrant.ingest.run", "tasb_qdrant.ingest.verify.run"):
+    for caller in ("tasb_qdrant.ingest.run", "tasb_qdrant.ingest.verify.run", "tasb_qdrant.ingest.verify.plan"):
         monkeypatch.setattr(importlib.import_module(caller), "check_workers", wanted_for_auto)
 
 

@@ -20,6 +20,7 @@ LEVELS = {
     "forks": 0,
     "records": 0,
     "cache": 0,
+    "cores": 0,
     "keywords": 0,
     "steps": 0,
     "version": 0,

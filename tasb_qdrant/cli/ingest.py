@@ -138,8 +138,8 @@ def ingest_command(
     if collection is None:
         raise click.MissingParameter(param_hint="'--collection'", param_type="option")
     if dry_run:
-        more: Any = {"peers": run["peers"], "replace": run["replace"], "as_json": as_json}
-        return dry_run_of(sources, collection, store, encoder, source, **more)
+        more: Any = {name: run[name] for name in ("peers", "replace", "workers")}
+        return dry_run_of(sources, collection, store, encoder, source, **more, as_json=as_json)
     with ProgressDisplay(quiet=is_quiet()) as display, resumable():
         run["settings"], run["on_progress"] = settings, display
         report = ingest(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -40,6 +40,7 @@ def dry_run_of(
     *,
     peers: Sequence[str],
     replace: bool,
+    workers: int | Literal["auto"],
     as_json: bool,
 ) -> int:
     """Print what a synchronisation would do."""
@@ -56,6 +57,7 @@ def dry_run_of(
             collection=collection,
             peers=peers,
             replace=replace,
+            workers=workers,
             on_progress=display,
             **store,
             **encoder,

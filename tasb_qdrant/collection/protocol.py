@@ -135,7 +135,7 @@ class Collection(Protocol):
 
     @property
     def shares_machine(self) -> bool:
-        """Whether the store works on this machine's cores."""
+        """Whether the store may work on this machine's cores: False where it surely doesn't."""
         ...
 
     def begin_load(self) -> None:

@@ -36,7 +36,8 @@ class RunOptions(TypedDict, total=False):
     """Read only so many passages, the first of the source: for a trial."""
 
     workers: int | Literal["auto"]
-    """How many processes read, check and tokenize; auto goes by the cores and the device, and 1 is this one alone."""
+    """How many processes read, check and tokenize; auto goes by the cores and the device, and 1 is this one alone, with
+    the encoder of a single GPU."""
 
     overwrite: bool
     """Encode and store again what is stored with the same content already."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar, Unpack
 from tasb_qdrant.collection import open as opening
 from tasb_qdrant.collection.protocol import Collection, Store
 from tasb_qdrant.collection.schema import check_contract, check_name
+from tasb_qdrant.cores import cores
 from tasb_qdrant.encoder import Encoder
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.errors import (
@@ -32,7 +33,7 @@ from tasb_qdrant.ingest.lease import Lease
 from tasb_qdrant.ingest.options import IngestOptions, RunChoice, RunOptions
 from tasb_qdrant.ingest.pipeline import Outcome, run_pipeline
 from tasb_qdrant.ingest.progress import Counters
-from tasb_qdrant.ingest.read.processes import CORES_EACH, check_workers, cores, may_read_apart, read_by, stored_in
+from tasb_qdrant.ingest.read.processes import CORES_EACH, check_workers, may_read_apart, read_by, stored_in
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.read.seen import SeenIds
 from tasb_qdrant.ingest.read.windows import PassageReader
@@ -109,6 +110,7 @@ class IngestRun:
         )
         self._notes: tuple[str, ...] = ()
         self._reader: SourceReader | None = None
+        self._estimate: int | None = None
         self._source = Source(
             source,
             **reading,
@@ -119,6 +121,8 @@ class IngestRun:
         )
         self._check_source()
         self._workers = check_workers(self._choice.workers)
+        if isinstance(source, RejectedLines) and self._workers not in (1, "auto"):
+            self._notes += ("What was rejected is read again by one process.",)
 
     def run(self) -> IngestReport:
         """Store the passages. Raises the kinds of TasbQdrantError."""
@@ -231,7 +235,9 @@ class IngestRun:
 
     def _first_look(self, documents: PassageReader, there: Collection | None) -> PassageReader:
         look = FirstLook(documents, self._settings, all_must_fit=self._rejects.name is None)
-        return look.at_new() if there is None else look.at_stored(there, self._guard(there))
+        ahead = look.at_new() if there is None else look.at_stored(there, self._guard(there))
+        self._estimate = ahead.estimate
+        return ahead
 
     def _may_read_apart(self, documents: PassageReader) -> bool:
         """Whether other processes may read the source."""
@@ -303,7 +309,7 @@ class IngestRun:
                 contract=encoder.contract,
                 settings=_indexed(self._settings),
                 avg_len=avg_len,
-                passages=expected_passages(self._source, reader),
+                passages=expected_passages(self._source, reader, self._estimate),
             )
             with closed_after(collection):
                 self._source.index_as(collection.indexes())

@@ -89,7 +89,7 @@ def test_the_same_again_changes_nothing(run: Run) -> None:
 
 def test_indexes_are_proposed_where_none_were_asked_for(run: Run) -> None:
     ran = run("ingest", CORPUS, "--collection", "notes", *MODEL)
-    assert "--index topic:keyword --index year:integer --index lang:keyword --index tags:keyword" in " ".join(
+    assert "--index lang:keyword --index tags:keyword --index topic:keyword --index year:integer" in " ".join(
         ran.out.split()
     )
 

@@ -106,7 +106,9 @@ def test_a_synchronisation_prints_its_counts(run: Run, source: Path) -> None:
     dry = run("ingest", source, "--collection", "c", *MODEL, "--sync", "--dry-run")
     assert dry.code == 0
     assert "Would delete 5 of 20 points, encode 10 passages, update 0 payloads and leave 15 as they are." in dry.out
-    assert run("ingest", source, "--collection", "c", *MODEL, "--sync", "--dry-run", "--json").json["delete"] == 5
+    by_two = run("ingest", source, "--collection", "c", *MODEL, "--sync", "--dry-run", "--workers", "2", "--json")
+    assert by_two.json["delete"] == 5
+    assert "The source is read by 2 processes." in by_two.err
     ran = run("ingest", source, "--collection", "c", *MODEL, "--sync", "--verify")
     assert ran.code == 0
     assert "5 of the collection's 20 points are not in the source, and will be deleted" in ran.err

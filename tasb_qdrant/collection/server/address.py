@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 import ssl
 from typing import Any
 from urllib.parse import urlsplit
@@ -30,6 +31,38 @@ def is_on_loopback(settings: StoreSettings) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_elsewhere(settings: StoreSettings) -> bool:
+    """Whether the server surely is on another machine: all its addresses are public, and none is this machine's.
+
+    A private address may be that of a container on this machine. The host is looked up, which may take seconds.
+    """
+    host = urlsplit(settings.location).hostname or ""
+    try:
+        found = socket.getaddrinfo(host, rest_port(settings), type=socket.SOCK_DGRAM)
+    except (OSError, UnicodeError):  # no such name, as for one that only a proxy knows
+        return False
+    return bool(found) and all(_is_public(where[0]) and not _is_ours(family, where) for family, *_, where in found)
+
+
+def _is_public(address: str | int) -> bool:
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:  # no address of the internet
+        return False
+    mapped = ip.ipv4_mapped if isinstance(ip, ipaddress.IPv6Address) else None
+    return (mapped or ip).is_global
+
+
+def _is_ours(family: int, where: tuple[Any, ...]) -> bool:
+    """Whether this machine has the address: what it sends there would come from there. Nothing is sent."""
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect(where)
+            return bool(probe.getsockname()[0] == where[0])
+    except OSError:  # no way there, as to IPv6 from where there is none; there always is one to an address of ours
+        return False
 
 
 def grpc_port(settings: StoreSettings) -> int:

@@ -21,7 +21,7 @@ from tasb_qdrant.collection.reads.run import AsyncReads, Reads
 from tasb_qdrant.collection.reads.state import State
 from tasb_qdrant.collection.reads.steps import ReadSteps
 from tasb_qdrant.collection.schema import CollectionSchema, check_same, edit_mark, read_schema
-from tasb_qdrant.collection.server.address import is_on_loopback
+from tasb_qdrant.collection.server.address import is_elsewhere
 from tasb_qdrant.collection.server.aliases import where_allowed
 from tasb_qdrant.collection.server.confirmed import Confirmations
 from tasb_qdrant.collection.server.connection import Connection, Patience
@@ -304,8 +304,8 @@ class ServerCollection(Edits):
 
     @property
     def shares_machine(self) -> bool:
-        """Whether the server is on this machine, as far as its address tells."""
-        return is_on_loopback(self._settings)
+        """Whether the server may be on this machine, as far as its address tells."""
+        return not is_elsewhere(self._settings)
 
     def begin_load(self) -> None:
         """Have what is stored from now on be visible at once, whatever `prevent_unoptimized` says, until `end_load`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from tasb_qdrant.encoder.hardware import choose_hardware
@@ -55,7 +56,7 @@ def load_parallel(
         )
         for number, device in enumerate(devices)
     ]
-    notes = [*source.notes, *hardware.notes, f"{len(devices)} worker processes: {', '.join(devices)}."]
+    notes = [*source.notes, *hardware.notes, said_of(devices)]
     return ParallelEncoder(
         tasks=tasks,
         tokenization=lambda: SharedTokenization(
@@ -67,3 +68,10 @@ def load_parallel(
         revision=source.commit,
         smallest_chunk=_CPU_CHUNK_TOKENS * threads if on_cpu else _CUDA_CHUNK_TOKENS,
     )
+
+
+def said_of(devices: Sequence[str]) -> str:
+    """Where texts are encoded, in a sentence."""
+    if len(devices) == 1:
+        return f"A process of its own encodes on {devices[0]}."
+    return f"{len(devices)} worker processes: {', '.join(devices)}."

@@ -7,7 +7,6 @@ process a seventeenth of what tokenising them would.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
+from tasb_qdrant.cores import cores
 from tasb_qdrant.encoder.protocol import Part, TokenBatch
 from tasb_qdrant.encoder.threads import ELSEWHERE
 from tasb_qdrant.encoder.tokenize.tokens import Tokenization, check_texts
@@ -144,9 +144,8 @@ class SharedTokenization:
 
 def processes_for(gpus: int) -> int:
     """How many tokenising processes keep up with that many GPUs, given the cores; 0 if a single one wouldn't help."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # A GPU encodes 85,000 passages/s and needs a core for the work around it; this process needs another.
-    spare = min(_FOR_A_GPU * gpus, cores - gpus - 1)
+    spare = min(_FOR_A_GPU * gpus, cores() - gpus - 1)
     return spare if spare > 1 else 0
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from typing import Final, Literal
 
 from tasb_qdrant.collection.protocol import Collection
+from tasb_qdrant.cores import cores
 from tasb_qdrant.encoder.lazy import LazyEncoder
 from tasb_qdrant.encoder.protocol import Encoder, TokenBatch, TokenizesApart
 from tasb_qdrant.ingest.read.blocks import BlockPassages, CheckedBlock, ReadingTask, StoredIn
@@ -31,7 +31,7 @@ _MOST: Final = 4
 
 _BY_ONE: Final = (
     "The source is read by one process: what can be divided are files of lines and Parquet, but no pipes, without "
-    "--split or --payload-model."
+    "--limit, --split or --payload-model."
 )
 
 _MAX_WORKERS: Final = 256
@@ -59,11 +59,6 @@ def may_read_apart(workers: Workers, reader: object) -> bool:
     if workers == 1 or (workers == "auto" and cores() < 2 * CORES_EACH):
         return False
     return isinstance(reader, SourceReader) and bool(reader.block_formats)
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def stored_in(collection: Collection, settings: StoreSettings) -> StoredIn | None:

@@ -13,15 +13,20 @@ PASSAGE_BYTES: Final = 350
 """Of a file for each passage, where none was read yet: those of MS MARCO."""
 
 
-def expected_passages(source: Source, reader: PassageReader) -> int | None:
-    """By what a program has, or by the size of files and their first passages, roughly; None if nothing tells."""
-    found = _expected(source, reader)
+def expected_passages(source: Source, reader: PassageReader, estimate: int | None = None) -> int | None:
+    """By what a program has, or by the size of files and their first passages, roughly; None if nothing tells.
+
+    `estimate` is by the first passages, where another reader than this one has read them.
+    """
+    found = _expected(source, reader, estimate)
     return found if source.limit is None else min(source.limit, source.limit if found is None else found)
 
 
-def _expected(source: Source, reader: PassageReader) -> int | None:
+def _expected(source: Source, reader: PassageReader, estimate: int | None) -> int | None:
     if source.names is None:
         return len(source.given) if isinstance(source.given, Sized) else None
-    if isinstance(reader, Ahead) and (estimate := reader.estimate) is not None:
+    if estimate is None and isinstance(reader, Ahead):
+        estimate = reader.estimate
+    if estimate is not None:
         return estimate
     return None if reader.bytes_total is None else reader.bytes_total // PASSAGE_BYTES

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from tasb_qdrant.cores import is_limited
+
 _IDLE: Final = (3, 4)
 """Of the times on the first line of /proc/stat: idle, and idle while something is read or written."""
 
@@ -13,10 +15,15 @@ _TIMES: Final = 8
 
 
 class IdleShare:
-    """The share of this machine's cores, from 0 to 1, that had nothing to do between two looks."""
+    """The share of this machine's cores, from 0 to 1, that had nothing to do between two looks.
 
-    def __init__(self, stat: Path = Path("/proc/stat")) -> None:
+    It is 0 for a process that is `limited` to fewer cores than the machine has: what is idle isn't for it to use, nor
+    likely for a server beside it.
+    """
+
+    def __init__(self, stat: Path = Path("/proc/stat"), *, limited: bool | None = None) -> None:
         self._stat = stat
+        self._limited = is_limited() if limited is None else limited
         self._last = self._times()
 
     def look(self) -> float:
@@ -24,7 +31,7 @@ class IdleShare:
         last, self._last = self._last, self._times()
         passed = [now - then for now, then in zip(self._last, last, strict=False)]
         total = sum(passed)
-        return sum(passed[at] for at in _IDLE) / total if total > 0 else 0.0
+        return sum(passed[at] for at in _IDLE) / total if total > 0 and not self._limited else 0.0
 
     def _times(self) -> list[int]:
         """Of all cores together, in ticks; [] where the system doesn't tell."""

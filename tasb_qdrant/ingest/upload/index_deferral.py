@@ -80,13 +80,13 @@ class IndexDeferral:
     def _look(self) -> None:
         """Begin to build the index, if the server has cores for it."""
         idle, self._look_at = self._idle(), self._clock() + LOOK_SECONDS
-        if self._collection.shares_machine and idle < IDLE_ENOUGH:
+        if idle < IDLE_ENOUGH and self._collection.shares_machine:
             return
         self._along = True
         if not self._collection.index_deferred():  # the store builds none before the end, or another load has begun it
             return
         self._collection.resume_indexing()
-        why = f"{idle:.0%} of this machine is idle" if self._collection.shares_machine else "the server is elsewhere"
+        why = f"{idle:.0%} of this machine is idle" if idle >= IDLE_ENOUGH else "the server is elsewhere"
         self.notes = (f"The vector index is built along with the load from now on: {why} (--index-at-end: never).",)
         self._note(self.notes)
 

@@ -11,6 +11,7 @@ from tasb_qdrant.collection.schema import check_contract
 from tasb_qdrant.collection.views import views_of
 from tasb_qdrant.encoder.options import EncoderChoice, EncoderOptions
 from tasb_qdrant.ingest.progress import Counters, Progress
+from tasb_qdrant.ingest.read.processes import Workers, check_workers
 from tasb_qdrant.ingest.read.replacing import ReplaceGuard
 from tasb_qdrant.ingest.showing import showing
 from tasb_qdrant.ingest.source.open import Source, SourceLike, SourceOptions
@@ -68,6 +69,7 @@ def plan_sync(
     collection: str,
     peers: Sequence[str] = (),
     replace: bool = False,
+    workers: Workers = "auto",
     progress: bool = False,
     on_progress: Callable[[Progress], None] | None = None,
     **options: Unpack[PlanOptions],
@@ -76,11 +78,12 @@ def plan_sync(
     how far it is, as in `ingest`.
 
     With `replace`, texts of another field than the collection's replace those, as in `ingest`: that is a note then, and
-    no `field_refusal`. `peers` and `on_progress` are those of `verify`. The encoder is loaded only if the collection's
-    texts are split.
+    no `field_refusal`. `peers`, `workers` and `on_progress` are those of `verify`. The encoder is loaded only if the
+    collection's texts are split.
 
     Raises CollectionNotFoundError, and what `ingest` raises.
     """
+    workers = check_workers(workers)
     store = store_settings(**chosen(StoreOptions, options))
     with (
         showing(progress, on_progress) as tell,
@@ -96,7 +99,7 @@ def plan_sync(
             encoder = choice.load(target.contract, collection=collection, location=target.location)
             check_contract(collection, target.contract, encoder.contract)
             given.split_by(Splitter(target.split, encoder))
-        survey = Survey(given, target, views_in(views), findings, store=store)
+        survey = Survey(given, target, views_in(views), findings, store=store, workers=workers)
         survey.run(counters, compare=True)
         guard = ReplaceGuard(target, lambda: fields_of(recognition.reader), allowed=replace)
         replaced = findings.count(Difference.TEXT)

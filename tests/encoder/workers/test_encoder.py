@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from tasb_qdrant.encoder import Encoder, load_encoder
 from tasb_qdrant.encoder.protocol import TokenBatch
 from tasb_qdrant.encoder.tokenize.tokens import Tokenization
+from tasb_qdrant.encoder.workers import tokenizing
 from tasb_qdrant.encoder.workers.encoder import ParallelEncoder
+from tasb_qdrant.encoder.workers.load import said_of
 from tasb_qdrant.encoder.workers.tasks import Chunk, EncodingTask
 from tasb_qdrant.encoder.workers.tokenizing import SharedTokenization, processes_for
 from tasb_qdrant.errors import EncodingError, InvalidInputError, ModelError, ModelNotFoundError
@@ -198,8 +200,13 @@ def test_tokenising_processes_end_with_who_started_them(tokenization: Tokenizati
 
 def test_tokenising_processes_leave_cores_to_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     for cores, gpus, processes in [(2, 2, 0), (4, 2, 0), (5, 2, 2), (16, 1, 3), (16, 8, 7), (64, 8, 24)]:
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)))
+        monkeypatch.setattr(tokenizing, "cores", lambda cores=cores: cores)
         assert processes_for(gpus) == processes
+
+
+def test_where_texts_are_encoded_is_said() -> None:
+    assert said_of(["cuda:0"]) == "A process of its own encodes on cuda:0."
+    assert said_of(["cuda:0", "cuda:1"]) == "2 worker processes: cuda:0, cuda:1."
 
 
 @pytest.fixture(scope="module")

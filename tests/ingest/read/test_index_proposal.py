@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +71,34 @@ def test_one_type_that_holds_every_value_or_none(values: tuple[Any, ...], kind: 
 def test_names_that_an_option_would_take_otherwise_are_left_out() -> None:
     proposal = IndexProposal()
     proposal.look_at({"a.b": 1, "a b": 1, "a[]": 1, 'a"b': 1, "$x": 1, "-x": 1, "a-b": 1, "_a": 1})
-    assert list(proposal.indexes()) == ["a-b", "_a"]
+    assert list(proposal.indexes()) == ["_a", "a-b"]
 
 
 def test_a_thousand_payloads_and_twenty_fields_are_enough() -> None:
     proposal = IndexProposal()
     for _ in range(SAMPLE_SIZE):
-        proposal.look_at({f"f{n}": n for n in range(30)})
-    proposal.look_at({"f0": "a string"})
-    assert proposal.indexes() == {f"f{n}": "integer" for n in range(20)}
+        proposal.look_at({f"f{n:02}": n for n in range(30)})
+    proposal.look_at({"f00": "a string"})
+    assert proposal.indexes() == {f"f{n:02}": "integer" for n in range(20)}
+
+
+def test_the_order_of_the_fields_does_not_matter() -> None:
+    names = [f"f{n:02}" for n in range(30)]
+    one, other = IndexProposal(), IndexProposal()
+    one.look_at({"z": None, **dict.fromkeys(reversed(names), 1)})
+    other.look_at({**dict.fromkeys(names, 1), "z": None})
+    assert list(one.indexes().items()) == list(other.indexes().items()) == [(name, "integer") for name in names[:20]]
+
+
+def test_the_proposal_does_not_depend_on_who_reads(tmp_path: Path) -> None:
+    fields = {f"z{letter}": 1 for letter in reversed("abcdefghijklmnopqrstuvwxy")} | {"a": 1}
+    (file := tmp_path / "a.jsonl").write_text(json.dumps({"id": "1", "text": "t", **fields}) + "\n")
+    one, two = (
+        ingest(file, collection="c", path=tmp_path / str(workers), encoder=StubEncoder(), workers=workers)
+        for workers in (1, 2)
+    )
+    assert list(one.proposed_indexes.items()) == list(two.proposed_indexes.items())
+    assert list(one.proposed_indexes)[:2] == ["a", "za"]
 
 
 def test_nulls_in_arrays_do_not_end_a_run(tmp_path: Path) -> None:

@@ -72,8 +72,9 @@ def test_what_was_corrected_is_stored_and_the_rest_stays_rejected(case: Case) ->
     assert (report.read, report.stored, report.rejected) == (2, 2, 0)
     assert case.rejects.read_bytes() == b""
     assert sorted(case.texts) == ["1", "2", "3", "4", "5", "6"]
-    report = case.retry()
+    report = case.retry(workers=2)
     assert (report.read, report.stored) == (0, 0)
+    assert "What was rejected is read again by one process." in report.notes
 
 
 def test_an_id_that_another_line_has_is_still_rejected(case: Case) -> None:

@@ -372,8 +372,9 @@ def test_an_index_along_with_a_load_that_leaves_it_to_others_is_refused(load: Lo
 def test_the_idle_share_is_of_the_time_between_two_looks(tmp_path: Path) -> None:
     stat = tmp_path / "stat"
     stat.write_text("cpu  100 0 100 700 100 0 0 0 50 0\ncpu0 1 2 3\n")
-    idle = IdleShare(stat)
+    idle, limited = IdleShare(stat, limited=False), IdleShare(stat, limited=True)
     stat.write_text("cpu  120 0 110 750 110 5 5 0 70 0\ncpu0 1 2 3\n")
     assert idle.look() == pytest.approx(0.6)
     assert idle.look() == 0.0  # no time has passed
-    assert IdleShare(tmp_path / "nowhere").look() == 0.0
+    assert limited.look() == 0.0  # the others' cores aren't for it
+    assert IdleShare(tmp_path / "nowhere", limited=False).look() == 0.0

@@ -83,6 +83,18 @@ def test_a_dry_run_of_nothing_to_do_says_so(where: Where) -> None:
         plan_sync([], **{**where, "collection": "other"})
 
 
+def test_a_dry_run_reads_with_as_many_processes_as_are_wanted(where: Where, tmp_path: Path) -> None:
+    load(stored.numbered(3), where)
+    file = stored.write_jsonl(tmp_path / "p.jsonl", stored.numbered(2))
+    told: list[Progress] = []
+    plans = [plan_sync(file, workers=workers, on_progress=told.append, **where) for workers in (2, 1)]
+    assert plans[0] == plans[1]
+    assert plans[0].delete == 1
+    assert {note for now in told for note in now.notes if "processes" in note} == {"The source is read by 2 processes."}
+    with pytest.raises(SettingsError, match="workers"):
+        plan_sync(file, workers=0, **where)
+
+
 def test_a_new_collection_is_just_filled(where: Where) -> None:
     report = ingest(stored.numbered(5), encoder=StubEncoder(), sync=True, verify=True, **where)
     assert (report.stored, report.deleted, report.verified) == (5, 0, True)
