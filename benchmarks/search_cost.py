@@ -32,8 +32,9 @@ from tasb_qdrant import AsyncSearcher, CollectionSettings, F, Searcher
 from tasb_qdrant.collection.open import open_for_writing, open_store_at
 from tasb_qdrant.collection.points import PointBatch
 from tasb_qdrant.encoder import TokenBatch
-from tasb_qdrant.records import ModelContract, Passage
+from tasb_qdrant.records import Passage
 from tasb_qdrant.settings import store_settings
+from tests.ingest.fakes import stub_contract
 from tests.qdrant_servers import QdrantServer
 
 VERSION: Final = "1.17.0"
@@ -44,19 +45,7 @@ MORE_SINCE: Final = 1989
 """29% of the points are of that year or later."""
 
 _BATCH: Final = 512
-_CONTRACT: Final = ModelContract(
-    model="made-up/table",
-    weights="5" * 64,
-    pooling="cls",
-    normalized=False,
-    distance="Dot",
-    dim=DIM,
-    max_length=512,
-    precision="fp32",
-    query_prompt="",
-    passage_prompt="",
-    version="0.1.0",
-)
+_CONTRACT: Final = stub_contract(DIM)
 
 
 class Table:

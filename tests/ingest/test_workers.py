@@ -25,19 +25,21 @@ from tasb_qdrant.errors import (
     WorkerError,
 )
 from tasb_qdrant.ingest.read import processes
+from tasb_qdrant.ingest.read.blocks import BlockPassages, CheckedBlock, ReadingTask
 from tasb_qdrant.ingest.verify import verify
 from tasb_qdrant.ingest.verify.plan import plan_sync
 from tasb_qdrant.ingest.window import WINDOW_SIZE
 from tasb_qdrant.processes.pool import WorkerPool
 from tasb_qdrant.records import IngestReport
-from tasb_qdrant.settings import Transport
-from tasb_qdrant.sources import SourceReader
-from tasb_qdrant.sources.blocks import line_pieces
+from tasb_qdrant.settings import PayloadKeys, Transport
+from tasb_qdrant.sources import SourceReader, open_sources
+from tasb_qdrant.sources.blocks import Block, line_pieces
 from tasb_qdrant.sources.input import compression
 from tests.ingest import stored
-from tests.ingest.fakes import StubEncoder, fail_at
+from tests.ingest.fakes import StubEncoder
 from tests.ingest.worker_tokens import FailingFormat, Killer, stub_tokens, unsaid
 from tests.qdrant_servers import QdrantServer
+from tests.waiting import until
 
 
 @dataclass
@@ -212,14 +214,23 @@ def test_what_differs_from_a_server_is_found_and_mended_alike(
 def test_another_number_of_workers_resumes(tmp_path: Path, workers: tuple[int, int]) -> None:
     file = corpus(tmp_path / "a.jsonl")
     whole = _load(file, {"path": tmp_path / "whole"}, tmp_path / "r.jsonl", 1)
-    broken = Apart(before_encode=fail_at(3, RuntimeError("the power went")))
+    where = {"path": tmp_path / "store"}
+    state = tmp_path / "state"
+
+    def fail_after_a_checkpoint(call: int) -> None:
+        if call == 3:
+            until(lambda: [*state.rglob("checkpoint")], "a checkpoint")
+            raise RuntimeError("the power went")
+
+    broken = Apart(before_encode=fail_after_a_checkpoint)
     with pytest.raises(RuntimeError, match="the power went"):
-        _load(file, {"path": tmp_path / "store"}, tmp_path / "r1.jsonl", workers[0], encoder=broken)
+        _load(file, where, tmp_path / "r1.jsonl", workers[0], encoder=broken, state=state)
     encoder = Apart()
-    rest = _load(file, {"path": tmp_path / "store"}, tmp_path / "r2.jsonl", workers[1], encoder=encoder)
+    rest = _load(file, where, tmp_path / "r2.jsonl", workers[1], encoder=encoder, state=state)
     assert stored.embedded(tmp_path / "store") == stored.embedded(tmp_path / "whole")
     assert rest.points == whole.points
-    assert encoder.encoded <= whole.stored  # how much of it depends on what was acknowledged when it failed
+    assert rest.resumed
+    assert encoder.encoded < whole.stored
     assert (tmp_path / "r2.jsonl").read_text() == (tmp_path / "r.jsonl").read_text()
 
 
@@ -253,6 +264,17 @@ def test_a_tokenizer_that_cannot_be_sent_is_used_here(
     report = _load(file, {"path": tmp_path / "store"}, tmp_path / "r.jsonl", 2, encoder=encoder)
     assert (encoder.tokenized > 0) == bool(said)
     assert any("tokenized by one process" in note for note in report.notes) == bool(said)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_nothing_is_read_after_a_failure(tmp_path: Path) -> None:
+    task = ReadingTask(names=("a",), formats=(FailingFormat(700),), keys=PayloadKeys(), integer_ids="u53", indexes={})
+    pool: WorkerPool[Block, CheckedBlock] = WorkerPool([("a reading worker", task)] * 2, fewer="", elsewhere="")
+    read: list[int] = []
+    failing = pytest.raises(SourceError, match="701: a damaged part")
+    with open_sources([corpus(tmp_path / "a.jsonl")]) as reader, closing(pool), failing:
+        read.extend(line for _, block in BlockPassages(reader, pool, processes=2).checked() for line in block.lines)
+    assert read == list(range(1, 701))
 
 
 @pytest.mark.usefixtures("small_blocks")
